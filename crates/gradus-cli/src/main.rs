@@ -1,0 +1,5 @@
+//! The program `gradus`.
+
+fn main() {
+    println!("gradus {}", env!("CARGO_PKG_VERSION"));
+}

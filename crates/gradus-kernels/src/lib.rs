@@ -1,0 +1,19 @@
+//! The arithmetic of Gradus.
+
+/// The number type of every network: `f32`, or `f64` in a build with `--cfg gradus_f64`, in which
+/// finite differences are sharp enough to prove gradients to eight digits.
+#[cfg(not(gradus_f64))]
+pub type Float = f32;
+/// The number type of every network: `f64` in this build (`--cfg gradus_f64`).
+#[cfg(gradus_f64)]
+pub type Float = f64;
+
+mod arch;
+mod matmul;
+mod pieces;
+mod pool;
+
+pub use arch::vectorize;
+pub use matmul::{Matrix, matmul, matmul_scratch};
+pub use pieces::{Cuts, Piece, Pieces};
+pub use pool::Pool;

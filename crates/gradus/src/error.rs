@@ -1,0 +1,72 @@
+//! What can go wrong, each as one sentence that a person can act on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A `Result` whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that the library refuses. [`Display`](fmt::Display) prints one full sentence that names the thing, what was
+/// expected and what was found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A network that can't be built: the layer, by position and kind, and what is wrong with it.
+    Build {
+        /// The layer, as in `layer 3 (conv2d)`.
+        layer: String,
+        /// What it got and what it needs.
+        message: String,
+    },
+    /// A setting or an argument that makes no sense.
+    Invalid(String),
+    /// Data that can't be used: empty, misshapen, labels out of range, not finite.
+    Data(String),
+    /// A file that can't be read or written.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Training left the range of numbers: the loss became infinite or NaN.
+    Diverged {
+        /// The layer in which the first such value appeared.
+        layer: String,
+        /// When, and what can be done.
+        message: String,
+    },
+}
+
+impl Error {
+    /// [`Error::Invalid`] with this sentence.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Error::Invalid(message.into())
+    }
+
+    /// [`Error::Data`] with this sentence.
+    pub fn data(message: impl Into<String>) -> Self {
+        Error::Data(message.into())
+    }
+
+    /// [`Error::File`] for this path.
+    pub fn file(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
+        Error::File {
+            path: path.as_ref().to_path_buf(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Build { layer, message } => write!(f, "{layer}: {message}"),
+            Error::Invalid(message) | Error::Data(message) => f.write_str(message),
+            Error::File { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::Diverged { layer, message } => write!(f, "training diverged in {layer}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
