@@ -14,13 +14,17 @@
 mod arrays;
 mod bytes;
 pub mod digits;
+mod folder;
 pub mod idx;
+mod image;
 pub mod mnist;
 
 use std::sync::Arc;
 
 pub use arrays::Arrays;
 pub use bytes::Bytes;
+pub use folder::Folder;
+pub use image::Image;
 
 use crate::{Error, Float, Result, Shape};
 
