@@ -3,4 +3,5 @@
 
 pub mod atomic;
 pub mod download;
+pub mod picture;
 pub mod plot;
