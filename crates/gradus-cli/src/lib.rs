@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod cli;
 pub mod download;
 pub mod picture;
 pub mod plot;
+pub mod source;

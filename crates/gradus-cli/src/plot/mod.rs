@@ -17,6 +17,7 @@ use crate::atomic;
 pub use confusion::{Confusion, confusions};
 pub use curves::{Curve, Panel, curves};
 pub use sheet::{Guess, Sample, sheet};
+pub use text::{count, percent};
 
 /// Pixels of a PNG for each pixel of its SVG: sharp on today's screens and in print.
 const PNG_SCALE: f32 = 2.0;
