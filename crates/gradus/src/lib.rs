@@ -9,6 +9,7 @@ pub mod init;
 pub mod layer;
 pub mod loss;
 pub mod metric;
+mod names;
 pub mod optim;
 pub mod random;
 pub mod schedule;
