@@ -13,7 +13,7 @@ mod matmul;
 mod pieces;
 mod pool;
 
-pub use arch::vectorize;
+pub use arch::{Arch, arch, vectorize, with_arch};
 pub use matmul::{Matrix, matmul, matmul_scratch};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;
