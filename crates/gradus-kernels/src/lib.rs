@@ -12,6 +12,7 @@ mod arch;
 mod matmul;
 mod pieces;
 mod pool;
+pub mod reference;
 
 pub use arch::{Arch, arch, vectorize, with_arch};
 pub use matmul::{Matrix, matmul, matmul_scratch};
