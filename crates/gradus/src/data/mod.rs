@@ -13,14 +13,22 @@
 
 mod arrays;
 mod bytes;
+mod csv;
 pub mod digits;
+mod folder;
 pub mod idx;
+mod image;
 pub mod mnist;
+mod split;
 
 use std::sync::Arc;
 
 pub use arrays::Arrays;
 pub use bytes::Bytes;
+pub use csv::{Column, Csv};
+pub use folder::Folder;
+pub use image::Image;
+pub use split::{Subset, split};
 
 use crate::{Error, Float, Result, Shape};
 
