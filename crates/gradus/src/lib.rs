@@ -9,10 +9,10 @@ pub mod init;
 pub mod layer;
 pub mod loss;
 pub mod metric;
-mod names;
 pub mod optim;
 pub mod random;
 pub mod schedule;
+mod settings;
 mod shape;
 
 pub use error::{Error, Result};
