@@ -17,7 +17,6 @@ pub mod layer;
 pub mod layers;
 pub mod loss;
 pub mod metric;
-mod names;
 mod network;
 pub mod optim;
 pub mod prelude;
@@ -25,6 +24,7 @@ pub mod random;
 pub mod save;
 pub mod schedule;
 mod sequential;
+mod settings;
 mod shape;
 mod trainer;
 

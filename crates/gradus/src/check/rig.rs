@@ -116,13 +116,18 @@ impl<'a> Rig<'a> {
                 },
             });
         }
-        written("forward", "y", &y)?;
+        if !x.iter().any(|x| x.is_nan()) {
+            written("forward", "y", &y)?;
+        }
         Ok((y, kept, statistics))
     }
 
     /// One training step: forward with `x`, then backward with `dy`.
     pub(crate) fn step(&self, x: &[Float], dy: &[Float]) -> Result<Step, String> {
         let step = self.run(x, dy, true)?;
+        if x.iter().any(|x| x.is_nan()) {
+            return Ok(step);
+        }
         written("backward", "dx", &step.dx)?;
         written("backward", "the parameters' gradients", &step.gradient)?;
         if self.run(x, dy, false)?.gradient != step.gradient {
