@@ -1,6 +1,7 @@
 //! The commands, one in each file.
 
 mod data;
+pub mod recipe;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
