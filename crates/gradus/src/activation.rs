@@ -1,9 +1,28 @@
 //! Functions applied to each value alone.
 
+mod elu;
+mod gelu;
+mod relu;
+mod sigmoid;
+mod silu;
+mod softplus;
+mod tanh;
+
 use std::fmt::Debug;
+
+use gradus_kernels::vectorize;
+use serde::{Deserialize, Serialize};
 
 use crate::layer::{Backward, Forward, Layer, Plan};
 use crate::{Float, Shape};
+
+pub use elu::Elu;
+pub use gelu::Gelu;
+pub use relu::{LeakyRelu, Relu};
+pub use sigmoid::Sigmoid;
+pub use silu::Silu;
+pub use softplus::Softplus;
+pub use tanh::Tanh;
 
 /// A function applied to each value alone. Whatever implements it is a [`Layer`] too.
 ///
@@ -37,16 +56,25 @@ pub trait Activation: Debug + Send + Sync {
 
     /// y = f(x) for many values.
     fn forward(&self, x: &[Float], y: &mut [Float]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = self.value(x);
-        }
+        vectorize(|| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = self.value(x);
+            }
+        });
     }
 
     /// dx = dy · f′(x) for many values.
     fn backward(&self, x: &[Float], y: &[Float], dy: &[Float], dx: &mut [Float]) {
-        for (((dx, &x), &y), &dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
-            *dx = dy * self.derivative(x, y);
-        }
+        vectorize(|| {
+            for (((dx, &x), &y), &dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
+                *dx = dy * self.derivative(x, y);
+            }
+        });
+    }
+
+    /// Whether the settings make sense; if not, a sentence that says what is wrong.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
     }
 
     /// See [`Layer::settings`].
@@ -61,6 +89,7 @@ impl<A: Activation> Layer for A {
     }
 
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        self.validate()?;
         Ok(Plan::new(input))
     }
 
@@ -76,5 +105,136 @@ impl<A: Activation> Layer for A {
 
     fn settings(&self) -> Option<serde_json::Value> {
         Activation::settings(self)
+    }
+}
+
+/// f(x) = y / x for an activation y = x · f(x) with f(0) = 1/2. It saves `backward` from computing f again.
+#[inline]
+fn factor(x: Float, y: Float) -> Float {
+    // Below the smallest normal number the quotient has no precision left.
+    if x.abs() < Float::MIN_POSITIVE * 4.0 {
+        0.5
+    } else {
+        y / x
+    }
+}
+
+/// The settings of an activation that has none: `{}`.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+macro_rules! without_settings {
+    ($($activation:ident),*) => {$(
+        impl From<Nothing> for $activation {
+            fn from(_: Nothing) -> Self {
+                $activation
+            }
+        }
+        impl From<$activation> for Nothing {
+            fn from(_: $activation) -> Self {
+                Nothing {}
+            }
+        }
+    )*};
+}
+without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{assert_close, check};
+
+    fn all() -> Vec<Box<dyn Activation>> {
+        vec![
+            Box::new(Relu),
+            Box::new(LeakyRelu::new(0.1)),
+            Box::new(Elu::new(1.3)),
+            Box::new(Gelu),
+            Box::new(Silu),
+            Box::new(Softplus),
+            Box::new(Sigmoid),
+            Box::new(Tanh),
+        ]
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        check(&Relu, [37]);
+        check(&LeakyRelu::new(0.1), [37]);
+        check(&LeakyRelu::new(-0.5), [37]);
+        check(&Elu::default(), [37]);
+        check(&Elu::new(1.3), [37]);
+        check(&Gelu, [37]);
+        check(&Silu, [37]);
+        check(&Softplus, [37]);
+        check(&Sigmoid, [37]);
+        check(&Tanh, [2, 3, 7]);
+    }
+
+    #[test]
+    fn slices_and_single_values_agree() {
+        let x: Vec<Float> = (-700..=700).map(|i| i as Float * 0.02).collect();
+        for activation in all() {
+            let (mut y, mut dx) = (vec![Float::NAN; x.len()], vec![Float::NAN; x.len()]);
+            activation.forward(&x, &mut y);
+            activation.backward(&x, &y, &vec![1.0; x.len()], &mut dx);
+            let values: Vec<Float> = x.iter().map(|&x| activation.value(x)).collect();
+            let derivatives: Vec<Float> = x
+                .iter()
+                .map(|&x| activation.derivative(x, activation.value(x)))
+                .collect();
+            assert_close(activation.kind(), &y, &values, 1e-6);
+            assert_close(activation.kind(), &dx, &derivatives, 1e-6);
+        }
+    }
+
+    #[test]
+    fn far_from_zero_nothing_overflows() {
+        // Values and derivatives at -1000 and at 1000.
+        let limits: [[Float; 4]; 8] = [
+            [0.0, 0.0, 1000.0, 1.0],
+            [-100.0, 0.1, 1000.0, 1.0],
+            [-1.3, 0.0, 1000.0, 1.0],
+            [0.0, 0.0, 1000.0, 1.0],
+            [0.0, 0.0, 1000.0, 1.0],
+            [0.0, 0.0, 1000.0, 1.0],
+            [0.0, 0.0, 1.0, 0.0],
+            [-1.0, 0.0, 1.0, 0.0],
+        ];
+        for (activation, [below, below_slope, above, above_slope]) in all().iter().zip(limits) {
+            let x = [-1000.0, 1000.0];
+            let (mut y, mut dx) = ([Float::NAN; 2], [Float::NAN; 2]);
+            activation.forward(&x, &mut y);
+            activation.backward(&x, &y, &[1.0; 2], &mut dx);
+            assert_close(activation.kind(), &y, &[below, above], 1e-6);
+            assert_close(activation.kind(), &dx, &[below_slope, above_slope], 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_nan_is_not_hidden() {
+        for activation in all() {
+            let mut y = [0.0];
+            activation.forward(&[Float::NAN], &mut y);
+            assert!(y[0].is_nan(), "{}", activation.kind());
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let message = LeakyRelu::new(Float::NAN).plan(&Shape::from(3)).unwrap_err();
+        assert_eq!(message, "the slope must be a finite number, not NaN");
+        let message = Elu::new(Float::INFINITY).plan(&Shape::from(3)).unwrap_err();
+        assert_eq!(message, "alpha must be a finite number, not inf");
+    }
+
+    #[test]
+    fn settings_make_the_same_activation_again() {
+        let settings = Layer::settings(&LeakyRelu::new(0.25)).unwrap();
+        assert_eq!(settings, serde_json::json!({ "slope": 0.25 }));
+        assert_eq!(serde_json::from_value::<LeakyRelu>(settings).unwrap().slope, 0.25);
+        assert_eq!(Layer::settings(&Relu).unwrap(), serde_json::json!({}));
+        assert!(serde_json::from_value::<Relu>(serde_json::json!({})).is_ok());
     }
 }

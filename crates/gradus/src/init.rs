@@ -1,9 +1,18 @@
 //! How parameters get their first values.
 
+mod orthogonal;
+mod plain;
+mod scaled;
+
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::random::Rng;
-use crate::{Float, Shape};
+use crate::{Float, Result, Shape, names};
+
+pub use orthogonal::Orthogonal;
+pub use plain::{Constant, Normal, TruncatedNormal, Uniform, Zeros};
+pub use scaled::{GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform};
 
 /// How many inputs and outputs meet in a weight tensor.
 ///
@@ -34,16 +43,35 @@ pub trait Initializer: Debug + Send + Sync {
     fn fill(&self, shape: &Shape, fans: Fans, rng: &mut Rng, values: &mut [Float]);
 }
 
-/// All values 0.
-#[derive(Debug, Clone, Copy)]
-pub struct Zeros;
-
-impl Initializer for Zeros {
-    fn name(&self) -> &'static str {
-        "zeros"
-    }
-
-    fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
-        values.fill(0.0);
-    }
+/// The initialiser of this name, with its default settings if it has any. [`Constant`] is left out: it means nothing
+/// without its value.
+///
+/// ```
+/// use gradus::init;
+/// assert_eq!(init::by_name("he_normal")?.name(), "he_normal");
+/// let error = init::by_name("xavier").unwrap_err().to_string();
+/// assert!(error.starts_with("there is no initializer \"xavier\"; choose one of zeros, normal"));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no initialiser has this name; the sentence lists the names.
+pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
+    let all: Vec<Arc<dyn Initializer>> = vec![
+        Arc::new(Zeros),
+        Arc::new(Normal::default()),
+        Arc::new(Uniform::default()),
+        Arc::new(TruncatedNormal::default()),
+        Arc::new(GlorotNormal),
+        Arc::new(GlorotUniform),
+        Arc::new(HeNormal),
+        Arc::new(HeUniform),
+        Arc::new(LecunNormal),
+        Arc::new(LecunUniform),
+        Arc::new(Orthogonal::default()),
+    ];
+    names::find("initializer", name, all, |i| i.name().to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,18 @@ pub mod data;
 mod error;
 pub mod init;
 pub mod layer;
+pub mod layers;
 pub mod loss;
 pub mod metric;
+mod names;
 pub mod optim;
 pub mod random;
 pub mod schedule;
 mod shape;
 
+pub use activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
 pub use error::{Error, Result};
 pub use gradus_kernels::Float;
 pub use layer::Layer;
+pub use layers::{Dense, Dropout, Flatten, Reshape, Softmax};
 pub use shape::Shape;

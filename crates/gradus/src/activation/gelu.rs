@@ -1,0 +1,63 @@
+//! The Gaussian error linear unit.
+
+use serde::{Deserialize, Serialize};
+
+use super::Activation;
+use crate::Float;
+
+/// The Gaussian error linear unit: y = x · Φ(x), where Φ(x) = (1 + erf(x / √2)) / 2 is the probability that a standard
+/// normal variable is below x. This is the exact function, not its approximation by tanh.
+///
+/// Backward: dx = dy · (Φ(x) + x · φ(x)), where φ(x) = e^(−x²/2) / √(2π). Since Φ = y / x, it needs no error function.
+///
+/// Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
+///
+/// ```
+/// use gradus::activation::{Activation, Gelu};
+/// assert!((Gelu.value(1.0) - 0.841_344_75).abs() < 1e-6);
+/// assert_eq!(Gelu.derivative(0.0, 0.0), 0.5);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "super::Nothing", into = "super::Nothing")]
+pub struct Gelu;
+
+impl Activation for Gelu {
+    fn kind(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn value(&self, x: Float) -> Float {
+        0.5 * x * (1.0 + erf(x * SQRT_HALF))
+    }
+
+    #[inline]
+    fn derivative(&self, x: Float, y: Float) -> Float {
+        super::factor(x, y) + x * (-0.5 * x * x).exp() * DENSITY_AT_0
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// 1 / √2
+const SQRT_HALF: Float = std::f64::consts::FRAC_1_SQRT_2 as Float;
+
+/// φ(0) = 1 / √(2π)
+const DENSITY_AT_0: Float = 0.398_942_280_401_432_7_f64 as Float;
+
+/// The error function, by its series of positive terms erf(x) = 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·5⋯(2n+1))
+/// (Abramowitz and Stegun, 1964, 7.1.6).
+fn erf(x: Float) -> Float {
+    let x = f64::from(x);
+    if x.abs() > 6.0 {
+        return x.signum() as Float;
+    }
+    let (mut sum, mut term, mut n) = (x, x, 0.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        n += 1.0;
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+    }
+    (sum * std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp()) as Float
+}

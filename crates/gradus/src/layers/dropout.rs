@@ -1,0 +1,132 @@
+//! Dropout.
+//!
+//! | | formula |
+//! | --- | --- |
+//! | training | yᵢ = xᵢ · mᵢ, where mᵢ = 0 with probability `rate`, else 1 / (1 − `rate`), so that the mean of y is x |
+//! | inference | y = x |
+//! | backward | dxᵢ = dyᵢ · mᵢ |
+//!
+//! Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to prevent neural networks
+//! from overfitting", 2014; scaled in training rather than at inference.
+
+use gradus_kernels::vectorize;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::{Float, Shape};
+
+/// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
+/// At inference it does nothing.
+///
+/// ```
+/// use gradus::{Dropout, Layer, Shape};
+/// assert!(Dropout::new(0.5).plan(&Shape::from(100)).is_ok());
+/// let message = Dropout::new(1.0).plan(&Shape::from(100)).unwrap_err();
+/// assert_eq!(message, "the dropout rate must be at least 0 and less than 1, not 1");
+/// ```
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    rate: Float,
+}
+
+impl Dropout {
+    /// Drops this part of the values, from 0 (none) to less than 1.
+    pub fn new(rate: Float) -> Self {
+        Dropout { rate }
+    }
+}
+
+impl Layer for Dropout {
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        if !(0.0..1.0).contains(&self.rate) {
+            let rate = self.rate;
+            return Err(format!(
+                "the dropout rate must be at least 0 and less than 1, not {rate}"
+            ));
+        }
+        Ok(Plan::new(input).kept(input.size()))
+    }
+
+    fn forward(&self, pass: Forward<'_>) {
+        if !pass.training {
+            pass.y.copy_from_slice(pass.x);
+            return;
+        }
+        // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
+        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
+        let scale = 1.0 / (1.0 - self.rate);
+        for (sample, mask) in pass.kept.chunks_exact_mut(pass.input.size()).enumerate() {
+            let mut rng = pass.random.sample(sample);
+            mask.fill_with(|| if rng.random::<u32>() < threshold { 0.0 } else { scale });
+        }
+        multiply(pass.x, pass.kept, pass.y);
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        if let Some(dx) = pass.dx {
+            multiply(pass.dy, pass.kept, dx);
+        }
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// product = values ∘ mask
+fn multiply(values: &[Float], mask: &[Float], product: &mut [Float]) {
+    vectorize(|| {
+        for ((product, value), mask) in product.iter_mut().zip(values).zip(mask) {
+            *product = value * mask;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{Rig, check};
+
+    #[test]
+    fn a_part_is_dropped_and_the_rest_is_scaled() {
+        let layer = Dropout::new(0.25);
+        let rig = Rig::new(&layer, [1000]);
+        let x = vec![3.0; 4000];
+        let step = rig.step(&x, &vec![1.0; 4000]);
+        assert!(step.y.iter().all(|&y| y == 0.0 || y == 4.0));
+        let dropped = step.y.iter().filter(|&&y| y == 0.0).count();
+        assert!((900..1100).contains(&dropped), "{dropped} of 4000 are dropped");
+        for (y, dx) in step.y.iter().zip(&step.dx) {
+            assert_eq!(y / 3.0, *dx);
+        }
+        let (first, second) = (&step.y[..1000], &step.y[1000..2000]);
+        assert_ne!(first, second, "each sample has a mask of its own");
+    }
+
+    #[test]
+    fn inference_changes_nothing() {
+        assert_eq!(
+            Rig::new(&Dropout::new(0.9), [3]).infer(&[1.0, 2.0, 3.0]),
+            [1.0, 2.0, 3.0]
+        );
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        check(&Dropout::new(0.0), [10]);
+        check(&Dropout::new(0.4), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_rate_that_makes_no_sense_is_refused() {
+        for rate in [-0.1, 1.0, Float::NAN] {
+            assert!(Dropout::new(rate).plan(&Shape::from(4)).is_err());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The layers that come with the library, a file for each.
+
+mod dense;
+mod dropout;
+mod flatten;
+mod reshape;
+mod softmax;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use reshape::Reshape;
+pub use softmax::Softmax;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Float;
+use crate::init::{self, HeNormal, Initializer};
+
+/// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
+/// Files give it by its name.
+#[derive(Debug, Clone)]
+struct Init(Arc<dyn Initializer>);
+
+impl Init {
+    fn new(init: impl Initializer + 'static) -> Self {
+        Init(Arc::new(init))
+    }
+
+    /// Whether it can't be found by its name, as a user's own; files then don't mention it.
+    fn is_unknown(&self) -> bool {
+        init::by_name(self.0.name()).is_err()
+    }
+}
+
+impl Default for Init {
+    fn default() -> Self {
+        Init::new(HeNormal)
+    }
+}
+
+impl Serialize for Init {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Init {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        init::by_name(&name).map(Init).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What an option that is on unless switched off reads from a file that doesn't mention it.
+fn on() -> bool {
+    true
+}
+
+/// The product of some sizes, or a sentence that says so if no memory can hold so many values.
+fn checked_size(what: &str, sizes: &[usize]) -> Result<usize, String> {
+    sizes
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
+        .filter(|&size| size <= isize::MAX as usize / size_of::<Float>())
+        .ok_or_else(|| {
+            let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+            format!(
+                "{what} would have {} values, more than any memory holds",
+                sizes.join("×")
+            )
+        })
+}

@@ -1,0 +1,80 @@
+//! Reshaping: the same values under another shape. y = x, dx = dy.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Shape;
+use crate::layer::{Backward, Forward, Layer, Plan};
+
+/// Gives a sample another shape of the same size, its values in the same order.
+///
+/// ```
+/// use gradus::{Layer, Reshape, Shape};
+/// let image = Reshape::to([1, 28, 28]);
+/// assert_eq!(image.plan(&Shape::from(784)).unwrap().output, Shape::from([1, 28, 28]));
+///
+/// let message = image.plan(&Shape::from(100)).unwrap_err();
+/// assert_eq!(message, "reshape to 1×28×28 needs 784 values, got 100 (100)");
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reshape {
+    shape: Shape,
+}
+
+impl Reshape {
+    /// Gives every sample this shape.
+    pub fn to(shape: impl Into<Shape>) -> Self {
+        Reshape { shape: shape.into() }
+    }
+}
+
+impl Layer for Reshape {
+    fn kind(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let shape = &self.shape;
+        if shape.size() == input.size() {
+            Ok(Plan::new(shape))
+        } else {
+            let (needed, found) = (shape.size(), input.size());
+            Err(format!(
+                "reshape to {shape} needs {needed} values, got {found} ({input})"
+            ))
+        }
+    }
+
+    fn forward(&self, pass: Forward<'_>) {
+        pass.y.copy_from_slice(pass.x);
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        if let Some(dx) = pass.dx {
+            dx.copy_from_slice(pass.dy);
+        }
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::check;
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        check(&Reshape::to([2, 3, 1]), [6]);
+        check(&Reshape::to([6]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn settings_make_the_same_layer_again() {
+        let settings = Reshape::to([1, 2, 3]).settings().unwrap();
+        assert_eq!(settings, serde_json::json!({ "shape": [1, 2, 3] }));
+        assert!(serde_json::from_value::<Reshape>(settings).is_ok());
+    }
+}
