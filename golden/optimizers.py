@@ -38,8 +38,8 @@ def optimizers():
     )
     rms = lambda name, **s: optimizer(
         name,
-        "rms_prop",
-        {"learning_rate": 0.01, "decay": 0.99, "epsilon": 1e-8, "weight_decay": 0.0, "momentum": 0.0, **s},
+        "rmsprop",
+        {"learning_rate": 0.01, "alpha": 0.99, "epsilon": 1e-8, "weight_decay": 0.0, "momentum": 0.0, **s},
         lambda w: optim.RMSprop(w, lr=0.01, **s),
     )
     betas = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -58,9 +58,9 @@ def optimizers():
         adam("adam", "adam", optim.Adam, 0.01, 0.0),
         adam("adam, weight decay", "adam", optim.Adam, 0.01, 0.1),
         adam("adamw", "adamw", optim.AdamW, 0.01, 0.1),
-        rms("rms_prop"),
-        rms("rms_prop, weight decay", weight_decay=0.1),
-        rms("rms_prop, momentum", momentum=0.9),
+        rms("rmsprop"),
+        rms("rmsprop, weight decay", weight_decay=0.1),
+        rms("rmsprop, momentum", momentum=0.9),
     ]
 
 
