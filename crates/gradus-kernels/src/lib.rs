@@ -12,8 +12,9 @@ mod arch;
 mod matmul;
 mod pieces;
 mod pool;
+pub mod reference;
 
-pub use arch::vectorize;
+pub use arch::{Arch, arch, vectorize, with_arch};
 pub use matmul::{Matrix, matmul, matmul_scratch};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;

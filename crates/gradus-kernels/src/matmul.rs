@@ -1,6 +1,18 @@
 //! Matrix products.
+//!
+//! C is computed in tiles of a few rows by a few vectors, which stay in registers while k runs (K. Goto and R. van de Geijn,
+//! "Anatomy of High-Performance Matrix Multiplication", 2008): for each p, a column of A's rows, each value copied into all
+//! lanes, times a row of B's columns. B is cut into panels of a tile's width and of as many rows as fit the first-level
+//! cache, and where many rows of A go over a panel, or B's columns are not side by side, the panel is copied into scratch
+//! memory first. Where C has few columns, or B is stored transposed, Cᵀ = Bᵀ·Aᵀ can be less work; the sums are the same.
 
-use crate::Float;
+use crate::{Arch, Float, arch};
+
+mod tile;
+mod transpose;
+
+use tile::{Simd, Tile};
+use transpose::transpose;
 
 /// A matrix somewhere in a slice: element (i, j) is `values[i * row_stride + j * column_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -33,20 +45,37 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// The size of a panel of B: 40 KB of the 32 to 64 KB of a first-level cache, where what spills comes from the second.
+const PANEL: usize = 10240;
+
+/// The widest panel, in floats.
+const WIDEST: usize = 128;
+
+/// From how many rows of tiles on a panel that lies ready is copied together.
+const PACK_FROM: usize = 4;
+
 /// How many values of scratch memory [`matmul`] wants for a product of this size.
 pub fn matmul_scratch(m: usize, n: usize, k: usize) -> usize {
-    let _ = (m, n, k);
-    0
+    let width = m.max(n).saturating_add(15).min(WIDEST);
+    width.saturating_mul(k).min(PANEL)
 }
 
 /// C ← A·B, or C ← C + A·B if `accumulate`: `a` is m×k, `b` k×n, and `c` m×n with rows `c_stride` apart.
 ///
 /// Every element of C is one chain of fused multiply-adds over k in ascending order, starting from zero or from its old
 /// value. So its bits don't depend on m, on n, on where it stands in C, or on how a caller divides k into successive
-/// accumulating calls.
+/// accumulating calls. It is fastest with [`matmul_scratch`] values of scratch memory, and right with any number.
+///
+/// ```
+/// use gradus_kernels::{Matrix, matmul};
+/// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+/// let mut c = [0.0; 4];
+/// matmul(2, 2, 2, Matrix::new(&a, 2), Matrix::new(&b, 2), &mut c, 2, false, &mut []);
+/// assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
+/// ```
 ///
 /// # Panics
-/// If a slice is too short for its matrix.
+/// If a slice is too short for its matrix, or rows of C overlap.
 #[allow(clippy::too_many_arguments)]
 pub fn matmul(
     m: usize,
@@ -59,16 +88,241 @@ pub fn matmul(
     accumulate: bool,
     scratch: &mut [Float],
 ) {
-    let _ = scratch;
-    for i in 0..m {
-        for j in 0..n {
-            let mut sum = if accumulate { c[i * c_stride + j] } else { 0.0 };
-            for p in 0..k {
-                let x = a.values[i * a.row_stride + p * a.column_stride];
-                let y = b.values[p * b.row_stride + j * b.column_stride];
-                sum = x.mul_add(y, sum);
+    assert!(holds(a.values, m, k, a.row_stride, a.column_stride), "a is too short");
+    assert!(holds(b.values, k, n, b.row_stride, b.column_stride), "b is too short");
+    assert!(holds(c, m, n, c_stride, 1), "c is too short");
+    assert!(m <= 1 || n <= c_stride, "rows of c overlap");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let product = Product {
+        m,
+        n,
+        k,
+        a,
+        b,
+        c: c.as_mut_ptr(),
+        c_row: c_stride,
+        c_column: 1,
+        accumulate,
+    };
+    match arch() {
+        // SAFETY: the slices hold the matrices, and `arch` found the instructions.
+        #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+        Arch::Avx512 => unsafe { product.either_way::<tile::Avx512>(scratch) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        arch if arch >= Arch::Avx2 => unsafe { product.either_way::<tile::Avx2>(scratch) },
+        // SAFETY: as above; every processor has these instructions.
+        _ => unsafe { product.either_way::<tile::Plain>(scratch) },
+    }
+}
+
+/// Whether a matrix fits the values.
+fn holds(values: &[Float], rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
+    if rows == 0 || columns == 0 {
+        return true;
+    }
+    let last = (rows - 1)
+        .checked_mul(row_stride)
+        .zip((columns - 1).checked_mul(column_stride))
+        .and_then(|(row, column)| row.checked_add(column));
+    last.is_some_and(|last| last < values.len())
+}
+
+/// A product to compute. One of C's strides is 1, and no two elements of C are one.
+struct Product<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    c: *mut Float,
+    c_row: usize,
+    c_column: usize,
+    accumulate: bool,
+}
+
+/// `0..length` in so many parts, equal but for one.
+#[derive(Clone, Copy)]
+struct Parts {
+    count: usize,
+    small: usize,
+    larger: usize,
+}
+
+impl Parts {
+    /// The fewest parts of at most `most`, at least one.
+    fn new(length: usize, most: usize) -> Self {
+        let count = length.div_ceil(most).max(1);
+        Parts {
+            count,
+            small: length / count,
+            larger: length % count,
+        }
+    }
+
+    /// The longest part's length.
+    fn longest(self) -> usize {
+        self.small + usize::from(self.larger > 0)
+    }
+
+    /// Start and length of each; the larger parts come first.
+    fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.count).map(move |i| {
+            (
+                i * self.small + i.min(self.larger),
+                self.small + usize::from(i < self.larger),
+            )
+        })
+    }
+}
+
+impl Product<'_> {
+    /// Computes C or Cᵀ, whichever is less work.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`; the slices and `c` hold the matrices; m and n are not zero.
+    unsafe fn either_way<S: Simd>(self, scratch: &mut [Float]) {
+        let transposed = Product {
+            m: self.n,
+            n: self.m,
+            a: self.b.transposed(),
+            b: self.a.transposed(),
+            c_row: self.c_column,
+            c_column: self.c_row,
+            ..self
+        };
+        let product = if transposed.work::<S>() < self.work::<S>() {
+            transposed
+        } else {
+            self
+        };
+        // SAFETY: the caller's.
+        unsafe { product.compute::<S>(scratch) }
+    }
+
+    /// About how much work it is to compute it this way: multiplications of vectors, and moves of single values.
+    fn work<S: Simd>(&self) -> usize {
+        let multiply = self.m * self.n.div_ceil(S::LANES) * self.k;
+        let pack = if self.b.column_stride == 1 {
+            0
+        } else {
+            self.n * self.k / 2
+        };
+        let turn = if self.c_column == 1 {
+            0
+        } else {
+            self.m * self.n * if self.accumulate { 4 } else { 2 }
+        };
+        multiply + pack + turn
+    }
+
+    /// Computes C panel by panel.
+    ///
+    /// # Safety
+    /// As [`Self::either_way`].
+    unsafe fn compute<S: Simd>(&self, scratch: &mut [Float]) {
+        let rows = Parts::new(self.m, S::ROWS);
+        let vectors = Parts::new(self.n.div_ceil(S::LANES), S::vectors(rows.longest()));
+        let width = vectors.longest() * S::LANES;
+        let pack = self.b.column_stride != 1 || (rows.count >= PACK_FROM && vectors.count > 1);
+        // Enough for the widest panel, if only of a few rows.
+        let mut few;
+        let panel = if pack && scratch.len() < PANEL.min(self.k * width) && scratch.len() < 8 * WIDEST {
+            few = [0.0; 8 * WIDEST];
+            &mut few[..]
+        } else {
+            scratch
+        };
+        let depth = (if pack { panel.len().min(PANEL) } else { PANEL } / width).max(1);
+        for (p, k) in Parts::new(self.k, depth).iter() {
+            for (first, count) in vectors.iter() {
+                let j = first * S::LANES;
+                let n = (count * S::LANES).min(self.n - j);
+                // SAFETY: the caller's; the panel has room for `depth` rows of `width`.
+                unsafe {
+                    let mut b = self
+                        .b
+                        .values
+                        .as_ptr()
+                        .wrapping_add(p * self.b.row_stride + j * self.b.column_stride);
+                    let mut b_row = self.b.row_stride;
+                    if pack {
+                        self.pack(b, k, n, panel.as_mut_ptr(), width);
+                        (b, b_row) = (panel.as_ptr(), width);
+                    }
+                    for (i, m) in rows.iter() {
+                        let tile = Tile {
+                            k,
+                            a: self
+                                .a
+                                .values
+                                .as_ptr()
+                                .wrapping_add(i * self.a.row_stride + p * self.a.column_stride),
+                            a_row: self.a.row_stride,
+                            a_column: self.a.column_stride,
+                            b,
+                            b_row,
+                            c: self.c.wrapping_add(i * self.c_row + j * self.c_column),
+                            c_row: self.c_row,
+                            last: n - (count - 1) * S::LANES,
+                            from_zero: p == 0 && !self.accumulate,
+                        };
+                        let run = S::tile(m, count, tile.last < S::LANES);
+                        if self.c_column == 1 {
+                            run(&tile);
+                        } else {
+                            self.turned(tile, run, m, n);
+                        }
+                    }
+                }
             }
-            c[i * c_stride + j] = sum;
+        }
+    }
+
+    /// Copies k×n values of B from `b` on into rows `width` apart.
+    ///
+    /// # Safety
+    /// The pointers reach that far.
+    unsafe fn pack(&self, b: *const Float, k: usize, n: usize, panel: *mut Float, width: usize) {
+        let (row, column) = (self.b.row_stride, self.b.column_stride);
+        // SAFETY: the caller's.
+        unsafe {
+            if column == 1 {
+                for p in 0..k {
+                    b.add(p * row).copy_to_nonoverlapping(panel.add(p * width), n);
+                }
+            } else if row == 1 {
+                transpose(n, k, b, column, panel, width);
+            } else {
+                for p in 0..k {
+                    for j in 0..n {
+                        *panel.add(p * width + j) = *b.add(p * row + j * column);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Computes a tile of m rows and n columns whose columns, not rows, lie side by side in C.
+    ///
+    /// # Safety
+    /// As the tile's.
+    unsafe fn turned(&self, tile: Tile, run: tile::TileFn, m: usize, n: usize) {
+        let mut values = [const { std::mem::MaybeUninit::<Float>::uninit() }; 8 * WIDEST];
+        let (own, c) = (values.as_mut_ptr().cast::<Float>(), tile.c);
+        // SAFETY: the caller's; no tile is wider than `WIDEST` or higher than 8.
+        unsafe {
+            if !tile.from_zero {
+                transpose(n, m, c, self.c_column, own, WIDEST);
+            }
+            run(&Tile {
+                c: own,
+                c_row: WIDEST,
+                ..tile
+            });
+            transpose(m, n, own, WIDEST, c, self.c_column);
         }
     }
 }

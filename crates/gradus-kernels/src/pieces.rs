@@ -1,7 +1,9 @@
 //! A slice cut into pieces that threads take one by one.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a slice is cut: piece i is `bounds[i]..bounds[i + 1]`. Made once and used at every step, so that cutting
@@ -74,34 +76,130 @@ impl<T> Pieces<'_, T> {
         let taken = &self.cuts.taken[i];
         assert!(!taken.swap(true, Ordering::Acquire), "piece {i} is held already");
         let cells = &self.slice[self.cuts.bounds[i]..self.cuts.bounds[i + 1]];
-        // SAFETY: the flag makes this the only reference to these elements, and pieces don't overlap.
-        let values = unsafe { std::slice::from_raw_parts_mut(cells.as_ptr() as *mut T, cells.len()) };
-        Piece { values, taken }
+        let start = NonNull::from(cells).cast::<T>();
+        Piece {
+            values: NonNull::slice_from_raw_parts(start, cells.len()),
+            taken,
+            borrow: PhantomData,
+        }
     }
 }
 
 /// A piece of a slice, held by one thread.
+// A pointer and not a `&mut [T]`: a reference handed to a function must stay the only one until that function returns, but
+// `drop(piece)` lets the next thread in before it returns.
 #[derive(Debug)]
 pub struct Piece<'a, T> {
-    values: &'a mut [T],
+    values: NonNull<[T]>,
     taken: &'a AtomicBool,
+    borrow: PhantomData<&'a mut [T]>,
 }
+
+// SAFETY: a piece is as good as a `&mut [T]`.
+unsafe impl<T: Send> Send for Piece<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Piece<'_, T> {}
 
 impl<T> Deref for Piece<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        self.values
+        // SAFETY: the elements live for 'a; the flag lets only this piece reach them, and pieces don't overlap.
+        unsafe { self.values.as_ref() }
     }
 }
 
 impl<T> DerefMut for Piece<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        self.values
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { self.values.as_mut() }
     }
 }
 
 impl<T> Drop for Piece<'_, T> {
     fn drop(&mut self) {
         self.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pool;
+
+    #[test]
+    fn pieces_cover_the_slice() {
+        let mut values: Vec<usize> = (0..10).collect();
+        let mut cuts = Cuts::new(vec![0, 3, 3, 10]);
+        assert_eq!(cuts.count(), 3);
+        let pieces = cuts.cut(&mut values);
+        assert_eq!(*pieces.take(0), [0, 1, 2]);
+        assert!(pieces.take(1).is_empty());
+        pieces.take(2)[6] = 90;
+        assert_eq!(values[9], 90);
+    }
+
+    #[test]
+    fn threads_write_their_pieces() {
+        let mut pool = Pool::new(4);
+        let mut values = vec![0usize; 1000];
+        let mut cuts = Cuts::new((0..=100).map(|i| 10 * i).collect());
+        for round in 1..=50 {
+            let pieces = cuts.cut(&mut values);
+            pool.run(100, &|task, _| {
+                for (i, value) in pieces.take(task).iter_mut().enumerate() {
+                    *value += 10 * task + i;
+                }
+            });
+            assert!(values.iter().enumerate().all(|(i, &v)| v == round * i));
+        }
+    }
+
+    #[test]
+    fn a_piece_passes_from_thread_to_thread() {
+        let mut pool = Pool::new(4);
+        let mut count = [0usize];
+        let mut cuts = Cuts::singles(1);
+        let pieces = cuts.cut(&mut count);
+        let turn = AtomicBool::new(false);
+        pool.run(1000, &|_, _| {
+            while turn.swap(true, Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+            let mut piece = pieces.take(0);
+            piece[0] += 1;
+            drop(piece);
+            turn.store(false, Ordering::Release);
+        });
+        assert_eq!(count, [1000]);
+    }
+
+    #[test]
+    fn flags_left_by_forgotten_guards_are_reset() {
+        let mut values = [1, 2];
+        let mut cuts = Cuts::singles(2);
+        std::mem::forget(cuts.cut(&mut values).take(0));
+        assert_eq!(*cuts.cut(&mut values).take(0), [1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "piece 1 is held already")]
+    fn a_held_piece_is_not_given_again() {
+        let mut values = [1, 2];
+        let mut cuts = Cuts::singles(2);
+        let pieces = cuts.cut(&mut values);
+        let _first = pieces.take(1);
+        let _second = pieces.take(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "ascend")]
+    fn descending_bounds_are_refused() {
+        Cuts::new(vec![0, 5, 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the slice ends where the cuts end")]
+    fn a_slice_of_another_length_is_refused() {
+        Cuts::new(vec![0, 5]).cut(&mut [0; 6]);
     }
 }

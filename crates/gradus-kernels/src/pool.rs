@@ -1,32 +1,367 @@
 //! Threads that share the tasks of a step.
 
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// How often a thread looks again before it sleeps: some tens of microseconds, a little more than the time from one
+/// parallel part of a training step to the next, and far less than a scheduler's time slice.
+const SPINS: u32 = 2000;
+
 /// A set of threads that wait for work.
+///
+/// Tasks are handed out one by one, so a thread that is slow, or that the operating system runs late, takes fewer of them.
+/// The caller works as well and never waits for a thread that has not begun: on a busy machine it simply does more of the
+/// tasks itself.
 #[derive(Debug)]
 pub struct Pool {
-    threads: usize,
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    asleep: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+}
+
+/// What `run` was asked to do. The pointer's target is borrowed by `run`, which doesn't return while any worker is counted
+/// in `Shared::state`.
+#[derive(Clone, Copy)]
+struct Job {
+    work: *const (dyn Fn(usize, usize) + Sync),
+    tasks: usize,
+}
+
+struct Shared {
+    /// The number of the job (bits 32 up), whether it is open to workers, whether the caller sleeps, whether the pool ends,
+    /// and (the low 24 bits) how many workers are in the job.
+    state: AtomicU64,
+    /// The next task; on cache lines of its own, since all threads write it.
+    next: Lines<AtomicUsize>,
+    job: UnsafeCell<Option<Job>>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    left: (Mutex<()>, Condvar),
+}
+
+#[repr(align(128))]
+struct Lines<T>(T);
+
+const INSIDE: u64 = (1 << 24) - 1;
+const OPEN: u64 = 1 << 24;
+const CALLER_SLEEPS: u64 = 1 << 25;
+const END: u64 = 1 << 26;
+const NUMBER: u64 = !((1 << 32) - 1);
+
+// SAFETY: `job` is written by the caller of `run` only while `state` is closed with no worker inside, and read by a worker
+// only between entering (a compare-exchange on an open state, which acquires the caller's release of it) and leaving (a
+// release that the caller acquires before it writes again or returns). The work it points to is `Sync`.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pool {
-    /// A pool of so many threads (at least one), the caller's among them.
+    /// A pool of so many threads (at least one), the caller's among them; fewer if the system grants fewer.
     pub fn new(threads: usize) -> Self {
-        Pool {
-            threads: threads.max(1),
-        }
+        let shared = Arc::new(Shared {
+            state: AtomicU64::new(0),
+            next: Lines(AtomicUsize::new(0)),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+            left: (Mutex::new(()), Condvar::new()),
+        });
+        let start = |thread: usize| {
+            let (shared, asleep) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
+            let flag = Arc::clone(&asleep);
+            let builder = std::thread::Builder::new().name(format!("gradus-{thread}"));
+            let handle = builder.spawn(move || shared.serve(thread, &flag)).ok()?;
+            Some(Worker { asleep, handle })
+        };
+        let workers = (1..threads.min(INSIDE as usize)).map_while(start).collect();
+        Pool { shared, workers }
     }
 
     /// How many threads there are, the caller's among them.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.workers.len() + 1
     }
 
     /// Calls `work(task, thread)` once for each task in `0..tasks`, on any thread, and returns when all are done.
-    /// Allocates nothing.
+    /// The caller is thread 0. No two calls with the same `thread` run at once. Allocates nothing.
     ///
     /// # Panics
-    /// If `work` panics, once all threads have stopped.
+    /// If `work` panics: the tasks not yet begun are left out, and the first panic goes on once all threads have stopped.
     pub fn run(&mut self, tasks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-        for task in 0..tasks {
-            work(task, 0);
+        if tasks <= 1 || self.workers.is_empty() {
+            for task in 0..tasks {
+                work(task, 0);
+            }
+            return;
         }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime is forgotten; workers use the pointer only while inside the job, and `run` ends (also
+        // when `work` panics here, since that is caught) only after it has closed the job and all have left.
+        let job = Job {
+            work: unsafe {
+                std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), *const (dyn Fn(usize, usize) + Sync)>(
+                    work,
+                )
+            },
+            tasks,
+        };
+        // SAFETY: `&mut self` keeps other callers out, and the last job was closed and left.
+        unsafe { *shared.job.get() = Some(job) };
+        shared.next.0.store(0, Ordering::Relaxed);
+        let number = (shared.state.load(Ordering::Relaxed) & NUMBER).wrapping_add(1 << 32);
+        // Sequentially consistent, as is the worker's side: either it sees the job before it sleeps, or we see it asleep.
+        shared.state.store(number | OPEN, Ordering::SeqCst);
+        for worker in self.workers.iter().take(tasks - 1) {
+            if worker.asleep.load(Ordering::SeqCst) && worker.asleep.swap(false, Ordering::SeqCst) {
+                worker.handle.thread().unpark();
+            }
+        }
+        shared.work_on(job, 0);
+        shared.close();
+        if let Some(panic) = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Shared {
+    /// Takes tasks until there are none left.
+    fn work_on(&self, job: Job, thread: usize) {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the caller of `run` lends the work until this thread has left the job.
+            let work = unsafe { &*job.work };
+            loop {
+                let task = self.next.0.fetch_add(1, Ordering::Relaxed);
+                if task >= job.tasks {
+                    break;
+                }
+                work(task, thread);
+            }
+        }));
+        if let Err(panic) = result {
+            // Nobody begins another task.
+            self.next.0.store(job.tasks, Ordering::Relaxed);
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_none() {
+                *first = Some(panic);
+            }
+        }
+    }
+
+    /// Lets no more workers in and waits until all have left.
+    fn close(&self) {
+        let mut state = self.state.fetch_and(!OPEN, Ordering::AcqRel);
+        for spin in 0..SPINS {
+            if state & INSIDE == 0 {
+                return;
+            }
+            pause(spin);
+            state = self.state.load(Ordering::Acquire);
+        }
+        let (mutex, condition) = &self.left;
+        let mut guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        // Set under the lock: the last worker either left before this, which shows in the result, or takes the lock after
+        // the wait below has released it.
+        state = self.state.fetch_or(CALLER_SLEEPS, Ordering::AcqRel);
+        while state & INSIDE != 0 {
+            guard = condition.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            state = self.state.load(Ordering::Acquire);
+        }
+    }
+
+    /// A worker's life.
+    fn serve(&self, thread: usize, asleep: &AtomicBool) {
+        let mut last = 0;
+        loop {
+            let state = self.wait_for_job(last, asleep);
+            if state & END != 0 {
+                return;
+            }
+            let entered = self
+                .state
+                .compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
+            if entered.is_err() {
+                continue;
+            }
+            last = state & NUMBER;
+            // SAFETY: this worker is inside the open job, see `Shared`.
+            if let Some(job) = unsafe { *self.job.get() } {
+                self.work_on(job, thread);
+            }
+            let state = self.state.fetch_sub(1, Ordering::AcqRel);
+            if state & CALLER_SLEEPS != 0 && state & INSIDE == 1 {
+                let (mutex, condition) = &self.left;
+                drop(mutex.lock().unwrap_or_else(PoisonError::into_inner));
+                condition.notify_one();
+            }
+        }
+    }
+
+    /// Waits until there is an open job that is not the `last` one, or the end.
+    fn wait_for_job(&self, last: u64, asleep: &AtomicBool) -> u64 {
+        let news = |state: u64| state & END != 0 || (state & OPEN != 0 && state & NUMBER != last);
+        let mut spin = 0;
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            if news(state) {
+                return state;
+            }
+            if spin < SPINS {
+                pause(spin);
+                spin += 1;
+                continue;
+            }
+            asleep.store(true, Ordering::SeqCst);
+            while asleep.load(Ordering::SeqCst) && !news(self.state.load(Ordering::SeqCst)) {
+                std::thread::park();
+            }
+            asleep.store(false, Ordering::SeqCst);
+            spin = 0;
+        }
+    }
+}
+
+/// A moment's wait; now and then another thread may have the core.
+fn pause(spin: u32) {
+    if spin % 64 == 63 {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.state.fetch_or(END, Ordering::SeqCst);
+        for worker in self.workers.drain(..) {
+            worker.handle.thread().unpark();
+            // A worker catches every panic of the work, so there is nothing to report.
+            let _ = worker.handle.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_done_once() {
+        for threads in [1, 2, 3, 8] {
+            let mut pool = Pool::new(threads);
+            assert_eq!(pool.threads(), threads);
+            for tasks in [0, 1, 2, 3, 7, 100, 1000] {
+                let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(tasks, &|task, thread| {
+                    assert!(thread < threads);
+                    counts[task].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn zero_threads_are_one() {
+        assert_eq!(Pool::new(0).threads(), 1);
+    }
+
+    #[test]
+    fn many_tiny_runs() {
+        let mut pool = Pool::new(4);
+        let sum = AtomicUsize::new(0);
+        for i in 0..100_000 {
+            pool.run(i % 7, &|task, _| {
+                sum.fetch_add(task + 1, Ordering::Relaxed);
+            });
+        }
+        let expected: usize = (0..100_000).map(|i| (i % 7) * (i % 7 + 1) / 2).sum();
+        assert_eq!(sum.into_inner(), expected);
+    }
+
+    #[test]
+    fn runs_between_sleeps() {
+        let mut pool = Pool::new(3);
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let sum = AtomicUsize::new(0);
+            pool.run(6, &|task, _| {
+                // Long enough for the workers to wake and the caller to fall asleep waiting for them.
+                std::thread::sleep(std::time::Duration::from_millis(1 + 3 * (task as u64 % 2)));
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 15);
+        }
+    }
+
+    #[test]
+    fn a_thread_index_is_used_by_one_thread_at_a_time() {
+        let mut pool = Pool::new(4);
+        let busy: Vec<AtomicBool> = (0..4).map(|_| AtomicBool::new(false)).collect();
+        for _ in 0..2000 {
+            pool.run(16, &|_, thread| {
+                assert!(!busy[thread].swap(true, Ordering::Acquire));
+                for _ in 0..20 {
+                    std::hint::spin_loop();
+                }
+                busy[thread].store(false, Ordering::Release);
+            });
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let mut pool = Pool::new(4);
+        for bad in [0, 3, 63] {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(64, &|task, _| {
+                    if task == bad {
+                        panic!("task {task}");
+                    }
+                });
+            }));
+            let panic = result.expect_err("the panic goes on");
+            assert_eq!(*panic.downcast::<String>().expect("a message"), format!("task {bad}"));
+            let sum = AtomicUsize::new(0);
+            pool.run(10, &|task, _| {
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 45);
+        }
+        // All threads at once.
+        for _ in 0..50 {
+            let result = catch_unwind(AssertUnwindSafe(|| pool.run(8, &|_, _| panic!("all"))));
+            assert!(result.is_err());
+        }
+    }
+
+    #[test]
+    fn pools_within_pools() {
+        let mut outer = Pool::new(2);
+        let sum = AtomicUsize::new(0);
+        outer.run(4, &|_, _| {
+            let mut inner = Pool::new(2);
+            let result = catch_unwind(AssertUnwindSafe(|| inner.run(4, &|task, _| assert_ne!(task, 2))));
+            assert!(result.is_err());
+            inner.run(5, &|task, _| {
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(sum.into_inner(), 40);
     }
 }

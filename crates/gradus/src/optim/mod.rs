@@ -1,8 +1,20 @@
 //! How parameters follow their gradients.
 
+mod adam;
+mod adamw;
+mod clip;
+mod rmsprop;
+mod sgd;
+
 use std::fmt::Debug;
 
-use crate::{Float, Result};
+use crate::{Error, Float, Result, names};
+
+pub use adam::Adam;
+pub use adamw::AdamW;
+pub use clip::Clip;
+pub use rmsprop::RmsProp;
+pub use sgd::Sgd;
 
 /// The most state tensors that an optimizer can have.
 pub const MAX_SLOTS: usize = 8;
@@ -24,7 +36,8 @@ pub trait Optimizer: Debug + Send + Sync {
         0
     }
 
-    /// Updates some values `w` of one parameter tensor, given their gradients `dw`; `state` has a slice, as long as `w`, for each slot.
+    /// Updates some values `w` of one parameter tensor, given their gradients `dw`; `state` has a slice, as long as `w`, for
+    /// each slot.
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]);
 }
 
@@ -38,3 +51,71 @@ pub struct Step {
     /// Whether weight decay applies to this parameter.
     pub decays: bool,
 }
+
+impl Step {
+    /// The weight decay of this parameter: 0 where none applies.
+    fn decay(&self, weight_decay: f64) -> Float {
+        if self.decays { weight_decay as Float } else { 0.0 }
+    }
+}
+
+/// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`) with this learning rate and otherwise default settings.
+///
+/// ```
+/// use gradus::optim;
+/// assert_eq!(optim::by_name("adam", 0.001)?.slots(), 2);
+/// let error = optim::by_name("adagrad", 0.1).unwrap_err().to_string();
+/// assert_eq!(error, "there is no optimizer \"adagrad\"; choose one of sgd, adam, adamw, rmsprop");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no optimizer has this name; the sentence lists the names.
+pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
+    let all: Vec<Box<dyn Optimizer>> = vec![
+        Box::new(Sgd::new(learning_rate)),
+        Box::new(Adam::new(learning_rate)),
+        Box::new(AdamW::new(learning_rate)),
+        Box::new(RmsProp::new(learning_rate)),
+    ];
+    names::find("optimizer", name, all, |o| o.name().to_string())
+}
+
+/// Refuses a rate that is not a finite number of at least 0.
+fn rate(what: &str, setting: &str, value: f64) -> Result<()> {
+    require(
+        value >= 0.0 && value.is_finite(),
+        what,
+        setting,
+        "a number of at least 0",
+        value,
+    )
+}
+
+/// Refuses what is not a finite number above 0.
+fn positive(what: &str, setting: &str, value: f64) -> Result<()> {
+    require(
+        value > 0.0 && value.is_finite(),
+        what,
+        setting,
+        "a number above 0",
+        value,
+    )
+}
+
+/// Refuses what is not in [0, 1).
+fn below_one(what: &str, setting: &str, value: f64) -> Result<()> {
+    require((0.0..1.0).contains(&value), what, setting, "in [0, 1)", value)
+}
+
+fn require(holds: bool, what: &str, setting: &str, expected: &str, value: f64) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{what}: {setting} must be {expected}, got {value}"
+    )))
+}
+
+#[cfg(test)]
+mod tests;

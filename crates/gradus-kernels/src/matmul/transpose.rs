@@ -1,0 +1,114 @@
+//! Transposition of a block of floats, for packing and for products that are better computed transposed.
+
+use crate::Float;
+
+/// `y[j * y_row + i] = x[i * x_row + j]` for i < `rows`, j < `columns`.
+///
+/// # Safety
+/// The pointers reach over all these elements, and no element is in both.
+pub(super) unsafe fn transpose(
+    rows: usize,
+    columns: usize,
+    x: *const Float,
+    x_row: usize,
+    y: *mut Float,
+    y_row: usize,
+) {
+    // SAFETY: the caller's, and `arch` found the instructions.
+    #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+    if crate::arch() >= crate::Arch::Avx2 {
+        return unsafe { transpose_avx2(rows, columns, x, x_row, y, y_row) };
+    }
+    // SAFETY: the caller's.
+    unsafe { transpose_part(0..rows, 0..columns, x, x_row, y, y_row) }
+}
+
+/// As [`transpose`], for some rows and columns, one by one.
+#[inline(always)]
+unsafe fn transpose_part(
+    rows: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+    x: *const Float,
+    x_row: usize,
+    y: *mut Float,
+    y_row: usize,
+) {
+    for j in columns {
+        for i in rows.clone() {
+            // SAFETY: the caller's.
+            unsafe { *y.add(j * y_row + i) = *x.add(i * x_row + j) }
+        }
+    }
+}
+
+/// As [`transpose`], in blocks of 8×8.
+#[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_avx2(rows: usize, columns: usize, x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+    let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
+    // SAFETY: the caller's.
+    unsafe {
+        for i in (0..whole_rows).step_by(8) {
+            for j in (0..whole_columns).step_by(8) {
+                transpose_8x8(x.add(i * x_row + j), x_row, y.add(j * y_row + i), y_row);
+            }
+        }
+        transpose_part(0..whole_rows, whole_columns..columns, x, x_row, y, y_row);
+        transpose_part(whole_rows..rows, 0..columns, x, x_row, y, y_row);
+    }
+}
+
+/// Exchanges single floats, then pairs, then quadruples.
+#[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8x8(x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller's.
+    unsafe {
+        let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(x.add(i * x_row)));
+        let mut s = r;
+        for i in 0..4 {
+            s[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            s[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        let mut t = s;
+        for i in [0, 4] {
+            t[i] = _mm256_shuffle_ps::<0b01_00_01_00>(s[i], s[i + 2]);
+            t[i + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(s[i], s[i + 2]);
+            t[i + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(s[i + 1], s[i + 3]);
+            t[i + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(s[i + 1], s[i + 3]);
+        }
+        for i in 0..4 {
+            _mm256_storeu_ps(y.add(i * y_row), _mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]));
+            _mm256_storeu_ps(y.add((i + 4) * y_row), _mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, with_arch};
+
+    #[test]
+    fn every_element_finds_its_place() {
+        for arch in Arch::ALL {
+            for rows in 0..20 {
+                for columns in 0..20 {
+                    let (x_row, y_row) = (columns + 3, rows + 2);
+                    let x: Vec<Float> = (0..rows * x_row).map(|v| v as Float).collect();
+                    let mut y = vec![-1.0; columns * y_row];
+                    // SAFETY: the slices are that long.
+                    with_arch(arch, || unsafe {
+                        transpose(rows, columns, x.as_ptr(), x_row, y.as_mut_ptr(), y_row)
+                    });
+                    for (at, &y) in y.iter().enumerate() {
+                        let (j, i) = (at / y_row, at % y_row);
+                        assert_eq!(y, if i < rows { x[i * x_row + j] } else { -1.0 });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Stochastic gradient descent.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Optimizer, Step, below_one, rate};
+use crate::{Error, Float, Result};
+
+/// Stochastic gradient descent (Robbins and Monro, 1951), with momentum (Polyak, 1964) if wanted:
+///
+/// ```text
+/// g ← dw + weight_decay · w
+/// v ← momentum · v + g
+/// w ← w - learning_rate · v                      plain momentum
+/// w ← w - learning_rate · (g + momentum · v)     Nesterov's (Sutskever et al., 2013)
+/// ```
+///
+/// Without momentum v is g, and nothing is remembered.
+///
+/// ```
+/// use gradus::optim::{Optimizer, Sgd, Step};
+/// let sgd = Sgd::new(0.1).momentum(0.5);
+/// let (mut w, dw, mut v) = ([1.0], [2.0], [0.0]);
+/// let step = Step { number: 1, learning_rate: sgd.learning_rate(), decays: true };
+/// sgd.update(step, &mut w, &dw, &mut [&mut v]); // v = 2, w = 1 - 0.1 · 2
+/// sgd.update(step, &mut w, &dw, &mut [&mut v]); // v = 3, w = 0.8 - 0.1 · 3
+/// assert!((w[0] - 0.5).abs() < 1e-6);
+/// ```
+#[doc(alias = "GradientDescent")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sgd {
+    learning_rate: f64,
+    momentum: f64,
+    nesterov: bool,
+    weight_decay: f64,
+}
+
+/// Learning rate 0.01, no momentum, no weight decay.
+impl Default for Sgd {
+    fn default() -> Self {
+        Sgd::new(0.01)
+    }
+}
+
+impl Sgd {
+    /// With this learning rate, without momentum and weight decay.
+    pub fn new(learning_rate: f64) -> Self {
+        Sgd {
+            learning_rate,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+        }
+    }
+
+    /// Sets how much of the last step's velocity stays, in [0, 1).
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Takes the gradient as if the momentum's step had been made already. It needs momentum.
+    pub fn nesterov(mut self) -> Self {
+        self.nesterov = true;
+        self
+    }
+
+    /// Sets what is added to the gradient for each unit of weight (L2 regularisation).
+    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+}
+
+impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn validate(&self) -> Result<()> {
+        rate("SGD", "learning rate", self.learning_rate)?;
+        below_one("SGD", "momentum", self.momentum)?;
+        rate("SGD", "weight decay", self.weight_decay)?;
+        if self.nesterov && self.momentum == 0.0 {
+            return Err(Error::invalid(
+                "SGD: Nesterov's momentum needs a momentum above 0, such as 0.9",
+            ));
+        }
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> Float {
+        self.learning_rate as Float
+    }
+
+    fn slots(&self) -> usize {
+        if self.momentum > 0.0 { 1 } else { 0 }
+    }
+
+    fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
+        let rate = step.learning_rate;
+        let decay = step.decay(self.weight_decay);
+        let momentum = self.momentum as Float;
+        gradus_kernels::vectorize(|| match state {
+            [] => {
+                for (w, &dw) in w.iter_mut().zip(dw) {
+                    *w -= rate * (dw + decay * *w);
+                }
+            }
+            [v, ..] if self.nesterov => {
+                for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
+                    let g = dw + decay * *w;
+                    *v = momentum * *v + g;
+                    *w -= rate * (g + momentum * *v);
+                }
+            }
+            [v, ..] => {
+                for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
+                    *v = momentum * *v + (dw + decay * *w);
+                    *w -= rate * *v;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,172 @@
+use super::*;
+
+/// Five steps over three values, whose gradient depends on the value and on the step.
+fn five_steps(optimizer: &dyn Optimizer, decays: bool) -> Vec<Float> {
+    let mut w = vec![1.0, -2.0, 0.5];
+    let mut state = vec![vec![0.0; 3]; optimizer.slots()];
+    for number in 1..=5 {
+        let slopes: [Float; 3] = [1.0, 0.25, -3.0];
+        let dw: Vec<Float> = w
+            .iter()
+            .zip(slopes)
+            .map(|(w, s)| s * w + 0.1 * number as Float)
+            .collect();
+        let mut state: Vec<&mut [Float]> = state.iter_mut().map(|s| &mut s[..]).collect();
+        let learning_rate = optimizer.learning_rate();
+        optimizer.update(
+            Step {
+                number,
+                learning_rate,
+                decays,
+            },
+            &mut w,
+            &dw,
+            &mut state,
+        );
+    }
+    w
+}
+
+/// The same five steps in PyTorch 2.15, in double precision.
+#[test]
+fn steps_are_those_of_pytorch() {
+    let cases: Vec<(Box<dyn Optimizer>, [f64; 3])> = vec![
+        (Box::new(Sgd::new(0.1)), [0.459049, -1.907284203125, 1.631264]),
+        (
+            Box::new(Sgd::new(0.1).weight_decay(0.3)),
+            [0.3720148846, -1.646706858687, 1.43574934625],
+        ),
+        (
+            Box::new(Sgd::new(0.1).momentum(0.9)),
+            [-0.298796, -1.685336328125, 3.747704],
+        ),
+        (
+            Box::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.3)),
+            [-0.56265220705, -0.900246559358, 5.757585963638],
+        ),
+        (
+            Box::new(Adam::new(0.05)),
+            [0.749270490952, -1.781261480227, 0.750614190413],
+        ),
+        (
+            Box::new(Adam::new(0.05).betas(0.8, 0.95).epsilon(1e-3).weight_decay(0.3)),
+            [0.749393752501, -1.758526290339, 0.750671347464],
+        ),
+        (
+            Box::new(AdamW::new(0.05)),
+            [0.747027933834, -1.77666777965, 0.749107479684],
+        ),
+        (
+            Box::new(AdamW::new(0.05).betas(0.8, 0.95).epsilon(1e-3).weight_decay(0.3)),
+            [0.68384056402, -1.656749766408, 0.706626431532],
+        ),
+        (
+            Box::new(RmsProp::new(0.01)),
+            [0.669664551946, -1.810855338464, 0.844506861777],
+        ),
+        (
+            Box::new(
+                RmsProp::new(0.01)
+                    .alpha(0.9)
+                    .epsilon(1e-3)
+                    .momentum(0.8)
+                    .weight_decay(0.3),
+            ),
+            [0.729214645718, -1.756221726074, 0.769125633025],
+        ),
+    ];
+    let tolerance = if cfg!(gradus_f64) { 1e-11 } else { 4e-6 };
+    for (optimizer, expected) in cases {
+        optimizer.validate().unwrap();
+        for (w, e) in five_steps(&*optimizer, true).iter().zip(expected) {
+            assert!((*w as f64 - e).abs() < tolerance, "{optimizer:?}: {w} instead of {e}");
+        }
+    }
+}
+
+#[test]
+fn weights_decay_only_where_they_should() {
+    let pairs: Vec<(Box<dyn Optimizer>, Box<dyn Optimizer>)> = vec![
+        (Box::new(Sgd::new(0.1).weight_decay(0.3)), Box::new(Sgd::new(0.1))),
+        (
+            Box::new(Sgd::new(0.1).momentum(0.9).weight_decay(0.3)),
+            Box::new(Sgd::new(0.1).momentum(0.9)),
+        ),
+        (Box::new(Adam::new(0.1).weight_decay(0.3)), Box::new(Adam::new(0.1))),
+        (
+            Box::new(AdamW::new(0.1).weight_decay(0.3)),
+            Box::new(AdamW::new(0.1).weight_decay(0.0)),
+        ),
+        (
+            Box::new(RmsProp::new(0.1).weight_decay(0.3)),
+            Box::new(RmsProp::new(0.1)),
+        ),
+    ];
+    for (with, without) in pairs {
+        assert_eq!(five_steps(&*with, false), five_steps(&*without, true), "{with:?}");
+        assert_ne!(five_steps(&*with, true), five_steps(&*without, true), "{with:?}");
+    }
+}
+
+/// Threads share the values of a tensor: an update of parts must give the bits of an update of the whole.
+#[test]
+fn parts_give_the_bits_of_the_whole() {
+    let n = 100;
+    let w: Vec<Float> = (0..n).map(|i| (i as Float).sin()).collect();
+    let dw: Vec<Float> = (0..n).map(|i| (i as Float).cos()).collect();
+    for name in ["sgd", "adam", "adamw", "rmsprop"] {
+        let optimizer = by_name(name, 0.01).unwrap();
+        let step = Step {
+            number: 3,
+            learning_rate: 0.01,
+            decays: true,
+        };
+        let update = |part: usize| {
+            let (mut w, mut a, mut b) = (w.clone(), vec![0.1; n], vec![0.2; n]);
+            for start in (0..n).step_by(part) {
+                let range = start..n.min(start + part);
+                let mut state = [&mut a[range.clone()], &mut b[range.clone()]];
+                optimizer.update(step, &mut w[range.clone()], &dw[range], &mut state[..optimizer.slots()]);
+            }
+            (w, a, b)
+        };
+        assert_eq!(update(n), update(7), "{name}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let refused = |optimizer: &dyn Optimizer| optimizer.validate().unwrap_err().to_string();
+    assert_eq!(
+        refused(&Adam::new(0.1).betas(1.5, 0.9)),
+        "Adam: beta1 must be in [0, 1), got 1.5"
+    );
+    assert_eq!(
+        refused(&AdamW::new(0.1).betas(0.9, 1.0)),
+        "AdamW: beta2 must be in [0, 1), got 1"
+    );
+    assert_eq!(
+        refused(&Sgd::new(f64::NAN)),
+        "SGD: learning rate must be a number of at least 0, got NaN"
+    );
+    assert_eq!(
+        refused(&RmsProp::new(0.1).epsilon(0.0)),
+        "RMSProp: epsilon must be a number above 0, got 0"
+    );
+    assert_eq!(
+        refused(&Sgd::new(0.1).nesterov()),
+        "SGD: Nesterov's momentum needs a momentum above 0, such as 0.9"
+    );
+    assert!(Sgd::new(f64::INFINITY).validate().is_err());
+    assert!(RmsProp::new(0.1).momentum(-0.1).validate().is_err());
+    assert!(Sgd::new(0.0).validate().is_ok());
+}
+
+#[test]
+fn settings_are_read_strictly() {
+    let adam: Adam = serde_json::from_str(r#"{"learning_rate": 0.002, "beta1": 0.8}"#).unwrap();
+    assert_eq!(adam, Adam::new(0.002).betas(0.8, 0.999));
+    let adamw: AdamW = serde_json::from_str("{}").unwrap();
+    assert_eq!(adamw, AdamW::new(0.001));
+    assert!(serde_json::from_str::<Sgd>(r#"{"rate": 0.1}"#).is_err());
+}
