@@ -6,8 +6,11 @@ from torch.nn import functional as F
 from common import Draw, flat, number, write
 
 
-def case(name, kind, settings, y, target, loss):
-    """`loss(y, target, reduction)` is PyTorch's; its mean must be the mean over the samples of the samples' losses."""
+def case(name, kind, y, target, loss, settings={}, after=None):
+    """`loss(y, target, reduction)` is PyTorch's; its mean must be the mean over the samples of the samples' losses.
+
+    `after` names the layer whose inputs y is, if the loss is computed together with that layer.
+    """
     y = y.requires_grad_()
     mean = loss(y, target, "mean")
     mean.backward()
@@ -18,6 +21,7 @@ def case(name, kind, settings, y, target, loss):
         "name": name,
         "kind": kind,
         "settings": settings,
+        "after": after,
         "samples": len(y),
         "outputs": y.shape[1],
         "y": flat(y),
@@ -54,74 +58,69 @@ def nll_of_distributions(y, t, reduction):
 
 
 def plain(function, **settings):
-    return lambda y, t, reduction: function(y, t, reduction=reduction, **settings)
+    """A loss between values; a class stands for its number."""
+
+    def loss(y, t, reduction):
+        return function(y, t.reshape(y.shape).to(y.dtype), reduction=reduction, **settings)
+
+    return loss
 
 
-def generate():
+def losses():
     draw = Draw("losses")
     n, k = 6, 5
     logits = lambda: draw.tensor(n, k, low=-4.0, high=4.0)
-    # Softmax of these overflows or vanishes unless it is taken relative to the largest.
-    large = draw.tensor(n, k, low=-1000.0, high=1000.0, step=1 / 4)
+    # Softmax and sigmoid of these overflow or vanish unless computed with care.
+    large = lambda bound: draw.tensor(n, k, low=-bound, high=bound, step=1 / 4)
     bits = lambda: draw.tensor(n, k, low=0.0, high=2.0, step=1.0)
-    shares = lambda: draw.tensor(n, k, low=1 / 64, high=1.0)
-    classes = lambda: draw.classes(n, k)
+    shares = lambda outputs=k: draw.tensor(n, outputs, low=1 / 64, high=1.0)
+    distributions = lambda: probabilities(draw, n, k)
+    classes = lambda count=k: draw.classes(n, count)
     values = lambda: draw.tensor(n, k)
-    smoothed = {"label_smoothing": 0.1}
-    write(
-        "losses",
-        {
-            "losses": [
-                case("cross entropy, classes", "cross_entropy", {}, logits(), classes(), cross_entropy()),
-                case("cross entropy, large logits", "cross_entropy", {}, large, classes(), cross_entropy()),
-                case(
-                    "cross entropy, probabilities",
-                    "cross_entropy",
-                    {},
-                    logits(),
-                    probabilities(draw, n, k),
-                    cross_entropy(),
-                ),
-                case("cross entropy, smoothed", "cross_entropy", smoothed, logits(), classes(), cross_entropy(0.1)),
-                case(
-                    "cross entropy, probabilities, smoothed",
-                    "cross_entropy",
-                    smoothed,
-                    logits(),
-                    probabilities(draw, n, k),
-                    cross_entropy(0.1),
-                ),
-                case("negative log likelihood, classes", "nll", {}, probabilities(draw, n, k), classes(), nll),
-                case(
-                    "negative log likelihood, probabilities",
-                    "nll",
-                    {},
-                    probabilities(draw, n, k),
-                    probabilities(draw, n, k),
-                    nll_of_distributions,
-                ),
-                case("binary cross entropy", "bce", {}, shares(), bits(), plain(F.binary_cross_entropy)),
-                case("binary cross entropy, shares", "bce", {}, shares(), shares(), plain(F.binary_cross_entropy)),
-                case(
-                    "binary cross entropy with logits",
-                    "bce_with_logits",
-                    {},
-                    logits(),
-                    bits(),
-                    plain(F.binary_cross_entropy_with_logits),
-                ),
-                case(
-                    "binary cross entropy with large logits",
-                    "bce_with_logits",
-                    {},
-                    draw.tensor(n, k, low=-200.0, high=200.0, step=1 / 4),
-                    shares(),
-                    plain(F.binary_cross_entropy_with_logits),
-                ),
-                case("mean squared error", "mse", {}, values(), values(), plain(F.mse_loss)),
-                case("mean absolute error", "mae", {}, values(), values(), plain(F.l1_loss)),
-                case("huber", "huber", {"delta": 1.0}, values(), values(), plain(F.huber_loss, delta=1.0)),
-                case("huber, delta 0.5", "huber", {"delta": 0.5}, values(), values(), plain(F.huber_loss, delta=0.5)),
-            ]
-        },
+
+    softmax = lambda name, y, t, smoothing=0.0: case(
+        f"cross entropy of logits, {name}",
+        "cross_entropy",
+        y,
+        t,
+        cross_entropy(smoothing),
+        {"label_smoothing": smoothing},
+        after="softmax",
     )
+    binary = lambda name, y, t: case(
+        f"binary cross entropy, {name}", "binary_cross_entropy", y, t, plain(F.binary_cross_entropy)
+    )
+    sigmoid = lambda name, y, t: case(
+        f"binary cross entropy of logits, {name}",
+        "binary_cross_entropy",
+        y,
+        t,
+        plain(F.binary_cross_entropy_with_logits),
+        after="sigmoid",
+    )
+    huber = lambda delta: case(
+        f"huber, delta {delta}", "huber", values(), values(), plain(F.huber_loss, delta=delta), {"delta": delta}
+    )
+    return [
+        softmax("classes", logits(), classes()),
+        softmax("large", large(1000.0), classes()),
+        softmax("probabilities", logits(), distributions()),
+        softmax("smoothed classes", logits(), classes(), 0.1),
+        softmax("smoothed probabilities", logits(), distributions(), 0.1),
+        case("cross entropy, classes", "cross_entropy", distributions(), classes(), nll),
+        case("cross entropy, probabilities", "cross_entropy", distributions(), distributions(), nll_of_distributions),
+        binary("bits", shares(), bits()),
+        binary("shares", shares(), shares()),
+        binary("one output for two classes", shares(1), classes(2)),
+        sigmoid("bits", logits(), bits()),
+        sigmoid("large", large(200.0), shares()),
+        sigmoid("one output for two classes", draw.tensor(n, 1), classes(2)),
+        case("mean squared error", "mean_squared_error", values(), values(), plain(F.mse_loss)),
+        case("mean absolute error", "mean_absolute_error", values(), values(), plain(F.l1_loss)),
+        huber(1.0),
+        huber(0.5),
+    ]
+
+
+def generate():
+    write("losses", {"losses": losses()})
