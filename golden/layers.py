@@ -74,10 +74,23 @@ class PadThen(nn.Module):
         return self.module.named_parameters(*args, **kwargs)
 
 
-def conv(name, shape, filters, kernel, stride=(1, 1), padding="valid", dilation=(1, 1), groups=1, bias=True, samples=2):
-    """A convolution. `padding` is "valid", "same" or [rows, columns] on either side."""
+def around(rows, columns):
+    """Explicit padding, alike on both sides."""
+    return {"explicit": {"top": rows, "bottom": rows, "left": columns, "right": columns}}
+
+
+def same(size, kernel, stride, dilation):
+    """The padding before and after an axis for ceil(size / stride) outputs, the odd zero after it.
+
+    PyTorch has it only for a stride of 1, where it means the same.
+    """
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def conv(name, shape, channels, kernel, stride=(1, 1), padding="valid", dilation=(1, 1), groups=1, bias=True, samples=2):
     settings = {
-        "filters": filters,
+        "channels": channels,
         "kernel": list(kernel),
         "stride": list(stride),
         "padding": padding,
@@ -85,23 +98,23 @@ def conv(name, shape, filters, kernel, stride=(1, 1), padding="valid", dilation=
         "groups": groups,
         "bias": bias,
     }
-    strided_same = padding == "same" and stride != (1, 1)
-    given = 0 if padding == "valid" or strided_same else padding if padding == "same" else tuple(padding)
-    module = nn.Conv2d(shape[0], filters, kernel, stride, given, dilation, groups, bias)
-    if strided_same:
-        # PyTorch refuses this; the usual meaning: ceil(input / stride) outputs, the odd zero at the end.
-        pad = []
-        for n, k, s, d in zip(shape[1:], kernel, stride, dilation):
-            total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
-            pad += [total // 2, total - total // 2]
-        module = PadThen(pad, module)
+    if padding == "same" and stride == (1, 1):
+        module = nn.Conv2d(shape[0], channels, kernel, stride, "same", dilation, groups, bias)
+        return case(name, "conv2d", settings, module, shape, samples)
+    if padding == "valid":
+        pad = (0, 0, 0, 0)
+    elif padding == "same":
+        pad = [n for axis in zip(shape[1:], kernel, stride, dilation) for n in same(*axis)]
+    else:
+        pad = padding["explicit"].values()
+    module = PadThen(pad, nn.Conv2d(shape[0], channels, kernel, stride, 0, dilation, groups, bias))
     return case(name, "conv2d", settings, module, shape, samples)
 
 
 def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), count_padding=None, samples=2):
     """Max or average pooling; the stride is the kernel's size unless given."""
     stride = stride or kernel
-    settings = {"kernel": list(kernel), "stride": list(stride), "padding": list(padding)}
+    settings = {"kernel": list(kernel), "stride": list(stride), "padding": around(*padding)}
     if kind == "max_pool2d":
         module = nn.MaxPool2d(kernel, stride, padding)
     else:
@@ -160,16 +173,23 @@ def layers():
         conv("conv2d same, 5×3", (2, 6, 5), 2, (5, 3), padding="same"),
         conv("conv2d same, even kernel", (2, 5, 6), 2, (2, 4), padding="same"),
         conv("conv2d same, strided", (2, 7, 6), 3, (3, 3), stride=(2, 2), padding="same"),
-        conv("conv2d explicit padding", (2, 5, 6), 3, (3, 3), padding=[2, 1]),
+        conv("conv2d explicit padding", (2, 5, 6), 3, (3, 3), padding=around(2, 1)),
+        conv(
+            "conv2d explicit padding, each side its own",
+            (2, 4, 5),
+            3,
+            (3, 2),
+            padding={"explicit": {"top": 2, "bottom": 0, "left": 1, "right": 3}},
+        ),
         conv("conv2d rectangular kernel", (2, 6, 7), 3, (2, 4)),
         conv("conv2d strided", (2, 8, 9), 3, (3, 3), stride=(2, 3)),
-        conv("conv2d strided, padded", (3, 7, 8), 4, (3, 3), stride=(2, 2), padding=[1, 1]),
+        conv("conv2d strided, padded", (3, 7, 8), 4, (3, 3), stride=(2, 2), padding=around(1, 1)),
         conv("conv2d stride leaves a rest", (1, 8, 8), 2, (3, 3), stride=(2, 2)),
         conv("conv2d dilated", (2, 8, 9), 3, (3, 3), dilation=(2, 3)),
         conv("conv2d dilated, same", (2, 7, 7), 2, (3, 3), padding="same", dilation=(2, 2)),
-        conv("conv2d dilated, strided, padded", (2, 9, 8), 2, (3, 2), (2, 2), [2, 1], (2, 3)),
+        conv("conv2d dilated, strided, padded", (2, 9, 8), 2, (3, 2), (2, 2), around(2, 1), (2, 3)),
         conv("conv2d in groups", (4, 5, 6), 6, (3, 3), groups=2),
-        conv("conv2d in groups, strided, padded", (6, 7, 5), 3, (3, 3), (2, 1), [1, 1], groups=3),
+        conv("conv2d in groups, strided, padded", (6, 7, 5), 3, (3, 3), (2, 1), around(1, 1), groups=3),
         conv("conv2d depthwise", (4, 6, 5), 4, (3, 3), padding="same", groups=4),
         conv("conv2d depthwise, two filters a channel", (3, 5, 5), 6, (3, 3), groups=3),
         conv("conv2d without bias", (2, 5, 5), 3, (3, 3), bias=False),
