@@ -1,10 +1,22 @@
 //! How wrong an output is.
 
+mod binary_cross_entropy;
+mod cross_entropy;
+mod huber;
+mod mean_absolute_error;
+mod mean_squared_error;
+
 use std::fmt::Debug;
 
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
-use crate::{Float, Result, Shape};
+use crate::{Error, Float, Result, Shape, names};
+
+pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use cross_entropy::CrossEntropy;
+pub use huber::Huber;
+pub use mean_absolute_error::MeanAbsoluteError;
+pub use mean_squared_error::MeanSquaredError;
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
 /// their number happens once, in the training loop, never here.
@@ -34,3 +46,90 @@ pub trait Loss: Debug + Send + Sync {
         None
     }
 }
+
+/// The loss of this name, with its default settings if it has any.
+///
+/// ```
+/// use gradus::loss;
+/// assert_eq!(loss::by_name("huber")?.name(), "huber");
+/// let error = loss::by_name("mse").unwrap_err().to_string();
+/// assert!(error.starts_with("there is no loss \"mse\"; choose one of cross_entropy, binary_cross_entropy"));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no loss has this name; the sentence lists the names.
+pub fn by_name(name: &str) -> Result<Box<dyn Loss>> {
+    let all: Vec<Box<dyn Loss>> = vec![
+        Box::new(CrossEntropy::new()),
+        Box::new(BinaryCrossEntropy),
+        Box::new(MeanSquaredError),
+        Box::new(MeanAbsoluteError),
+        Box::new(Huber::default()),
+    ];
+    names::find("loss", name, all, |l| l.name().to_string())
+}
+
+/// Whether outputs of this shape can be compared with such targets, value by value: as many values; an output for each
+/// class; or one output for two classes.
+pub(crate) fn wants(what: &str, output: &Shape, targets: &Targets) -> Result<()> {
+    let outputs = output.size();
+    match targets {
+        Targets::Classes(classes) if *classes == outputs || (*classes, outputs) == (2, 1) => Ok(()),
+        Targets::Values(shape) if shape.size() == outputs => Ok(()),
+        Targets::Classes(classes) => Err(Error::invalid(format!(
+            "{what} needs one output for each of the {classes} classes, the network gives {outputs}"
+        ))),
+        Targets::Values(shape) => Err(Error::invalid(format!(
+            "{what} needs one output for each of the {} target values, the network gives {outputs}",
+            shape.size()
+        ))),
+    }
+}
+
+/// The target for each of so many outputs. A class is 1 for its output and 0 for the others; with one output, it is its
+/// number.
+pub(crate) fn expected(outputs: usize, target: Target<'_>) -> impl Fn(usize) -> Float {
+    move |i| match target {
+        Target::Class(class) if outputs == 1 => class as Float,
+        Target::Class(class) if class == i => 1.0,
+        Target::Class(_) => 0.0,
+        Target::Values(t) => t[i],
+    }
+}
+
+/// The mean over the outputs of f(output, its target).
+pub(crate) fn mean(y: &[Float], target: Target<'_>, f: impl Fn(Float, Float) -> Float) -> Float {
+    let t = expected(y.len(), target);
+    let sum: Float = y.iter().enumerate().map(|(i, &y)| f(y, t(i))).sum();
+    sum / y.len() as Float
+}
+
+/// The gradient of a [`mean`], given the derivative of its f with respect to the output.
+fn mean_gradient(y: &[Float], target: Target<'_>, dy: &mut [Float], derivative: impl Fn(Float, Float) -> Float) {
+    let t = expected(y.len(), target);
+    let n = y.len() as Float;
+    for (i, (dy, &y)) in dy.iter_mut().zip(y).enumerate() {
+        *dy = derivative(y, t(i)) / n;
+    }
+}
+
+/// The probability below which [`log`] is linear.
+const TINY: Float = 1e-7;
+
+/// ln p, and below [`TINY`] the tangent there: finite for a probability of zero. NaN stays NaN.
+fn log(p: Float) -> Float {
+    if p < TINY {
+        TINY.ln() + (p - TINY) / TINY
+    } else {
+        p.ln()
+    }
+}
+
+/// The derivative of [`log`].
+fn log_derivative(p: Float) -> Float {
+    if p < TINY { 1.0 / TINY } else { 1.0 / p }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Cross entropy, for one class of several.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, expected, log, log_derivative, wants};
+use crate::data::{Target, Targets};
+use crate::layer::Layer;
+use crate::{Error, Float, Result, Shape};
+
+/// Cross entropy between the target and the network's probabilities, for one class of several:
+///
+/// ```text
+/// loss = -Σᵢ tᵢ · ln yᵢ         dyᵢ = -tᵢ / yᵢ
+/// ```
+///
+/// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. With label smoothing e
+/// over K classes, t becomes (1 - e) · t + e / K (Szegedy et al., 2016).
+///
+/// After a softmax layer the two are computed together from its inputs z, exactly and without overflow:
+///
+/// ```text
+/// loss = Σᵢ tᵢ · (ln Σⱼ exp zⱼ - zᵢ)         dzᵢ = softmax(z)ᵢ · Σⱼ tⱼ - tᵢ
+/// ```
+///
+/// On probabilities from anything else, the logarithm goes on as its tangent below 10⁻⁷: loss and gradient stay finite, and a
+/// probability of zero still learns.
+///
+/// ```
+/// use gradus::{data::Target, loss::{CrossEntropy, Loss}};
+/// let y = [0.2, 0.5, 0.3];
+/// let loss = CrossEntropy::new().loss(&y, Target::Class(1));
+/// assert!((loss - 0.693147).abs() < 1e-6); // ln 2
+/// ```
+#[doc(alias = "CategoricalCrossEntropy")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrossEntropy {
+    label_smoothing: f64,
+}
+
+impl CrossEntropy {
+    /// Without label smoothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how much of the target is spread evenly over all classes, in [0, 1].
+    pub fn label_smoothing(mut self, label_smoothing: f64) -> Self {
+        self.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// The target of each of `outputs` classes, smoothed.
+    fn targets<'t>(&self, outputs: usize, target: Target<'t>) -> impl Fn(usize) -> Float + use<'t> {
+        let keep = (1.0 - self.label_smoothing) as Float;
+        let spread = (self.label_smoothing / outputs as f64) as Float;
+        let t = expected(outputs, target);
+        move |i| keep * t(i) + spread
+    }
+}
+
+impl Loss for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::invalid(format!(
+                "cross entropy: label smoothing must be in [0, 1], got {}",
+                self.label_smoothing
+            )));
+        }
+        if output.size() == 1 {
+            return Err(Error::invalid(
+                "cross entropy needs one output for each class, the network gives 1; for a single probability use binary cross entropy",
+            ));
+        }
+        wants("cross entropy", output, targets)
+    }
+
+    fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
+        let t = self.targets(y.len(), target);
+        let mut loss = 0.0;
+        for (i, &y) in y.iter().enumerate() {
+            loss -= t(i) * log(y);
+        }
+        loss
+    }
+
+    fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
+        let t = self.targets(y.len(), target);
+        for (i, (dy, &y)) in dy.iter_mut().zip(y).enumerate() {
+            *dy = -t(i) * log_derivative(y);
+        }
+    }
+
+    fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
+        (last.kind() == "softmax").then(|| Box::new(SoftmaxCrossEntropy(*self)) as Box<dyn Loss>)
+    }
+}
+
+/// [`CrossEntropy`] after softmax, as a function of the softmax's inputs.
+#[derive(Debug)]
+struct SoftmaxCrossEntropy(CrossEntropy);
+
+impl Loss for SoftmaxCrossEntropy {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
+        self.0.validate(output, targets)
+    }
+
+    fn loss(&self, z: &[Float], target: Target<'_>) -> Float {
+        let most = largest(z);
+        let sum: Float = z.iter().map(|&z| (z - most).exp()).sum();
+        self.loss_given(z, target, most, sum)
+    }
+
+    fn gradient(&self, z: &[Float], target: Target<'_>, dz: &mut [Float]) {
+        self.loss_and_gradient(z, target, dz);
+    }
+
+    fn loss_and_gradient(&self, z: &[Float], target: Target<'_>, dz: &mut [Float]) -> Float {
+        let most = largest(z);
+        let mut sum = 0.0;
+        for (dz, &z) in dz.iter_mut().zip(z) {
+            // No exponential can overflow, and one of them is 1.
+            *dz = (z - most).exp();
+            sum += *dz;
+        }
+        let t = self.0.targets(z.len(), target);
+        let total = match target {
+            Target::Class(_) => 1.0,
+            Target::Values(_) => (0..z.len()).map(&t).sum(),
+        };
+        for (i, dz) in dz.iter_mut().enumerate() {
+            *dz = *dz / sum * total - t(i);
+        }
+        self.loss_given(z, target, most, sum)
+    }
+}
+
+impl SoftmaxCrossEntropy {
+    /// The loss, given the largest of `z` and the sum of exp(zᵢ - largest).
+    fn loss_given(&self, z: &[Float], target: Target<'_>, most: Float, sum: Float) -> Float {
+        let t = self.0.targets(z.len(), target);
+        let log_sum = sum.ln();
+        let mut loss = 0.0;
+        for (i, &z) in z.iter().enumerate() {
+            // The difference to the largest first: both may be large, and their difference is what counts.
+            loss += t(i) * (log_sum - (z - most));
+        }
+        loss
+    }
+}
+
+fn largest(z: &[Float]) -> Float {
+    z.iter().fold(Float::NEG_INFINITY, |a, &b| a.max(b))
+}
