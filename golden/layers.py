@@ -111,15 +111,15 @@ def conv(name, shape, channels, kernel, stride=(1, 1), padding="valid", dilation
     return case(name, "conv2d", settings, module, shape, samples)
 
 
-def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), count_padding=None, samples=2):
+def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), exclude_padding=None, samples=2):
     """Max or average pooling; the stride is the kernel's size unless given."""
     stride = stride or kernel
     settings = {"kernel": list(kernel), "stride": list(stride), "padding": around(*padding)}
     if kind == "max_pool2d":
         module = nn.MaxPool2d(kernel, stride, padding)
     else:
-        settings["count_padding"] = count_padding
-        module = nn.AvgPool2d(kernel, stride, padding, count_include_pad=count_padding)
+        settings["exclude_padding"] = exclude_padding
+        module = nn.AvgPool2d(kernel, stride, padding, count_include_pad=not exclude_padding)
     return case(name, kind, settings, module, shape, samples, distinct=True)
 
 
@@ -204,10 +204,10 @@ def layers():
         pool("max_pool2d strided apart", "max_pool2d", (2, 8, 7), (2, 2), (3, 3)),
         pool("max_pool2d padded", "max_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1)),
         pool("max_pool2d padded, rectangular", "max_pool2d", (3, 5, 8), (2, 4), (1, 3), (1, 2)),
-        pool("avg_pool2d", "avg_pool2d", (2, 6, 8), (2, 2), count_padding=True),
-        pool("avg_pool2d rectangular, overlapping", "avg_pool2d", (2, 7, 8), (3, 2), (2, 1), count_padding=True),
-        pool("avg_pool2d padded", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), True),
-        pool("avg_pool2d padded, zeros not counted", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), False),
+        pool("avg_pool2d", "avg_pool2d", (2, 6, 8), (2, 2), exclude_padding=False),
+        pool("avg_pool2d rectangular, overlapping", "avg_pool2d", (2, 7, 8), (3, 2), (2, 1), exclude_padding=False),
+        pool("avg_pool2d padded", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), False),
+        pool("avg_pool2d padded, zeros not counted", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), True),
         case(
             "global_avg_pool2d",
             "global_avg_pool2d",

@@ -98,16 +98,17 @@ EPOCHS, STEPS_PER_EPOCH = 5, 4
 STEPS = EPOCHS * STEPS_PER_EPOCH
 
 
-def schedule(name, kind, settings, make, per_epoch=False):
+def schedule(name, kind, settings, *make, per_epoch=False):
     """The factor at each of 20 steps in 5 epochs: the learning rate of an optimizer whose own is 1."""
     sgd = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = make(sgd)
+    together = [m(sgd) for m in make]
     factors = []
     for step in range(STEPS):
         factors.append(number(sgd.param_groups[0]["lr"]))
         sgd.step()
         if not per_epoch or (step + 1) % STEPS_PER_EPOCH == 0:
-            scheduler.step()
+            for scheduler in together:
+                scheduler.step()
     return {
         "name": name,
         "kind": kind,
@@ -118,63 +119,50 @@ def schedule(name, kind, settings, make, per_epoch=False):
     }
 
 
-def plateau(name, losses, factor, patience, threshold=1e-4, cooldown=0, floor=0.0):
+def plateau(name, losses, factor, patience, min_delta=1e-4):
     """The factor before the first epoch and after each."""
     sgd = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = schedulers.ReduceLROnPlateau(
-        sgd, "min", factor, patience, threshold, "rel", cooldown=cooldown, min_lr=floor
-    )
+    # No learning rate is too small, and no change of it.
+    scheduler = schedulers.ReduceLROnPlateau(sgd, "min", factor, patience, min_delta, "rel", eps=0.0)
     factors = [1]
     for loss in losses:
         scheduler.step(loss)
         factors.append(number(sgd.param_groups[0]["lr"]))
-    settings = {
-        "factor": factor,
-        "patience": patience,
-        "threshold": threshold,
-        "cooldown": cooldown,
-        "minimum": floor,
-    }
+    settings = {"factor": factor, "patience": patience, "min_delta": min_delta}
     return {"name": name, "kind": "plateau", "settings": settings, "losses": losses, "factors": factors}
 
 
 def schedules():
+    # Warm-up over 7 steps is 1/7 of the learning rate at the first step, 2/7 at the second, all of it from the seventh on.
+    warm_up = lambda o: schedulers.LinearLR(o, 1 / 7, 1.0, 6)
+    cosine = lambda o: schedulers.CosineAnnealingLR(o, STEPS)
     return [
         schedule(
-            "step",
-            "step",
-            {"every": 2, "gamma": 0.5},
+            "step decay",
+            "step_decay",
+            {"every": 2, "factor": 0.5},
             lambda o: schedulers.StepLR(o, 2, 0.5),
             per_epoch=True,
         ),
         schedule(
             "exponential",
             "exponential",
-            {"gamma": 0.8},
+            {"per_epoch": 0.8},
             lambda o: schedulers.ExponentialLR(o, 0.8),
             per_epoch=True,
         ),
-        schedule("cosine", "cosine", {"minimum": 0.0}, lambda o: schedulers.CosineAnnealingLR(o, STEPS)),
-        schedule(
-            "cosine with a minimum",
-            "cosine",
-            {"minimum": 0.1},
-            lambda o: schedulers.CosineAnnealingLR(o, STEPS, 0.1),
-        ),
+        schedule("cosine", "cosine", {"to": 0.0}, cosine),
+        schedule("cosine to 0.1", "cosine", {"to": 0.1}, lambda o: schedulers.CosineAnnealingLR(o, STEPS, 0.1)),
         schedule(
             "one cycle",
             "one_cycle",
-            {"warm_up": 0.3, "start_divisor": 25.0, "end_divisor": 1e4},
+            {"warm_up": 0.3, "start_divisor": 25.0, "final_divisor": 1e4},
             lambda o: schedulers.OneCycleLR(
                 o, 1.0, STEPS, pct_start=0.3, div_factor=25.0, final_div_factor=1e4, cycle_momentum=False
             ),
         ),
-        schedule(
-            "warm-up",
-            "warm_up",
-            {"steps": 7, "start": 0.125},
-            lambda o: schedulers.LinearLR(o, 0.125, 1.0, 7),
-        ),
+        schedule("warm-up", "warmup", {"steps": 7, "then": "constant"}, warm_up),
+        schedule("warm-up, then cosine", "warmup", {"steps": 7, "then": "cosine"}, warm_up, cosine),
     ]
 
 
@@ -183,9 +171,7 @@ def plateaus():
     return [
         plateau("patience 2", losses, 0.5, 2),
         plateau("patience 0", losses, 0.5, 0),
-        plateau("threshold 0.1", losses, 0.1, 3, threshold=0.1),
-        plateau("minimum", losses, 0.5, 1, floor=0.2),
-        plateau("cooldown 2", losses, 0.5, 1, cooldown=2),
+        plateau("a tenth less is less", losses, 0.1, 3, min_delta=0.1),
     ]
 
 
