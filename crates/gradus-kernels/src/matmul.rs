@@ -3,8 +3,8 @@
 //! C is computed in tiles of a few rows by a few vectors, which stay in registers while k runs (K. Goto and R. van de Geijn,
 //! "Anatomy of High-Performance Matrix Multiplication", 2008): for each p, a column of A's rows, each value copied into all
 //! lanes, times a row of B's columns. B is cut into panels of a tile's width and of as many rows as fit the first-level
-//! cache, and where many rows of A go over a panel, or B's columns are not side by side, the panel is copied into scratch
-//! memory first. Where C has few columns, or B is stored transposed, Cᵀ = Bᵀ·Aᵀ can be less work; the sums are the same.
+//! cache, and where very many rows of A go over a panel, or B's columns are not side by side, the panel is copied into
+//! scratch memory first. Where C has few columns, or B is stored transposed, Cᵀ = Bᵀ·Aᵀ can be less work; the sums are the same.
 
 use crate::{Arch, Float, arch};
 
@@ -51,8 +51,9 @@ const PANEL: usize = 10240;
 /// The widest panel, in floats.
 const WIDEST: usize = 128;
 
-/// From how many rows of tiles on a panel that lies ready is copied together.
-const PACK_FROM: usize = 4;
+/// From how many rows of tiles a panel that could be used as it lies is copied together all the same: the second-level cache
+/// keeps up with fewer of them.
+const PACK_FROM: usize = 32;
 
 /// How many values of scratch memory [`matmul`] wants for a product of this size.
 pub fn matmul_scratch(m: usize, n: usize, k: usize) -> usize {
@@ -154,7 +155,15 @@ struct Parts {
 impl Parts {
     /// The fewest parts of at most `most`, at least one.
     fn new(length: usize, most: usize) -> Self {
-        let count = length.div_ceil(most).max(1);
+        if length <= most {
+            // The usual case, without a division.
+            return Parts {
+                count: 1,
+                small: length,
+                larger: 0,
+            };
+        }
+        let count = length.div_ceil(most);
         Parts {
             count,
             small: length / count,
@@ -204,18 +213,18 @@ impl Product<'_> {
 
     /// About how much work it is to compute it this way: multiplications of vectors, and moves of single values.
     fn work<S: Simd>(&self) -> usize {
-        let multiply = self.m * self.n.div_ceil(S::LANES) * self.k;
+        let multiply = (self.m * self.n.div_ceil(S::LANES)).saturating_mul(self.k);
         let pack = if self.b.column_stride == 1 {
             0
         } else {
-            self.n * self.k / 2
+            self.n.saturating_mul(self.k) / 2
         };
         let turn = if self.c_column == 1 {
             0
         } else {
             self.m * self.n * if self.accumulate { 4 } else { 2 }
         };
-        multiply + pack + turn
+        multiply.saturating_add(pack).saturating_add(turn)
     }
 
     /// Computes C panel by panel.
@@ -227,15 +236,17 @@ impl Product<'_> {
         let vectors = Parts::new(self.n.div_ceil(S::LANES), S::vectors(rows.longest()));
         let width = vectors.longest() * S::LANES;
         let pack = self.b.column_stride != 1 || (rows.count >= PACK_FROM && vectors.count > 1);
+        let whole = self.k.saturating_mul(width);
         // Enough for the widest panel, if only of a few rows.
         let mut few;
-        let panel = if pack && scratch.len() < PANEL.min(self.k * width) && scratch.len() < 8 * WIDEST {
+        let panel = if pack && scratch.len() < PANEL.min(whole) && scratch.len() < 8 * WIDEST {
             few = [0.0; 8 * WIDEST];
             &mut few[..]
         } else {
             scratch
         };
-        let depth = (if pack { panel.len().min(PANEL) } else { PANEL } / width).max(1);
+        let room = if pack { panel.len().min(PANEL) } else { PANEL };
+        let depth = if whole <= room { self.k } else { room / width };
         for (p, k) in Parts::new(self.k, depth).iter() {
             for (first, count) in vectors.iter() {
                 let j = first * S::LANES;

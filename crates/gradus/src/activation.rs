@@ -231,9 +231,9 @@ mod tests {
 
     #[test]
     fn settings_make_the_same_activation_again() {
-        let settings = Layer::settings(&LeakyRelu::new(0.25)).unwrap();
-        assert_eq!(settings, serde_json::json!({ "slope": 0.25 }));
-        assert_eq!(serde_json::from_value::<LeakyRelu>(settings).unwrap().slope, 0.25);
+        let settings = Layer::settings(&LeakyRelu::new(0.1)).unwrap();
+        assert_eq!(settings, serde_json::json!({ "slope": 0.1 }));
+        assert_eq!(serde_json::from_value::<LeakyRelu>(settings).unwrap().slope, 0.1);
         assert_eq!(Layer::settings(&Relu).unwrap(), serde_json::json!({}));
         assert!(serde_json::from_value::<Relu>(serde_json::json!({})).is_ok());
     }

@@ -20,5 +20,7 @@ pub use activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
 pub use error::{Error, Result};
 pub use gradus_kernels::Float;
 pub use layer::Layer;
-pub use layers::{Dense, Dropout, Flatten, Reshape, Softmax};
+pub use layers::{
+    AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Padding, Reshape, Size2, Softmax,
+};
 pub use shape::Shape;

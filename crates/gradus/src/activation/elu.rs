@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layers::shortest;
 
 /// The exponential linear unit: y = x where x > 0, else α · (eˣ − 1). α is 1 unless given.
 ///
@@ -20,6 +21,7 @@ use crate::Float;
 #[serde(default, deny_unknown_fields)]
 pub struct Elu {
     /// The function tends to −α for large negative x.
+    #[serde(serialize_with = "shortest")]
     pub alpha: Float,
 }
 

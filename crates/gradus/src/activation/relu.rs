@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layers::shortest;
 
 /// The rectifier: y = max(0, x).
 ///
@@ -57,6 +58,7 @@ impl Activation for Relu {
 #[serde(default, deny_unknown_fields)]
 pub struct LeakyRelu {
     /// The slope for negative x.
+    #[serde(serialize_with = "shortest")]
     pub slope: Float,
 }
 

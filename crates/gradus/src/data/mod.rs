@@ -1,6 +1,36 @@
-//! Data sets.
+//! Data sets: what a set of samples is, and those that come with the library.
+//!
+//! | where the samples are | type |
+//! | --- | --- |
+//! | arrays in memory | [`Arrays`] |
+//! | bytes in memory: images | [`Bytes`] |
+//! | MNIST and its family, in IDX files | [`mnist`] |
+//! | 1,797 small digits, in the library itself | [`digits`] |
+//! | a table of numbers | [`Csv`] |
+//! | a folder of PNG and JPEG images for each class | [`Folder`] |
+//!
+//! A set of another kind is an implementation of [`Dataset`]. [`split`] divides any set in two.
 
-use crate::{Float, Result, Shape};
+mod arrays;
+mod bytes;
+mod csv;
+pub mod digits;
+mod folder;
+pub mod idx;
+mod image;
+pub mod mnist;
+mod split;
+
+use std::sync::Arc;
+
+pub use arrays::Arrays;
+pub use bytes::Bytes;
+pub use csv::{Column, Csv};
+pub use folder::Folder;
+pub use image::Image;
+pub use split::{Subset, split};
+
+use crate::{Error, Float, Result, Shape};
 
 /// A set of samples with targets. Samples are written where they are needed, one by one, by any thread: keep them as small
 /// as they came (an image's bytes), and convert here.
@@ -49,23 +79,79 @@ pub enum Target<'a> {
     Values(&'a [Float]),
 }
 
-impl<D: Dataset + ?Sized> Dataset for &D {
-    fn len(&self) -> usize {
-        (**self).len()
+/// A pointer to a data set is that data set.
+macro_rules! delegate {
+    ($($pointer:ty),*) => {$(
+        impl<D: Dataset + ?Sized> Dataset for $pointer {
+            fn len(&self) -> usize {
+                (**self).len()
+            }
+            fn shape(&self) -> Shape {
+                (**self).shape()
+            }
+            fn targets(&self) -> Targets {
+                (**self).targets()
+            }
+            fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
+                (**self).read(index, x)
+            }
+            fn target(&self, index: usize) -> Target<'_> {
+                (**self).target(index)
+            }
+            fn class_names(&self) -> Option<&[String]> {
+                (**self).class_names()
+            }
+        }
+    )*};
+}
+delegate!(&D, Box<D>, Arc<D>);
+
+/// Refuses a request for a sample that isn't there, or with room for another number of values than a sample has.
+fn check_read(data: &dyn Dataset, index: usize, room: usize) -> Result<()> {
+    if index >= data.len() {
+        return Err(Error::invalid(format!(
+            "sample {index} was asked for, of a set of {} samples",
+            data.len()
+        )));
     }
-    fn shape(&self) -> Shape {
-        (**self).shape()
+    let size = data.shape().size();
+    if room != size {
+        return Err(Error::invalid(format!(
+            "a sample has {size} values, and room was given for {room}"
+        )));
     }
-    fn targets(&self) -> Targets {
-        (**self).targets()
+    Ok(())
+}
+
+/// Refuses labels that aren't those of `samples` samples of `classes` classes.
+fn check_labels(labels: &[usize], samples: usize, classes: usize) -> Result<()> {
+    if samples == 0 {
+        return Err(Error::data("the data set is empty: it has no samples"));
     }
-    fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
-        (**self).read(index, x)
+    if labels.len() != samples {
+        return Err(Error::data(format!(
+            "there are {samples} samples and {} labels: each sample needs one",
+            labels.len()
+        )));
     }
-    fn target(&self, index: usize) -> Target<'_> {
-        (**self).target(index)
+    match labels.iter().position(|&label| label >= classes) {
+        None => Ok(()),
+        Some(i) => Err(Error::data(format!(
+            "sample {i} has the label {}, and with {classes} classes labels run from 0 to {}",
+            labels[i],
+            classes as i64 - 1
+        ))),
     }
-    fn class_names(&self) -> Option<&[String]> {
-        (**self).class_names()
+}
+
+/// Refuses names that aren't those of `classes` classes.
+fn check_names(names: &[String], classes: usize) -> Result<()> {
+    if names.len() == classes {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "{} class names were given for {classes} classes",
+            names.len()
+        )))
     }
 }

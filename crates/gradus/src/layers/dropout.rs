@@ -13,6 +13,7 @@ use gradus_kernels::vectorize;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::shortest;
 use crate::layer::{Backward, Forward, Layer, Plan};
 use crate::{Float, Shape};
 
@@ -28,6 +29,7 @@ use crate::{Float, Shape};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
+    #[serde(serialize_with = "shortest")]
     rate: Float,
 }
 

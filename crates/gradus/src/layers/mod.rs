@@ -1,20 +1,33 @@
 //! The layers that come with the library, a file for each.
 
+mod avg_pool2d;
+mod batch_norm;
+mod conv2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod global_avg_pool2d;
+mod max_pool2d;
 mod reshape;
 mod softmax;
+mod sums;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
 
 use std::sync::Arc;
 
+pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
+pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use global_avg_pool2d::GlobalAvgPool2d;
+pub use max_pool2d::MaxPool2d;
 pub use reshape::Reshape;
 pub use softmax::Softmax;
+pub use window::{Padding, Size2};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -59,6 +72,11 @@ impl<'de> Deserialize<'de> for Init {
 /// What an option that is on unless switched off reads from a file that doesn't mention it.
 fn on() -> bool {
     true
+}
+
+/// Writes a number with as few digits as tell it apart: 0.1, where a plain conversion gives 0.10000000149011612.
+pub(crate) fn shortest<S: Serializer>(value: &Float, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.to_string().parse().unwrap_or(f64::NAN))
 }
 
 /// The product of some sizes, or a sentence that says so if no memory can hold so many values.

@@ -15,7 +15,7 @@ pub(crate) struct Rig<'a> {
     pub(crate) layer: &'a dyn Layer,
     pub(crate) plan: Plan,
     input: Shape,
-    parameters: Vec<Float>,
+    pub(crate) parameters: Vec<Float>,
     parameter_sizes: Vec<usize>,
     state: Vec<Float>,
     state_sizes: Vec<usize>,

@@ -1,10 +1,17 @@
 //! What is watched beside the loss.
 
+mod classification;
+mod confusion;
+mod regression;
+
 use std::fmt::Debug;
 
-use crate::Result;
 use crate::data::{Target, Targets};
-use crate::{Float, Shape};
+use crate::{Float, Result, Shape, names};
+
+pub use classification::{Accuracy, F1, Precision, Recall, TopK, predicted_class};
+pub use confusion::{Average, ConfusionMatrix};
+pub use regression::{AbsoluteError, R2, SquaredError};
 
 /// Something watched during training and evaluation. It describes; a [`Meter`] of its making counts.
 pub trait Metric: Debug + Send + Sync {
@@ -32,3 +39,38 @@ pub trait Meter: Debug + Send {
     /// Forgets all samples.
     fn reset(&mut self);
 }
+
+/// The metric of this name; `top_` and any number names a [`TopK`].
+///
+/// ```
+/// use gradus::metric;
+/// assert_eq!(metric::by_name("top_3")?.name(), "top_3");
+/// let error = metric::by_name("auc").unwrap_err().to_string();
+/// assert!(error.starts_with("there is no metric \"auc\"; choose one of accuracy, top_5, precision"));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no metric has this name; the sentence lists the names.
+pub fn by_name(name: &str) -> Result<Box<dyn Metric>> {
+    if let Some(k) = name.strip_prefix("top_").and_then(|k| k.parse().ok()) {
+        return Ok(Box::new(TopK(k)));
+    }
+    let all: Vec<Box<dyn Metric>> = vec![
+        Box::new(Accuracy),
+        Box::new(TopK(5)),
+        Box::new(Precision::new(Average::Macro)),
+        Box::new(Recall::new(Average::Macro)),
+        Box::new(F1::new(Average::Macro)),
+        Box::new(Precision::new(Average::Micro)),
+        Box::new(Recall::new(Average::Micro)),
+        Box::new(F1::new(Average::Micro)),
+        Box::new(AbsoluteError),
+        Box::new(SquaredError),
+        Box::new(R2),
+    ];
+    names::find("metric", name, all, |m| m.name())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Two-dimensional average pooling.
+//!
+//! | | formula |
+//! | --- | --- |
+//! | forward | y[c, i, j] = Σ x[c, i′, j′] / n over the window of (i, j) |
+//! | backward | dx[c, i′, j′] = Σ dy[c, i, j] / n over the windows that (i′, j′) is in |
+//!
+//! n is the number of pixels in a window, those on the padding (which are 0) counted unless they are excluded.
+//!
+//! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
+
+use gradus_kernels::vectorize;
+use serde::{Deserialize, Serialize};
+
+use super::window::{Geometry, Padding, Size2};
+use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::{Float, Shape};
+
+/// The mean of each window of an image.
+///
+/// ```
+/// use gradus::layers::AvgPool2d;
+/// use gradus::{Layer, Shape};
+/// let plan = AvgPool2d::new((2, 3)).plan(&Shape::from([5, 26, 27])).unwrap();
+/// assert_eq!(plan.output, Shape::from([5, 13, 9]));
+/// ```
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AvgPool2d {
+    kernel: Size2,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stride: Option<Size2>,
+    #[serde(default)]
+    padding: Padding,
+    #[serde(default)]
+    exclude_padding: bool,
+}
+
+impl AvgPool2d {
+    /// Windows of this size, next to each other.
+    pub fn new(kernel: impl Into<Size2>) -> Self {
+        AvgPool2d {
+            kernel: kernel.into(),
+            stride: None,
+            padding: Padding::Valid,
+            exclude_padding: false,
+        }
+    }
+
+    /// By how many pixels the window moves from one output to the next, if not by its size.
+    pub fn stride(mut self, stride: impl Into<Size2>) -> Self {
+        self.stride = Some(stride.into());
+        self
+    }
+
+    /// What surrounds the image.
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into();
+        self
+    }
+
+    /// Leaves the padding out of the means, instead of counting it as zeros.
+    pub fn exclude_padding(mut self) -> Self {
+        self.exclude_padding = true;
+        self
+    }
+
+    fn geometry(&self, input: &Shape) -> Result<Geometry, String> {
+        let stride = self.stride.unwrap_or(self.kernel);
+        Geometry::new(self.kind(), input, self.kernel, stride, Size2::ONE, self.padding)
+    }
+
+    /// Writes `sums` divided by the number of pixels in each window.
+    #[inline(always)]
+    fn divide(&self, geometry: &Geometry, sums: &[Float], means: &mut [Float]) {
+        let width = geometry.columns.output;
+        for (i, (sums, means)) in sums.chunks_exact(width).zip(means.chunks_exact_mut(width)).enumerate() {
+            let rows = geometry.rows.inside(i).len();
+            for (j, (sum, mean)) in sums.iter().zip(means).enumerate() {
+                let n = if self.exclude_padding {
+                    rows * geometry.columns.inside(j).len()
+                } else {
+                    geometry.taps()
+                };
+                *mean = sum / n as Float;
+            }
+        }
+    }
+}
+
+impl Layer for AvgPool2d {
+    fn kind(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let geometry = self.geometry(input)?;
+        geometry.every_window_sees_the_image(self.kind())?;
+        Ok(Plan::new(geometry.output(geometry.channels)).scratch(geometry.out_plane(), 0))
+    }
+
+    fn forward(&self, pass: Forward<'_>) {
+        let geometry = self.geometry(pass.input).expect("the input was planned for");
+        let sums = pass.scratch;
+        let planes = pass.x.chunks_exact(geometry.in_plane());
+        for (x, y) in planes.zip(pass.y.chunks_exact_mut(geometry.out_plane())) {
+            vectorize(|| {
+                sums.fill(0.0);
+                for tap in 0..geometry.taps() {
+                    geometry.runs(tap, |run| {
+                        let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+                        sums[run.y..][..run.count]
+                            .iter_mut()
+                            .zip(pixels)
+                            .for_each(|(sum, x)| *sum += x);
+                    });
+                }
+                self.divide(&geometry, sums, y);
+            });
+        }
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        let geometry = self.geometry(pass.input).expect("the input was planned for");
+        let Some(dx) = pass.dx else { return };
+        let shares = pass.scratch;
+        let planes = dx.chunks_exact_mut(geometry.in_plane());
+        for (dx, dy) in planes.zip(pass.dy.chunks_exact(geometry.out_plane())) {
+            vectorize(|| {
+                self.divide(&geometry, dy, shares);
+                dx.fill(0.0);
+                for tap in 0..geometry.taps() {
+                    geometry.runs(tap, |run| {
+                        let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
+                        pixels
+                            .zip(&shares[run.y..][..run.count])
+                            .for_each(|(dx, share)| *dx += share);
+                    });
+                }
+            });
+        }
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{Rig, check};
+
+    #[test]
+    fn an_image_by_hand() {
+        let layer = AvgPool2d::new((2, 1));
+        let step = Rig::new(&layer, [1, 2, 3]).step(&[1.0, 2.0, 3.0, 5.0, 8.0, -3.0], &[2.0, 4.0, 6.0]);
+        assert_eq!(step.y, [3.0, 5.0, 0.0]);
+        assert_eq!(step.dx, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn padding_counts_unless_excluded() {
+        let layer = AvgPool2d::new(2).padding(1);
+        assert_eq!(
+            Rig::new(&layer, [1, 2, 2]).infer(&[4.0, 8.0, 12.0, 16.0]),
+            [1.0, 2.0, 3.0, 4.0]
+        );
+        let layer = layer.exclude_padding();
+        assert_eq!(
+            Rig::new(&layer, [1, 2, 2]).infer(&[4.0, 8.0, 12.0, 16.0]),
+            [4.0, 8.0, 12.0, 16.0]
+        );
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        check(&AvgPool2d::new(2), [2, 4, 6]);
+        check(&AvgPool2d::new((3, 2)), [1, 7, 5]);
+        check(&AvgPool2d::new(3).stride((2, 1)), [1, 5, 4]);
+        check(&AvgPool2d::new(3).stride(2).padding(1), [2, 4, 5]);
+        check(
+            &AvgPool2d::new(3).stride(1).padding(Padding::Same).exclude_padding(),
+            [1, 3, 4],
+        );
+        check(&AvgPool2d::new(1), [2, 1, 1]);
+    }
+
+    /// The original's pooling read the wrong pixels where height and width differ.
+    #[test]
+    fn defect_11_non_square_images_and_windows() {
+        let x: Vec<Float> = (0..24).map(|i| i as Float).collect();
+        let infer = |kernel: (usize, usize)| Rig::new(&AvgPool2d::new(kernel), [1, 4, 6]).infer(&x);
+        assert_eq!(infer((2, 3)), [4.0, 7.0, 16.0, 19.0]);
+        assert_eq!(infer((1, 6)), [2.5, 8.5, 14.5, 20.5]);
+    }
+
+    #[test]
+    fn settings_make_the_same_layer_again() {
+        let settings = AvgPool2d::new(3)
+            .stride(2)
+            .padding(1)
+            .exclude_padding()
+            .settings()
+            .unwrap();
+        let again: AvgPool2d = serde_json::from_value(settings.clone()).unwrap();
+        assert_eq!(again.settings().unwrap(), settings);
+        assert!(AvgPool2d::new(2).padding(2).plan(&[1, 4, 4].into()).is_err());
+    }
+}

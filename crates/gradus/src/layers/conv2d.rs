@@ -1,0 +1,610 @@
+//! Two-dimensional convolution.
+//!
+//! For each output channel o and position (i, j), with stride s, dilation d and padding p,
+//!
+//! y[o, i, j] = b[o] + Σ over c, k, l of w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p],
+//!
+//! where x is 0 on the padding. (Strictly a cross-correlation, as everywhere in the field: the kernel is not flipped.) With
+//! groups, the channels are divided evenly and the sum goes over the input channels of the output channel's own group.
+//!
+//! Written as matrices, X has a row for each weight of a channel and a column for each position, holding the pixel that
+//! the two meet at:
+//!
+//! | | formula | shapes |
+//! | --- | --- | --- |
+//! | forward | Y = W·X + b | W: channels × (in_channels · kernel), X: (in_channels · kernel) × positions |
+//! | backward | dX = Wᵀ·dY | each element of dX is added to the dx of its pixel |
+//! | | dW += dY·Xᵀ, db += Σ dY | sums over the samples |
+//!
+//! Where every output channel sees one input channel (depthwise convolution) the matrices would be thin, and the sums are
+//! computed directly.
+//!
+//! Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998;
+//! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
+//! matrices).
+
+use gradus_kernels::{Matrix, matmul, matmul_scratch, vectorize};
+use serde::{Deserialize, Serialize};
+
+use super::sums::{sum, sum_of};
+use super::window::{Geometry, Padding, Size2};
+use super::{Init, checked_size, on};
+use crate::init::{Fans, Initializer};
+use crate::layer::{Backward, Forward, Layer, Parameter, Plan};
+use crate::{Float, Shape};
+
+/// A convolution over images of shape `[channels, height, width]`.
+///
+/// Parameters: `weight` (channels × in_channels / groups × kernel height × kernel width) and `bias` (channels). The
+/// weights start as [`HeNormal`](crate::init::HeNormal) sets them unless [`init`](Conv2d::init) says otherwise, the
+/// biases at 0.
+///
+/// ```
+/// use gradus::layers::{Conv2d, Padding};
+/// use gradus::{Layer, Shape};
+/// let image = Shape::from([1, 28, 28]);
+/// let plan = Conv2d::new(5, 3).plan(&image).unwrap();
+/// assert_eq!(plan.output, Shape::from([5, 26, 26]));
+/// assert_eq!(plan.parameters[0].shape, Shape::from([5, 1, 3, 3]));
+/// assert_eq!(plan.parameters[0].fans.fan_in, 9);
+///
+/// let plan = Conv2d::new(8, (3, 5)).stride(2).padding(Padding::Same).plan(&image).unwrap();
+/// assert_eq!(plan.output, Shape::from([8, 14, 14]));
+///
+/// let message = Conv2d::new(8, 30).plan(&image).unwrap_err();
+/// assert_eq!(message, "the kernel's height is 30, more than the height of the padded input, 28");
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2d {
+    channels: usize,
+    kernel: Size2,
+    #[serde(default = "Size2::one")]
+    stride: Size2,
+    #[serde(default)]
+    padding: Padding,
+    #[serde(default = "Size2::one")]
+    dilation: Size2,
+    #[serde(default = "one")]
+    groups: usize,
+    #[serde(default = "on")]
+    bias: bool,
+    #[serde(default, skip_serializing_if = "Init::is_unknown")]
+    init: Init,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Conv2d {
+    /// A convolution with so many output channels and a kernel of this size; without padding, with a bias.
+    pub fn new(channels: usize, kernel: impl Into<Size2>) -> Self {
+        Conv2d {
+            channels,
+            kernel: kernel.into(),
+            stride: Size2::ONE,
+            padding: Padding::Valid,
+            dilation: Size2::ONE,
+            groups: 1,
+            bias: true,
+            init: Init::default(),
+        }
+    }
+
+    /// By how many pixels the kernel moves from one output to the next.
+    pub fn stride(mut self, stride: impl Into<Size2>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+
+    /// What surrounds the image.
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into();
+        self
+    }
+
+    /// How far the pixels under neighbouring weights of the kernel are apart.
+    pub fn dilation(mut self, dilation: impl Into<Size2>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// Into how many groups the channels are divided; output channels see the input channels of their own group.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Whether a bias is added to each output channel.
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// How the weights get their first values.
+    pub fn init(mut self, init: impl Initializer + 'static) -> Self {
+        self.init = Init::new(init);
+        self
+    }
+
+    fn sizes(&self, input: &Shape) -> Result<Sizes, String> {
+        let geometry = Geometry::new("conv2d", input, self.kernel, self.stride, self.dilation, self.padding)?;
+        let (channels, groups) = (self.channels, self.groups);
+        if channels == 0 {
+            return Err("conv2d needs at least one output channel, got 0".into());
+        }
+        for (what, channels) in [("input", geometry.channels), ("output", channels)] {
+            if groups == 0 || !channels.is_multiple_of(groups) {
+                return Err(format!(
+                    "conv2d can't divide {channels} {what} channels into {groups} groups"
+                ));
+            }
+        }
+        let group_in = geometry.channels / groups;
+        checked_size(
+            "the weight of conv2d",
+            &[channels, group_in, self.kernel.height, self.kernel.width],
+        )?;
+        let (rows, columns) = (geometry.rows.output, geometry.columns.output);
+        checked_size("the output of conv2d", &[channels, rows, columns])?;
+        let k = group_in * geometry.taps();
+        let (p, group_out) = (geometry.out_plane(), channels / groups);
+        let columns = if group_in == 1 || geometry.is_identity() {
+            0
+        } else {
+            checked_size("the scratch memory of conv2d", &[k, p])?
+        };
+        Ok(Sizes {
+            geometry,
+            groups,
+            group_in,
+            group_out,
+            k,
+            p,
+            columns,
+        })
+    }
+}
+
+/// The sizes of the matrices of one group.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    geometry: Geometry,
+    groups: usize,
+    /// Input channels of a group.
+    group_in: usize,
+    /// Output channels of a group.
+    group_out: usize,
+    /// Weights of an output channel, the rows of X.
+    k: usize,
+    /// Output positions, the columns of X.
+    p: usize,
+    /// The size of X; 0 where it isn't needed.
+    columns: usize,
+}
+
+impl Sizes {
+    fn is_depthwise(&self) -> bool {
+        self.group_in == 1 && !self.geometry.is_identity()
+    }
+
+    /// The scratch memory of all matrix products.
+    fn product_scratch(&self) -> usize {
+        let (m, k, p) = (self.group_out, self.k, self.p);
+        matmul_scratch(m, p, k)
+            .max(matmul_scratch(m, k, p))
+            .max(matmul_scratch(k, p, m))
+    }
+}
+
+impl Layer for Conv2d {
+    fn kind(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let sizes = self.sizes(input)?;
+        let fans = Fans::new(sizes.k, sizes.group_out * sizes.geometry.taps());
+        let shape = [self.channels, sizes.group_in, self.kernel.height, self.kernel.width];
+        let per_position = self.channels as u64 * sizes.k as u64;
+        let mut plan = Plan::new(sizes.geometry.output(self.channels))
+            .parameter(Parameter::weight(shape, fans, self.init.0.clone()))
+            .scratch(sizes.columns + sizes.product_scratch(), 0)
+            .multiply_adds(per_position.saturating_mul(sizes.p as u64));
+        if self.bias {
+            plan = plan.parameter(Parameter::bias(self.channels));
+        }
+        Ok(plan)
+    }
+
+    fn forward(&self, pass: Forward<'_>) {
+        let sizes = self.sizes(pass.input).expect("the input was planned for");
+        let Sizes {
+            geometry,
+            group_in,
+            group_out,
+            k,
+            p,
+            ..
+        } = sizes;
+        let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
+        if self.bias {
+            let b = pass.parameters[1].iter().cycle();
+            pass.y.chunks_exact_mut(p).zip(b).for_each(|(y, &b)| y.fill(b));
+        } else if sizes.is_depthwise() {
+            pass.y.fill(0.0);
+        }
+        let w = pass.parameters[0].chunks_exact(w_group).cycle();
+        let (columns, scratch) = pass.scratch.split_at_mut(sizes.columns);
+        for ((x, y), w) in pass
+            .x
+            .chunks_exact(x_group)
+            .zip(pass.y.chunks_exact_mut(y_group))
+            .zip(w)
+        {
+            if sizes.is_depthwise() {
+                vectorize(|| depthwise_forward(&geometry, x, w, y));
+            } else {
+                let x = gather(&geometry, x, columns);
+                matmul(
+                    group_out,
+                    p,
+                    k,
+                    Matrix::new(w, k),
+                    Matrix::new(x, p),
+                    y,
+                    p,
+                    self.bias,
+                    scratch,
+                );
+            }
+        }
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        let sizes = self.sizes(pass.input).expect("the input was planned for");
+        let Sizes {
+            geometry,
+            groups,
+            group_in,
+            group_out,
+            k,
+            p,
+            ..
+        } = sizes;
+        let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
+        let w = &pass.parameters[0];
+        let mut gradients = pass.gradients;
+        if self.bias {
+            let db = gradients.get(1);
+            vectorize(|| {
+                for dy in pass.dy.chunks_exact(p * db.len()) {
+                    for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
+                        *db += sum(dy);
+                    }
+                }
+            });
+        }
+        let dw = gradients.get(0);
+        let mut dx = pass.dx;
+        let (columns, scratch) = pass.scratch.split_at_mut(sizes.columns);
+        let samples = pass.x.chunks_exact(x_group).zip(pass.dy.chunks_exact(y_group));
+        for (i, (x, dy)) in samples.enumerate() {
+            let of_group = i % groups * w_group..(i % groups + 1) * w_group;
+            let (w, dw) = (&w[of_group.clone()], &mut dw[of_group]);
+            let dx = dx.as_deref_mut().map(|dx| &mut dx[i * x_group..][..x_group]);
+            if sizes.is_depthwise() {
+                vectorize(|| depthwise_backward(&geometry, x, w, dy, dw, dx));
+                continue;
+            }
+            let (w, dy) = (Matrix::new(w, k), Matrix::new(dy, p));
+            let x = Matrix::new(gather(&geometry, x, columns), p);
+            matmul(group_out, k, p, dy, x.transposed(), dw, k, true, scratch);
+            let Some(dx) = dx else { continue };
+            if geometry.is_identity() {
+                matmul(k, p, group_out, w.transposed(), dy, dx, p, false, scratch);
+            } else {
+                matmul(k, p, group_out, w.transposed(), dy, columns, p, false, scratch);
+                vectorize(|| scatter(&geometry, columns, dx));
+            }
+        }
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// The matrix X of the channels in `x`: they themselves for a 1×1 kernel, else written to `columns`.
+fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> &'a [Float] {
+    if geometry.is_identity() {
+        return x;
+    }
+    if geometry.is_padded() {
+        columns.fill(0.0);
+    }
+    let stride = geometry.columns.stride;
+    let planes = x.chunks_exact(geometry.in_plane());
+    for (x, rows) in planes.zip(columns.chunks_exact_mut(geometry.out_plane() * geometry.taps())) {
+        for (tap, row) in rows.chunks_exact_mut(geometry.out_plane()).enumerate() {
+            geometry.runs(tap, |run| {
+                let row = &mut row[run.y..][..run.count];
+                if stride == 1 {
+                    row.copy_from_slice(&x[run.x..][..run.count]);
+                } else {
+                    row.iter_mut()
+                        .zip(x[run.x..].iter().step_by(stride))
+                        .for_each(|(r, x)| *r = *x);
+                }
+            });
+        }
+    }
+    columns
+}
+
+/// The reverse of [`gather`] for gradients: adds each element of dX to the dx of its pixel, all of which start at 0.
+#[inline(always)]
+fn scatter(geometry: &Geometry, columns: &[Float], dx: &mut [Float]) {
+    dx.fill(0.0);
+    let planes = dx.chunks_exact_mut(geometry.in_plane());
+    for (dx, rows) in planes.zip(columns.chunks_exact(geometry.out_plane() * geometry.taps())) {
+        for (tap, row) in rows.chunks_exact(geometry.out_plane()).enumerate() {
+            geometry.runs(tap, |run| {
+                let dx = &mut dx[run.x..];
+                add_scaled(dx, geometry.columns.stride, 1.0, &row[run.y..][..run.count], 1);
+            });
+        }
+    }
+}
+
+/// y += w · x for the output channels in `y`, which all see the one input channel `x`.
+#[inline(always)]
+fn depthwise_forward(geometry: &Geometry, x: &[Float], w: &[Float], y: &mut [Float]) {
+    let channels = y
+        .chunks_exact_mut(geometry.out_plane())
+        .zip(w.chunks_exact(geometry.taps()));
+    for (y, w) in channels {
+        for (tap, &w) in w.iter().enumerate() {
+            geometry.runs(tap, |run| {
+                add_scaled(&mut y[run.y..][..run.count], 1, w, &x[run.x..], geometry.columns.stride);
+            });
+        }
+    }
+}
+
+/// The derivatives for [`depthwise_forward`].
+#[inline(always)]
+fn depthwise_backward(
+    geometry: &Geometry,
+    x: &[Float],
+    w: &[Float],
+    dy: &[Float],
+    dw: &mut [Float],
+    mut dx: Option<&mut [Float]>,
+) {
+    if let Some(dx) = dx.as_deref_mut() {
+        dx.fill(0.0);
+    }
+    let stride = geometry.columns.stride;
+    for (tap, dy) in (0..w.len()).map(|i| (i, &dy[i / geometry.taps() * geometry.out_plane()..])) {
+        let weight = w[tap];
+        geometry.runs(tap % geometry.taps(), |run| {
+            let dy = &dy[run.y..][..run.count];
+            dw[tap] += if stride == 1 {
+                sum_of(dy, &x[run.x..][..run.count], |dy, x| dy * x)
+            } else {
+                dy.iter()
+                    .zip(x[run.x..].iter().step_by(stride))
+                    .map(|(dy, x)| dy * x)
+                    .sum()
+            };
+            if let Some(dx) = dx.as_deref_mut() {
+                add_scaled(&mut dx[run.x..], stride, weight, dy, 1);
+            }
+        });
+    }
+}
+
+/// Adds `factor · b` to `a`, element by element, for slices whose elements are so far apart.
+#[inline(always)]
+fn add_scaled(a: &mut [Float], a_stride: usize, factor: Float, b: &[Float], b_stride: usize) {
+    if a_stride == 1 && b_stride == 1 {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
+    } else {
+        let pairs = a.iter_mut().step_by(a_stride).zip(b.iter().step_by(b_stride));
+        pairs.for_each(|(a, b)| *a += factor * b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{Rig, check, check_gradient_is_a_sum, spread};
+
+    /// The definition: y[o, i, j] = b[o] + Σ w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p].
+    fn naive(layer: &Conv2d, input: [usize; 3], padding: (usize, usize), rig: &Rig<'_>, x: &[Float]) -> Vec<Float> {
+        let [in_channels, height, width] = input;
+        let (_, out_height, out_width) = rig.plan.output.image().unwrap();
+        let Size2 { height: kh, width: kw } = layer.kernel;
+        let (group_in, group_out) = (in_channels / layer.groups, layer.channels / layer.groups);
+        let weights = layer.channels * group_in * kh * kw;
+        let mut y = Vec::new();
+        for (o, i, j) in indices(layer.channels, out_height, out_width) {
+            let mut sum = if layer.bias { rig.parameters[weights + o] } else { 0.0 };
+            for (c, k, l) in indices(group_in, kh, kw) {
+                let row = (i * layer.stride.height + k * layer.dilation.height).wrapping_sub(padding.0);
+                let column = (j * layer.stride.width + l * layer.dilation.width).wrapping_sub(padding.1);
+                if row < height && column < width {
+                    let channel = o / group_out * group_in + c;
+                    let w = rig.parameters[((o * group_in + c) * kh + k) * kw + l];
+                    sum += w * x[(channel * height + row) * width + column];
+                }
+            }
+            y.push(sum);
+        }
+        y
+    }
+
+    fn indices(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        (0..a * b * c).map(move |i| (i / (b * c), i / c % b, i % c))
+    }
+
+    /// Layers, their input, and the padding above and on the left that they come to.
+    fn geometries() -> Vec<(Conv2d, [usize; 3], (usize, usize))> {
+        let pad = |top, bottom, left, right| Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        };
+        vec![
+            (Conv2d::new(2, 3), [1, 5, 5], (0, 0)),
+            (Conv2d::new(3, (2, 3)), [2, 5, 4], (0, 0)),
+            (Conv2d::new(2, 3).bias(false), [3, 3, 7], (0, 0)),
+            (Conv2d::new(2, 3).stride(2), [2, 7, 6], (0, 0)),
+            (Conv2d::new(2, 2).stride((1, 3)), [2, 4, 8], (0, 0)),
+            (Conv2d::new(2, 2).stride(3), [1, 7, 9], (0, 0)),
+            (Conv2d::new(2, 3).padding(1), [2, 4, 3], (1, 1)),
+            (Conv2d::new(2, 3).padding(Padding::Same), [2, 4, 3], (1, 1)),
+            (Conv2d::new(2, (2, 4)).padding(Padding::Same), [2, 4, 5], (0, 1)),
+            (Conv2d::new(2, 3).padding(Padding::Same).stride(2), [1, 6, 5], (0, 1)),
+            (Conv2d::new(2, (3, 2)).padding(pad(2, 0, 1, 3)), [1, 3, 4], (2, 1)),
+            (Conv2d::new(2, 1).padding(pad(1, 2, 3, 0)), [2, 2, 2], (1, 3)),
+            (Conv2d::new(2, (3, 2)).dilation(2), [2, 6, 5], (0, 0)),
+            (
+                Conv2d::new(2, 3).dilation((1, 3)).padding(3).stride(2),
+                [1, 4, 5],
+                (3, 3),
+            ),
+            (Conv2d::new(4, 3).groups(2), [4, 4, 5], (0, 0)),
+            (Conv2d::new(6, 2).groups(3).padding(1).stride(2), [6, 3, 4], (1, 1)),
+            (Conv2d::new(3, 3).groups(3), [3, 4, 5], (0, 0)),
+            (
+                Conv2d::new(3, 3).groups(3).bias(false).padding(1).stride(2),
+                [3, 4, 5],
+                (1, 1),
+            ),
+            (Conv2d::new(4, (1, 3)).groups(2).dilation(2), [2, 2, 6], (0, 0)),
+            (Conv2d::new(3, 1), [2, 3, 2], (0, 0)),
+            (Conv2d::new(3, 1).bias(false), [1, 1, 1], (0, 0)),
+            (Conv2d::new(4, 1).groups(2), [4, 2, 3], (0, 0)),
+            (Conv2d::new(2, 1).groups(2), [2, 2, 3], (0, 0)),
+            (Conv2d::new(3, 1).stride(2), [2, 4, 5], (0, 0)),
+            (Conv2d::new(3, 1).stride(2), [2, 1, 1], (0, 0)),
+            (Conv2d::new(2, 3).padding(1), [2, 1, 1], (1, 1)),
+        ]
+    }
+
+    #[test]
+    fn outputs_are_those_of_the_definition() {
+        for (layer, input, padding) in geometries() {
+            let rig = Rig::new(&layer, input);
+            let x = spread(input.iter().product(), 5);
+            let y = naive(&layer, input, padding, &rig, &x);
+            crate::layers::testing::assert_close(&layer, &rig.infer(&x), &y, 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        for (layer, input, _) in geometries() {
+            check(&layer, input);
+        }
+    }
+
+    #[test]
+    fn an_image_by_hand() {
+        let layer = Conv2d::new(1, 2);
+        let rig = Rig::new(&layer, [1, 2, 3]).parameters(&[1.0, 2.0, 3.0, 4.0, 0.5]);
+        let step = rig.step(&[1.0, 0.0, 2.0, 0.0, 1.0, -1.0], &[1.0, 10.0]);
+        // 1·1 + 2·0 + 3·0 + 4·1 + 0.5 and 1·0 + 2·2 + 3·1 − 4·1 + 0.5
+        assert_eq!(step.y, [5.5, 3.5]);
+        assert_eq!(step.dx, [1.0, 12.0, 20.0, 3.0, 34.0, 40.0]);
+        assert_eq!(step.gradient, [1.0, 20.0, 10.0, -9.0, 11.0]);
+    }
+
+    /// The original never added the bias.
+    #[test]
+    fn defect_2_the_bias_is_added() {
+        let layer = Conv2d::new(2, 3);
+        let mut parameters = vec![0.0; 20];
+        parameters[18..].copy_from_slice(&[0.25, -4.0]);
+        let y = Rig::new(&layer, [1, 4, 3]).parameters(&parameters).infer(&[1.0; 12]);
+        assert_eq!(y, [0.25, 0.25, -4.0, -4.0]);
+    }
+
+    /// The original summed the convolution's gradients over the batch and averaged the dense layer's.
+    #[test]
+    fn defect_3_the_gradient_of_a_batch_is_the_sum_over_its_samples() {
+        check_gradient_is_a_sum(&Conv2d::new(2, 3).padding(1), [2, 4, 3]);
+        check_gradient_is_a_sum(&Conv2d::new(2, 3).groups(2), [2, 4, 3]);
+    }
+
+    /// The original took the whole image for the fan-in.
+    #[test]
+    fn defect_4_the_fan_in_is_what_an_output_sees() {
+        let fans = |layer: Conv2d, input: [usize; 3]| layer.plan(&input.into()).unwrap().parameters[0].fans;
+        assert_eq!(fans(Conv2d::new(5, 3), [1, 28, 28]), Fans::new(9, 45));
+        assert_eq!(fans(Conv2d::new(6, (3, 5)).groups(2), [4, 28, 28]), Fans::new(30, 45));
+    }
+
+    /// The original laid the input's gradient out unlike the input, so that a convolution below learned garbage.
+    #[test]
+    fn defect_5_the_input_gradient_is_laid_out_like_the_input() {
+        // One output that sees one pixel: the gradient is at that pixel and nowhere else.
+        let input = [2, 3, 4];
+        for pixel in 0..24 {
+            let (c, i, j) = (pixel / 12, pixel / 4 % 3, pixel % 4);
+            let layer = Conv2d::new(1, 1).bias(false);
+            let rig = Rig::new(&layer, input).parameters(&[10.0, 20.0]);
+            let mut dy = [0.0; 12];
+            dy[i * 4 + j] = 1.0;
+            let dx = rig.step(&[1.0; 24], &dy).dx;
+            assert_eq!(dx[pixel], [10.0, 20.0][c]);
+            assert_eq!(dx.iter().filter(|&&d| d != 0.0).count(), 2);
+        }
+        check(&Conv2d::new(3, (2, 3)), [2, 3, 5]);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let refuse = |layer: Conv2d, input: [usize; 3]| layer.plan(&input.into()).unwrap_err();
+        assert_eq!(
+            refuse(Conv2d::new(0, 3), [1, 8, 8]),
+            "conv2d needs at least one output channel, got 0"
+        );
+        assert_eq!(
+            refuse(Conv2d::new(4, 3).groups(2), [3, 8, 8]),
+            "conv2d can't divide 3 input channels into 2 groups"
+        );
+        assert_eq!(
+            refuse(Conv2d::new(3, 3).groups(2), [4, 8, 8]),
+            "conv2d can't divide 3 output channels into 2 groups"
+        );
+        assert_eq!(
+            refuse(Conv2d::new(3, 3).groups(0), [4, 8, 8]),
+            "conv2d can't divide 4 input channels into 0 groups"
+        );
+        assert!(refuse(Conv2d::new(usize::MAX, 3), [4, 8, 8]).starts_with("the weight of conv2d would have"));
+        assert!(refuse(Conv2d::new(3, 1).padding(usize::MAX / 8), [4, 8, 8]).contains("more than any memory holds"));
+    }
+
+    #[test]
+    fn settings_make_the_same_layer_again() {
+        let layer = Conv2d::new(4, (3, 5))
+            .stride(2)
+            .padding(Padding::Same)
+            .groups(2)
+            .bias(false);
+        let settings = layer.settings().unwrap();
+        let expected = serde_json::json!({
+            "channels": 4, "kernel": [3, 5], "stride": 2, "padding": "same", "dilation": 1, "groups": 2, "bias": false,
+            "init": "he_normal"
+        });
+        assert_eq!(settings, expected);
+        let again: Conv2d = serde_json::from_value(settings).unwrap();
+        assert_eq!(again.settings().unwrap(), expected);
+        assert!(serde_json::from_value::<Conv2d>(serde_json::json!({ "channels": 4, "kernel": 3 })).is_ok());
+    }
+}

@@ -1,0 +1,97 @@
+//! Global average pooling.
+//!
+//! | | formula |
+//! | --- | --- |
+//! | forward | y[c] = Σ x[c, i, j] / (height · width) |
+//! | backward | dx[c, i, j] = dy[c] / (height · width) |
+//!
+//! Source: Lin, Chen and Yan, "Network in network", 2014.
+
+use gradus_kernels::vectorize;
+use serde::{Deserialize, Serialize};
+
+use super::sums::sum;
+use super::window::not_an_image;
+use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::{Float, Shape};
+
+/// The mean of each channel of an image: `[channels, height, width]` becomes `[channels]`.
+///
+/// ```
+/// use gradus::layers::GlobalAvgPool2d;
+/// use gradus::{Layer, Shape};
+/// let plan = GlobalAvgPool2d::new().plan(&Shape::from([64, 7, 5])).unwrap();
+/// assert_eq!(plan.output, Shape::from(64));
+/// ```
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalAvgPool2d {}
+
+impl GlobalAvgPool2d {
+    /// Global average pooling.
+    pub fn new() -> Self {
+        GlobalAvgPool2d {}
+    }
+}
+
+impl Layer for GlobalAvgPool2d {
+    fn kind(&self) -> &'static str {
+        "global_avg_pool2d"
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        match input.image() {
+            Some(_) if input.size() == 0 => Err(format!("{} needs at least one pixel, got {input}", self.kind())),
+            Some((channels, ..)) => Ok(Plan::new(channels)),
+            None => Err(not_an_image(self.kind(), input)),
+        }
+    }
+
+    fn forward(&self, pass: Forward<'_>) {
+        let pixels = pass.input.size() / pass.output.size();
+        vectorize(|| {
+            for (x, y) in pass.x.chunks_exact(pixels).zip(pass.y) {
+                *y = sum(x) / pixels as Float;
+            }
+        });
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        let pixels = pass.input.size() / pass.output.size();
+        let Some(dx) = pass.dx else { return };
+        for (dx, dy) in dx.chunks_exact_mut(pixels).zip(pass.dy) {
+            dx.fill(dy / pixels as Float);
+        }
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::testing::{Rig, check};
+
+    #[test]
+    fn an_image_by_hand() {
+        let layer = GlobalAvgPool2d::new();
+        let step = Rig::new(&layer, [2, 1, 2]).step(&[1.0, 3.0, 5.0, 9.0], &[4.0, 6.0]);
+        assert_eq!(step.y, [2.0, 7.0]);
+        assert_eq!(step.dx, [2.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_finite_differences() {
+        check(&GlobalAvgPool2d::new(), [2, 3, 4]);
+        check(&GlobalAvgPool2d::new(), [2, 7, 5]);
+        check(&GlobalAvgPool2d::new(), [3, 1, 1]);
+    }
+
+    #[test]
+    fn only_images_are_taken() {
+        let message = GlobalAvgPool2d::new().plan(&Shape::from(7)).unwrap_err();
+        assert!(message.starts_with("global_avg_pool2d needs an image"));
+    }
+}

@@ -1,0 +1,446 @@
+//! The geometry of a window that slides over an image, for convolution and pooling.
+//!
+//! Along one axis, tap k of the window for output o falls on input
+//!
+//! i = o · stride + k · dilation − before,
+//!
+//! which is padding unless 0 ≤ i < input. The last output is the last whose whole window fits into the padded input:
+//!
+//! output = ⌊(before + input + after − span) / stride⌋ + 1, where span = (kernel − 1) · dilation + 1.
+//!
+//! Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Shape;
+
+/// A height and a width, of a window or of its steps. A number is both: `3`; else `(height, width)` or `[height, width]`.
+///
+/// ```
+/// use gradus::layers::Size2;
+/// assert_eq!(Size2::from(3), Size2::from((3, 3)));
+/// assert_eq!(Size2::from([3, 5]).to_string(), "3×5");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Size2File", into = "Size2File")]
+pub struct Size2 {
+    /// Down.
+    pub height: usize,
+    /// Across.
+    pub width: usize,
+}
+
+impl Size2 {
+    pub(super) const ONE: Size2 = Size2 { height: 1, width: 1 };
+
+    pub(super) fn one() -> Self {
+        Self::ONE
+    }
+}
+
+impl From<usize> for Size2 {
+    fn from(size: usize) -> Self {
+        Size2 {
+            height: size,
+            width: size,
+        }
+    }
+}
+
+impl From<(usize, usize)> for Size2 {
+    fn from((height, width): (usize, usize)) -> Self {
+        Size2 { height, width }
+    }
+}
+
+impl From<[usize; 2]> for Size2 {
+    fn from([height, width]: [usize; 2]) -> Self {
+        Size2 { height, width }
+    }
+}
+
+impl fmt::Display for Size2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}", self.height, self.width)
+    }
+}
+
+/// A [`Size2`] in files: `3` or `[3, 5]`.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Size2File {
+    Square(usize),
+    Pair([usize; 2]),
+}
+
+impl From<Size2File> for Size2 {
+    fn from(file: Size2File) -> Self {
+        match file {
+            Size2File::Square(size) => size.into(),
+            Size2File::Pair(pair) => pair.into(),
+        }
+    }
+}
+
+impl From<Size2> for Size2File {
+    fn from(size: Size2) -> Self {
+        if size.height == size.width {
+            Size2File::Square(size.height)
+        } else {
+            Size2File::Pair([size.height, size.width])
+        }
+    }
+}
+
+/// What surrounds an image, so that windows can reach over its edges. A number pads all four sides alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Nothing.
+    #[default]
+    Valid,
+    /// As much as makes output = ⌈input / stride⌉, half of it on each side; where it is odd, one more at the bottom and
+    /// on the right.
+    Same,
+    /// So many rows and columns.
+    Explicit {
+        /// Rows above.
+        top: usize,
+        /// Rows below.
+        bottom: usize,
+        /// Columns on the left.
+        left: usize,
+        /// Columns on the right.
+        right: usize,
+    },
+}
+
+impl From<usize> for Padding {
+    fn from(size: usize) -> Self {
+        Padding::Explicit {
+            top: size,
+            bottom: size,
+            left: size,
+            right: size,
+        }
+    }
+}
+
+/// A window over images of one shape.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Geometry {
+    pub(super) channels: usize,
+    pub(super) rows: Axis,
+    pub(super) columns: Axis,
+}
+
+/// Along one axis: sizes in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Axis {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    dilation: usize,
+    /// Padding before the first pixel.
+    before: usize,
+}
+
+/// Neighbouring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input
+/// `x + i · stride`, for i < `count`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) count: usize,
+}
+
+impl Geometry {
+    /// The geometry of this window over `input`, for the layer named `kind`; or a sentence that says why there is none.
+    pub(super) fn new(
+        kind: &str,
+        input: &Shape,
+        kernel: Size2,
+        stride: Size2,
+        dilation: Size2,
+        padding: Padding,
+    ) -> Result<Self, String> {
+        let Some((channels, height, width)) = input.image() else {
+            return Err(not_an_image(kind, input));
+        };
+        if input.size() == 0 {
+            return Err(format!("{kind} needs an image with at least one pixel, got {input}"));
+        }
+        for (name, size) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+            if size.height == 0 || size.width == 0 {
+                return Err(format!("the {name} of {kind} must be at least 1×1, not {size}"));
+            }
+        }
+        let (vertical, horizontal) = match padding {
+            Padding::Valid => (Some((0, 0)), Some((0, 0))),
+            Padding::Same => (None, None),
+            Padding::Explicit {
+                top,
+                bottom,
+                left,
+                right,
+            } => (Some((top, bottom)), Some((left, right))),
+        };
+        Ok(Geometry {
+            channels,
+            rows: Axis::new(
+                "height",
+                height,
+                kernel.height,
+                stride.height,
+                dilation.height,
+                vertical,
+            )?,
+            columns: Axis::new("width", width, kernel.width, stride.width, dilation.width, horizontal)?,
+        })
+    }
+
+    /// Pixels of one input channel.
+    pub(super) fn in_plane(&self) -> usize {
+        self.rows.input * self.columns.input
+    }
+
+    /// Pixels of one output channel.
+    pub(super) fn out_plane(&self) -> usize {
+        self.rows.output * self.columns.output
+    }
+
+    /// Pixels in a window.
+    pub(super) fn taps(&self) -> usize {
+        self.rows.kernel * self.columns.kernel
+    }
+
+    /// The shape of the output with so many channels.
+    pub(super) fn output(&self, channels: usize) -> Shape {
+        Shape::from([channels, self.rows.output, self.columns.output])
+    }
+
+    /// Whether output and input are the same pixels: a 1×1 window, one step at a time, no padding.
+    pub(super) fn is_identity(&self) -> bool {
+        self.taps() == 1 && self.out_plane() == self.in_plane() && self.rows.stride == 1 && self.columns.stride == 1
+    }
+
+    /// Whether some tap of some window falls on padding.
+    pub(super) fn is_padded(&self) -> bool {
+        [self.rows, self.columns]
+            .iter()
+            .any(|axis| axis.outputs(0).len() < axis.output || axis.outputs(axis.kernel - 1).len() < axis.output)
+    }
+
+    /// Calls `work` with each run of outputs that tap `tap` (row by row) of the window joins to the input.
+    #[inline(always)]
+    pub(super) fn runs(&self, tap: usize, mut work: impl FnMut(Run)) {
+        let (ky, kx) = (tap / self.columns.kernel, tap % self.columns.kernel);
+        let across = self.columns.outputs(kx);
+        if across.is_empty() {
+            return;
+        }
+        let first = self.columns.position(across.start, kx);
+        for oy in self.rows.outputs(ky) {
+            work(Run {
+                x: self.rows.position(oy, ky) * self.columns.input + first,
+                y: oy * self.columns.output + across.start,
+                count: across.len(),
+            });
+        }
+    }
+
+    /// Refuses padding that leaves a window with nothing but padding in it.
+    pub(super) fn every_window_sees_the_image(&self, kind: &str) -> Result<(), String> {
+        for (name, axis) in [("height", self.rows), ("width", self.columns)] {
+            if axis.inside(0).is_empty() || axis.inside(axis.output - 1).is_empty() {
+                return Err(format!(
+                    "the padding of {kind} leaves windows of {name} {} that see nothing but padding",
+                    axis.kernel
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Axis {
+    /// `padding` is what comes before and after the input; `None` for as much as makes output = ⌈input / stride⌉.
+    fn new(
+        name: &str,
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        padding: Option<(usize, usize)>,
+    ) -> Result<Self, String> {
+        let too_large =
+            || format!("the window's {name} is larger than any image: kernel {kernel}, dilation {dilation}");
+        let span = (kernel - 1)
+            .checked_mul(dilation)
+            .and_then(|reach| reach.checked_add(1))
+            .ok_or_else(too_large)?;
+        let (before, padded) = match padding {
+            Some((before, after)) => {
+                let padded = input.checked_add(before).and_then(|sum| sum.checked_add(after));
+                (before, padded.ok_or_else(too_large)?)
+            }
+            None => {
+                let needed = ((input.div_ceil(stride) - 1) * stride)
+                    .checked_add(span)
+                    .ok_or_else(too_large)?;
+                (needed.saturating_sub(input) / 2, needed.max(input))
+            }
+        };
+        if span > padded {
+            let dilated = if dilation > 1 { " with its dilation" } else { "" };
+            return Err(format!(
+                "the kernel's {name}{dilated} is {span}, more than the {name} of the padded input, {padded}"
+            ));
+        }
+        Ok(Axis {
+            input,
+            output: (padded - span) / stride + 1,
+            kernel,
+            stride,
+            dilation,
+            before,
+        })
+    }
+
+    /// The input that tap `tap` of output `output` falls on, which must not be padding.
+    #[inline]
+    pub(super) fn position(&self, output: usize, tap: usize) -> usize {
+        output * self.stride + tap * self.dilation - self.before
+    }
+
+    /// The outputs whose tap `tap` does not fall on padding.
+    #[inline]
+    pub(super) fn outputs(&self, tap: usize) -> Range<usize> {
+        let offset = tap * self.dilation;
+        let end = (self.before + self.input)
+            .saturating_sub(offset)
+            .div_ceil(self.stride)
+            .min(self.output);
+        let start = self.before.saturating_sub(offset).div_ceil(self.stride).min(end);
+        start..end
+    }
+
+    /// The taps of output `output` that don't fall on padding.
+    #[inline]
+    pub(super) fn inside(&self, output: usize) -> Range<usize> {
+        let offset = output * self.stride;
+        let end = (self.before + self.input)
+            .saturating_sub(offset)
+            .div_ceil(self.dilation)
+            .min(self.kernel);
+        let start = self.before.saturating_sub(offset).div_ceil(self.dilation).min(end);
+        start..end
+    }
+}
+
+/// The sentence for an input that is not `[channels, height, width]`.
+pub(super) fn not_an_image(kind: &str, input: &Shape) -> String {
+    format!("{kind} needs an image of shape channels×height×width, got {input}: put a Reshape before it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(input: usize, kernel: usize, stride: usize, dilation: usize, padding: Option<(usize, usize)>) -> Axis {
+        Axis::new("width", input, kernel, stride, dilation, padding).unwrap()
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_definition() {
+        let mut cases = 0;
+        for input in 1..8 {
+            for kernel in 1..5 {
+                for (stride, dilation) in [(1, 1), (2, 1), (3, 1), (1, 2), (2, 3), (5, 7)] {
+                    for padding in [Some((0, 0)), Some((1, 0)), Some((0, 2)), Some((9, 3)), None] {
+                        let Ok(axis) = Axis::new("width", input, kernel, stride, dilation, padding) else {
+                            continue;
+                        };
+                        cases += 1;
+                        let is_inside = |output: usize, tap: usize| {
+                            let i = output * stride + tap * dilation;
+                            i >= axis.before && i < axis.before + input
+                        };
+                        for tap in 0..kernel {
+                            let outputs: Vec<usize> = (0..axis.output).filter(|&o| is_inside(o, tap)).collect();
+                            assert_eq!(axis.outputs(tap).collect::<Vec<_>>(), outputs, "{axis:?}, tap {tap}");
+                        }
+                        for output in 0..axis.output {
+                            let taps: Vec<usize> = (0..kernel).filter(|&k| is_inside(output, k)).collect();
+                            assert_eq!(
+                                axis.inside(output).collect::<Vec<_>>(),
+                                taps,
+                                "{axis:?}, output {output}"
+                            );
+                        }
+                        if padding.is_none() {
+                            assert_eq!(axis.output, input.div_ceil(stride), "{axis:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(cases > 500);
+    }
+
+    #[test]
+    fn sizes_by_hand() {
+        assert_eq!(axis(28, 5, 1, 1, Some((0, 0))).output, 24);
+        assert_eq!(axis(28, 3, 2, 1, Some((1, 1))).output, 14);
+        assert_eq!(axis(28, 3, 1, 2, Some((0, 0))).output, 24);
+        // The odd pixel of padding goes to the end.
+        assert_eq!(axis(28, 2, 1, 1, None).before, 0);
+        assert_eq!(axis(28, 3, 2, 1, None).before, 0);
+        assert_eq!(axis(28, 5, 1, 1, None).before, 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refuse = |input: &[usize], kernel: usize, stride: usize, dilation: usize, padding: Padding| {
+            let (kernel, stride, dilation) = (kernel.into(), stride.into(), dilation.into());
+            Geometry::new("conv2d", &Shape::from(input), kernel, stride, dilation, padding).unwrap_err()
+        };
+        assert_eq!(
+            refuse(&[784], 3, 1, 1, Padding::Valid),
+            "conv2d needs an image of shape channels×height×width, got 784: put a Reshape before it"
+        );
+        assert_eq!(
+            refuse(&[1, 5, 3], 4, 1, 1, Padding::Valid),
+            "the kernel's width is 4, more than the width of the padded input, 3"
+        );
+        assert_eq!(
+            refuse(&[1, 5, 9], 3, 1, 3, Padding::Valid),
+            "the kernel's height with its dilation is 7, more than the height of the padded input, 5"
+        );
+        assert_eq!(
+            refuse(&[1, 5, 5], 3, 0, 1, Padding::Valid),
+            "the stride of conv2d must be at least 1×1, not 0×0"
+        );
+        assert_eq!(
+            refuse(&[1, 0, 5], 3, 1, 1, Padding::Same),
+            "conv2d needs an image with at least one pixel, got 1×0×5"
+        );
+        assert!(refuse(&[1, 5, 5], 3, 1, usize::MAX, Padding::Same).contains("larger than any image"));
+        assert!(refuse(&[1, 5, 5], usize::MAX, 1, 1, Padding::Same).contains("larger than any image"));
+        assert!(refuse(&[1, 5, 5], 3, 1, 1, usize::MAX.into()).contains("larger than any image"));
+    }
+
+    #[test]
+    fn sizes_in_files() {
+        let json = |size: Size2| serde_json::to_string(&size).unwrap();
+        assert_eq!(json(3.into()), "3");
+        assert_eq!(json((3, 5).into()), "[3,5]");
+        assert_eq!(serde_json::from_str::<Size2>("[3,5]").unwrap(), Size2::from((3, 5)));
+        assert_eq!(serde_json::from_str::<Padding>("\"same\"").unwrap(), Padding::Same);
+        assert_eq!(serde_json::to_string(&Padding::Valid).unwrap(), "\"valid\"");
+    }
+}

@@ -1,0 +1,183 @@
+use super::*;
+
+fn measure(metric: &dyn Metric, samples: &[(Vec<Float>, Target<'_>)]) -> f64 {
+    let mut meter = metric.meter(&Shape::from([samples[0].0.len()]));
+    assert!(meter.value().is_nan(), "{metric:?} of nothing");
+    // Twice, with a reset in between, which must forget all.
+    for _ in 0..2 {
+        meter.reset();
+        for (y, target) in samples {
+            meter.add(y, *target);
+        }
+    }
+    meter.value()
+}
+
+/// An output that says this class, of three.
+fn says(class: usize) -> Vec<Float> {
+    (0..3).map(|i| if i == class { 0.6 } else { 0.2 }).collect()
+}
+
+#[test]
+fn accuracy_takes_the_first_of_equals() {
+    let samples = [
+        (vec![0.4, 0.4, 0.2], Target::Class(0)),
+        (vec![0.4, 0.4, 0.2], Target::Class(1)),
+        (vec![0.1, 0.2, 0.7], Target::Class(2)),
+        (vec![0.1, 0.2, 0.7], Target::Values(&[0.0, 0.3, 0.7])),
+    ];
+    assert_eq!(measure(&Accuracy, &samples), 0.75);
+}
+
+#[test]
+fn accuracy_of_one_output_is_by_threshold() {
+    let samples = [
+        (vec![0.6], Target::Class(1)),
+        (vec![0.5], Target::Class(1)),
+        (vec![0.2], Target::Class(0)),
+        (vec![0.9], Target::Values(&[0.8])),
+    ];
+    assert_eq!(measure(&Accuracy, &samples), 0.75);
+}
+
+#[test]
+fn top_k_counts_the_places() {
+    let y = vec![0.3, 0.1, 0.3, 0.2, 0.1];
+    let right_within = |class, k| measure(&TopK(k), &[(y.clone(), Target::Class(class))]) == 1.0;
+    // In order: 0, 2 (equal, later), 3, 1, 4 (equal, later).
+    for (place, class) in [0, 2, 3, 1, 4].into_iter().enumerate() {
+        for k in 1..=5 {
+            assert_eq!(right_within(class, k), place < k, "class {class}, k {k}");
+        }
+    }
+    let nothing = vec![Float::NAN; 3];
+    assert_eq!(measure(&TopK(2), &[(nothing, Target::Class(0))]), 0.0);
+}
+
+/// Class 0: 3 samples, 2 found, 1 taken for 1. Class 1: 1 sample, found. Class 2: 2 samples, both taken for 0.
+fn confused() -> Vec<(Vec<Float>, Target<'static>)> {
+    [(0, 0), (0, 0), (0, 1), (1, 1), (2, 0), (2, 0)]
+        .map(|(truth, predicted)| (says(predicted), Target::Class(truth)))
+        .to_vec()
+}
+
+#[test]
+fn scores_are_averaged_over_classes_or_samples() {
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} instead of {b}");
+    near(
+        measure(&Precision::default(), &confused()),
+        (2.0 / 4.0 + 1.0 / 2.0 + 0.0) / 3.0,
+    );
+    near(measure(&Recall::default(), &confused()), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
+    near(
+        measure(&F1::default(), &confused()),
+        (4.0 / 7.0 + 2.0 / 3.0 + 0.0) / 3.0,
+    );
+    for metric in [
+        &Precision::new(Average::Micro) as &dyn Metric,
+        &Recall::new(Average::Micro),
+        &F1::new(Average::Micro),
+        &Accuracy,
+    ] {
+        near(measure(metric, &confused()), 0.5);
+    }
+    // Class 2 neither occurs nor is predicted: it does not count.
+    let two = [(says(0), Target::Class(0)), (says(0), Target::Class(1))];
+    near(measure(&Recall::default(), &two), 0.5);
+}
+
+#[test]
+fn a_confusion_matrix_counts() {
+    let mut matrix = ConfusionMatrix::new(3);
+    for (y, target) in confused() {
+        let Target::Class(truth) = target else { unreachable!() };
+        matrix.add(truth, predicted_class(&y));
+    }
+    assert_eq!(matrix.counts(), [vec![2, 1, 0], vec![0, 1, 0], vec![2, 0, 0]]);
+    assert_eq!((matrix.samples(), matrix.support(2), matrix.predictions(0)), (6, 2, 4));
+    assert_eq!((matrix.precision(2), matrix.recall(2), matrix.f1(2)), (0.0, 0.0, 0.0));
+    assert_eq!(matrix.most_confused(1), [(2, 0, 2)]);
+    assert_eq!(matrix.most_confused(9), [(2, 0, 2), (0, 1, 1)]);
+    assert_eq!(
+        serde_json::to_string(&matrix).unwrap(),
+        r#"{"counts":[[2,1,0],[0,1,0],[2,0,0]]}"#
+    );
+    matrix.add(4, 1);
+    assert_eq!(
+        (matrix.classes(), matrix.counts()[4][1], matrix.counts()[0].len()),
+        (5, 1, 5)
+    );
+    matrix.clear();
+    assert!(matrix.accuracy().is_nan() && matrix.average(Average::Macro, ConfusionMatrix::f1).is_nan());
+    assert_eq!(matrix.precision(7), 0.0);
+}
+
+#[test]
+fn errors_are_means_over_samples() {
+    let samples = [
+        (vec![1.0, 2.0], Target::Values(&[1.0, 4.0])),
+        (vec![0.0, 0.0], Target::Values(&[-1.0, 0.0])),
+        (vec![5.0, 5.0], Target::Values(&[5.0, 5.0])),
+    ];
+    assert!((measure(&AbsoluteError, &samples) - 0.5).abs() < 1e-12);
+    assert!((measure(&SquaredError, &samples) - 5.0 / 6.0).abs() < 1e-6);
+}
+
+#[test]
+fn r2_is_the_mean_over_outputs() {
+    // The outputs alone have 0.965 and 0.908, as scikit-learn's r2_score documents for this example.
+    let samples = [
+        (vec![0.0, 2.0], Target::Values(&[0.5, 1.0])),
+        (vec![-1.0, 2.0], Target::Values(&[-1.0, 1.0])),
+        (vec![8.0, -5.0], Target::Values(&[7.0, -6.0])),
+    ];
+    let (first, second) = (1.0 - 1.25 / (217.0 / 6.0), 1.0 - 3.0 / (98.0 / 3.0));
+    assert!((measure(&R2, &samples) - (first + second) / 2.0).abs() < 1e-12);
+    let constant = |y: Float| {
+        measure(
+            &R2,
+            &[(vec![2.0], Target::Values(&[2.0])), (vec![y], Target::Values(&[2.0]))],
+        )
+    };
+    assert_eq!((constant(2.0), constant(3.0)), (1.0, 0.0));
+    assert!(measure(&R2, &samples[..1]).is_nan());
+}
+
+/// Targets far from zero: sums of squares would lose every digit of their variance.
+#[test]
+fn r2_does_not_cancel() {
+    let targets: Vec<[Float; 1]> = (0..1000).map(|i| [1_000_000.0 + (i % 4) as Float]).collect();
+    let samples: Vec<_> = targets.iter().map(|t| (vec![t[0] + 1.0], Target::Values(t))).collect();
+    let expected = 1.0 - 1.0 / 1.25;
+    assert!((measure(&R2, &samples) - expected).abs() < 1e-9);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let ten = Targets::Classes(10);
+    for name in [
+        "accuracy",
+        "top_5",
+        "precision",
+        "recall_micro",
+        "f1",
+        "absolute_error",
+        "squared_error",
+        "r2",
+    ] {
+        let metric = by_name(name).unwrap();
+        assert_eq!(metric.name(), name);
+        assert!(metric.validate(&Shape::from([10]), &ten).is_ok(), "{name}");
+        assert!(metric.validate(&Shape::from([12]), &ten).is_err(), "{name}");
+        assert_eq!(metric.higher_is_better(), !name.ends_with("error"), "{name}");
+    }
+    assert_eq!(
+        Accuracy.validate(&Shape::from([12]), &ten).unwrap_err().to_string(),
+        "accuracy needs one output for each of the 10 classes, the network gives 12"
+    );
+    assert!(TopK(0).validate(&Shape::from([10]), &ten).is_err());
+    assert!(TopK(11).validate(&Shape::from([10]), &ten).is_err());
+    assert!(Accuracy.validate(&Shape::from([1]), &Targets::Classes(2)).is_ok());
+    let micro: Precision = serde_json::from_str(r#"{"average": "micro"}"#).unwrap();
+    assert_eq!(micro, Precision::new(Average::Micro));
+}
