@@ -135,17 +135,18 @@ class Residual(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-def residual(name, shape, filters, stride, projected, training):
+def residual(name, shape, channels, stride, projected, training):
     """A residual block: convolution, norm, relu, convolution, norm beside the identity or a strided 1×1 convolution."""
     body = nn.Sequential(
-        nn.Conv2d(shape[0], filters, 3, stride, 1),
-        nn.BatchNorm2d(filters),
+        nn.Conv2d(shape[0], channels, 3, stride, 1),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(filters, filters, 3, 1, 1),
-        nn.BatchNorm2d(filters),
+        nn.Conv2d(channels, channels, 3, 1, 1),
+        nn.BatchNorm2d(channels),
     )
-    shortcut = nn.Conv2d(shape[0], filters, 1, stride) if projected else nn.Identity()
-    settings = {"filters": filters, "stride": stride, "projected": projected, "relu_after": True}
+    # Without a bias, which would be one with the last norm's.
+    shortcut = nn.Sequential(nn.Conv2d(shape[0], channels, 1, stride, bias=False)) if projected else nn.Sequential()
+    settings = {"channels": channels, "stride": stride}
     return case(name, "residual", settings, Residual(body, shortcut), shape, 4, training)
 
 
@@ -223,6 +224,11 @@ def layers():
         norm("batch_norm over channels", (3, 4, 5), True),
         norm("batch_norm over channels, inference", (3, 4, 5), False),
         case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),
+    ]
+
+
+def residuals():
+    return [
         residual("residual, identity", (3, 6, 5), 3, 1, False, True),
         residual("residual, identity, inference", (3, 6, 5), 3, 1, False, False),
         residual("residual, projected", (2, 7, 6), 4, 2, True, True),
@@ -267,4 +273,5 @@ def activations():
 
 def generate():
     write("layers", {"layers": layers()})
+    write("residual", {"residual": residuals()})
     write("activations", {"activations": activations()})

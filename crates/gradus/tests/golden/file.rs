@@ -55,6 +55,11 @@ pub fn count(value: &Value) -> usize {
     value.as_u64().unwrap_or_else(|| panic!("not a count: {value}")) as usize
 }
 
+/// A truth value.
+pub fn truth(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| panic!("not true or false: {value}"))
+}
+
 /// A list.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))

@@ -4,5 +4,7 @@
 
 mod activations;
 mod file;
+mod layers;
 mod losses;
 mod optimizers;
+mod single;
