@@ -124,7 +124,7 @@ def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), exclude_padding
 
 
 class Residual(nn.Module):
-    """relu(body(x) + shortcut(x))."""
+    """body(x) + shortcut(x)."""
 
     def __init__(self, body, shortcut):
         super().__init__()
@@ -132,11 +132,11 @@ class Residual(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x):
-        return F.relu(self.body(x) + self.shortcut(x))
+        return self.body(x) + self.shortcut(x)
 
 
 def residual(name, shape, channels, stride, projected, training):
-    """A residual block: convolution, norm, relu, convolution, norm beside the identity or a strided 1×1 convolution."""
+    """A 1×1 convolution, a residual block, relu. The convolution's gradient shows whether the block's dx is right."""
     body = nn.Sequential(
         nn.Conv2d(shape[0], channels, 3, stride, 1),
         nn.BatchNorm2d(channels),
@@ -146,8 +146,9 @@ def residual(name, shape, channels, stride, projected, training):
     )
     # Without a bias, which would be one with the last norm's.
     shortcut = nn.Sequential(nn.Conv2d(shape[0], channels, 1, stride, bias=False)) if projected else nn.Sequential()
+    network = nn.Sequential(nn.Conv2d(shape[0], shape[0], 1), Residual(body, shortcut), nn.ReLU())
     settings = {"channels": channels, "stride": stride}
-    return case(name, "residual", settings, Residual(body, shortcut), shape, 4, training)
+    return case(name, "residual", settings, network, shape, 4, training)
 
 
 def layers():
