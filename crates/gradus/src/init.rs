@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::random::Rng;
-use crate::{Float, Result, Shape, names};
+use crate::{Float, Result, Shape, settings};
 
 pub use orthogonal::Orthogonal;
 pub use plain::{Constant, Normal, TruncatedNormal, Uniform, Zeros};
@@ -70,7 +70,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
         Arc::new(LecunUniform),
         Arc::new(Orthogonal::default()),
     ];
-    names::find("initializer", name, all, |i| i.name().to_string())
+    settings::find("initializer", name, all, |i| i.name().to_string())
 }
 
 #[cfg(test)]

@@ -406,6 +406,8 @@ pub struct BatchGradient<'a> {
     pub x: &'a [Float],
     /// The derivative of the loss with respect to the block's output.
     pub dy: &'a [Float],
+    /// Scratch memory, as planned; holds anything at first.
+    pub scratch: &'a mut [Float],
 }
 
 /// The part of a layer that looks at all samples of a batch at once.

@@ -1,8 +1,18 @@
 //! How the learning rate changes during training.
 
+mod cosine;
+mod decay;
+mod plateau;
+mod warmup;
+
 use std::fmt::Debug;
 
-use crate::Result;
+use crate::{Result, settings};
+
+pub use cosine::{Cosine, OneCycle};
+pub use decay::{Constant, Exponential, StepDecay};
+pub use plateau::Plateau;
+pub use warmup::Warmup;
 
 /// How the learning rate changes during training: a pure function of where training stands, so a run that is resumed needs
 /// no record of it.
@@ -36,3 +46,30 @@ impl Moment<'_> {
         self.step / self.steps_per_epoch.max(1)
     }
 }
+
+/// The schedule of this name, with its default settings. [`Warmup`] is left out: it needs another schedule to go on with.
+///
+/// ```
+/// use gradus::schedule;
+/// assert_eq!(schedule::by_name("cosine")?.name(), "cosine");
+/// let error = schedule::by_name("linear").unwrap_err().to_string();
+/// assert!(error.starts_with("there is no schedule \"linear\"; choose one of constant, step_decay"));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no schedule has this name; the sentence lists the names.
+pub fn by_name(name: &str) -> Result<Box<dyn Schedule>> {
+    let all: Vec<Box<dyn Schedule>> = vec![
+        Box::new(Constant),
+        Box::new(StepDecay::default()),
+        Box::new(Exponential::default()),
+        Box::new(Cosine::default()),
+        Box::new(OneCycle::default()),
+        Box::new(Plateau::default()),
+    ];
+    settings::find("schedule", name, all, |s| s.name().to_string())
+}
+
+#[cfg(test)]
+mod tests;

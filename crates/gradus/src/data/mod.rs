@@ -70,6 +70,39 @@ pub enum Targets {
     Values(Shape),
 }
 
+impl Targets {
+    /// The kind that a target is of, beside outputs of this shape.
+    pub(crate) fn like(target: Target<'_>, output: &Shape) -> Self {
+        match target {
+            Target::Class(_) => Targets::Classes(output.size().max(2)),
+            Target::Values(values) => Targets::Values(Shape::from(values.len())),
+        }
+    }
+
+    /// Refuses a target, of the sample `index`, that is not of this kind.
+    pub(crate) fn check(&self, index: usize, target: Target<'_>) -> Result<()> {
+        match (self, target) {
+            (Targets::Classes(count), Target::Class(class)) if class >= *count => Err(Error::data(format!(
+                "sample {index} is of class {class}: with {count} classes they are 0 to {}",
+                count - 1
+            ))),
+            (Targets::Values(shape), Target::Values(values)) if values.len() != shape.size() => Err(Error::data(
+                format!("sample {index} has {} target values, expected {shape}", values.len()),
+            )),
+            (Targets::Values(_), Target::Values(values)) if values.iter().any(|v| !v.is_finite()) => Err(Error::data(
+                format!("sample {index} has a target value that is not finite"),
+            )),
+            (Targets::Classes(_), Target::Values(_)) => Err(Error::data(format!(
+                "sample {index} has target values, the data set says that it has classes"
+            ))),
+            (Targets::Values(_), Target::Class(_)) => Err(Error::data(format!(
+                "sample {index} has a class, the data set says that it has target values"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The target of one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target<'a> {

@@ -154,7 +154,10 @@ mod tests {
     #[test]
     fn an_image_by_hand() {
         let layer = AvgPool2d::new((2, 1));
-        let step = Rig::new(&layer, [1, 2, 3]).step(&[1.0, 2.0, 3.0, 5.0, 8.0, -3.0], &[2.0, 4.0, 6.0]);
+        let step = Rig::new(&layer, [1, 2, 3])
+            .unwrap()
+            .step(&[1.0, 2.0, 3.0, 5.0, 8.0, -3.0], &[2.0, 4.0, 6.0])
+            .unwrap();
         assert_eq!(step.y, [3.0, 5.0, 0.0]);
         assert_eq!(step.dx, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
     }
@@ -163,12 +166,18 @@ mod tests {
     fn padding_counts_unless_excluded() {
         let layer = AvgPool2d::new(2).padding(1);
         assert_eq!(
-            Rig::new(&layer, [1, 2, 2]).infer(&[4.0, 8.0, 12.0, 16.0]),
+            Rig::new(&layer, [1, 2, 2])
+                .unwrap()
+                .infer(&[4.0, 8.0, 12.0, 16.0])
+                .unwrap(),
             [1.0, 2.0, 3.0, 4.0]
         );
         let layer = layer.exclude_padding();
         assert_eq!(
-            Rig::new(&layer, [1, 2, 2]).infer(&[4.0, 8.0, 12.0, 16.0]),
+            Rig::new(&layer, [1, 2, 2])
+                .unwrap()
+                .infer(&[4.0, 8.0, 12.0, 16.0])
+                .unwrap(),
             [4.0, 8.0, 12.0, 16.0]
         );
     }
@@ -190,7 +199,7 @@ mod tests {
     #[test]
     fn defect_11_non_square_images_and_windows() {
         let x: Vec<Float> = (0..24).map(|i| i as Float).collect();
-        let infer = |kernel: (usize, usize)| Rig::new(&AvgPool2d::new(kernel), [1, 4, 6]).infer(&x);
+        let infer = |kernel: (usize, usize)| Rig::new(&AvgPool2d::new(kernel), [1, 4, 6]).unwrap().infer(&x).unwrap();
         assert_eq!(infer((2, 3)), [4.0, 7.0, 16.0, 19.0]);
         assert_eq!(infer((1, 6)), [2.5, 8.5, 14.5, 20.5]);
     }

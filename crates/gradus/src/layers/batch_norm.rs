@@ -337,8 +337,8 @@ mod tests {
         let layer = BatchNorm::new().epsilon(1.0).momentum(0.5);
         // Means 2 and 0, variances 3 and 0.
         let x = [2.0 + Float::sqrt(3.0), 0.0, 2.0 - Float::sqrt(3.0), 0.0];
-        let rig = Rig::new(&layer, [2]).parameters(&[2.0, 3.0, 10.0, -1.0]);
-        let step = rig.step(&x, &[1.0, 1.0, 0.0, 5.0]);
+        let rig = Rig::new(&layer, [2]).unwrap().parameters(&[2.0, 3.0, 10.0, -1.0]);
+        let step = rig.step(&x, &[1.0, 1.0, 0.0, 5.0]).unwrap();
         let root = Float::sqrt(3.0);
         assert_close("y", &step.y, &[10.0 + root, -1.0, 10.0 - root, -1.0], 1e-6);
         // dγ = Σ dy · x̂ with x̂ = ±√3 / 2; dβ = Σ dy
@@ -352,9 +352,9 @@ mod tests {
     #[test]
     fn inference_uses_the_running_statistics() {
         let layer = BatchNorm::new().epsilon(1.0);
-        let rig = Rig::new(&layer, [2, 1, 2]);
+        let rig = Rig::new(&layer, [2, 1, 2]).unwrap();
         let rig = rig.parameters(&[2.0, 3.0, 0.5, 0.0]).state(&[1.0, -1.0, 3.0, 8.0]);
-        assert_eq!(rig.infer(&[1.0, 3.0, -1.0, 2.0]), [0.5, 2.5, 0.0, 3.0]);
+        assert_eq!(rig.infer(&[1.0, 3.0, -1.0, 2.0]).unwrap(), [0.5, 2.5, 0.0, 3.0]);
     }
 
     #[test]

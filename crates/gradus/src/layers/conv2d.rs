@@ -499,10 +499,10 @@ mod tests {
     #[test]
     fn outputs_are_those_of_the_definition() {
         for (layer, input, padding) in geometries() {
-            let rig = Rig::new(&layer, input);
+            let rig = Rig::new(&layer, input).unwrap();
             let x = spread(input.iter().product(), 5);
             let y = naive(&layer, input, padding, &rig, &x);
-            crate::layers::testing::assert_close(&layer, &rig.infer(&x), &y, 1e-6);
+            crate::layers::testing::assert_close(&layer, &rig.infer(&x).unwrap(), &y, 1e-6);
         }
     }
 
@@ -516,8 +516,10 @@ mod tests {
     #[test]
     fn an_image_by_hand() {
         let layer = Conv2d::new(1, 2);
-        let rig = Rig::new(&layer, [1, 2, 3]).parameters(&[1.0, 2.0, 3.0, 4.0, 0.5]);
-        let step = rig.step(&[1.0, 0.0, 2.0, 0.0, 1.0, -1.0], &[1.0, 10.0]);
+        let rig = Rig::new(&layer, [1, 2, 3])
+            .unwrap()
+            .parameters(&[1.0, 2.0, 3.0, 4.0, 0.5]);
+        let step = rig.step(&[1.0, 0.0, 2.0, 0.0, 1.0, -1.0], &[1.0, 10.0]).unwrap();
         // 1·1 + 2·0 + 3·0 + 4·1 + 0.5 and 1·0 + 2·2 + 3·1 − 4·1 + 0.5
         assert_eq!(step.y, [5.5, 3.5]);
         assert_eq!(step.dx, [1.0, 12.0, 20.0, 3.0, 34.0, 40.0]);
@@ -530,7 +532,11 @@ mod tests {
         let layer = Conv2d::new(2, 3);
         let mut parameters = vec![0.0; 20];
         parameters[18..].copy_from_slice(&[0.25, -4.0]);
-        let y = Rig::new(&layer, [1, 4, 3]).parameters(&parameters).infer(&[1.0; 12]);
+        let y = Rig::new(&layer, [1, 4, 3])
+            .unwrap()
+            .parameters(&parameters)
+            .infer(&[1.0; 12])
+            .unwrap();
         assert_eq!(y, [0.25, 0.25, -4.0, -4.0]);
     }
 
@@ -557,10 +563,10 @@ mod tests {
         for pixel in 0..24 {
             let (c, i, j) = (pixel / 12, pixel / 4 % 3, pixel % 4);
             let layer = Conv2d::new(1, 1).bias(false);
-            let rig = Rig::new(&layer, input).parameters(&[10.0, 20.0]);
+            let rig = Rig::new(&layer, input).unwrap().parameters(&[10.0, 20.0]);
             let mut dy = [0.0; 12];
             dy[i * 4 + j] = 1.0;
-            let dx = rig.step(&[1.0; 24], &dy).dx;
+            let dx = rig.step(&[1.0; 24], &dy).unwrap().dx;
             assert_eq!(dx[pixel], [10.0, 20.0][c]);
             assert_eq!(dx.iter().filter(|&&d| d != 0.0).count(), 2);
         }

@@ -156,7 +156,7 @@ impl Layer for Dense {
                 pass.gradient,
                 units,
                 true,
-                &mut [],
+                pass.scratch,
             );
         } else {
             // db[rows] += Σ dy[:, rows]
@@ -183,10 +183,12 @@ mod tests {
     #[test]
     fn two_samples_by_hand() {
         let layer = Dense::new(2);
-        let rig = Rig::new(&layer, [3]).parameters(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5]);
+        let rig = Rig::new(&layer, [3])
+            .unwrap()
+            .parameters(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5]);
         let x = [1.0, 0.0, -1.0, 2.0, 1.0, 0.0];
-        assert_eq!(rig.infer(&x), [-3.5, -4.5, 5.5, 7.5]);
-        let step = rig.step(&x, &[1.0, 0.0, 0.0, 2.0]);
+        assert_eq!(rig.infer(&x).unwrap(), [-3.5, -4.5, 5.5, 7.5]);
+        let step = rig.step(&x, &[1.0, 0.0, 0.0, 2.0]).unwrap();
         assert_eq!(step.y, [-3.5, -4.5, 5.5, 7.5]);
         assert_eq!(step.dx, [1.0, 3.0, 5.0, 4.0, 8.0, 12.0]);
         assert_eq!(step.gradient, [1.0, 4.0, 0.0, 2.0, -1.0, 0.0, 1.0, 2.0]);

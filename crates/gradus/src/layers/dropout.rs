@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn a_part_is_dropped_and_the_rest_is_scaled() {
         let layer = Dropout::new(0.25);
-        let rig = Rig::new(&layer, [1000]);
+        let rig = Rig::new(&layer, [1000]).unwrap();
         let x = vec![3.0; 4000];
-        let step = rig.step(&x, &vec![1.0; 4000]);
+        let step = rig.step(&x, &vec![1.0; 4000]).unwrap();
         assert!(step.y.iter().all(|&y| y == 0.0 || y == 4.0));
         let dropped = step.y.iter().filter(|&&y| y == 0.0).count();
         assert!((900..1100).contains(&dropped), "{dropped} of 4000 are dropped");
@@ -114,7 +114,10 @@ mod tests {
     #[test]
     fn inference_changes_nothing() {
         assert_eq!(
-            Rig::new(&Dropout::new(0.9), [3]).infer(&[1.0, 2.0, 3.0]),
+            Rig::new(&Dropout::new(0.9), [3])
+                .unwrap()
+                .infer(&[1.0, 2.0, 3.0])
+                .unwrap(),
             [1.0, 2.0, 3.0]
         );
     }

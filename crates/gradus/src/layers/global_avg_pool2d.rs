@@ -25,12 +25,12 @@ use crate::{Float, Shape};
 /// ```
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GlobalAvgPool2d {}
+pub struct GlobalAvgPool2d;
 
 impl GlobalAvgPool2d {
     /// Global average pooling.
     pub fn new() -> Self {
-        GlobalAvgPool2d {}
+        GlobalAvgPool2d
     }
 }
 
@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn an_image_by_hand() {
         let layer = GlobalAvgPool2d::new();
-        let step = Rig::new(&layer, [2, 1, 2]).step(&[1.0, 3.0, 5.0, 9.0], &[4.0, 6.0]);
+        let step = Rig::new(&layer, [2, 1, 2])
+            .unwrap()
+            .step(&[1.0, 3.0, 5.0, 9.0], &[4.0, 6.0])
+            .unwrap();
         assert_eq!(step.y, [2.0, 7.0]);
         assert_eq!(step.dx, [2.0, 2.0, 3.0, 3.0]);
     }

@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn an_image_by_hand() {
         let layer = MaxPool2d::new(2);
-        let rig = Rig::new(&layer, [1, 2, 5]);
+        let rig = Rig::new(&layer, [1, 2, 5]).unwrap();
         let x = [1.0, 5.0, -3.0, -4.0, 9.0, 2.0, 3.0, -2.0, -1.0, 9.0];
-        let step = rig.step(&x, &[1.0, 2.0]);
+        let step = rig.step(&x, &[1.0, 2.0]).unwrap();
         assert_eq!(step.y, [5.0, -1.0]);
         assert_eq!(step.dx, [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0]);
     }
@@ -183,14 +183,20 @@ mod tests {
     #[test]
     fn overlapping_windows_add_their_gradients() {
         let layer = MaxPool2d::new((1, 2)).stride(1);
-        let step = Rig::new(&layer, [1, 1, 3]).step(&[1.0, 7.0, 2.0], &[1.0, 10.0]);
+        let step = Rig::new(&layer, [1, 1, 3])
+            .unwrap()
+            .step(&[1.0, 7.0, 2.0], &[1.0, 10.0])
+            .unwrap();
         assert_eq!(step.dx, [0.0, 11.0, 0.0]);
     }
 
     #[test]
     fn of_equal_values_the_first_wins() {
         let layer = MaxPool2d::new(2).padding(1).stride(1);
-        let step = Rig::new(&layer, [1, 2, 2]).step(&[0.0; 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        let step = Rig::new(&layer, [1, 2, 2])
+            .unwrap()
+            .step(&[0.0; 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+            .unwrap();
         // Window (i, j) starts at pixel (max(i − 1, 0), max(j − 1, 0)).
         assert_eq!(step.dx, [1.0 + 2.0 + 4.0 + 5.0, 3.0 + 6.0, 7.0 + 8.0, 9.0]);
     }
@@ -198,21 +204,21 @@ mod tests {
     #[test]
     fn padding_never_wins() {
         let layer = MaxPool2d::new(3).padding(1);
-        let rig = Rig::new(&layer, [1, 2, 2]);
-        assert_eq!(rig.infer(&[-3.0, -2.0, -4.0, -5.0]), [-2.0]);
-        assert_eq!(rig.infer(&[Float::NEG_INFINITY; 4]), [Float::NEG_INFINITY]);
-        let step = rig.step(&[Float::NEG_INFINITY; 4], &[1.0]);
+        let rig = Rig::new(&layer, [1, 2, 2]).unwrap();
+        assert_eq!(rig.infer(&[-3.0, -2.0, -4.0, -5.0]).unwrap(), [-2.0]);
+        assert_eq!(rig.infer(&[Float::NEG_INFINITY; 4]).unwrap(), [Float::NEG_INFINITY]);
+        let step = rig.step(&[Float::NEG_INFINITY; 4], &[1.0]).unwrap();
         assert_eq!(step.dx, [1.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
     fn a_nan_is_not_hidden() {
         let layer = MaxPool2d::new(2);
-        let rig = Rig::new(&layer, [1, 2, 2]);
+        let rig = Rig::new(&layer, [1, 2, 2]).unwrap();
         for i in 0..4 {
             let mut x = [1.0, 2.0, 3.0, 4.0];
             x[i] = Float::NAN;
-            assert!(rig.infer(&x)[0].is_nan() && rig.step(&x, &[1.0]).y[0].is_nan());
+            assert!(rig.infer(&x).unwrap()[0].is_nan() && rig.step(&x, &[1.0]).unwrap().y[0].is_nan());
         }
     }
 
@@ -239,17 +245,20 @@ mod tests {
     #[test]
     fn defect_1_inference_does_not_depend_on_training() {
         let layer = MaxPool2d::new(2);
-        let rig = Rig::new(&layer, [1, 2, 2]);
-        rig.step(&[9.0, 0.0, 0.0, 0.0], &[1.0]);
+        let rig = Rig::new(&layer, [1, 2, 2]).unwrap();
+        rig.step(&[9.0, 0.0, 0.0, 0.0], &[1.0]).unwrap();
         // More samples than were trained on, their maxima elsewhere.
-        assert_eq!(rig.infer(&[0.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]), [3.0, 4.0]);
+        assert_eq!(
+            rig.infer(&[0.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]).unwrap(),
+            [3.0, 4.0]
+        );
     }
 
     /// The original read the wrong pixels where height and width differ.
     #[test]
     fn defect_11_non_square_images_and_windows() {
         let x: Vec<Float> = (0..24).map(|i| i as Float).collect();
-        let infer = |kernel: (usize, usize)| Rig::new(&MaxPool2d::new(kernel), [1, 4, 6]).infer(&x);
+        let infer = |kernel: (usize, usize)| Rig::new(&MaxPool2d::new(kernel), [1, 4, 6]).unwrap().infer(&x).unwrap();
         assert_eq!(infer((2, 3)), [8.0, 11.0, 20.0, 23.0]);
         assert_eq!(infer((4, 1)), [18.0, 19.0, 20.0, 21.0, 22.0, 23.0]);
         assert_eq!(infer((1, 6)), [5.0, 11.0, 17.0, 23.0]);

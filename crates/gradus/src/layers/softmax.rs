@@ -25,12 +25,12 @@ use crate::{Float, Shape};
 /// ```
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Softmax {}
+pub struct Softmax;
 
 impl Softmax {
     /// Softmax.
     pub fn new() -> Self {
-        Softmax {}
+        Softmax
     }
 }
 
@@ -88,7 +88,10 @@ mod tests {
 
     #[test]
     fn probabilities_by_hand() {
-        let y = Rig::new(&Softmax::new(), [3]).infer(&[0.0, Float::ln(2.0), Float::ln(5.0), 7.0, 7.0, 7.0]);
+        let y = Rig::new(&Softmax::new(), [3])
+            .unwrap()
+            .infer(&[0.0, Float::ln(2.0), Float::ln(5.0), 7.0, 7.0, 7.0])
+            .unwrap();
         let third = 1.0 / 3.0;
         assert_close("y", &y, &[0.125, 0.25, 0.625, third, third, third], 1e-6);
     }
@@ -96,8 +99,8 @@ mod tests {
     #[test]
     fn far_from_zero_nothing_overflows() {
         let layer = Softmax::new();
-        let rig = Rig::new(&layer, [3]);
-        let step = rig.step(&[1000.0, -1000.0, 1000.0], &[1.0, 2.0, 3.0]);
+        let rig = Rig::new(&layer, [3]).unwrap();
+        let step = rig.step(&[1000.0, -1000.0, 1000.0], &[1.0, 2.0, 3.0]).unwrap();
         assert_eq!(step.y, [0.5, 0.0, 0.5]);
         assert_eq!(step.dx, [-0.5, 0.0, 0.5]);
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, expected, log, log_derivative, wants};
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
+use crate::settings::require;
 use crate::{Error, Float, Result, Shape};
 
 /// Cross entropy between the target and the network's probabilities, for one class of several:
@@ -65,12 +66,9 @@ impl Loss for CrossEntropy {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.label_smoothing) {
-            return Err(Error::invalid(format!(
-                "cross entropy: label smoothing must be in [0, 1], got {}",
-                self.label_smoothing
-            )));
-        }
+        let smoothing = self.label_smoothing;
+        let holds = (0.0..=1.0).contains(&smoothing);
+        require(holds, "cross entropy", "label smoothing", "in [0, 1]", smoothing)?;
         if output.size() == 1 {
             return Err(Error::invalid(
                 "cross entropy needs one output for each class, the network gives 1; for a single probability use binary cross entropy",

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loss, mean, mean_gradient, wants};
 use crate::data::{Target, Targets};
-use crate::{Error, Float, Result, Shape};
+use crate::settings::positive;
+use crate::{Float, Result, Shape};
 
 /// Huber's loss (1964), the mean over the n outputs: squared near the target, linear beyond a distance of δ, so that
 /// outliers pull no harder than that. With r = yᵢ - tᵢ:
@@ -43,12 +44,7 @@ impl Loss for Huber {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        if !(self.delta > 0.0 && self.delta.is_finite()) {
-            return Err(Error::invalid(format!(
-                "Huber's loss: delta must be a number above 0, got {}",
-                self.delta
-            )));
-        }
+        positive("Huber's loss", "delta", self.delta)?;
         wants("Huber's loss", output, targets)
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
-use crate::{Error, Float, Result, Shape, names};
+use crate::{Error, Float, Result, Shape, settings};
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use cross_entropy::CrossEntropy;
@@ -67,7 +67,7 @@ pub fn by_name(name: &str) -> Result<Box<dyn Loss>> {
         Box::new(MeanAbsoluteError),
         Box::new(Huber::default()),
     ];
-    names::find("loss", name, all, |l| l.name().to_string())
+    settings::find("loss", name, all, |l| l.name().to_string())
 }
 
 /// Whether outputs of this shape can be compared with such targets, value by value: as many values; an output for each

@@ -7,7 +7,7 @@ mod regression;
 use std::fmt::Debug;
 
 use crate::data::{Target, Targets};
-use crate::{Float, Result, Shape, names};
+use crate::{Float, Result, Shape, settings};
 
 pub use classification::{Accuracy, F1, Precision, Recall, TopK, predicted_class};
 pub use confusion::{Average, ConfusionMatrix};
@@ -69,7 +69,7 @@ pub fn by_name(name: &str) -> Result<Box<dyn Metric>> {
         Box::new(SquaredError),
         Box::new(R2),
     ];
-    names::find("metric", name, all, |m| m.name())
+    settings::find("metric", name, all, |m| m.name())
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step, below_one, positive, rate};
+use super::{Optimizer, Step};
+use crate::settings::{below_one, positive, rate};
 use crate::{Float, Result};
 
 /// Adam (Kingma and Ba, 2015): each value's step is scaled by running means of its gradient and of the square of it.

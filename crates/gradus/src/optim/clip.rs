@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::positive;
+use crate::settings::positive;
 use crate::{Float, Result};
 
 /// Keeps gradients from growing too large (Pascanu, Mikolov and Bengio, 2013). A gradient that is not a number stays so, for

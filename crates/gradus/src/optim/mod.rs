@@ -8,7 +8,7 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use crate::{Error, Float, Result, names};
+use crate::{Float, Result, settings};
 
 pub use adam::Adam;
 pub use adamw::AdamW;
@@ -78,43 +78,7 @@ pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
         Box::new(AdamW::new(learning_rate)),
         Box::new(RmsProp::new(learning_rate)),
     ];
-    names::find("optimizer", name, all, |o| o.name().to_string())
-}
-
-/// Refuses a rate that is not a finite number of at least 0.
-fn rate(what: &str, setting: &str, value: f64) -> Result<()> {
-    require(
-        value >= 0.0 && value.is_finite(),
-        what,
-        setting,
-        "a number of at least 0",
-        value,
-    )
-}
-
-/// Refuses what is not a finite number above 0.
-fn positive(what: &str, setting: &str, value: f64) -> Result<()> {
-    require(
-        value > 0.0 && value.is_finite(),
-        what,
-        setting,
-        "a number above 0",
-        value,
-    )
-}
-
-/// Refuses what is not in [0, 1).
-fn below_one(what: &str, setting: &str, value: f64) -> Result<()> {
-    require((0.0..1.0).contains(&value), what, setting, "in [0, 1)", value)
-}
-
-fn require(holds: bool, what: &str, setting: &str, expected: &str, value: f64) -> Result<()> {
-    if holds {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{what}: {setting} must be {expected}, got {value}"
-    )))
+    settings::find("optimizer", name, all, |o| o.name().to_string())
 }
 
 #[cfg(test)]

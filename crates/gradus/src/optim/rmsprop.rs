@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step, below_one, positive, rate};
+use super::{Optimizer, Step};
+use crate::settings::{below_one, positive, rate};
 use crate::{Float, Result};
 
 /// RMSProp (Tieleman and Hinton, 2012): each value's step is divided by the root of a running mean of its squared gradient.

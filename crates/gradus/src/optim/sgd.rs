@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step, below_one, rate};
+use super::{Optimizer, Step};
+use crate::settings::{below_one, rate};
 use crate::{Error, Float, Result};
 
 /// Stochastic gradient descent (Robbins and Monro, 1951), with momentum (Polyak, 1964) if wanted:

@@ -1,0 +1,138 @@
+//! What is called as training goes on.
+
+mod checkpoint;
+mod early_stopping;
+mod log;
+mod progress;
+
+pub use checkpoint::Checkpoint;
+pub use early_stopping::EarlyStopping;
+pub use log::{CsvLog, JsonLog};
+pub use progress::Progress;
+
+use crate::history::History;
+use crate::{Error, Network, Result};
+
+/// Called as training goes on; every method does nothing unless written.
+///
+/// ```
+/// use gradus::callback::{Callback, EpochEnd, Flow};
+///
+/// /// Stops as soon as a loss is reached.
+/// struct GoodEnough(f64);
+/// impl Callback for GoodEnough {
+///     fn on_epoch(&mut self, end: &EpochEnd) -> gradus::Result<Flow> {
+///         let loss = end.history.last("loss").unwrap_or(f64::INFINITY);
+///         Ok(if loss < self.0 { Flow::Stop } else { Flow::Continue })
+///     }
+/// }
+/// ```
+pub trait Callback {
+    /// Before the first epoch.
+    fn on_start(&mut self, start: &Start, network: &Network) -> Result<()> {
+        let _ = (start, network);
+        Ok(())
+    }
+
+    /// After every step: the epoch (from 1), its samples so far, and their mean loss.
+    fn on_step(&mut self, epoch: usize, samples: usize, loss: f64) -> Result<()> {
+        let _ = (epoch, samples, loss);
+        Ok(())
+    }
+
+    /// After every epoch, with its line in the history; can end the training.
+    fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
+        let _ = end;
+        Ok(Flow::Continue)
+    }
+
+    /// After the last epoch; can change the network.
+    fn on_end(&mut self, network: &mut Network, history: &History) -> Result<()> {
+        let _ = (network, history);
+        Ok(())
+    }
+}
+
+/// Whether training goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    Continue,
+    /// This was the last epoch.
+    Stop,
+}
+
+/// What is known before the first epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// The most epochs that there will be.
+    pub epochs: usize,
+    /// Steps in each.
+    pub steps_per_epoch: usize,
+    /// Training samples in each.
+    pub samples: usize,
+    /// Threads that a step uses.
+    pub threads: usize,
+}
+
+/// What is known after an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochEnd<'a> {
+    /// Its number, from 1.
+    pub epoch: usize,
+    /// The most epochs that there will be.
+    pub epochs: usize,
+    /// The network as it is now.
+    pub network: &'a Network,
+    /// Everything recorded, this epoch last.
+    pub history: &'a History,
+}
+
+/// A column of the history in which the best epoch is looked for.
+#[derive(Debug, Clone)]
+struct Best {
+    column: Option<String>,
+    value: Option<f64>,
+    epoch: usize,
+}
+
+impl Best {
+    /// By this column; without one, by `val_loss`, or by `loss` where there is no validation.
+    fn by(column: Option<String>) -> Self {
+        Best {
+            column,
+            value: None,
+            epoch: 0,
+        }
+    }
+
+    /// Whether the last epoch is better than all before it, by more than `least`.
+    fn improved(&mut self, history: &History, least: f64) -> Result<bool> {
+        let name = match &self.column {
+            Some(name) => name.as_str(),
+            None if history.column("val_loss").is_some() => "val_loss",
+            None => "loss",
+        };
+        let Some(i) = history.column(name) else {
+            let names: Vec<&str> = history.columns.iter().map(|c| c.name.as_str()).collect();
+            return Err(Error::invalid(format!(
+                "there is no `{name}` to watch; the history has {}",
+                names.join(", ")
+            )));
+        };
+        let Some(last) = history.epochs.last() else {
+            return Ok(false);
+        };
+        let value = last.values[i];
+        let better = match self.value {
+            None => !value.is_nan(),
+            Some(best) if history.columns[i].higher_is_better => value > best + least,
+            Some(best) => value < best - least,
+        };
+        if better {
+            self.value = Some(value);
+            self.epoch = last.epoch;
+        }
+        Ok(better)
+    }
+}

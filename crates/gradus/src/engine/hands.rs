@@ -1,0 +1,34 @@
+use gradus_kernels::{Cuts, Pool};
+
+use crate::Float;
+
+/// Threads, each with scratch memory of its own.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pool: Pool,
+    scratch: Vec<Float>,
+    cuts: Cuts,
+}
+
+impl Hands {
+    /// So many threads, with so many values of scratch memory each.
+    pub fn new(threads: usize, scratch: usize) -> Self {
+        Hands {
+            pool: Pool::new(threads),
+            scratch: vec![0.0; scratch * threads],
+            cuts: Cuts::new((0..=threads).map(|i| i * scratch).collect()),
+        }
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Calls `work(task, scratch)` once for every task, on any thread.
+    pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, &mut [Float]) + Sync)) {
+        let scratch = self.cuts.cut(&mut self.scratch);
+        self.pool
+            .run(tasks, &|task, thread| work(task, &mut scratch.take(thread)));
+    }
+}

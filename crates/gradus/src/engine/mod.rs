@@ -1,0 +1,15 @@
+//! How a network runs: memory for blocks of samples, passes over a batch on several threads, and updates.
+//!
+//! The data flow is one way: a [`Workspace`] runs a batch forward and backward and then holds all its values and gradients in
+//! blocks; an [`Update`] turns those into new parameters.
+
+mod block;
+mod hands;
+mod predictor;
+mod update;
+mod workspace;
+
+pub(crate) use block::{Block, Read};
+pub use predictor::Predictor;
+pub(crate) use update::Update;
+pub(crate) use workspace::{Training, Workspace};

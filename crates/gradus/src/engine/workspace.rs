@@ -1,0 +1,313 @@
+//! The memory and the threads of a run, and passes over a whole batch.
+
+use std::ops::Range;
+
+use gradus_kernels::Cuts;
+
+use super::block::{Block, Lent};
+use super::hands::Hands;
+use crate::graph::{Graph, LayerOp, Op};
+use crate::layer::TensorsMut;
+use crate::{Float, Network};
+
+/// How many samples a block holds, at most, where the division into blocks is part of the result.
+const BLOCK: usize = 16;
+
+/// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
+const WORTH_A_THREAD: u64 = 400_000;
+
+/// The memory and the threads for passes over batches of up to so many samples.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    crew: Crew,
+    /// The statistics over the batch, forward and backward.
+    statistics: Vec<Float>,
+    backward_statistics: Vec<Float>,
+    /// The operations between barriers: each range but the first begins with a layer across the batch.
+    segments: Vec<Range<usize>>,
+    batch: usize,
+}
+
+/// The threads, and the memory that they work on.
+#[derive(Debug)]
+struct Crew {
+    hands: Hands,
+    blocks: Vec<Block>,
+    block_cuts: Cuts,
+    division: Division,
+    /// How many blocks the present batch fills.
+    filled: usize,
+}
+
+impl Crew {
+    /// Does `work` on every block, on all threads.
+    fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut [Float]) + Sync)) {
+        let blocks = self.block_cuts.cut(&mut self.blocks);
+        self.hands
+            .each(self.filled, &|task, scratch| work(&mut blocks.take(task)[0], scratch));
+    }
+}
+
+/// How the samples of a batch are divided among blocks.
+#[derive(Debug, Clone, Copy)]
+enum Division {
+    /// Evenly among so many blocks: the bits don't depend on it.
+    Among(usize),
+    /// Into blocks of so many samples: as `Among`, for passes without end.
+    Of(usize),
+    /// In a way that follows from the number of samples alone, since the bits depend on it.
+    Fixed,
+}
+
+impl Division {
+    /// The number of blocks for `n` samples.
+    fn blocks(self, n: usize) -> usize {
+        match self {
+            Division::Among(blocks) => blocks.min(n),
+            Division::Of(size) => n.div_ceil(size),
+            // An even number shares well between two threads.
+            Division::Fixed if n > BLOCK => n.div_ceil(BLOCK).next_multiple_of(2),
+            Division::Fixed => n.min(1),
+        }
+    }
+
+    /// The most samples that a block has to hold for batches of up to `n`.
+    fn capacity(self, n: usize) -> usize {
+        match self {
+            Division::Among(blocks) => n.div_ceil(blocks),
+            Division::Of(size) => n.min(size),
+            Division::Fixed => n.min(BLOCK),
+        }
+    }
+}
+
+/// What a training pass does beside running the layers.
+pub(crate) struct Training<'a> {
+    /// The seed of the run and the number of the step, for the layers' random numbers.
+    pub seed: u64,
+    pub step: u64,
+    /// Writes the input of a block.
+    pub input: &'a (dyn Fn(&mut Block) + Sync),
+    /// Reads a block's outputs; writes the losses and their gradients.
+    pub loss: &'a (dyn Fn(&mut Block) + Sync),
+    /// Where the backward pass starts: before this operation.
+    pub backward_end: usize,
+}
+
+impl Workspace {
+    /// Memory for training on batches of up to `batch` samples.
+    pub fn training(graph: &Graph, batch: usize, threads: usize) -> Self {
+        let worth = graph.multiply_adds().saturating_mul(3 * batch as u64) / WORTH_A_THREAD;
+        let threads = threads.clamp(1, (worth as usize).max(1));
+        let division = if graph.divides_freely() {
+            Division::Among(threads)
+        } else {
+            Division::Fixed
+        };
+        Self::new(graph, batch, threads, division, true)
+    }
+
+    /// Memory for forward passes of up to `batch` samples, `block` of them in a block.
+    pub fn inference(graph: &Graph, batch: usize, block: usize, threads: usize) -> Self {
+        Self::new(graph, batch, threads, Division::Of(block), false)
+    }
+
+    fn new(graph: &Graph, batch: usize, threads: usize, division: Division, training: bool) -> Self {
+        let capacity = division.capacity(batch);
+        let blocks: Vec<Block> = (0..division.blocks(batch))
+            .map(|_| Block::new(graph, capacity, training))
+            .collect();
+        let scratch = graph.scratch + capacity * graph.scratch_per_sample;
+        Workspace {
+            crew: Crew {
+                hands: Hands::new(threads, scratch),
+                block_cuts: Cuts::singles(blocks.len()),
+                blocks,
+                division,
+                filled: 0,
+            },
+            statistics: vec![0.0; graph.statistics],
+            backward_statistics: vec![0.0; graph.backward_statistics],
+            segments: segments(graph, training),
+            batch: 0,
+        }
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.crew.hands.threads()
+    }
+
+    /// The blocks that hold the present batch, in order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.crew.blocks[..self.crew.filled]
+    }
+
+    /// The same, for writing.
+    pub fn blocks_mut(&mut self) -> &mut [Block] {
+        &mut self.crew.blocks[..self.crew.filled]
+    }
+
+    /// The same, with the threads.
+    pub fn blocks_and_hands(&mut self) -> (&[Block], &mut Hands) {
+        (&self.crew.blocks[..self.crew.filled], &mut self.crew.hands)
+    }
+
+    /// Divides a batch of `n` samples among the blocks.
+    pub fn divide(&mut self, n: usize) {
+        self.batch = n;
+        let filled = self.crew.division.blocks(n);
+        self.crew.filled = filled;
+        let mut first = 0;
+        for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
+            block.first = first;
+            block.samples = n / filled + usize::from(i < n % filled);
+            block.error = None;
+            first += block.samples;
+        }
+    }
+
+    /// Runs the whole batch forward, without training: `input` writes each block's input.
+    pub fn infer(&mut self, network: &Network, input: &(dyn Fn(&mut Block) + Sync)) {
+        let lent = Lent {
+            graph: &network.graph,
+            weights: &network.weights,
+            statistics: &[],
+            backward_statistics: &[],
+            batch: self.batch,
+            seed: 0,
+            step: 0,
+        };
+        self.crew.each_block(&|block, scratch| {
+            input(block);
+            block.forward(lent, 0..lent.graph.ops.len(), false, scratch);
+        });
+    }
+
+    /// Runs the whole batch forward and backward. Each thread takes one block after the other through all of it; they
+    /// meet only where a layer looks across the batch. Afterwards the blocks hold all values and gradients of the step.
+    pub fn train(&mut self, network: &mut Network, training: Training<'_>) {
+        let Workspace {
+            crew,
+            statistics,
+            backward_statistics,
+            segments,
+            batch,
+        } = self;
+        let Network { graph, weights, .. } = network;
+        let graph: &Graph = graph;
+        let last = segments.len() - 1;
+        // Backward, a layer across the batch runs after the barrier that it needs: with the segment before its own.
+        let backward_range = |s: usize| {
+            let start = |s: usize| segments[s].start + usize::from(s > 0);
+            start(s)..if s == last { training.backward_end } else { start(s + 1) }
+        };
+
+        for (s, segment) in segments.iter().enumerate() {
+            let lent = Lent {
+                graph,
+                weights,
+                statistics,
+                backward_statistics,
+                batch: *batch,
+                seed: training.seed,
+                step: training.step,
+            };
+            crew.each_block(&|block, scratch| {
+                if s == 0 {
+                    block.partials.fill(0.0);
+                    (training.input)(block);
+                }
+                block.forward(lent, segment.clone(), true, scratch);
+                if s < last {
+                    block.gather(across(graph, segments[s + 1].start), graph);
+                } else {
+                    (training.loss)(block);
+                    block.backward(lent, backward_range(s), scratch);
+                    if s > 0 {
+                        block.gather_backward(across(graph, segment.start), graph, lent.statistics);
+                    }
+                }
+            });
+            if s < last {
+                let op = across(graph, segments[s + 1].start);
+                merge(op, &crew.blocks[..crew.filled], &mut statistics[op.statistics.clone()]);
+                if let Some(layer) = op.layer.across_batch() {
+                    let state = TensorsMut::new(&mut weights.state[op.state.clone()], &op.state_sizes);
+                    layer.update_state(&op.input, &statistics[op.statistics.clone()], *batch, state);
+                }
+            }
+        }
+
+        for s in (0..last).rev() {
+            let op = across(graph, segments[s + 1].start);
+            add_up(
+                op,
+                &crew.blocks[..crew.filled],
+                &mut backward_statistics[op.backward_statistics.clone()],
+            );
+            let lent = Lent {
+                graph,
+                weights,
+                statistics,
+                backward_statistics,
+                batch: *batch,
+                seed: training.seed,
+                step: training.step,
+            };
+            crew.each_block(&|block, scratch| {
+                block.backward(lent, backward_range(s), scratch);
+                if s > 0 {
+                    block.gather_backward(across(graph, segments[s].start), graph, lent.statistics);
+                }
+            });
+        }
+    }
+}
+
+/// Merges the blocks' statistics of a layer, in their order.
+fn merge(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
+    let Some(layer) = op.layer.across_batch() else { return };
+    total.copy_from_slice(&blocks[0].statistics[op.statistics.clone()]);
+    let mut seen = blocks[0].samples;
+    for block in &blocks[1..] {
+        let part = &block.statistics[op.statistics.clone()];
+        layer.merge(&op.input, total, seen, part, block.samples);
+        seen += block.samples;
+    }
+}
+
+/// Adds up the blocks' sums of a layer, in their order.
+fn add_up(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
+    total.fill(0.0);
+    for block in blocks {
+        let part = &block.backward_statistics[op.backward_statistics.clone()];
+        for (total, part) in total.iter_mut().zip(part) {
+            *total += part;
+        }
+    }
+}
+
+/// The operations between barriers.
+fn segments(graph: &Graph, training: bool) -> Vec<Range<usize>> {
+    let barrier = |op: &Op| matches!(op, Op::Layer(op) if !op.statistics.is_empty());
+    let mut starts = vec![0];
+    if training {
+        starts.extend((0..graph.ops.len()).filter(|&i| barrier(&graph.ops[i])));
+    }
+    let ends = starts.iter().skip(1).copied().chain([graph.ops.len()]);
+    starts
+        .iter()
+        .copied()
+        .zip(ends)
+        .map(|(start, end)| start..end)
+        .collect()
+}
+
+/// The layer across the batch at this operation.
+fn across(graph: &Graph, i: usize) -> &LayerOp {
+    match &graph.ops[i] {
+        Op::Layer(op) => op,
+        _ => unreachable!("segments begin at layers"),
+    }
+}

@@ -1,0 +1,167 @@
+//! How good a network is on a set of samples.
+
+use std::fmt;
+
+use crate::data::{Dataset, Target};
+use crate::engine::Predictor;
+use crate::loss::Loss;
+use crate::metric::Metric;
+use crate::{Error, Float, Network, Result};
+
+/// The loss and the metrics of a network on a set of samples; each is over samples, whatever the batches.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Evaluation {
+    /// How many samples there were.
+    pub samples: usize,
+    /// The mean loss.
+    pub loss: f64,
+    /// Each metric's name and value.
+    pub metrics: Vec<(String, f64)>,
+}
+
+impl Evaluation {
+    /// The value of a metric, by its name.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.loss)?;
+        for (name, value) in &self.metrics {
+            write!(f, ", {name} {value:.4}")?;
+        }
+        write!(f, " ({} samples)", self.samples)
+    }
+}
+
+impl Network {
+    /// Memory and threads for predictions on up to `batch` samples at a time.
+    ///
+    /// # Errors
+    /// If `batch` is zero.
+    pub fn predictor(&self, batch: usize, threads: usize) -> Result<Predictor> {
+        Predictor::new(self, batch, threads)
+    }
+
+    /// The mean loss and the metrics on all samples of `data`, on all the machine's threads.
+    ///
+    /// # Errors
+    /// If the data is empty or doesn't fit the network, the loss or a metric.
+    #[doc(alias = "test")]
+    pub fn evaluate(&self, data: &dyn Dataset, loss: &dyn Loss, metrics: &[&dyn Metric]) -> Result<Evaluation> {
+        let threads = default_threads();
+        self.evaluator(data, threads)?.evaluate(self, data, loss, metrics)
+    }
+
+    /// What [`evaluate`](Network::evaluate) needs, to be used more than once.
+    pub(crate) fn evaluator(&self, data: &dyn Dataset, threads: usize) -> Result<Predictor> {
+        Predictor::new(self, data.len().clamp(1, 128 * threads.max(1)), threads)
+    }
+}
+
+impl Predictor {
+    /// Calls `each(index, output, target)` for every sample of `data`, in order.
+    ///
+    /// # Errors
+    /// If the data is empty, doesn't fit the network, or can't be read.
+    pub fn each_output(
+        &mut self,
+        network: &Network,
+        data: &dyn Dataset,
+        mut each: impl FnMut(usize, &[Float], Target<'_>),
+    ) -> Result<()> {
+        check_samples(network, data)?;
+        check_targets(data)?;
+        let outputs = network.output_shape().size();
+        let mut index = 0;
+        for start in (0..data.len()).step_by(self.batch()) {
+            let n = self.batch().min(data.len() - start);
+            let read = |i: usize, x: &mut [Float], _: &mut Vec<Float>| read_finite(data, start + i, x);
+            self.pass(network, n, &read, |block| {
+                for y in block.chunks_exact(outputs) {
+                    each(index, y, data.target(index));
+                    index += 1;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The mean loss and the metrics on all samples of `data`.
+    ///
+    /// # Errors
+    /// If the data is empty or doesn't fit the network, the loss or a metric.
+    pub fn evaluate(
+        &mut self,
+        network: &Network,
+        data: &dyn Dataset,
+        loss: &dyn Loss,
+        metrics: &[&dyn Metric],
+    ) -> Result<Evaluation> {
+        let (output, targets) = (network.output_shape(), data.targets());
+        loss.validate(output, &targets)?;
+        for metric in metrics {
+            metric.validate(output, &targets)?;
+        }
+        let mut meters: Vec<_> = metrics.iter().map(|metric| metric.meter(output)).collect();
+        let mut total = 0.0;
+        self.each_output(network, data, |_, y, target| {
+            total += f64::from(loss.loss(y, target));
+            meters.iter_mut().for_each(|meter| meter.add(y, target));
+        })?;
+        Ok(Evaluation {
+            samples: data.len(),
+            loss: total / data.len() as f64,
+            metrics: (metrics.iter().zip(&meters))
+                .map(|(metric, meter)| (metric.name(), meter.value()))
+                .collect(),
+        })
+    }
+}
+
+/// As many threads as the machine gives.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Refuses data that is empty or has samples of another shape than the network takes.
+pub(crate) fn check_samples(network: &Network, data: &dyn Dataset) -> Result<()> {
+    if data.is_empty() {
+        return Err(Error::data("the data has no samples"));
+    }
+    let (shape, needed) = (data.shape(), network.input_shape());
+    if shape != *needed {
+        let hint = if shape.size() == needed.size() {
+            ": start the network with the data's shape and a Flatten or Reshape layer"
+        } else {
+            ""
+        };
+        return Err(Error::data(format!(
+            "the network takes samples of shape {needed}, the data has samples of shape {shape}{hint}"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses targets that are not of the kind that the data set promises.
+pub(crate) fn check_targets(data: &dyn Dataset) -> Result<()> {
+    let targets = data.targets();
+    (0..data.len()).try_for_each(|i| targets.check(i, data.target(i)))
+}
+
+/// Reads a sample and refuses it if a value is not finite.
+pub(crate) fn read_finite(data: &dyn Dataset, index: usize, x: &mut [Float]) -> Result<()> {
+    data.read(index, x)?;
+    // A sum of zeros unless something is infinite or NaN: without branches, so that it costs next to nothing.
+    let zero: Float = x.iter().map(|v| v * 0.0).fold(0.0, |a, b| a + b);
+    if zero != 0.0 || zero.is_nan() {
+        let place = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
+        return Err(Error::data(format!(
+            "sample {index} has the value {} at position {place}: every value must be finite",
+            x[place]
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! The training loop.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::seq::SliceRandom;
+
+use crate::augment::Augmentation;
+use crate::callback::{Callback, EpochEnd, Flow, Start};
+use crate::data::{Dataset, split};
+use crate::evaluation::{check_samples, check_targets, default_threads, read_finite};
+use crate::history::{Column, Epoch, History};
+use crate::loss::Loss;
+use crate::metric::{Meter, Metric};
+use crate::optim::{Clip, Optimizer};
+use crate::random::{Purpose, stream};
+use crate::schedule::{Moment, Schedule};
+use crate::trainer::{Samples, Trainer};
+use crate::{Error, Float, Network, Result};
+
+/// How to train a network: declared in one go, then [`run`](Fit::run).
+///
+/// Every epoch goes through all training samples once, in a new order, in batches; each batch is a step of the optimizer along
+/// the gradient of its mean loss. Losses and metrics of an epoch are means over samples: of the training samples as they are
+/// met, with the network still changing; of the validation samples at the end of the epoch.
+///
+/// ```
+/// use gradus::prelude::*;
+///
+/// let (train, test) = digits::load()?;
+/// let mut network = Sequential::new([1, 8, 8])
+///     .layer(Flatten)
+///     .layer(Dense::new(32))
+///     .layer(Relu)
+///     .layer(Dense::new(10))
+///     .layer(Softmax)
+///     .build(42)?;
+/// let history = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+///     .epochs(20)
+///     .batch_size(32)
+///     .validation_split(0.2)
+///     .metric(Accuracy)
+///     .run(&mut network, &train)?;
+/// assert!(history.last("val_accuracy").unwrap() > 0.9);
+/// let evaluation = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy])?;
+/// assert!(evaluation.metric("accuracy").unwrap() > 0.85);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub struct Fit<'a> {
+    loss: Arc<dyn Loss>,
+    optimizer: Arc<dyn Optimizer>,
+    schedule: Option<Box<dyn Schedule>>,
+    clip: Option<Clip>,
+    epochs: usize,
+    batch_size: usize,
+    validation: Validation<'a>,
+    metrics: Vec<Box<dyn Metric>>,
+    augmentation: Option<Box<dyn Augmentation>>,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+    seed: Option<u64>,
+    threads: Option<usize>,
+}
+
+/// Where validation samples come from.
+enum Validation<'a> {
+    None,
+    Split(f64),
+    Data(&'a dyn Dataset),
+}
+
+impl fmt::Debug for Fit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fit")
+            .field("loss", &self.loss)
+            .field("optimizer", &self.optimizer)
+            .field("schedule", &self.schedule)
+            .field("clip", &self.clip)
+            .field("epochs", &self.epochs)
+            .field("batch_size", &self.batch_size)
+            .field("metrics", &self.metrics)
+            .field("augmentation", &self.augmentation)
+            .field("seed", &self.seed)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// Training with this loss and this optimizer: 10 epochs in batches of 32, unless told otherwise.
+    #[doc(alias = "cost")]
+    pub fn new(loss: impl Loss + 'static, optimizer: impl Optimizer + 'static) -> Self {
+        Self::boxed(Arc::new(loss), Arc::new(optimizer))
+    }
+
+    /// The same from a loss and an optimizer chosen at run time.
+    pub fn boxed(loss: Arc<dyn Loss>, optimizer: Arc<dyn Optimizer>) -> Self {
+        Fit {
+            loss,
+            optimizer,
+            schedule: None,
+            clip: None,
+            epochs: 10,
+            batch_size: 32,
+            validation: Validation::None,
+            metrics: Vec::new(),
+            augmentation: None,
+            callbacks: Vec::new(),
+            seed: None,
+            threads: None,
+        }
+    }
+
+    /// How often to go through the training samples.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// How many samples make a step. What is left at the end of an epoch makes a smaller one.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = samples;
+        self
+    }
+
+    /// How the learning rate changes; without a schedule it stays.
+    pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.schedule = Some(Box::new(schedule));
+        self
+    }
+
+    /// The same, chosen at run time.
+    pub fn schedule_boxed(mut self, schedule: Box<dyn Schedule>) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Limits the gradients.
+    pub fn clip(mut self, clip: Clip) -> Self {
+        self.clip = Some(clip);
+        self
+    }
+
+    /// Sets this fraction of the samples aside for validation: shuffled, each class in proportion, by the seed.
+    pub fn validation_split(mut self, fraction: f64) -> Self {
+        self.validation = Validation::Split(fraction);
+        self
+    }
+
+    /// Validates on these samples.
+    pub fn validation(mut self, data: &'a dyn Dataset) -> Self {
+        self.validation = Validation::Data(data);
+        self
+    }
+
+    /// Watches a metric, in training and in validation.
+    #[doc(alias = "watch")]
+    pub fn metric(mut self, metric: impl Metric + 'static) -> Self {
+        self.metrics.push(Box::new(metric));
+        self
+    }
+
+    /// Changes training samples at random as they are met. Validation samples are never changed.
+    pub fn augment(mut self, augmentation: impl Augmentation + 'static) -> Self {
+        self.augmentation = Some(Box::new(augmentation));
+        self
+    }
+
+    /// The same, chosen at run time.
+    pub fn augment_boxed(mut self, augmentation: Box<dyn Augmentation>) -> Self {
+        self.augmentation = Some(augmentation);
+        self
+    }
+
+    /// Calls this as training goes on.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// The seed of shuffling, splitting, dropout and augmentation; without it, the seed that the network was built with.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The number of threads; without it, as many as the machine gives. The result has the same bits on any number.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed
+    /// and threads; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
+    ///
+    /// # Errors
+    /// If a setting makes no sense.
+    pub fn trainer(&self, network: &Network) -> Result<Trainer> {
+        if self.batch_size == 0 {
+            return Err(Error::invalid("the batch size is 0: a batch needs at least one sample"));
+        }
+        if let Some(clip) = self.clip {
+            clip.validate()?;
+        }
+        Trainer::new(
+            network,
+            self.loss.clone(),
+            self.optimizer.clone(),
+            self.clip,
+            (self.batch_size, self.threads.unwrap_or_else(default_threads)),
+            self.seed.unwrap_or(network.seed()),
+        )
+    }
+
+    /// Trains the network.
+    ///
+    /// # Errors
+    /// If a setting makes no sense; if the data is empty, smaller than a batch, doesn't fit the network, the loss or a metric, has
+    /// values that are not finite, or can't be read; if a callback fails; or if the loss stops being finite, which
+    /// [`Error::Diverged`] reports with the layer in which that began.
+    pub fn run(mut self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
+        self.check(network, data)?;
+        let seed = self.seed.unwrap_or(network.seed());
+        let source = std::mem::replace(&mut self.validation, Validation::None);
+        let divided = match source {
+            Validation::Split(fraction) => Some(split(data, fraction, seed)?),
+            _ => None,
+        };
+        let (train, validation): (&dyn Dataset, Option<&dyn Dataset>) = match (&divided, source) {
+            (Some((train, validation)), _) => (train, Some(validation)),
+            (None, Validation::Data(validation)) => (data, Some(validation)),
+            _ => (data, None),
+        };
+        if self.batch_size > train.len() {
+            return Err(Error::invalid(format!(
+                "the batch size {} is larger than the {} training samples",
+                self.batch_size,
+                train.len()
+            )));
+        }
+        Run::new(&mut self, network, train, validation, seed)?.all_epochs(network)
+    }
+
+    fn check(&self, network: &Network, data: &dyn Dataset) -> Result<()> {
+        if self.epochs == 0 {
+            return Err(Error::invalid("the number of epochs is 0: training needs at least one"));
+        }
+        if let Some(schedule) = &self.schedule {
+            schedule.validate()?;
+        }
+        check_samples(network, data)?;
+        self.check_targets(network, data)?;
+        if let Validation::Data(validation) = self.validation {
+            check_samples(network, validation)?;
+            self.check_targets(network, validation)?;
+        }
+        if let Some(augmentation) = &self.augmentation {
+            augmentation.validate(network.input_shape())?;
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self, network: &Network, data: &dyn Dataset) -> Result<()> {
+        let (output, targets) = (network.output_shape(), data.targets());
+        self.loss.validate(output, &targets)?;
+        check_targets(data)?;
+        self.metrics
+            .iter()
+            .try_for_each(|metric| metric.validate(output, &targets))
+    }
+}
+
+/// A run of the training loop.
+struct Run<'r, 'a> {
+    fit: &'r mut Fit<'a>,
+    train: &'r dyn Dataset,
+    validation: Option<&'r dyn Dataset>,
+    seed: u64,
+    trainer: Trainer,
+    evaluator: Option<crate::engine::Predictor>,
+    meters: Vec<Box<dyn Meter>>,
+    /// The samples in the order of the present epoch.
+    order: Vec<usize>,
+    history: History,
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    fn new(
+        fit: &'r mut Fit<'a>,
+        network: &Network,
+        train: &'r dyn Dataset,
+        validation: Option<&'r dyn Dataset>,
+        seed: u64,
+    ) -> Result<Self> {
+        let trainer = fit.trainer(network)?;
+        let threads = fit.threads.unwrap_or_else(default_threads);
+        Ok(Run {
+            trainer,
+            evaluator: validation.map(|data| network.evaluator(data, threads)).transpose()?,
+            meters: fit
+                .metrics
+                .iter()
+                .map(|metric| metric.meter(network.output_shape()))
+                .collect(),
+            order: Vec::with_capacity(train.len()),
+            history: History {
+                columns: columns(&fit.metrics, validation.is_some()),
+                epochs: Vec::with_capacity(fit.epochs),
+            },
+            fit,
+            train,
+            validation,
+            seed,
+        })
+    }
+
+    fn all_epochs(mut self, network: &mut Network) -> Result<History> {
+        let start = Start {
+            epochs: self.fit.epochs,
+            steps_per_epoch: self.train.len().div_ceil(self.fit.batch_size),
+            samples: self.train.len(),
+            threads: self.trainer.threads(),
+        };
+        for callback in &mut self.fit.callbacks {
+            callback.on_start(&start, network)?;
+        }
+        for epoch in 0..self.fit.epochs {
+            let record = self.one_epoch(network, epoch)?;
+            self.history.epochs.push(record);
+            let end = EpochEnd {
+                epoch: epoch + 1,
+                epochs: self.fit.epochs,
+                network,
+                history: &self.history,
+            };
+            let mut flow = Flow::Continue;
+            for callback in &mut self.fit.callbacks {
+                if callback.on_epoch(&end)? == Flow::Stop {
+                    flow = Flow::Stop;
+                }
+            }
+            if flow == Flow::Stop {
+                break;
+            }
+        }
+        for callback in &mut self.fit.callbacks {
+            callback.on_end(network, &self.history)?;
+        }
+        Ok(self.history)
+    }
+
+    fn one_epoch(&mut self, network: &mut Network, epoch: usize) -> Result<Epoch> {
+        let Run {
+            fit,
+            train,
+            trainer,
+            meters,
+            order,
+            ..
+        } = self;
+        let (train, seed) = (*train, self.seed);
+        order.clear();
+        order.extend(0..train.len());
+        order.shuffle(&mut stream(seed, Purpose::Shuffle, &[epoch as u64]));
+        meters.iter_mut().for_each(|meter| meter.reset());
+
+        let shape = network.input_shape().clone();
+        let steps_per_epoch = train.len().div_ceil(fit.batch_size) as u64;
+        let monitored = if self.validation.is_some() { "val_loss" } else { "loss" };
+        let losses = self.history.values(monitored);
+        let (mut total, mut rate) = (0.0, 0.0);
+        let started = Instant::now();
+        for (step, indices) in order.chunks(fit.batch_size).enumerate() {
+            let moment = Moment {
+                step: epoch as u64 * steps_per_epoch + step as u64,
+                steps: fit.epochs as u64 * steps_per_epoch,
+                steps_per_epoch,
+                losses: &losses,
+            };
+            let factor = fit.schedule.as_ref().map_or(1.0, |schedule| schedule.factor(&moment));
+            rate = f64::from(fit.optimizer.learning_rate()) * factor;
+            let augmentation = fit.augmentation.as_deref();
+            let samples = Samples {
+                count: indices.len(),
+                read: &|i, x, scratch| {
+                    read_finite(train, indices[i], x)?;
+                    if let Some(augmentation) = augmentation {
+                        let coordinates = [epoch as u64, indices[i] as u64];
+                        let mut rng = stream(seed, Purpose::Augment, &coordinates);
+                        augmentation.apply(&shape, x, &mut rng, scratch);
+                    }
+                    Ok(())
+                },
+                target: &|i| train.target(indices[i]),
+            };
+            let loss = trainer.step_on(network, samples, rate as Float)?;
+            total += loss * indices.len() as f64;
+            if !meters.is_empty() {
+                trainer.each_output(network, samples, |y, target| {
+                    meters.iter_mut().for_each(|meter| meter.add(y, target));
+                });
+            }
+            let done = step * fit.batch_size + indices.len();
+            for callback in &mut fit.callbacks {
+                callback.on_step(epoch + 1, done, total / done as f64)?;
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+
+        let mut values = vec![total / train.len() as f64];
+        let validated = match (&mut self.evaluator, self.validation) {
+            (Some(evaluator), Some(data)) => {
+                let metrics: Vec<&dyn Metric> = fit.metrics.iter().map(|metric| &**metric).collect();
+                Some(evaluator.evaluate(network, data, &*fit.loss, &metrics)?)
+            }
+            _ => None,
+        };
+        values.extend(validated.as_ref().map(|v| v.loss));
+        for (i, meter) in meters.iter().enumerate() {
+            values.push(meter.value());
+            values.extend(validated.as_ref().map(|v| v.metrics[i].1));
+        }
+        Ok(Epoch {
+            epoch: epoch + 1,
+            values,
+            learning_rate: rate,
+            seconds,
+            samples_per_second: train.len() as f64 / seconds.max(1e-9),
+        })
+    }
+}
+
+/// The columns of a history.
+fn columns(metrics: &[Box<dyn Metric>], validation: bool) -> Vec<Column> {
+    let watched = metrics.iter().map(|metric| (metric.name(), metric.higher_is_better()));
+    let mut columns = Vec::new();
+    for (name, higher_is_better) in std::iter::once(("loss".to_string(), false)).chain(watched) {
+        let validated = validation.then(|| format!("val_{name}"));
+        for name in std::iter::once(name).chain(validated) {
+            columns.push(Column { name, higher_is_better });
+        }
+    }
+    columns
+}

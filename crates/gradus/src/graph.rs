@@ -1,0 +1,376 @@
+//! A network as a list of operations on values, and where everything lies in memory.
+//!
+//! Building walks the declared layers once. Every value (the input, and each operation's output) gets a number; values are
+//! numbered, and laid out, in the order in which they are computed, so an operation's inputs always lie before its output.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::init::HeNormal;
+use crate::layer::{GradientScope, Layer, Parameter, Plan};
+use crate::layers::{Conv2d, Dense};
+use crate::sequential::{Layers, Node, Residual};
+use crate::{Error, Result, Shape};
+
+/// The most parameters that a network may have, and the most values in a sample: what is beyond is a mistake in a
+/// declaration, or a file that means harm.
+const MOST_PARAMETERS: usize = 1 << 30;
+const MOST_VALUES: usize = 1 << 28;
+
+/// One step of a forward pass; the backward pass takes the same steps in reverse.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    /// y = layer(x)
+    Layer(LayerOp),
+    /// y₀ = x, y₁ = x; backward dx = dy₀ + dy₁
+    Fork { x: usize, y: [usize; 2] },
+    /// y = x₀ + x₁; backward dx₀ = dy, dx₁ = dy
+    Add { x: [usize; 2], y: usize },
+}
+
+/// A layer in its place.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerOp {
+    pub layer: Arc<dyn Layer>,
+    pub plan: Plan,
+    /// Its path, which prefixes its parameters' names in files: `3`, or `3.body.0` in a residual block.
+    pub path: String,
+    /// How messages name it: `layer 3 (conv2d)`.
+    pub label: String,
+    /// Its number among the network's layers.
+    pub number: usize,
+    pub input: Shape,
+    pub x: usize,
+    pub y: usize,
+    /// Its place in the network's parameters, and the size of each of them.
+    pub parameters: Range<usize>,
+    pub sizes: Vec<usize>,
+    /// Its place in the network's state, and the size of each part.
+    pub state: Range<usize>,
+    pub state_sizes: Vec<usize>,
+    /// Its place among the values kept for a sample.
+    pub kept: Range<usize>,
+    /// Its place in a block's own gradients ([`GradientScope::PerBlock`]).
+    pub partials: Range<usize>,
+    /// Its place among the statistics over the batch, forward and backward.
+    pub statistics: Range<usize>,
+    pub backward_statistics: Range<usize>,
+}
+
+/// A value's place: so many values for each sample, from `offset` (times the samples that a block holds).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Value {
+    pub offset: usize,
+    pub size: usize,
+    /// Whether a gradient with respect to it is of use to any parameter.
+    pub needs_gradient: bool,
+}
+
+/// What a declared network looks like, for saving it: the tree of layers.
+#[derive(Debug, Clone)]
+pub(crate) enum Tree {
+    /// The operation of this number.
+    Layer(usize),
+    Residual {
+        body: Vec<Tree>,
+        shortcut: Option<Vec<Tree>>,
+    },
+}
+
+/// A network's operations and the layout of all its memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Graph {
+    pub input: Shape,
+    pub output: Shape,
+    pub ops: Vec<Op>,
+    pub values: Vec<Value>,
+    pub tree: Vec<Tree>,
+    /// Sizes for one network:
+    pub parameters: usize,
+    pub state: usize,
+    pub statistics: usize,
+    pub backward_statistics: usize,
+    /// for one sample:
+    pub values_size: usize,
+    pub kept: usize,
+    /// for one block:
+    pub partials: usize,
+    /// for one thread:
+    pub scratch: usize,
+    pub scratch_per_sample: usize,
+    layers: usize,
+}
+
+impl Graph {
+    pub fn build(input: Shape, layers: Layers) -> Result<Graph> {
+        if layers.nodes.is_empty() {
+            return Err(Error::invalid(
+                "the network has no layers: add at least one with .layer(...)",
+            ));
+        }
+        if input.is_empty() || input.size() == 0 || input.size() > MOST_VALUES {
+            return Err(Error::invalid(format!(
+                "the network's input shape is {input:?}: every dimension must be at least 1 and their product at most {MOST_VALUES}"
+            )));
+        }
+        let mut graph = Graph {
+            input: input.clone(),
+            ..Graph::default()
+        };
+        graph.value(input.size(), false);
+        let mut tree = Vec::new();
+        let (output, _) = graph.sequence(input, 0, layers, "", &mut tree)?;
+        graph.output = output;
+        graph.tree = tree;
+        Ok(graph)
+    }
+
+    /// The layers, in the order in which they run.
+    pub fn layers(&self) -> impl Iterator<Item = &LayerOp> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Layer(layer) => Some(layer),
+            _ => None,
+        })
+    }
+
+    /// The last operation, if it is a layer.
+    pub fn last_layer(&self) -> Option<&LayerOp> {
+        match self.ops.last() {
+            Some(Op::Layer(layer)) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// The number of the value that holds the network's output.
+    pub fn output_value(&self) -> usize {
+        self.values.len() - 1
+    }
+
+    /// Whether a batch may be divided among blocks in any way without a bit changing: every gradient is computed over the
+    /// whole batch, and no layer looks across it.
+    pub fn divides_freely(&self) -> bool {
+        self.partials == 0 && self.statistics == 0
+    }
+
+    /// Multiply-adds of one sample, forward.
+    pub fn multiply_adds(&self) -> u64 {
+        self.layers().map(|op| op.plan.multiply_adds).sum()
+    }
+
+    fn value(&mut self, size: usize, needs_gradient: bool) -> usize {
+        self.values.push(Value {
+            offset: self.values_size,
+            size,
+            needs_gradient,
+        });
+        self.values_size += size;
+        self.values.len() - 1
+    }
+
+    /// Adds the operations of layers in a row; gives the shape and number of their output.
+    fn sequence(
+        &mut self,
+        mut shape: Shape,
+        mut x: usize,
+        layers: Layers,
+        prefix: &str,
+        tree: &mut Vec<Tree>,
+    ) -> Result<(Shape, usize)> {
+        for (i, node) in layers.nodes.into_iter().enumerate() {
+            let path = format!("{prefix}{i}");
+            (shape, x) = match node {
+                Node::Layer(layer) => self.layer(shape, x, layer, path, tree)?,
+                Node::Residual(residual) => self.residual(shape, x, residual, &path, tree)?,
+            };
+        }
+        Ok((shape, x))
+    }
+
+    fn layer(
+        &mut self,
+        input: Shape,
+        x: usize,
+        layer: Box<dyn Layer>,
+        path: String,
+        tree: &mut Vec<Tree>,
+    ) -> Result<(Shape, usize)> {
+        let label = format!("layer {path} ({})", layer.kind());
+        let refuse = |message: String| Error::Build {
+            layer: label.clone(),
+            message,
+        };
+        let plan = layer.plan(&input).map_err(refuse)?;
+        let sizes: Vec<usize> = plan.parameters.iter().map(|p| p.shape.size()).collect();
+        let state_sizes: Vec<usize> = plan.state.iter().map(|s| s.shape.size()).collect();
+        let total = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
+        let parameters = total(&sizes);
+        if plan.output.is_empty() || plan.output.size() == 0 {
+            return Err(refuse(format!(
+                "from {input} it gives {:?}, which has no values",
+                plan.output
+            )));
+        }
+        let for_a_sample = [
+            self.values_size,
+            plan.output.size(),
+            self.kept,
+            plan.kept,
+            plan.scratch_per_sample,
+        ];
+        if total(&[self.parameters, parameters, total(&state_sizes), plan.scratch]) > MOST_PARAMETERS
+            || total(&for_a_sample) > MOST_VALUES
+        {
+            return Err(refuse(format!(
+                "with its {parameters} parameters and {} outputs the network grows beyond {MOST_PARAMETERS} parameters or {MOST_VALUES} values for a sample: check the declared sizes",
+                plan.output.size()
+            )));
+        }
+        let needs_gradient = self.values[x].needs_gradient || parameters > 0;
+        let y = self.value(plan.output.size(), needs_gradient);
+        let across = layer.across_batch();
+        let per_block = plan.gradient == GradientScope::PerBlock;
+        let op = LayerOp {
+            parameters: take(&mut self.parameters, parameters),
+            state: take(&mut self.state, total(&state_sizes)),
+            kept: take(&mut self.kept, plan.kept),
+            partials: take(&mut self.partials, if per_block { parameters } else { 0 }),
+            statistics: take(&mut self.statistics, across.map_or(0, |a| a.statistics(&input))),
+            backward_statistics: take(
+                &mut self.backward_statistics,
+                across.map_or(0, |a| a.backward_statistics(&input)),
+            ),
+            number: self.layers,
+            layer: Arc::from(layer),
+            path,
+            label,
+            input,
+            x,
+            y,
+            sizes,
+            state_sizes,
+            plan,
+        };
+        self.layers += 1;
+        self.scratch = self.scratch.max(op.plan.scratch);
+        self.scratch_per_sample = self.scratch_per_sample.max(op.plan.scratch_per_sample);
+        tree.push(Tree::Layer(self.ops.len()));
+        let output = op.plan.output.clone();
+        self.ops.push(Op::Layer(op));
+        Ok((output, y))
+    }
+
+    fn residual(
+        &mut self,
+        input: Shape,
+        x: usize,
+        residual: Residual,
+        path: &str,
+        tree: &mut Vec<Tree>,
+    ) -> Result<(Shape, usize)> {
+        let refuse = |message: String| Error::Build {
+            layer: format!("layer {path} (residual)"),
+            message,
+        };
+        if residual.body.nodes.is_empty() {
+            return Err(refuse("the body has no layers".into()));
+        }
+        let Value {
+            size, needs_gradient, ..
+        } = self.values[x];
+        let forked = [self.value(size, needs_gradient), self.value(size, needs_gradient)];
+        self.ops.push(Op::Fork { x, y: forked });
+
+        let (mut body, mut side) = (Vec::new(), Vec::new());
+        let (shape, a) = self.sequence(
+            input.clone(),
+            forked[0],
+            residual.body,
+            &format!("{path}.body."),
+            &mut body,
+        )?;
+        let declared = residual.shortcut.is_some();
+        let layers = match residual.shortcut {
+            Some(layers) => layers,
+            None => projection(&input, &shape).map_err(refuse)?,
+        };
+        let saved = declared || !layers.nodes.is_empty();
+        let (across, b) = self.sequence(input, forked[1], layers, &format!("{path}.shortcut."), &mut side)?;
+        if across != shape {
+            return Err(refuse(format!(
+                "the body gives {shape} and the shortcut {across}: they are added and must have the same shape"
+            )));
+        }
+        let needs_gradient = self.values[a].needs_gradient || self.values[b].needs_gradient;
+        let y = self.value(shape.size(), needs_gradient);
+        self.ops.push(Op::Add { x: [a, b], y });
+        tree.push(Tree::Residual {
+            body,
+            shortcut: saved.then_some(side),
+        });
+        Ok((shape, y))
+    }
+}
+
+/// The next `size` places.
+fn take(end: &mut usize, size: usize) -> Range<usize> {
+    let start = *end;
+    *end += size;
+    start..*end
+}
+
+/// The layers that bring a shortcut from shape `from` to shape `to`: none if they are equal.
+fn projection(from: &Shape, to: &Shape) -> Result<Layers, String> {
+    if from == to {
+        return Ok(Layers::new());
+    }
+    match (&from[..], &to[..]) {
+        ([_], &[units]) => Ok(Layers::new().layer(Dense::new(units).bias(false).init(HeNormal))),
+        (&[_, h, w], &[channels, to_h, to_w]) => {
+            let stride = |from: usize, to: usize| (1..=from).find(|s| from.div_ceil(*s) == to);
+            match (stride(h, to_h), stride(w, to_w)) {
+                (Some(sh), Some(sw)) => Ok(Layers::new().layer(Conv2d::new(channels, 1).stride((sh, sw)).bias(false))),
+                _ => Err(format!(
+                    "no stride takes the input {from} to the body's output {to}: give the block a shortcut of its own"
+                )),
+            }
+        }
+        _ => Err(format!(
+            "there is no projection from {from} to the body's output {to}: give the block a shortcut of its own"
+        )),
+    }
+}
+
+/// A parameter with the name that files give it, and its place among the network's parameters.
+#[derive(Debug)]
+pub(crate) struct Named<'a> {
+    pub name: String,
+    pub parameter: &'a Parameter,
+    pub range: Range<usize>,
+}
+
+impl Graph {
+    /// Every parameter, in order.
+    pub fn named_parameters(&self) -> impl Iterator<Item = Named<'_>> {
+        self.layers().flat_map(|op| {
+            let mut start = op.parameters.start;
+            op.plan
+                .parameters
+                .iter()
+                .zip(&op.sizes)
+                .map(move |(parameter, size)| Named {
+                    name: format!("{}.{}", op.path, parameter.name),
+                    parameter,
+                    range: take(&mut start, *size),
+                })
+        })
+    }
+
+    /// Every part of the state: name, shape, place, first value.
+    pub fn named_state(&self) -> impl Iterator<Item = (String, &crate::layer::State, Range<usize>)> {
+        self.layers().flat_map(|op| {
+            let mut start = op.state.start;
+            (op.plan.state.iter().zip(&op.state_sizes))
+                .map(move |(state, size)| (format!("{}.{}", op.path, state.name), state, take(&mut start, *size)))
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! A network that can be used and trained.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, IxDyn};
+
+use crate::engine::Predictor;
+use crate::graph::Graph;
+use crate::random::{self, Purpose};
+use crate::{Error, Float, Result, Shape};
+
+/// A network: the plan of its layers, and the values of its parameters and state.
+///
+/// It is made by [`Sequential::build`](crate::Sequential::build) or [`Network::load`], trained by [`Fit`](crate::Fit), and used through
+/// [`predict`](Network::predict) and [`evaluate`](Network::evaluate). Using it needs only `&self`: threads can share it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) weights: Weights,
+    pub(crate) seed: u64,
+    pub(crate) notes: BTreeMap<String, String>,
+}
+
+/// All values of a network that training changes: parameters, and state such as running statistics.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Weights {
+    pub(crate) parameters: Vec<Float>,
+    pub(crate) state: Vec<Float>,
+}
+
+/// One parameter tensor of a network.
+#[derive(Debug, Clone)]
+pub struct NamedTensor<'a> {
+    /// Its name, `0.weight`: the path of its layer and its name there.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its values, row-major.
+    pub values: &'a [Float],
+}
+
+impl Network {
+    pub(crate) fn from_graph(graph: Graph) -> Self {
+        let weights = Weights {
+            parameters: vec![0.0; graph.parameters],
+            state: vec![0.0; graph.state],
+        };
+        Network {
+            graph: Arc::new(graph),
+            weights,
+            seed: 0,
+            notes: BTreeMap::new(),
+        }
+    }
+
+    /// Gives all parameters new first values, which follow from `seed`, and resets the state.
+    pub fn initialize(&mut self, seed: u64) {
+        self.seed = seed;
+        for (i, named) in self.graph.named_parameters().enumerate() {
+            let mut rng = random::stream(seed, Purpose::Initialize, &[i as u64]);
+            let p = named.parameter;
+            p.init
+                .fill(&p.shape, p.fans, &mut rng, &mut self.weights.parameters[named.range]);
+        }
+        for (_, state, range) in self.graph.named_state() {
+            self.weights.state[range].fill(state.value);
+        }
+    }
+
+    /// The seed that the parameters' first values came from; training uses it too unless told otherwise.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The shape of one input sample.
+    pub fn input_shape(&self) -> &Shape {
+        &self.graph.input
+    }
+
+    /// The shape of one output sample.
+    pub fn output_shape(&self) -> &Shape {
+        &self.graph.output
+    }
+
+    /// The number of trained values.
+    pub fn parameter_count(&self) -> usize {
+        self.graph.parameters
+    }
+
+    /// Multiplications with an addition in one forward pass of one sample.
+    pub fn multiply_adds(&self) -> u64 {
+        self.graph.multiply_adds()
+    }
+
+    /// Every parameter tensor, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = NamedTensor<'_>> {
+        self.graph.named_parameters().map(|named| NamedTensor {
+            name: named.name,
+            shape: named.parameter.shape.clone(),
+            values: &self.weights.parameters[named.range],
+        })
+    }
+
+    /// Every tensor of the state (running statistics), in order.
+    pub fn state(&self) -> impl Iterator<Item = NamedTensor<'_>> {
+        self.graph.named_state().map(|(name, state, range)| NamedTensor {
+            name,
+            shape: state.shape.clone(),
+            values: &self.weights.state[range],
+        })
+    }
+
+    /// Sets the values of one parameter, or of one tensor of the state, by its name.
+    ///
+    /// # Errors
+    /// If there is no such tensor, or it has another size.
+    pub fn set(&mut self, name: &str, values: &[Float]) -> Result<()> {
+        let target = self.tensor_mut(name)?;
+        if target.len() != values.len() {
+            return Err(Error::invalid(format!(
+                "the tensor `{name}` has {} values, got {}",
+                target.len(),
+                values.len()
+            )));
+        }
+        target.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn tensor_mut(&mut self, name: &str) -> Result<&mut [Float]> {
+        if let Some(named) = self.graph.named_parameters().find(|p| p.name == name) {
+            return Ok(&mut self.weights.parameters[named.range]);
+        }
+        if let Some((_, _, range)) = self.graph.named_state().find(|(n, _, _)| n == name) {
+            return Ok(&mut self.weights.state[range]);
+        }
+        let names: Vec<String> = self.graph.named_parameters().map(|p| p.name).collect();
+        Err(Error::invalid(format!(
+            "the network has no tensor `{name}`; its parameters are {}",
+            names.join(", ")
+        )))
+    }
+
+    /// The values of all parameters and state, to keep a moment of training.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Puts back what [`weights`](Network::weights) gave.
+    ///
+    /// # Errors
+    /// If they are of a network with other parameters.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        let sizes = |w: &Weights| (w.parameters.len(), w.state.len());
+        if sizes(weights) != sizes(&self.weights) {
+            return Err(Error::invalid(format!(
+                "these weights are of another network: {} parameters, this one has {}",
+                weights.parameters.len(),
+                self.weights.parameters.len()
+            )));
+        }
+        self.weights.clone_from(weights);
+        Ok(())
+    }
+
+    /// The outputs for a batch of samples: the first axis counts samples, the rest have the
+    /// [input shape](Network::input_shape).
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use ndarray::array;
+    ///
+    /// let mut network = Sequential::new([2]).layer(Dense::new(1)).build(7)?;
+    /// network.set("0.weight", &[2.0, -1.0])?;
+    /// network.set("0.bias", &[0.5])?;
+    /// let y = network.predict(array![[1.0, 1.0], [0.0, 3.0]])?;
+    /// assert_eq!(y, array![[1.5], [-2.5]].into_dyn());
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the samples have another shape.
+    #[doc(alias = "feed_forward")]
+    #[doc(alias = "forward")]
+    pub fn predict<S, D>(&self, x: ndarray::ArrayBase<S, D>) -> Result<ArrayD<Float>>
+    where
+        S: ndarray::Data<Elem = Float>,
+        D: ndarray::Dimension,
+    {
+        let x: ArrayViewD<'_, Float> = x.view().into_dyn();
+        if x.ndim() == 0 || x.shape()[1..] != **self.input_shape() {
+            return Err(Error::invalid(format!(
+                "the network takes samples of shape {}, got an array of shape {:?}: its first axis must count samples",
+                self.input_shape(),
+                x.shape()
+            )));
+        }
+        let n = x.len_of(Axis(0));
+        let mut predictor = Predictor::new(self, n.clamp(1, 64), 1)?;
+        let x = x.as_standard_layout();
+        let y = predictor.outputs(self, x.as_slice().expect("standard layout"), n)?;
+        let mut shape = vec![n];
+        shape.extend_from_slice(self.output_shape());
+        Ok(ArrayD::from_shape_vec(IxDyn(&shape), y).expect("one output for each sample"))
+    }
+
+    /// The most probable class of each sample, and its output.
+    ///
+    /// # Errors
+    /// As [`predict`](Network::predict).
+    pub fn classify<S, D>(&self, x: ndarray::ArrayBase<S, D>) -> Result<Vec<(usize, Float)>>
+    where
+        S: ndarray::Data<Elem = Float>,
+        D: ndarray::Dimension,
+    {
+        let y = self.predict(x)?;
+        let n = y.len_of(Axis(0));
+        let y: Array2<Float> = (y.into_shape_with_order((n, self.output_shape().size()))).expect("contiguous outputs");
+        Ok((y.rows().into_iter())
+            .map(|row| {
+                (row.iter().copied().enumerate())
+                    .reduce(|best, next| if next.1 > best.1 { next } else { best })
+                    .expect("a network has outputs")
+            })
+            .collect())
+    }
+
+    /// A table of the layers: output shape, parameters, multiply-adds and memory.
+    pub fn summary(&self) -> Summary<'_> {
+        Summary { network: self }
+    }
+}
+
+/// A table of a network's layers, which [`Display`](fmt::Display) prints.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    network: &'a Network,
+}
+
+/// A line of a [`Summary`].
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct SummaryRow {
+    /// The layer's path and kind.
+    pub layer: String,
+    /// The shape of its output.
+    pub output: Shape,
+    /// Its trained values.
+    pub parameters: usize,
+    /// Its multiply-adds for one sample.
+    pub multiply_adds: u64,
+    /// The bytes of its output, its gradient and what it keeps, for one sample in training.
+    pub bytes_per_sample: usize,
+}
+
+impl Summary<'_> {
+    /// A row for each layer.
+    pub fn rows(&self) -> Vec<SummaryRow> {
+        (self.network.graph.layers())
+            .map(|op| SummaryRow {
+                layer: format!("{} {}", op.path, op.layer.kind()),
+                output: op.plan.output.clone(),
+                parameters: op.parameters.len(),
+                multiply_adds: op.plan.multiply_adds,
+                bytes_per_sample: (2 * op.plan.output.size() + op.plan.kept) * size_of::<Float>(),
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows();
+        let name = rows.iter().map(|r| r.layer.len()).max().unwrap_or(0).max(8);
+        let line = |f: &mut fmt::Formatter<'_>, a: &str, b: &str, c: &str, d: &str, e: &str| {
+            writeln!(f, "{a:<name$}  {b:>12}  {c:>12}  {d:>14}  {e:>12}")
+        };
+        line(f, "layer", "output", "parameters", "multiply-adds", "memory")?;
+        let input = self.network.input_shape();
+        line(
+            f,
+            "input",
+            &input.to_string(),
+            "",
+            "",
+            &bytes(input.size() * size_of::<Float>()),
+        )?;
+        for row in &rows {
+            line(
+                f,
+                &row.layer,
+                &row.output.to_string(),
+                &grouped(row.parameters as u64),
+                &grouped(row.multiply_adds),
+                &bytes(row.bytes_per_sample),
+            )?;
+        }
+        let parameters = self.network.parameter_count();
+        let graph = &self.network.graph;
+        let sample = (2 * graph.values_size + graph.kept) * size_of::<Float>();
+        line(
+            f,
+            "total",
+            &self.network.output_shape().to_string(),
+            &grouped(parameters as u64),
+            &grouped(self.network.multiply_adds()),
+            &bytes(sample),
+        )?;
+        writeln!(
+            f,
+            "Parameters take {}; memory is for one sample in training: values, gradients and what is kept.",
+            bytes(parameters * size_of::<Float>())
+        )
+    }
+}
+
+/// 1234567 as `1,234,567`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A number of bytes in a unit that keeps it short.
+fn bytes(n: usize) -> String {
+    match n {
+        0..1024 => format!("{n} B"),
+        1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
+        _ => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+    }
+}

@@ -1,0 +1,110 @@
+//! Schedules that follow the epochs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, Schedule};
+use crate::settings::positive;
+use crate::{Error, Result};
+
+/// The optimizer's learning rate throughout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Constant;
+
+impl Schedule for Constant {
+    fn name(&self) -> &'static str {
+        "constant"
+    }
+
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn factor(&self, _moment: &Moment<'_>) -> f64 {
+        1.0
+    }
+}
+
+/// The learning rate is multiplied by `factor` after every so many epochs: after e epochs it has
+///
+/// ```text
+/// factor^⌊e / every⌋
+/// ```
+///
+/// ```
+/// use gradus::schedule::{Moment, Schedule, StepDecay};
+/// let schedule = StepDecay { every: 2, factor: 0.5 };
+/// let after = |epochs: u64| schedule.factor(&Moment { step: 100 * epochs, steps: 1000, steps_per_epoch: 100, losses: &[] });
+/// assert_eq!([0, 1, 2, 3, 4].map(after), [1.0, 1.0, 0.5, 0.5, 0.25]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepDecay {
+    /// The number of epochs between two changes.
+    pub every: u64,
+    /// What the learning rate is multiplied by.
+    pub factor: f64,
+}
+
+/// A tenth every ten epochs.
+impl Default for StepDecay {
+    fn default() -> Self {
+        StepDecay { every: 10, factor: 0.1 }
+    }
+}
+
+impl Schedule for StepDecay {
+    fn name(&self) -> &'static str {
+        "step_decay"
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.every == 0 {
+            return Err(Error::invalid("step decay: every must be at least 1 epoch, got 0"));
+        }
+        positive("step decay", "factor", self.factor)
+    }
+
+    fn factor(&self, moment: &Moment<'_>) -> f64 {
+        power(self.factor, moment.epoch() / self.every.max(1))
+    }
+}
+
+/// The learning rate is multiplied by `per_epoch` after each epoch: after e epochs it has `per_epoch`ᵉ.
+///
+/// ```
+/// use gradus::schedule::{Exponential, Moment, Schedule};
+/// let schedule = Exponential { per_epoch: 0.5 };
+/// let after = |epochs: u64| schedule.factor(&Moment { step: 100 * epochs, steps: 1000, steps_per_epoch: 100, losses: &[] });
+/// assert_eq!([0, 1, 2, 3].map(after), [1.0, 0.5, 0.25, 0.125]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exponential {
+    /// What the learning rate is multiplied by after each epoch.
+    pub per_epoch: f64,
+}
+
+/// 5 % less after each epoch.
+impl Default for Exponential {
+    fn default() -> Self {
+        Exponential { per_epoch: 0.95 }
+    }
+}
+
+impl Schedule for Exponential {
+    fn name(&self) -> &'static str {
+        "exponential"
+    }
+
+    fn validate(&self) -> Result<()> {
+        positive("exponential decay", "per_epoch", self.per_epoch)
+    }
+
+    fn factor(&self, moment: &Moment<'_>) -> f64 {
+        power(self.per_epoch, moment.epoch())
+    }
+}
+
+fn power(base: f64, exponent: u64) -> f64 {
+    base.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+}

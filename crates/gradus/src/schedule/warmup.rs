@@ -1,0 +1,57 @@
+//! A gentle start.
+
+use std::sync::Arc;
+
+use super::{Moment, Schedule};
+use crate::{Error, Result};
+
+/// The learning rate rises evenly over the first `steps` steps to what another schedule gives, which it then follows (Goyal
+/// et al., 2017): that schedule's factor is multiplied by
+///
+/// ```text
+/// min(1, (step + 1) / steps)
+/// ```
+///
+/// The other schedule counts from the beginning of the run.
+///
+/// ```
+/// use gradus::schedule::{Moment, Schedule, StepDecay, Warmup};
+/// let schedule = Warmup::new(4, StepDecay { every: 1, factor: 0.5 });
+/// let at = |step| schedule.factor(&Moment { step, steps: 20, steps_per_epoch: 10, losses: &[] });
+/// assert_eq!([0, 1, 2, 3, 4, 10].map(at), [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Warmup {
+    /// The number of steps until the whole learning rate is reached.
+    pub steps: u64,
+    /// What is followed.
+    pub then: Arc<dyn Schedule>,
+}
+
+impl Warmup {
+    /// Warms up over so many steps, then follows the other schedule.
+    pub fn new(steps: u64, then: impl Schedule + 'static) -> Self {
+        Warmup {
+            steps,
+            then: Arc::new(then),
+        }
+    }
+}
+
+impl Schedule for Warmup {
+    fn name(&self) -> &'static str {
+        "warmup"
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.steps == 0 {
+            return Err(Error::invalid("warm-up: steps must be at least 1, got 0"));
+        }
+        self.then.validate()
+    }
+
+    fn factor(&self, moment: &Moment<'_>) -> f64 {
+        let warmth = (moment.step + 1) as f64 / self.steps.max(1) as f64;
+        warmth.min(1.0) * self.then.factor(moment)
+    }
+}

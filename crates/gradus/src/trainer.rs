@@ -1,0 +1,256 @@
+//! Training, step by step.
+
+use std::sync::Arc;
+
+use crate::data::{Target, Targets};
+use crate::engine::{Block, Read, Training, Update, Workspace};
+use crate::loss::Loss;
+use crate::optim::{Clip, Optimizer};
+use crate::{Error, Float, Network, Result};
+
+/// Training step by step: what [`Fit`](crate::Fit) does inside, for loops of one's own.
+///
+/// It owns all memory of a training step, which allocates nothing, and what the optimizer remembers.
+///
+/// ```
+/// use gradus::{data::Target, prelude::*};
+///
+/// let mut network = Sequential::new([2]).layer(Dense::new(8)).layer(Tanh).layer(Dense::new(1)).build(1)?;
+/// let mut trainer = Fit::new(MeanSquaredError, Adam::new(0.05)).batch_size(4).trainer(&network)?;
+/// let x = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+/// let xor = [[0.0], [1.0], [1.0], [0.0]];
+/// let targets = xor.each_ref().map(|y| Target::Values(y));
+/// for _ in 0..200 {
+///     trainer.step(&mut network, &x, &targets)?;
+/// }
+/// assert!(trainer.step(&mut network, &x, &targets)? < 0.01);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    workspace: Workspace,
+    update: Update,
+    loss: Arc<dyn Loss>,
+    /// The loss as a function of the last layer's input, where the two are better computed together.
+    fused: Option<Box<dyn Loss>>,
+    optimizer: Arc<dyn Optimizer>,
+    clip: Option<Clip>,
+    batch: usize,
+    seed: u64,
+    step: u64,
+}
+
+/// The samples of a step: how to write the input of one, and what its target is.
+#[derive(Clone, Copy)]
+pub(crate) struct Samples<'a, 't> {
+    pub count: usize,
+    pub read: Read<'a>,
+    pub target: &'a (dyn Fn(usize) -> Target<'t> + Sync),
+}
+
+impl Trainer {
+    pub(crate) fn new(
+        network: &Network,
+        loss: Arc<dyn Loss>,
+        optimizer: Arc<dyn Optimizer>,
+        clip: Option<Clip>,
+        (batch, threads): (usize, usize),
+        seed: u64,
+    ) -> Result<Self> {
+        let graph = &network.graph;
+        if graph.parameters == 0 {
+            return Err(Error::invalid(
+                "the network has no parameters: there is nothing to train",
+            ));
+        }
+        optimizer.validate()?;
+        Ok(Trainer {
+            workspace: Workspace::training(graph, batch, threads),
+            update: Update::new(graph, optimizer.slots()),
+            fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
+            loss,
+            optimizer,
+            clip,
+            batch,
+            seed,
+            step: 0,
+        })
+    }
+
+    /// How many steps were done.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// How many threads a step uses: no more than are worth waking.
+    pub fn threads(&self) -> usize {
+        self.workspace.threads()
+    }
+
+    /// One training step on the samples `x`, one after the other, and their targets; gives their mean loss before the step.
+    ///
+    /// # Errors
+    /// If there are no samples or more than the batch size, their size is not the network's, or the loss is not finite.
+    pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
+        let rate = self.optimizer.learning_rate();
+        self.on_slices(network, x, targets, |trainer, network, samples| {
+            trainer.step_on(network, samples, rate)
+        })
+    }
+
+    /// The mean loss of some samples and the gradient of every parameter, without changing a parameter. The gradients lie
+    /// as [`Network::parameters`] does, one tensor after the other.
+    ///
+    /// # Errors
+    /// As [`step`](Trainer::step).
+    pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
+        let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
+            let loss = trainer.pass(network, samples)?;
+            let (blocks, hands) = trainer.workspace.blocks_and_hands();
+            trainer.update.compute(&network.graph, blocks, hands);
+            Ok(loss)
+        })?;
+        Ok((loss, self.update.gradients()))
+    }
+
+    fn on_slices<R>(
+        &mut self,
+        network: &mut Network,
+        x: &[Float],
+        targets: &[Target<'_>],
+        work: impl FnOnce(&mut Self, &mut Network, Samples<'_, '_>) -> Result<R>,
+    ) -> Result<R> {
+        let (n, size) = (targets.len(), network.graph.input.size());
+        if n == 0 || n > self.batch || x.len() != n * size {
+            return Err(Error::invalid(format!(
+                "a step takes 1 to {} samples of {size} values each; got {n} targets and {} values",
+                self.batch,
+                x.len()
+            )));
+        }
+        let kind = Targets::like(targets[0], network.output_shape());
+        self.loss.validate(network.output_shape(), &kind)?;
+        targets
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, target)| kind.check(i, *target))?;
+        let samples = Samples {
+            count: n,
+            read: &|i, sample, _| {
+                sample.copy_from_slice(&x[i * size..(i + 1) * size]);
+                Ok(())
+            },
+            target: &|i| targets[i],
+        };
+        work(self, network, samples)
+    }
+
+    /// One training step with this learning rate.
+    pub(crate) fn step_on(
+        &mut self,
+        network: &mut Network,
+        samples: Samples<'_, '_>,
+        learning_rate: Float,
+    ) -> Result<f64> {
+        let loss = self.pass(network, samples)?;
+        self.step += 1;
+        let (blocks, hands) = self.workspace.blocks_and_hands();
+        self.update.apply(
+            &network.graph,
+            blocks,
+            hands,
+            &mut network.weights.parameters,
+            &*self.optimizer,
+            self.clip,
+            (self.step, learning_rate),
+        );
+        Ok(loss)
+    }
+
+    /// Runs a batch forward and backward; gives its mean loss.
+    fn pass(&mut self, network: &mut Network, samples: Samples<'_, '_>) -> Result<f64> {
+        let graph = network.graph.clone();
+        let n = samples.count;
+        // Together with the loss, the last layer is not gone through backward.
+        let (loss, value, backward_end) = match (&self.fused, graph.last_layer()) {
+            (Some(fused), Some(last)) => (&**fused, last.x, graph.ops.len() - 1),
+            _ => (&*self.loss, graph.output_value(), graph.ops.len()),
+        };
+        let outputs = graph.values[value].size;
+        // The one place where the mean over the batch is taken.
+        let share = 1.0 / n as Float;
+        let compute_loss = |block: &mut Block| {
+            let first = block.first;
+            let (y, dy, losses) = block.loss_views(&graph, value);
+            let rows = y.chunks_exact(outputs).zip(dy.chunks_exact_mut(outputs));
+            for (i, ((y, dy), sample_loss)) in rows.zip(losses).enumerate() {
+                *sample_loss = loss.loss_and_gradient(y, (samples.target)(first + i), dy);
+                dy.iter_mut().for_each(|dy| *dy *= share);
+            }
+        };
+        self.workspace.divide(n);
+        self.workspace.train(
+            network,
+            Training {
+                seed: self.seed,
+                step: self.step,
+                input: &|block| block.fill(&graph, samples.read),
+                loss: &compute_loss,
+                backward_end,
+            },
+        );
+        for block in self.workspace.blocks_mut() {
+            if let Some(error) = block.error.take() {
+                return Err(error);
+            }
+        }
+        let losses = self
+            .workspace
+            .blocks()
+            .iter()
+            .flat_map(|block| &block.losses[..block.samples]);
+        let mean = losses.map(|&loss| f64::from(loss)).sum::<f64>() / n as f64;
+        if mean.is_finite() {
+            Ok(mean)
+        } else {
+            Err(self.diverged(network, mean))
+        }
+    }
+
+    /// Where in the network the first value that is not finite appeared.
+    fn diverged(&self, network: &Network, loss: f64) -> Error {
+        let graph = &network.graph;
+        let found = (self.workspace.blocks().iter())
+            .filter_map(|block| block.first_not_finite(graph, &network.weights.parameters))
+            .min_by_key(|(op, _)| op.number);
+        let (layer, what) = match found {
+            Some((op, true)) => (op.label.clone(), "its parameters are no longer finite"),
+            Some((op, false)) => (op.label.clone(), "its output is no longer finite"),
+            None => ("the loss".to_string(), "all outputs are finite, their loss is not"),
+        };
+        Error::Diverged {
+            layer,
+            message: format!(
+                "at step {} the loss became {loss} and {what}; a smaller learning rate, clipped gradients (Clip::Norm) or inputs of a smaller range usually help",
+                self.step + 1
+            ),
+        }
+    }
+
+    /// Calls `each` with the output and target of every sample of the last step, in order.
+    pub(crate) fn each_output(
+        &self,
+        network: &Network,
+        samples: Samples<'_, '_>,
+        mut each: impl FnMut(&[Float], Target<'_>),
+    ) {
+        let graph = &network.graph;
+        let outputs = graph.output.size();
+        for block in self.workspace.blocks() {
+            let rows = block.value(graph, graph.output_value()).chunks_exact(outputs);
+            for (i, y) in rows.enumerate() {
+                each(y, (samples.target)(block.first + i));
+            }
+        }
+    }
+}
