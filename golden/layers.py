@@ -137,14 +137,14 @@ class Residual(nn.Module):
 
 def residual(name, shape, channels, stride, projected, training):
     """A 1×1 convolution, a residual block, relu. The convolution's gradient shows whether the block's dx is right."""
+    # A bias before a norm does nothing: its gradient is zero up to rounding.
     body = nn.Sequential(
-        nn.Conv2d(shape[0], channels, 3, stride, 1),
+        nn.Conv2d(shape[0], channels, 3, stride, 1, bias=False),
         nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, 1, 1),
+        nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
         nn.BatchNorm2d(channels),
     )
-    # Without a bias, which would be one with the last norm's.
     shortcut = nn.Sequential(nn.Conv2d(shape[0], channels, 1, stride, bias=False)) if projected else nn.Sequential()
     network = nn.Sequential(nn.Conv2d(shape[0], shape[0], 1), Residual(body, shortcut), nn.ReLU())
     settings = {"channels": channels, "stride": stride}

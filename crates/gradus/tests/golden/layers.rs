@@ -16,12 +16,12 @@ fn layer(kind: &str, settings: &Value) -> Result<Box<dyn Layer>, String> {
         "conv2d" => Box::new(from::<Conv2d>(settings)),
         "max_pool2d" => Box::new(from::<MaxPool2d>(settings)),
         "avg_pool2d" => Box::new(from::<AvgPool2d>(settings)),
-        "global_avg_pool2d" => Box::new(from::<GlobalAvgPool2d>(settings)),
+        "global_avg_pool2d" => Box::new(GlobalAvgPool2d),
         "batch_norm" => Box::new(from::<BatchNorm>(settings)),
-        "flatten" => Box::new(from::<Flatten>(settings)),
+        "flatten" => Box::new(Flatten),
         "reshape" => Box::new(from::<Reshape>(settings)),
         "dropout" => Box::new(from::<Dropout>(settings)),
-        "softmax" => Box::new(from::<Softmax>(settings)),
+        "softmax" => Box::new(Softmax),
         _ => return Err(format!("no layer {kind}")),
     })
 }

@@ -15,9 +15,8 @@ fn loss(case: &Value) -> Box<dyn Loss> {
         "huber" => Box::new(from::<Huber>(settings)),
         _ => loss::by_name(kind).expect("the loss exists"),
     };
-    let softmax = Softmax::new();
     let last: &dyn Layer = match case["after"].as_str() {
-        Some("softmax") => &softmax,
+        Some("softmax") => &Softmax,
         Some("sigmoid") => &Sigmoid,
         Some(other) => panic!("no last layer {other}"),
         None => return loss,

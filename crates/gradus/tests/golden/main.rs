@@ -6,5 +6,7 @@ mod activations;
 mod file;
 mod layers;
 mod losses;
+mod networks;
 mod optimizers;
+mod schedules;
 mod single;

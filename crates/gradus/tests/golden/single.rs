@@ -230,6 +230,7 @@ fn batch_gradients(
                     output,
                     x: &given.x[first * n..][..samples * n],
                     dy: &given.dy[first * m..][..samples * m],
+                    scratch: &mut scratch(plan, *samples),
                 });
             }
         }
