@@ -21,10 +21,9 @@
 //! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
 //! matrices).
 
-use gradus_kernels::{Matrix, matmul, matmul_scratch, vectorize};
+use gradus_kernels::{Matrix, matmul, matmul_scratch, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
-use super::sums::sum;
 use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
 use crate::init::{Fans, Initializer};
@@ -252,13 +251,11 @@ impl Layer for Conv2d {
         let mut gradients = pass.gradients;
         if self.bias {
             let db = gradients.get(1);
-            vectorize(|| {
-                for dy in pass.dy.chunks_exact(p * db.len()) {
-                    for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
-                        *db += sum(dy);
-                    }
+            for dy in pass.dy.chunks_exact(p * db.len()) {
+                for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
+                    *db += sum(dy);
                 }
-            });
+            }
         }
         let dw = gradients.get(0);
         let mut dx = pass.dx;

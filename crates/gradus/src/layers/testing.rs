@@ -127,7 +127,7 @@ impl<'a> Rig<'a> {
         step
     }
 
-    pub(crate) fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> (Step, Vec<Float>) {
+    fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> (Step, Vec<Float>) {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
