@@ -236,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn small_values_keep_their_digits() {
+        for (activation, x, y) in [
+            (&Softplus as &dyn Activation, -20.0, 2.061_153_6e-9),
+            (&Softplus, -8.0, 3.354_063e-4),
+            (&Elu { alpha: 1.0 }, -1e-6, -9.999_995e-7),
+            (&Elu { alpha: 1.0 }, -1e-3, -9.995_002e-4),
+            (&Sigmoid, -20.0, 2.061_153_6e-9),
+            (&Silu, -20.0, -4.122_307e-8),
+        ] {
+            let found = activation.value(x);
+            assert!(
+                (found / y - 1.0).abs() < 1e-6,
+                "{} of {x} is {found}",
+                activation.kind()
+            );
+        }
+    }
+
+    #[test]
     fn a_nan_is_not_hidden() {
         for activation in all() {
             let mut y = [0.0];
