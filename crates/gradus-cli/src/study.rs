@@ -212,7 +212,7 @@ impl Outcome {
     /// What was taken for what, for a picture.
     pub fn confusion_picture(&self, classes: &[String]) -> Confusion {
         Confusion {
-            name: format!("{}  {:.2} %", self.name, 100.0 * accuracy(&self.test)),
+            name: self.name.clone(),
             classes: classes.to_vec(),
             counts: self.confusion.counts().to_vec(),
         }
