@@ -49,10 +49,20 @@ pub struct Experiment {
 pub enum Study {
     /// Learns the training samples by heart: 784-32-10, steps of 5 samples, 30 epochs
     Overfit,
-    /// Too small for the task: 784-2-10, steps of 100 samples, 15 epochs
+    /// Too small for the task: 784-4-10, steps of 100 samples, 15 epochs
     Underfit,
     /// As good on new samples as on known ones: 784-256-256-10, steps of 100 samples, 15 epochs
     Goodfit,
+}
+
+/// What is trained, and how.
+struct Fitting {
+    /// The units of each hidden layer.
+    hidden: &'static [usize],
+    /// The learning rate of plain SGD.
+    rate: f64,
+    batch_size: usize,
+    epochs: usize,
 }
 
 impl Study {
@@ -64,12 +74,17 @@ impl Study {
         }
     }
 
-    /// The units of the hidden layers, the samples in a step, the epochs.
-    fn settings(self) -> (&'static [usize], usize, usize) {
-        match self {
-            Study::Overfit => (&[32], 5, 30),
-            Study::Underfit => (&[2], 100, 15),
-            Study::Goodfit => (&[256, 256], 100, 15),
+    fn settings(self) -> Fitting {
+        let (hidden, rate, batch_size, epochs): (&[usize], f64, usize, usize) = match self {
+            Study::Overfit => (&[32], 0.01, 5, 30),
+            Study::Underfit => (&[4], 0.04, 100, 15),
+            Study::Goodfit => (&[256, 256], 0.04, 100, 15),
+        };
+        Fitting {
+            hidden,
+            rate,
+            batch_size,
+            epochs,
         }
     }
 
@@ -107,7 +122,12 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
     std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
 
     let samples = Samples::of(&data, settings.seed)?;
-    let (hidden, batch_size, epochs) = options.study.settings();
+    let Fitting {
+        hidden,
+        rate,
+        batch_size,
+        epochs,
+    } = options.study.settings();
     let mut network = Sequential::new(data.train.shape()).layer(Flatten);
     for &units in hidden {
         network = network.layer(Dense::new(units)).layer(Relu);
@@ -119,7 +139,7 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
     let method = Method {
         epochs: options.epochs.map_or(epochs, |n| n as usize),
         batch_size,
-        optimizer: Arc::new(Sgd::new(0.04)),
+        optimizer: Arc::new(Sgd::new(rate)),
         schedule: None,
         augmentation: None,
     };
