@@ -44,6 +44,9 @@ pub struct Experiment {
     out: Option<PathBuf>,
 }
 
+/// The learning rate of plain SGD in all studies.
+const RATE: f64 = 0.04;
+
 /// A study of fitting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Study {
@@ -59,8 +62,6 @@ pub enum Study {
 struct Fitting {
     /// The units of each hidden layer.
     hidden: &'static [usize],
-    /// The learning rate of plain SGD.
-    rate: f64,
     batch_size: usize,
     epochs: usize,
 }
@@ -75,14 +76,13 @@ impl Study {
     }
 
     fn settings(self) -> Fitting {
-        let (hidden, rate, batch_size, epochs): (&[usize], f64, usize, usize) = match self {
-            Study::Overfit => (&[32], 0.01, 5, 30),
-            Study::Underfit => (&[4], 0.04, 100, 15),
-            Study::Goodfit => (&[256, 256], 0.04, 100, 15),
+        let (hidden, batch_size, epochs): (&[usize], usize, usize) = match self {
+            Study::Overfit => (&[32], 5, 30),
+            Study::Underfit => (&[4], 100, 15),
+            Study::Goodfit => (&[256, 256], 100, 15),
         };
         Fitting {
             hidden,
-            rate,
             batch_size,
             epochs,
         }
@@ -124,7 +124,6 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
     let samples = Samples::of(&data, settings.seed)?;
     let Fitting {
         hidden,
-        rate,
         batch_size,
         epochs,
     } = options.study.settings();
@@ -139,7 +138,7 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
     let method = Method {
         epochs: options.epochs.map_or(epochs, |n| n as usize),
         batch_size,
-        optimizer: Arc::new(Sgd::new(rate)),
+        optimizer: Arc::new(Sgd::new(RATE)),
         schedule: None,
         augmentation: None,
     };
