@@ -1,0 +1,47 @@
+//! 5. MNIST with convolution.
+//!
+//! `cargo run --release -p gradus --example 05_mnist_cnn`
+//!
+//! A perceptron takes an image for a list of numbers: shuffle the pixels of all images in the same way, and it learns as well as
+//! before. A convolution knows that pixels have neighbours. It slides small windows of weights over the image, the same weights
+//! everywhere, and answers where a window finds what it looks for: an edge, a corner, an end of a stroke. Pooling
+//! then keeps the strongest answer of each 2×2 neighbourhood, so that a pixel more to the left or right matters less.
+
+use gradus::prelude::*;
+use gradus::{Error, Result};
+
+pub fn main() -> Result<()> {
+    let (train, test) = mnist::load("mnist", None).or_else(|_| {
+        println!("MNIST is not on this machine: going on with the 8×8 digits that the library carries.");
+        digits::load()
+    })?;
+
+    let mut network = Sequential::new(train.shape())
+        .layer(Conv2d::new(8, 3)) // 8 windows of 3×3 weights each
+        .layer(Relu)
+        .layer(MaxPool2d::new(2))
+        .layer(Flatten)
+        .layer(Dense::new(64))
+        .layer(Relu)
+        .layer(Dropout::new(0.25)) // in training, a quarter of the values is dropped at random: no neuron can rely on another
+        .layer(Dense::new(10))
+        .layer(Softmax)
+        .build(42)?;
+    println!("{}", network.summary());
+
+    // The first layer has 80 parameters, and nearly a third of the multiply-adds: its weights are used at every place.
+    let history = Fit::new(CrossEntropy::new(), Adam::new(0.002))
+        .epochs(5)
+        .validation_split(0.1)
+        .metric(Accuracy)
+        .callback(Progress::new())
+        .run(&mut network, &train)?;
+    println!("\n{:.0} images a second", history.samples_per_second());
+
+    let result = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy])?;
+    println!("on the test images: {result}");
+    if result.metric("accuracy") < Some(0.85) {
+        return Err(Error::invalid("the network has not learned to read digits"));
+    }
+    Ok(())
+}
