@@ -21,17 +21,18 @@ pub fn main() -> Result<()> {
         .layer(Relu)
         .layer(MaxPool2d::new(2))
         .layer(Flatten)
-        .layer(Dense::new(64))
+        .layer(Dense::new(100))
         .layer(Relu)
-        .layer(Dropout::new(0.25)) // in training, a quarter of the values is dropped at random: no neuron can rely on another
+        .layer(Dropout::new(0.2)) // in training, a fifth of the values is dropped at random: no neuron can rely on another
         .layer(Dense::new(10))
         .layer(Softmax)
         .build(42)?;
     println!("{}", network.summary());
 
-    // The first layer has 80 parameters, and nearly a third of the multiply-adds: its weights are used at every place.
-    let history = Fit::new(CrossEntropy::new(), Adam::new(0.002))
-        .epochs(5)
+    // The table tells it: the convolution has few parameters for the work it does, as its weights are used at every place.
+    let epochs = if train.len() < 10_000 { 10 } else { 2 }; // few images have to be seen more often
+    let history = Fit::new(CrossEntropy::new(), Adam::new(0.001))
+        .epochs(epochs)
         .validation_split(0.1)
         .metric(Accuracy)
         .callback(Progress::new())

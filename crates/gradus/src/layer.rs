@@ -38,9 +38,12 @@ pub trait Layer: Debug + Send + Sync {
     fn plan(&self, input: &Shape) -> Result<Plan, String>;
 
     /// Computes `y` from `x` for a block of samples.
+    #[doc(alias = "feed_forward")]
     fn forward(&self, pass: Forward<'_>);
 
     /// Computes `dx` and adds to the parameters' gradients, for the block that `forward` saw last.
+    #[doc(alias = "propagate_backward")]
+    #[doc(alias = "backpropagation")]
     fn backward(&self, pass: Backward<'_>);
 
     /// The gradient of one parameter over the whole batch, for a layer whose plan says

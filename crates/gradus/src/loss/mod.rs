@@ -20,6 +20,7 @@ pub use mean_squared_error::MeanSquaredError;
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
 /// their number happens once, in the training loop, never here.
+#[doc(alias = "cost")]
 pub trait Loss: Debug + Send + Sync {
     /// Its name: `cross_entropy`.
     fn name(&self) -> &'static str;

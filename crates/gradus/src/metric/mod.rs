@@ -14,6 +14,7 @@ pub use confusion::{Average, ConfusionMatrix};
 pub use regression::{AbsoluteError, R2, SquaredError};
 
 /// Something watched during training and evaluation. It describes; a [`Meter`] of its making counts.
+#[doc(alias = "watch")]
 pub trait Metric: Debug + Send + Sync {
     /// Its name, as in histories and tables: `accuracy`.
     fn name(&self) -> String;
