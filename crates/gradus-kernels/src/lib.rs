@@ -1,5 +1,5 @@
 //! The arithmetic of Gradus: matrix products, vector loops and a thread pool, for the crate `gradus` and for layers of one's
-//! own that want them. All `unsafe` code of the project is here, and [`reference`] holds the plain loops that say what is true.
+//! own that want them. All `unsafe` code of the project is here, and [`mod@reference`] holds the plain loops that say what is true.
 //!
 //! Results have the same bits on every processor and on any number of threads: see [`Arch`] and [`matmul`].
 
