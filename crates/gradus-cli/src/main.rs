@@ -1,5 +1,7 @@
 //! The program `gradus`.
 
-fn main() {
-    println!("gradus {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gradus_cli::cli::main()
 }

@@ -91,8 +91,8 @@ fn best() -> Arch {
 /// Runs `work` compiled for the vector instructions of [`arch`]: a plain loop inside it is vectorised for them.
 ///
 /// The loop has to be of independent elements (a sum is not: its order is fixed). The numbers are those of plain code, since
-/// the compiler never contracts or reorders floating-point operations. The closure must be inlined for this to work: where
-/// it is long, put the loop in an `#[inline(always)]` function and call that.
+/// the compiler never contracts or reorders floating-point operations. A closure of very many operations may not be inlined,
+/// and then it stays plain code: for such a loop there is [`vectorize_work`].
 ///
 /// ```
 /// let (x, mut y) = ([-1.0, 2.0, -3.0], [0.0; 3]);
@@ -105,28 +105,70 @@ fn best() -> Arch {
 /// ```
 #[inline(always)]
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+    struct Closure<F>(F);
+    impl<R, F: FnOnce() -> R> Work for Closure<F> {
+        type Output = R;
+        #[inline(always)]
+        fn run(self) -> R {
+            (self.0)()
+        }
+    }
+    vectorize_work(Closure(work))
+}
+
+/// A loop with all it needs, for [`vectorize_work`].
+pub trait Work {
+    /// What comes out of it.
+    type Output;
+    /// Does it. This and all functions it calls must be `#[inline(always)]`, and named functions, not closures.
+    fn run(self) -> Self::Output;
+}
+
+/// [`vectorize`] for long loops: what is `#[inline(always)]` is compiled for the vector instructions however long it is.
+///
+/// ```
+/// use gradus_kernels::{Float, Work, scalar, vectorize_work};
+///
+/// struct Gelu<'a>(&'a [Float], &'a mut [Float]);
+///
+/// impl Work for Gelu<'_> {
+///     type Output = ();
+///     #[inline(always)]
+///     fn run(self) {
+///         for (&x, y) in self.0.iter().zip(self.1) {
+///             *y = 0.5 * x * (1.0 + scalar::erf(x * 0.70710677));
+///         }
+///     }
+/// }
+///
+/// let mut y = [0.0; 2];
+/// vectorize_work(Gelu(&[0.0, 20.0], &mut y));
+/// assert_eq!(y, [0.0, 20.0]);
+/// ```
+#[inline(always)]
+pub fn vectorize_work<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     match arch() {
         // SAFETY: `arch` found the features.
         Arch::Avx512 => unsafe { avx512(work) },
         // SAFETY: as above.
         Arch::Avx2 => unsafe { avx2(work) },
-        Arch::Plain => work(),
+        Arch::Plain => work.run(),
     }
     #[cfg(not(target_arch = "x86_64"))]
-    work()
+    work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn avx512<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn avx512<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn avx2<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 #[cfg(test)]

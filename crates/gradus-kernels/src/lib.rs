@@ -16,8 +16,11 @@ mod matmul;
 mod pieces;
 mod pool;
 pub mod reference;
+pub mod scalar;
+mod vector;
 
-pub use arch::{Arch, arch, vectorize, with_arch};
+pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};
 pub use matmul::{Matrix, matmul, matmul_scratch};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;
+pub use vector::{SUMS, dot, erf, exp, ln, max, sigmoid, softmax, sum, tanh};

@@ -10,7 +10,7 @@ mod tanh;
 
 use std::fmt::Debug;
 
-use gradus_kernels::vectorize;
+use gradus_kernels::{Work, vectorize_work};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Backward, Forward, Layer, Plan};
@@ -25,6 +25,9 @@ pub use softplus::Softplus;
 pub use tanh::Tanh;
 
 /// A function applied to each value alone. Whatever implements it is a [`Layer`] too.
+///
+/// It is fast if [`value`](Activation::value) and [`derivative`](Activation::derivative) are `#[inline(always)]` and made
+/// of plain arithmetic and the functions of [`gradus_kernels::scalar`]: the loops over them then become vector code.
 ///
 /// ```
 /// use gradus::{activation::Activation, Float};
@@ -56,20 +59,12 @@ pub trait Activation: Debug + Send + Sync {
 
     /// y = f(x) for many values.
     fn forward(&self, x: &[Float], y: &mut [Float]) {
-        vectorize(|| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = self.value(x);
-            }
-        });
+        vectorize_work(Values(self, x, y));
     }
 
     /// dx = dy · f′(x) for many values.
     fn backward(&self, x: &[Float], y: &[Float], dy: &[Float], dx: &mut [Float]) {
-        vectorize(|| {
-            for (((dx, &x), &y), &dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
-                *dx = dy * self.derivative(x, y);
-            }
-        });
+        vectorize_work(Derivatives(self, x, y, dy, dx));
     }
 
     /// Whether the settings make sense; if not, a sentence that says what is wrong.
@@ -80,6 +75,34 @@ pub trait Activation: Debug + Send + Sync {
     /// See [`Layer::settings`].
     fn settings(&self) -> Option<serde_json::Value> {
         None
+    }
+}
+
+struct Values<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
+
+impl<A: Activation + ?Sized> Work for Values<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Values(f, x, y) = self;
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = f.value(x);
+        }
+    }
+}
+
+struct Derivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a [Float], &'a [Float], &'a mut [Float]);
+
+impl<A: Activation + ?Sized> Work for Derivatives<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Derivatives(f, x, y, dy, dx) = self;
+        for (((dx, &x), &y), &dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
+            *dx = dy * f.derivative(x, y);
+        }
     }
 }
 
@@ -109,7 +132,7 @@ impl<A: Activation> Layer for A {
 }
 
 /// f(x) = y / x for an activation y = x · f(x) with f(0) = 1/2. It saves `backward` from computing f again.
-#[inline]
+#[inline(always)]
 fn factor(x: Float, y: Float) -> Float {
     // Below the smallest normal number the quotient has no precision left.
     if x.abs() < Float::MIN_POSITIVE * 4.0 {
@@ -209,6 +232,25 @@ mod tests {
             activation.backward(&x, &y, &[1.0; 2], &mut dx);
             assert_close(activation.kind(), &y, &[below, above], 1e-6);
             assert_close(activation.kind(), &dx, &[below_slope, above_slope], 1e-6);
+        }
+    }
+
+    #[test]
+    fn small_values_keep_their_digits() {
+        for (activation, x, y) in [
+            (&Softplus as &dyn Activation, -20.0, 2.061_153_6e-9),
+            (&Softplus, -8.0, 3.354_063e-4),
+            (&Elu { alpha: 1.0 }, -1e-6, -9.999_995e-7),
+            (&Elu { alpha: 1.0 }, -1e-3, -9.995_002e-4),
+            (&Sigmoid, -20.0, 2.061_153_6e-9),
+            (&Silu, -20.0, -4.122_307e-8),
+        ] {
+            let found = activation.value(x);
+            assert!(
+                (found / y - 1.0).abs() < 1e-6,
+                "{} of {x} is {found}",
+                activation.kind()
+            );
         }
     }
 

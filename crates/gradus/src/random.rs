@@ -45,9 +45,20 @@ pub fn stream(seed: u64, purpose: Purpose, coordinates: &[u64]) -> Rng {
     Rng::seed_from_u64(key)
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): neighbouring inputs give unrelated outputs.
+/// Number `i` of the stream of the generator SplitMix64 (Steele, Lea and Flood, 2014) that begins with `key`. Each is
+/// computed by itself, so that a loop over them becomes vector code.
+#[inline(always)]
+pub(crate) fn nth(key: u64, i: u64) -> u64 {
+    mix(key.wrapping_add(i.wrapping_mul(GOLDEN)))
+}
+
+/// 2⁶⁴ divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The finaliser of SplitMix64: neighbouring inputs give unrelated outputs.
+#[inline(always)]
 fn mix(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = x.wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

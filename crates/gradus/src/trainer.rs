@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::{Target, Targets};
-use crate::engine::{Block, Read, Training, Update, Workspace};
+use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
 use crate::loss::Loss;
 use crate::optim::{Clip, Optimizer};
 use crate::{Error, Float, Network, Result};
@@ -161,9 +161,12 @@ impl Trainer {
             blocks,
             hands,
             &mut network.weights.parameters,
-            &*self.optimizer,
-            self.clip,
-            (self.step, learning_rate),
+            Rule {
+                optimizer: &*self.optimizer,
+                clip: self.clip,
+                number: self.step,
+                learning_rate,
+            },
         );
         Ok(loss)
     }

@@ -152,6 +152,35 @@ macro_rules! instruction_set {
     };
 }
 
+/// x·y + z, rounded once, where the processor may have no instruction for it: the function of the C library that the compiler
+/// would call is many times slower, and can't be vectorised.
+///
+/// In `f64` the product is exact; the sum is rounded to odd, that is to the one of its two neighbours whose last bit is 1, and
+/// then rounding it to `f32` is as if the sum had been exact (S. Boldo and G. Melquiond, "Emulation of FMA and correctly
+/// rounded sums: proved algorithms using rounding to odd", 2008).
+#[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+#[inline(always)]
+fn fused(x: f32, y: f32, z: f32) -> f32 {
+    let (product, z) = (f64::from(x) * f64::from(y), f64::from(z));
+    let sum = product + z;
+    // What the rounding lost (D. Knuth).
+    let part = sum - product;
+    let lost = (product - (sum - part)) + (z - part);
+    // Away from zero the next float has the next bits. An infinite sum lost NaN, and stays.
+    let outwards = (lost > 0.0) == (sum > 0.0);
+    let even = sum.to_bits() & 1 == 0;
+    let step = if outwards { 1 } else { u64::MAX };
+    let step = if even && lost.abs() > 0.0 { step } else { 0 };
+    f64::from_bits(sum.to_bits().wrapping_add(step)) as f32
+}
+
+/// x·y + z, rounded once.
+#[cfg(not(all(target_arch = "x86_64", not(gradus_f64))))]
+#[inline(always)]
+fn fused(x: Float, y: Float, z: Float) -> Float {
+    x.mul_add(y, z)
+}
+
 /// A vector in plain code. The compiler makes what it can of it: NEON on AArch64, for one.
 #[derive(Clone, Copy)]
 struct Array([Float; 4]);
@@ -188,7 +217,7 @@ impl Vector for Array {
     }
     #[inline(always)]
     unsafe fn add_product(self, x: Self, y: Self) -> Self {
-        Array(std::array::from_fn(|i| x.0[i].mul_add(y.0[i], self.0[i])))
+        Array(std::array::from_fn(|i| fused(x.0[i], y.0[i], self.0[i])))
     }
 }
 
@@ -314,5 +343,56 @@ mod x86 {
         6: 1 2 3;
         7: 1 2 3;
         8: 1 2 3;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fused_is_rounded_once() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        };
+        let special = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            Float::MAX,
+            Float::MIN_POSITIVE,
+            Float::INFINITY,
+            Float::NEG_INFINITY,
+            1e-45,
+        ];
+        for round in 0..3_000_000u32 {
+            // Any bits, numbers of like size, few bits (ties), and special ones.
+            let mut number = || -> Float {
+                let bits = random();
+                match round % 4 {
+                    0 => f32::from_bits(bits) as Float,
+                    1 => f32::from_bits(bits & 0x81FF_FFFF | 0x3E00_0000) as Float,
+                    2 => f32::from_bits(bits & 0x83F0_0003 | 0x3C00_0000) as Float,
+                    _ => special[bits as usize % special.len()],
+                }
+            };
+            let (x, y) = (number(), number());
+            // Half the time nearly the negative product, so that the sum cancels.
+            let z = if round % 8 < 4 {
+                number()
+            } else {
+                -(x * y) * (1.0 + Float::EPSILON * (number() % 4.0))
+            };
+            let (found, expected) = (fused(x, y, z), x.mul_add(y, z));
+            assert!(
+                found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()),
+                "{x:e} · {y:e} + {z:e} = {found:e}, not {expected:e}"
+            );
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The exponential linear unit.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -43,12 +44,14 @@ impl Activation for Elu {
         "elu"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        if x > 0.0 { x } else { self.alpha * x.exp_m1() }
+        // eˣ − 1 = 2t / (1 − t) with t = tanh(x / 2): nothing cancels near 0.
+        let t = scalar::tanh(0.5 * x);
+        if x > 0.0 { x } else { self.alpha * (2.0 * t / (1.0 - t)) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, x: Float, y: Float) -> Float {
         if x > 0.0 { 1.0 } else { y + self.alpha }
     }

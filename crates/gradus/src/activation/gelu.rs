@@ -1,5 +1,6 @@
 //! The Gaussian error linear unit.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -26,13 +27,14 @@ impl Activation for Gelu {
         "gelu"
     }
 
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        0.5 * x * (1.0 + erf(x * SQRT_HALF))
+        0.5 * x * (1.0 + scalar::erf(x * SQRT_HALF))
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, x: Float, y: Float) -> Float {
-        super::factor(x, y) + x * (-0.5 * x * x).exp() * DENSITY_AT_0
+        super::factor(x, y) + x * scalar::exp(-0.5 * x * x) * DENSITY_AT_0
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -45,19 +47,3 @@ const SQRT_HALF: Float = std::f64::consts::FRAC_1_SQRT_2 as Float;
 
 /// φ(0) = 1 / √(2π)
 const DENSITY_AT_0: Float = 0.398_942_280_401_432_7_f64 as Float;
-
-/// The error function, by its series of positive terms erf(x) = 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·5⋯(2n+1))
-/// (Abramowitz and Stegun, 1964, 7.1.6).
-fn erf(x: Float) -> Float {
-    let x = f64::from(x);
-    if x.abs() > 6.0 {
-        return x.signum() as Float;
-    }
-    let (mut sum, mut term, mut n) = (x, x, 0.0);
-    while term.abs() > 1e-17 * sum.abs() {
-        n += 1.0;
-        term *= 2.0 * x * x / (2.0 * n + 1.0);
-        sum += term;
-    }
-    (sum * std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp()) as Float
-}

@@ -27,13 +27,13 @@ impl Activation for Relu {
         "relu"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
         // Not `max`, which would turn NaN into 0 and hide that training has diverged.
         if x < 0.0 { 0.0 } else { x }
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, _x: Float, y: Float) -> Float {
         if y > 0.0 { 1.0 } else { 0.0 }
     }
@@ -80,12 +80,12 @@ impl Activation for LeakyRelu {
         "leaky_relu"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
         if x > 0.0 { x } else { self.slope * x }
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, x: Float, _y: Float) -> Float {
         if x > 0.0 { 1.0 } else { self.slope }
     }

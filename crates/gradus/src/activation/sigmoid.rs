@@ -1,5 +1,6 @@
 //! The logistic function.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -24,12 +25,12 @@ impl Activation for Sigmoid {
         "sigmoid"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        logistic(x)
+        scalar::sigmoid(x)
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, _x: Float, y: Float) -> Float {
         y * (1.0 - y)
     }
@@ -37,11 +38,4 @@ impl Activation for Sigmoid {
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }
-}
-
-/// 1 / (1 + e⁻ˣ), from the exponential that cannot overflow.
-#[inline]
-pub(super) fn logistic(x: Float) -> Float {
-    let e = (-x.abs()).exp();
-    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }

@@ -1,9 +1,9 @@
 //! The sigmoid-weighted linear unit.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
-use super::sigmoid::logistic;
 use crate::Float;
 
 /// The sigmoid-weighted linear unit, or swish: y = x · σ(x), where σ(x) = 1 / (1 + e⁻ˣ).
@@ -28,12 +28,12 @@ impl Activation for Silu {
         "silu"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        x * logistic(x)
+        x * scalar::sigmoid(x)
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, x: Float, y: Float) -> Float {
         let sigma = super::factor(x, y);
         sigma + y * (1.0 - sigma)

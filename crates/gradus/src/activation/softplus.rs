@@ -1,9 +1,9 @@
 //! The smooth rectifier.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
-use super::sigmoid::logistic;
 use crate::Float;
 
 /// The smooth rectifier: y = ln(1 + eˣ), computed as max(0, x) + ln(1 + e^−|x|), which cannot overflow.
@@ -28,14 +28,22 @@ impl Activation for Softplus {
         "softplus"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        x.max(0.0) + (-x.abs()).exp().ln_1p()
+        let e = scalar::exp(-x.abs());
+        // ln(1 + e), exact also where e is lost in 1 + e: what the sum rounds to is then put right (W. Kahan).
+        let sum = 1.0 + e;
+        let ln = if sum == 1.0 {
+            e
+        } else {
+            scalar::ln(sum) * (e / (sum - 1.0))
+        };
+        (if x > 0.0 { x } else { 0.0 }) + ln
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, x: Float, _y: Float) -> Float {
-        logistic(x)
+        scalar::sigmoid(x)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

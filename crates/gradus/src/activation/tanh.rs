@@ -1,5 +1,6 @@
 //! The hyperbolic tangent.
 
+use gradus_kernels::scalar;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -23,12 +24,12 @@ impl Activation for Tanh {
         "tanh"
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        x.tanh()
+        scalar::tanh(x)
     }
 
-    #[inline]
+    #[inline(always)]
     fn derivative(&self, _x: Float, y: Float) -> Float {
         1.0 - y * y
     }

@@ -20,6 +20,13 @@ pub(crate) struct Rig<'a> {
     block: usize,
 }
 
+/// What a forward pass leaves for the backward pass.
+struct Pass {
+    y: Vec<Float>,
+    kept: Vec<Float>,
+    statistics: Vec<Float>,
+}
+
 /// What one training step computes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Step {
@@ -77,16 +84,15 @@ impl<'a> Rig<'a> {
 
     /// The output at inference.
     pub(crate) fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
-        Ok(self.forward(x, false)?.0)
+        Ok(self.forward(x, false)?.y)
     }
 
     /// The output in training.
     pub(crate) fn outputs(&self, x: &[Float]) -> Result<Vec<Float>, String> {
-        Ok(self.forward(x, true)?.0)
+        Ok(self.forward(x, true)?.y)
     }
 
-    /// The output, the values kept and the statistics.
-    fn forward(&self, x: &[Float], training: bool) -> Result<(Vec<Float>, Vec<Float>, Vec<Float>), String> {
+    fn forward(&self, x: &[Float], training: bool) -> Result<Pass, String> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
@@ -119,7 +125,7 @@ impl<'a> Rig<'a> {
         if !x.iter().any(|x| x.is_nan()) {
             written("forward", "y", &y)?;
         }
-        Ok((y, kept, statistics))
+        Ok(Pass { y, kept, statistics })
     }
 
     /// One training step: forward with `x`, then backward with `dy`.
@@ -140,7 +146,7 @@ impl<'a> Rig<'a> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
-        let (y, kept, statistics) = self.forward(x, true)?;
+        let Pass { y, kept, statistics } = self.forward(x, true)?;
         let (backward_total, backward_parts) = self.backward_statistics(x, dy, &statistics);
         let mut dx = poison(x.len());
         let mut gradient = vec![0.0; self.parameters.len()];

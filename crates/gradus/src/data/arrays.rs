@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView, Axis, CowArray, Dimension};
 
-use super::{Dataset, Target, Targets, check_labels, check_names, check_read};
+use super::{Dataset, Target, Targets, check_index, check_labels, check_names, check_room};
 use crate::{Error, Float, Result, Shape};
 
 /// A data set in memory, made of arrays whose first axis counts the samples. The arrays may be owned or borrowed, of any
@@ -136,7 +136,8 @@ impl Dataset for Arrays {
     }
 
     fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
-        check_read(self, index, x.len())?;
+        check_index(index, self.len())?;
+        check_room(x.len(), self.shape.size())?;
         x.copy_from_slice(&self.samples[index * x.len()..][..x.len()]);
         Ok(())
     }
@@ -284,7 +285,7 @@ mod tests {
             sentence(Arrays::values(&x, Array1::<Float>::zeros(4))),
             "there are 3 samples and 4 targets (first axes): each sample needs one"
         );
-        assert!(sentence(Arrays::classes(&x, [0, 1, 0], 0)).contains("sample 0 has the label 0"));
+        assert!(sentence(Arrays::classes(&x, [0, 1, 0], 0)).contains("the number of classes is 0"));
         let mut bad = x.clone();
         bad[[2, 1]] = Float::NAN;
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Samples kept as bytes.
 
-use super::{Dataset, Target, Targets, check_labels, check_names, check_read};
+use super::{Dataset, Target, Targets, check_index, check_labels, check_names, check_room};
 use crate::{Error, Float, Result, Shape};
 
 /// A data set of classes whose samples are kept as bytes, as images are: a byte is read as `byte / 255`, a value
@@ -114,7 +114,8 @@ impl Dataset for Bytes {
     }
 
     fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
-        check_read(self, index, x.len())?;
+        check_index(index, self.len())?;
+        check_room(x.len(), self.shape.size())?;
         let maximum = Float::from(self.maximum);
         let bytes = &self.samples[index * x.len()..];
         for (x, &byte) in x.iter_mut().zip(bytes) {

@@ -139,27 +139,35 @@ macro_rules! delegate {
 }
 delegate!(&D, Box<D>, Arc<D>);
 
-/// Refuses a request for a sample that isn't there, or with room for another number of values than a sample has.
-fn check_read(data: &dyn Dataset, index: usize, room: usize) -> Result<()> {
-    if index >= data.len() {
-        return Err(Error::invalid(format!(
-            "sample {index} was asked for, of a set of {} samples",
-            data.len()
-        )));
+/// Refuses a request for a sample that isn't there, of a set of `len`.
+fn check_index(index: usize, len: usize) -> Result<()> {
+    if index < len {
+        return Ok(());
     }
-    let size = data.shape().size();
-    if room != size {
-        return Err(Error::invalid(format!(
-            "a sample has {size} values, and room was given for {room}"
-        )));
+    Err(Error::invalid(format!(
+        "sample {index} was asked for, of a set of {len} samples"
+    )))
+}
+
+/// Refuses to write a sample of `size` values where there is room for another number.
+fn check_room(room: usize, size: usize) -> Result<()> {
+    if room == size {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::invalid(format!(
+        "a sample has {size} values, and room was given for {room}"
+    )))
 }
 
 /// Refuses labels that aren't those of `samples` samples of `classes` classes.
 fn check_labels(labels: &[usize], samples: usize, classes: usize) -> Result<()> {
     if samples == 0 {
         return Err(Error::data("the data set is empty: it has no samples"));
+    }
+    if classes == 0 {
+        return Err(Error::data(
+            "the number of classes is 0, and there should be at least one",
+        ));
     }
     if labels.len() != samples {
         return Err(Error::data(format!(
@@ -172,7 +180,7 @@ fn check_labels(labels: &[usize], samples: usize, classes: usize) -> Result<()> 
         Some(i) => Err(Error::data(format!(
             "sample {i} has the label {}, and with {classes} classes labels run from 0 to {}",
             labels[i],
-            classes as i64 - 1
+            classes - 1
         ))),
     }
 }

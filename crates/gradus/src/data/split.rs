@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use super::{Dataset, Target, Targets};
+use super::{Dataset, Target, Targets, check_index};
 use crate::random::{Purpose, stream};
 use crate::{Error, Float, Result, Shape};
 
@@ -34,12 +34,7 @@ impl<D: Dataset> Subset<D> {
         if indices.is_empty() {
             return Err(Error::invalid("a subset without samples was asked for"));
         }
-        if let Some(index) = indices.iter().find(|&&index| index >= data.len()) {
-            return Err(Error::invalid(format!(
-                "a subset with sample {index} was asked for, of a set of {} samples",
-                data.len()
-            )));
-        }
+        indices.iter().try_for_each(|&index| check_index(index, data.len()))?;
         Ok(Subset { data, indices })
     }
 
@@ -63,7 +58,7 @@ impl<D: Dataset> Dataset for Subset<D> {
     }
 
     fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
-        super::check_read(self, index, x.len())?;
+        check_index(index, self.len())?;
         self.data.read(self.indices[index], x)
     }
 
@@ -197,7 +192,7 @@ mod tests {
         assert_eq!(held_out(1), held_out(1));
         assert_ne!(held_out(1), held_out(2));
         // Every sample is held out by some seed: nothing is left out of the draw.
-        let mut ever = vec![false; 100];
+        let mut ever = [false; 100];
         (0..60).flat_map(held_out).for_each(|i| ever[i] = true);
         assert!(ever.iter().all(|&e| e));
     }

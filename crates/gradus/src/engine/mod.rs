@@ -11,5 +11,5 @@ mod workspace;
 
 pub(crate) use block::{Block, Read};
 pub use predictor::Predictor;
-pub(crate) use update::Update;
+pub(crate) use update::{Rule, Update};
 pub(crate) use workspace::{Training, Workspace};

@@ -51,6 +51,16 @@ struct Slot {
     cuts: Cuts,
 }
 
+/// How parameters follow their gradients in one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule<'a> {
+    pub optimizer: &'a dyn Optimizer,
+    pub clip: Option<Clip>,
+    /// The step's number, from 1, and its learning rate.
+    pub number: u64,
+    pub learning_rate: Float,
+}
+
 impl Update {
     /// Memory for the gradients of a network and for so many slots.
     pub fn new(graph: &Graph, slots: usize) -> Self {
@@ -91,10 +101,14 @@ impl Update {
         blocks: &[Block],
         hands: &mut Hands,
         parameters: &mut [Float],
-        optimizer: &dyn Optimizer,
-        clip: Option<Clip>,
-        (number, learning_rate): (u64, Float),
+        rule: Rule<'_>,
     ) {
+        let Rule {
+            optimizer,
+            clip,
+            number,
+            learning_rate,
+        } = rule;
         // The norm is over all gradients: they have to be there first.
         let scale = match clip {
             Some(clip @ Clip::Norm(_)) => {

@@ -7,8 +7,9 @@
 //! where x is 0 on the padding. (Strictly a cross-correlation, as everywhere in the field: the kernel is not flipped.) With
 //! groups, the channels are divided evenly and the sum goes over the input channels of the output channel's own group.
 //!
-//! Written as matrices, X has a row for each weight of a channel and a column for each position, holding the pixel that
-//! the two meet at:
+//! It is computed as matrix products, sample by sample and group by group. X has a row for each weight of an output
+//! channel and a column for each position, holding the pixel that the two meet at (so a 1×1 kernel needs no copy: its X is
+//! x):
 //!
 //! | | formula | shapes |
 //! | --- | --- | --- |
@@ -16,17 +17,13 @@
 //! | backward | dX = Wᵀ·dY | each element of dX is added to the dx of its pixel |
 //! | | dW += dY·Xᵀ, db += Σ dY | sums over the samples |
 //!
-//! Where every output channel sees one input channel (depthwise convolution) the matrices would be thin, and the sums are
-//! computed directly.
-//!
 //! Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998;
 //! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
 //! matrices).
 
-use gradus_kernels::{Matrix, matmul, matmul_scratch, vectorize};
+use gradus_kernels::{Matrix, matmul, matmul_scratch, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
-use super::sums::{sum, sum_of};
 use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
 use crate::init::{Fans, Initializer};
@@ -151,7 +148,7 @@ impl Conv2d {
         checked_size("the output of conv2d", &[channels, rows, columns])?;
         let k = group_in * geometry.taps();
         let (p, group_out) = (geometry.out_plane(), channels / groups);
-        let columns = if group_in == 1 || geometry.is_identity() {
+        let gathered = if geometry.is_identity() {
             0
         } else {
             checked_size("the scratch memory of conv2d", &[k, p])?
@@ -163,7 +160,7 @@ impl Conv2d {
             group_out,
             k,
             p,
-            columns,
+            gathered,
         })
     }
 }
@@ -181,15 +178,11 @@ struct Sizes {
     k: usize,
     /// Output positions, the columns of X.
     p: usize,
-    /// The size of X; 0 where it isn't needed.
-    columns: usize,
+    /// The size of X; 0 where it is x itself.
+    gathered: usize,
 }
 
 impl Sizes {
-    fn is_depthwise(&self) -> bool {
-        self.group_in == 1 && !self.geometry.is_identity()
-    }
-
     /// The scratch memory of all matrix products.
     fn product_scratch(&self) -> usize {
         let (m, k, p) = (self.group_out, self.k, self.p);
@@ -211,7 +204,7 @@ impl Layer for Conv2d {
         let per_position = self.channels as u64 * sizes.k as u64;
         let mut plan = Plan::new(sizes.geometry.output(self.channels))
             .parameter(Parameter::weight(shape, fans, self.init.0.clone()))
-            .scratch(sizes.columns + sizes.product_scratch(), 0)
+            .scratch(sizes.gathered + sizes.product_scratch(), 0)
             .multiply_adds(per_position.saturating_mul(sizes.p as u64));
         if self.bias {
             plan = plan.parameter(Parameter::bias(self.channels));
@@ -233,33 +226,13 @@ impl Layer for Conv2d {
         if self.bias {
             let b = pass.parameters[1].iter().cycle();
             pass.y.chunks_exact_mut(p).zip(b).for_each(|(y, &b)| y.fill(b));
-        } else if sizes.is_depthwise() {
-            pass.y.fill(0.0);
         }
         let w = pass.parameters[0].chunks_exact(w_group).cycle();
-        let (columns, scratch) = pass.scratch.split_at_mut(sizes.columns);
-        for ((x, y), w) in pass
-            .x
-            .chunks_exact(x_group)
-            .zip(pass.y.chunks_exact_mut(y_group))
-            .zip(w)
-        {
-            if sizes.is_depthwise() {
-                vectorize(|| depthwise_forward(&geometry, x, w, y));
-            } else {
-                let x = gather(&geometry, x, columns);
-                matmul(
-                    group_out,
-                    p,
-                    k,
-                    Matrix::new(w, k),
-                    Matrix::new(x, p),
-                    y,
-                    p,
-                    self.bias,
-                    scratch,
-                );
-            }
+        let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
+        let groups = pass.x.chunks_exact(x_group).zip(pass.y.chunks_exact_mut(y_group));
+        for ((x, y), w) in groups.zip(w) {
+            let (w, x) = (Matrix::new(w, k), Matrix::new(gather(&geometry, x, columns), p));
+            matmul(group_out, p, k, w, x, y, p, self.bias, scratch);
         }
     }
 
@@ -279,27 +252,25 @@ impl Layer for Conv2d {
         let mut gradients = pass.gradients;
         if self.bias {
             let db = gradients.get(1);
-            vectorize(|| {
-                for dy in pass.dy.chunks_exact(p * db.len()) {
-                    for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
-                        *db += sum(dy);
-                    }
+            for dy in pass.dy.chunks_exact(p * db.len()) {
+                for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
+                    *db += sum(dy);
                 }
-            });
+            }
         }
         let dw = gradients.get(0);
         let mut dx = pass.dx;
-        let (columns, scratch) = pass.scratch.split_at_mut(sizes.columns);
-        let samples = pass.x.chunks_exact(x_group).zip(pass.dy.chunks_exact(y_group));
-        for (i, (x, dy)) in samples.enumerate() {
-            let of_group = i % groups * w_group..(i % groups + 1) * w_group;
-            let (w, dw) = (&w[of_group.clone()], &mut dw[of_group]);
+        let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
+        for (i, (x, dy)) in pass
+            .x
+            .chunks_exact(x_group)
+            .zip(pass.dy.chunks_exact(y_group))
+            .enumerate()
+        {
+            let group = i % groups * w_group;
+            let (w, dw) = (Matrix::new(&w[group..], k), &mut dw[group..][..w_group]);
             let dx = dx.as_deref_mut().map(|dx| &mut dx[i * x_group..][..x_group]);
-            if sizes.is_depthwise() {
-                vectorize(|| depthwise_backward(&geometry, x, w, dy, dw, dx));
-                continue;
-            }
-            let (w, dy) = (Matrix::new(w, k), Matrix::new(dy, p));
+            let dy = Matrix::new(dy, p);
             let x = Matrix::new(gather(&geometry, x, columns), p);
             matmul(group_out, k, p, dy, x.transposed(), dw, k, true, scratch);
             let Some(dx) = dx else { continue };
@@ -334,9 +305,8 @@ fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> 
                 if stride == 1 {
                     row.copy_from_slice(&x[run.x..][..run.count]);
                 } else {
-                    row.iter_mut()
-                        .zip(x[run.x..].iter().step_by(stride))
-                        .for_each(|(r, x)| *r = *x);
+                    let pixels = x[run.x..].iter().step_by(stride);
+                    row.iter_mut().zip(pixels).for_each(|(value, x)| *value = *x);
                 }
             });
         }
@@ -348,73 +318,20 @@ fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> 
 #[inline(always)]
 fn scatter(geometry: &Geometry, columns: &[Float], dx: &mut [Float]) {
     dx.fill(0.0);
+    let stride = geometry.columns.stride;
     let planes = dx.chunks_exact_mut(geometry.in_plane());
     for (dx, rows) in planes.zip(columns.chunks_exact(geometry.out_plane() * geometry.taps())) {
         for (tap, row) in rows.chunks_exact(geometry.out_plane()).enumerate() {
             geometry.runs(tap, |run| {
-                let dx = &mut dx[run.x..];
-                add_scaled(dx, geometry.columns.stride, 1.0, &row[run.y..][..run.count], 1);
+                let pixels = dx[run.x..].iter_mut();
+                let row = &row[run.y..][..run.count];
+                if stride == 1 {
+                    pixels.zip(row).for_each(|(dx, value)| *dx += value);
+                } else {
+                    pixels.step_by(stride).zip(row).for_each(|(dx, value)| *dx += value);
+                }
             });
         }
-    }
-}
-
-/// y += w · x for the output channels in `y`, which all see the one input channel `x`.
-#[inline(always)]
-fn depthwise_forward(geometry: &Geometry, x: &[Float], w: &[Float], y: &mut [Float]) {
-    let channels = y
-        .chunks_exact_mut(geometry.out_plane())
-        .zip(w.chunks_exact(geometry.taps()));
-    for (y, w) in channels {
-        for (tap, &w) in w.iter().enumerate() {
-            geometry.runs(tap, |run| {
-                add_scaled(&mut y[run.y..][..run.count], 1, w, &x[run.x..], geometry.columns.stride);
-            });
-        }
-    }
-}
-
-/// The derivatives for [`depthwise_forward`].
-#[inline(always)]
-fn depthwise_backward(
-    geometry: &Geometry,
-    x: &[Float],
-    w: &[Float],
-    dy: &[Float],
-    dw: &mut [Float],
-    mut dx: Option<&mut [Float]>,
-) {
-    if let Some(dx) = dx.as_deref_mut() {
-        dx.fill(0.0);
-    }
-    let stride = geometry.columns.stride;
-    for (tap, dy) in (0..w.len()).map(|i| (i, &dy[i / geometry.taps() * geometry.out_plane()..])) {
-        let weight = w[tap];
-        geometry.runs(tap % geometry.taps(), |run| {
-            let dy = &dy[run.y..][..run.count];
-            dw[tap] += if stride == 1 {
-                sum_of(dy, &x[run.x..][..run.count], |dy, x| dy * x)
-            } else {
-                dy.iter()
-                    .zip(x[run.x..].iter().step_by(stride))
-                    .map(|(dy, x)| dy * x)
-                    .sum()
-            };
-            if let Some(dx) = dx.as_deref_mut() {
-                add_scaled(&mut dx[run.x..], stride, weight, dy, 1);
-            }
-        });
-    }
-}
-
-/// Adds `factor · b` to `a`, element by element, for slices whose elements are so far apart.
-#[inline(always)]
-fn add_scaled(a: &mut [Float], a_stride: usize, factor: Float, b: &[Float], b_stride: usize) {
-    if a_stride == 1 && b_stride == 1 {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
-    } else {
-        let pairs = a.iter_mut().step_by(a_stride).zip(b.iter().step_by(b_stride));
-        pairs.for_each(|(a, b)| *a += factor * b);
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shortest;
 use crate::layer::{Backward, Forward, Layer, Plan};
-use crate::{Float, Shape};
+use crate::{Float, Shape, random};
 
 /// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
 /// At inference it does nothing.
@@ -64,8 +64,13 @@ impl Layer for Dropout {
         let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
         let scale = 1.0 / (1.0 - self.rate);
         for (sample, mask) in pass.kept.chunks_exact_mut(pass.input.size()).enumerate() {
-            let mut rng = pass.random.sample(sample);
-            mask.fill_with(|| if rng.random::<u32>() < threshold { 0.0 } else { scale });
+            let key = pass.random.sample(sample).random();
+            vectorize(|| {
+                for (mask, i) in mask.iter_mut().zip(0..) {
+                    let bits = (random::nth(key, i) >> 32) as u32;
+                    *mask = if bits < threshold { 0.0 } else { scale };
+                }
+            });
         }
         multiply(pass.x, pass.kept, pass.y);
     }

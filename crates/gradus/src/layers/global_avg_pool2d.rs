@@ -7,10 +7,9 @@
 //!
 //! Source: Lin, Chen and Yan, "Network in network", 2014.
 
-use gradus_kernels::vectorize;
+use gradus_kernels::sum;
 use serde::{Deserialize, Serialize};
 
-use super::sums::sum;
 use super::window::not_an_image;
 use crate::layer::{Backward, Forward, Layer, Plan};
 use crate::{Float, Shape};
@@ -49,11 +48,9 @@ impl Layer for GlobalAvgPool2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let pixels = pass.input.size() / pass.output.size();
-        vectorize(|| {
-            for (x, y) in pass.x.chunks_exact(pixels).zip(pass.y) {
-                *y = sum(x) / pixels as Float;
-            }
-        });
+        for (x, y) in pass.x.chunks_exact(pixels).zip(pass.y) {
+            *y = sum(x) / pixels as Float;
+        }
     }
 
     fn backward(&self, pass: Backward<'_>) {

@@ -118,17 +118,17 @@ impl Layer for MaxPool2d {
     }
 }
 
-/// Whether `x` takes the place of the largest value so far. NaN always does, so that it is not hidden.
+/// Whether `x` is taken rather than the largest value so far. NaN always is, so that it is not hidden.
 #[inline(always)]
 fn wins(x: Float, largest: Float) -> bool {
-    x > largest || x.is_nan()
+    x >= largest || x.is_nan()
 }
 
-/// The largest value of each window.
+/// The largest value of each window. From the last tap to the first, so that of equal values the first in the window wins.
 #[inline(always)]
 fn pool(geometry: &Geometry, x: &[Float], y: &mut [Float]) {
     y.fill(Float::NEG_INFINITY);
-    for tap in 0..geometry.taps() {
+    for tap in (0..geometry.taps()).rev() {
         geometry.runs(tap, |run| {
             let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
             for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
@@ -141,26 +141,19 @@ fn pool(geometry: &Geometry, x: &[Float], y: &mut [Float]) {
 /// The largest value of each window, and where in the plane it is.
 #[inline(always)]
 fn pool_with_positions(geometry: &Geometry, x: &[Float], y: &mut [Float], positions: &mut [Float]) {
-    let (width, out_width, stride) = (geometry.columns.input, geometry.columns.output, geometry.columns.stride);
-    // Each window starts with its first pixel, which every other has to beat.
-    let rows = y.chunks_exact_mut(out_width).zip(positions.chunks_exact_mut(out_width));
-    for (i, (y, positions)) in rows.enumerate() {
-        let row = geometry.rows.position(i, geometry.rows.inside(i).start) * width;
-        for (j, (y, position)) in y.iter_mut().zip(positions).enumerate() {
-            let first = row + geometry.columns.position(j, geometry.columns.inside(j).start);
-            *y = x[first];
-            *position = first as Float;
-        }
-    }
-    for tap in 0..geometry.taps() {
+    let stride = geometry.columns.stride;
+    y.fill(Float::NEG_INFINITY);
+    for tap in (0..geometry.taps()).rev() {
         geometry.runs(tap, |run| {
-            let pixels = x[run.x..].iter().step_by(stride).enumerate();
+            let pixels = x[run.x..].iter().enumerate().step_by(stride);
             let outputs = y[run.y..][..run.count]
                 .iter_mut()
                 .zip(&mut positions[run.y..][..run.count]);
             for ((y, position), (i, &x)) in outputs.zip(pixels) {
-                let here = (run.x + i * stride) as Float;
-                (*y, *position) = if wins(x, *y) { (x, here) } else { (*y, *position) };
+                // Two choices without a jump: which value is larger can't be predicted.
+                let wins = wins(x, *y);
+                *y = if wins { x } else { *y };
+                *position = if wins { (run.x + i) as Float } else { *position };
             }
         });
     }

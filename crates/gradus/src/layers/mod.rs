@@ -10,7 +10,6 @@ mod global_avg_pool2d;
 mod max_pool2d;
 mod reshape;
 mod softmax;
-mod sums;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;

@@ -7,11 +7,11 @@
 //!
 //! Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
 
-use gradus_kernels::vectorize;
+use gradus_kernels::{dot, vectorize};
 use serde::{Deserialize, Serialize};
 
+use crate::Shape;
 use crate::layer::{Backward, Forward, Layer, Plan};
-use crate::{Float, Shape};
 
 /// Softmax over a flat input: yᵢ = eˣⁱ / Σⱼ eˣʲ. All outputs are positive and their sum is 1.
 ///
@@ -52,13 +52,7 @@ impl Layer for Softmax {
     fn forward(&self, pass: Forward<'_>) {
         let n = pass.input.size();
         for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(n)) {
-            let max = x.iter().copied().fold(Float::NEG_INFINITY, Float::max);
-            let mut sum = 0.0;
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = (x - max).exp();
-                sum += *y;
-            }
-            vectorize(|| y.iter_mut().for_each(|y| *y /= sum));
+            gradus_kernels::softmax(x, y);
         }
     }
 
@@ -67,7 +61,7 @@ impl Layer for Softmax {
         let Some(dx) = pass.dx else { return };
         let samples = pass.y.chunks_exact(n).zip(pass.dy.chunks_exact(n));
         for ((y, dy), dx) in samples.zip(dx.chunks_exact_mut(n)) {
-            let sum: Float = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+            let sum = dot(y, dy);
             vectorize(|| {
                 for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
                     *dx = y * (dy - sum);
@@ -84,6 +78,7 @@ impl Layer for Softmax {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Float;
     use crate::layers::testing::{Rig, assert_close, check};
 
     #[test]

@@ -1,0 +1,365 @@
+//! `gradus data`: the data sets, where they are, and what they look like.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use gradus::Float;
+use gradus::data::mnist::{SETS, Set};
+use gradus::data::{Bytes, Dataset};
+use serde_json::{Value, json};
+
+use super::Settings;
+use crate::download;
+use crate::plot::{self, count};
+use crate::source::{Data, EMBEDDED, Source, files};
+
+/// Data sets: list, fetch, verify and show them
+///
+/// MNIST and the sets in its format are searched in --data-dir, in the folder that the environment variable
+/// GRADUS_DATA_DIR names, and in the cache folder of the user; the set `digits` is part of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the known sets and where they are
+    #[command(after_help = "Example:\n  gradus data list")]
+    List(Place),
+    /// Fetch a set from where it is published
+    ///
+    /// Each file is tried at every mirror in turn, checked by its SHA-256, and put in its place when it is whole: into
+    /// --data-dir if it is given, else into the cache folder of the user. Files that are there and right are not fetched
+    /// again.
+    #[command(after_help = "Example:\n  gradus data fetch mnist fashion-mnist")]
+    Fetch(Fetch),
+    /// Check that the files of a set are there and undamaged
+    #[command(after_help = "Example:\n  gradus data verify mnist")]
+    Verify(Verify),
+    /// Describe a set and draw some of its samples
+    ///
+    /// Prints its shape, its classes and how many samples they have, and writes a picture of the first samples,
+    /// samples.svg and samples.png.
+    #[command(
+        after_help = "Examples:\n  gradus data show digits\n  gradus data show mnist --part test --class 7 --count 60 --out sevens"
+    )]
+    Show(Show),
+}
+
+/// Where data sets are.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The folder to search first, and to fetch into
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Options of `gradus data fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// The sets, by name (see `gradus data list`)
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Fetch from this address instead, to which the names of files are appended
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Fetch files again that are there already
+    #[arg(long)]
+    force: bool,
+}
+
+/// Options of `gradus data verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The sets, by name [default: all that are on this machine]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Options of `gradus data show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A set by name, or a folder of IDX files, or one with folders `train` and `test` of images
+    #[arg(value_name = "NAME|DIR")]
+    data: String,
+    #[command(flatten)]
+    place: Place,
+    /// The samples to draw from
+    #[arg(long, value_enum, default_value_t = Part::Train)]
+    part: Part,
+    /// Draw samples of this class only
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
+    /// How many samples to draw
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    count: u16,
+    /// The folder for the picture
+    #[arg(long, value_name = "DIR", default_value = "runs/data")]
+    out: PathBuf,
+    /// Never fetch the set
+    #[arg(long)]
+    offline: bool,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The training samples
+    Train,
+    /// The test samples
+    Test,
+}
+
+impl Place {
+    fn source(&self, offline: bool, settings: &Settings) -> Source {
+        Source {
+            folder: self.data_dir.clone(),
+            offline,
+            quiet: settings.quiet,
+        }
+    }
+}
+
+/// Runs the command; returns its results.
+pub fn run(command: &Command, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    match command {
+        Command::List(place) => list(&place.source(true, settings), out),
+        Command::Fetch(options) => fetch(options, settings, out),
+        Command::Verify(options) => verify(options, settings, out),
+        Command::Show(options) => show(options, settings, out),
+    }
+}
+
+fn list(source: &Source, out: &mut dyn Write) -> Result<Value> {
+    let about = "1,797 handwritten digits of 8×8 pixels (Alpaydin and Kaynak, 1998)";
+    let mut rows = vec![(EMBEDDED, about, Some("part of the program".to_string()))];
+    for set in &SETS {
+        rows.push((
+            set.name,
+            set.about,
+            source.find(set).ok().map(|folder| folder.display().to_string()),
+        ));
+    }
+    let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    for (name, about, place) in &rows {
+        writeln!(out, "{name:width$}  {about}")?;
+        writeln!(
+            out,
+            "{:width$}  {}",
+            "",
+            place.as_deref().unwrap_or("not on this machine")
+        )?;
+    }
+    let sets: Vec<Value> = rows
+        .iter()
+        .map(|(name, about, place)| json!({"name": name, "about": about, "place": place}))
+        .collect();
+    Ok(json!({ "sets": sets }))
+}
+
+fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let source = options.place.source(false, settings);
+    let sets = options
+        .names
+        .iter()
+        .filter(|name| *name != EMBEDDED)
+        .map(|name| Set::find(name));
+    let mut fetched = Vec::new();
+    for set in sets.collect::<gradus::Result<Vec<_>>>()? {
+        let folder = source.fetch(set, options.mirror.as_deref(), options.force)?;
+        // What arrived is also read once, for sets whose sums are not known.
+        set.read(&folder)?;
+        writeln!(out, "{} is in {}", set.name, folder.display())?;
+        fetched.push(json!({"name": set.name, "place": folder}));
+    }
+    if options.names.iter().any(|name| name == EMBEDDED) {
+        writeln!(out, "{EMBEDDED} is part of the program")?;
+    }
+    Ok(json!({ "sets": fetched }))
+}
+
+fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let source = options.place.source(true, settings);
+    let mut places: Vec<(&Set, PathBuf)> = Vec::new();
+    if options.names.is_empty() {
+        places.extend(SETS.iter().filter_map(|set| Some((set, source.find(set).ok()?))));
+        ensure!(!places.is_empty(), "none of the known sets is on this machine");
+    }
+    for name in options.names.iter().filter(|name| *name != EMBEDDED) {
+        let set = Set::find(name)?;
+        places.push((set, source.find(set)?));
+    }
+    let mut verified = Vec::new();
+    for (set, folder) in places {
+        let checked = verify_set(set, &folder)?;
+        let (train, test) = set.read(&folder)?;
+        let sums = if checked == 0 {
+            "its published sums are not known".to_string()
+        } else {
+            format!("the SHA-256 of {checked} files is right")
+        };
+        writeln!(
+            out,
+            "{} in {}: {} + {} samples, {sums}",
+            set.name,
+            folder.display(),
+            count(train.len() as u64),
+            count(test.len() as u64)
+        )?;
+        verified.push(json!({
+            "name": set.name, "place": folder, "train": train.len(), "test": test.len(), "files_checked": checked,
+        }));
+    }
+    if options.names.iter().any(|name| name == EMBEDDED) {
+        writeln!(out, "{EMBEDDED} is part of the program")?;
+    }
+    Ok(json!({ "sets": verified }))
+}
+
+/// Checks the sums that are known of a set's files; returns of how many.
+fn verify_set(set: &Set, folder: &Path) -> Result<usize> {
+    let mut checked = 0;
+    for wanted in files(set, &[]) {
+        let Some(check) = &wanted.check else { continue };
+        let plain = wanted.name.trim_end_matches(".gz").to_string();
+        let spellings = [
+            plain.clone(),
+            wanted.name.clone(),
+            plain.replace("-idx", ".idx"),
+            wanted.name.replace("-idx", ".idx"),
+        ];
+        let path = spellings
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| path.is_file());
+        let path = path.with_context(|| format!("{}: {plain} is missing", folder.display()))?;
+        let gzipped = path.extension().is_some_and(|ending| ending == "gz");
+        if matches!(check, download::Check::File(_)) && !gzipped {
+            // The known sum is that of the gzipped file.
+            continue;
+        }
+        download::verify(&path, check)?;
+        checked += 1;
+    }
+    Ok(checked)
+}
+
+fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let data = options.place.source(options.offline, settings).load(&options.data)?;
+    let names = class_names(&data.train);
+    writeln!(
+        out,
+        "{}: {} + {} samples of shape {}",
+        data.name,
+        count(data.train.len() as u64),
+        count(data.test.len() as u64),
+        data.train.shape()
+    )?;
+    let (train, test) = (counts(&data.train, names.len()), counts(&data.test, names.len()));
+    let width = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max("class".len());
+    writeln!(out, "{:width$}  {:>8}  {:>8}", "class", "train", "test")?;
+    for ((name, train), test) in names.iter().zip(&train).zip(&test) {
+        writeln!(out, "{name:width$}  {train:>8}  {test:>8}")?;
+    }
+    let drawn = draw(options, &data, &names)?;
+    writeln!(
+        out,
+        "{drawn} samples are drawn in {}",
+        options.out.join("samples.png").display()
+    )?;
+    let classes = names.iter().zip(train).zip(test);
+    let classes: Vec<Value> = classes
+        .map(|((name, train), test)| json!({"name": name, "train": train, "test": test}))
+        .collect();
+    Ok(json!({
+        "name": data.name, "shape": data.train.shape().dims(), "train": data.train.len(), "test": data.test.len(),
+        "classes": classes,
+    }))
+}
+
+/// Draws the samples that were asked for; returns how many there are.
+fn draw(options: &Show, data: &Data, names: &[String]) -> Result<usize> {
+    let class = match &options.class {
+        None => None,
+        Some(name) => Some(names.iter().position(|known| known == name).with_context(|| {
+            format!(
+                "{} has no class `{name}`; its classes are {}",
+                data.name,
+                names.join(", ")
+            )
+        })?),
+    };
+    let (part, of) = match options.part {
+        Part::Train => (&data.train, "training"),
+        Part::Test => (&data.test, "test"),
+    };
+    let chosen = part
+        .labels()
+        .iter()
+        .enumerate()
+        .filter(|&(_, &label)| class.is_none_or(|class| class == label));
+    let chosen = chosen
+        .take(options.count.into())
+        .map(|(i, &label)| sample(part, i, &names[label]));
+    let samples = chosen.collect::<Result<Vec<_>>>()?;
+    ensure!(!samples.is_empty(), "{} has no such samples", data.name);
+    let kind = options
+        .class
+        .as_ref()
+        .map_or(String::new(), |name| format!(" of class {name}"));
+    let subtitle = format!("The first {} {of} samples{kind}", samples.len());
+    plot::write(
+        &options.out,
+        "samples",
+        &plot::sheet(&data.name, &subtitle, &samples, 10)?,
+    )?;
+    Ok(samples.len())
+}
+
+/// A sample as an image.
+fn sample(data: &Bytes, index: usize, label: &str) -> Result<plot::Sample> {
+    let shape = data.shape();
+    let Some((channels @ (1 | 3), height, width)) = shape.image() else {
+        bail!("samples of shape {shape} are no images");
+    };
+    let mut x = vec![0.0; shape.size()];
+    data.read(index, &mut x)?;
+    let byte = |v: Float| (255.0 * v).round() as u8;
+    // A picture has the channels of a pixel side by side.
+    let area = height * width;
+    let pixels = (0..area)
+        .flat_map(|i| (0..channels).map(move |c| c * area + i))
+        .map(|i| byte(x[i]));
+    Ok(plot::Sample {
+        width,
+        height,
+        pixels: pixels.collect(),
+        label: Some(label.to_string()),
+        guess: None,
+    })
+}
+
+/// The names of the classes; their numbers if they have none.
+fn class_names(data: &Bytes) -> Vec<String> {
+    match (data.class_names(), data.targets()) {
+        (Some(names), _) => names.to_vec(),
+        (None, gradus::data::Targets::Classes(count)) => (0..count).map(|class| class.to_string()).collect(),
+        (None, gradus::data::Targets::Values(_)) => Vec::new(),
+    }
+}
+
+/// How many samples each class has.
+fn counts(data: &Bytes, classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    for &label in data.labels() {
+        counts[label] += 1;
+    }
+    counts
+}

@@ -1,0 +1,115 @@
+//! The commands, one in each file.
+
+mod data;
+pub mod recipe;
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::atomic;
+
+/// Neural networks from scratch: trains, compares, evaluates and shows them.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Each command explains itself: gradus help data")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(subcommand)]
+    Data(data::Command),
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Settings {
+    /// Decides every random number: the same seed gives the same result, bit for bit, on any number of threads
+    #[arg(long, global = true, default_value_t = 42, value_name = "N")]
+    pub seed: u64,
+    /// Threads to compute with [default: one for each core]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Also write the results into this file, for other programs
+    #[arg(long, global = true, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Show the results only, no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage.
+pub fn main() -> ExitCode {
+    let Cli { command, settings } = Cli::parse();
+    match run(&command, &settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command, settings: &Settings) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let results = match command {
+        Command::Data(command) => data::run(command, settings, &mut out)?,
+    };
+    out.flush()?;
+    match &settings.json {
+        Some(path) => write_json(path, &results),
+        None => Ok(()),
+    }
+}
+
+fn write_json(path: &std::path::Path, results: &Value) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(results)?;
+    text.push('\n');
+    atomic::write(path, text.as_bytes())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_is_explained() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

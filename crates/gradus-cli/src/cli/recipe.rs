@@ -1,0 +1,384 @@
+//! The options that say how a network is trained, and what of the library they stand for.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use gradus::Float;
+use gradus::augment::{Augmentation, Compose, Noise, Warp};
+use gradus::loss::{self, CrossEntropy, Huber, Loss};
+use gradus::optim::{self, Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
+use gradus::schedule::{self, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// How a network is trained.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Training")]
+pub struct Recipe {
+    /// How often training goes through all samples
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub epochs: usize,
+    /// Samples between two updates of the parameters
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub batch_size: usize,
+    /// What is minimised: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
+    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "cross_entropy")]
+    pub loss: Spec,
+    /// How parameters follow their gradients: sgd, adam, adamw or rmsprop, with settings after a colon, as in
+    /// adam:beta1=0.8,epsilon=1e-6
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "sgd")]
+    pub optimizer: Spec,
+    /// The learning rate, before a schedule [default: the optimizer's own]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub learning_rate: Option<f64>,
+    /// Momentum, for sgd and rmsprop
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
+    /// Nesterov's momentum, for sgd
+    #[arg(long)]
+    pub nesterov: bool,
+    /// Weight decay, which leaves biases and norms alone
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
+    /// Scale gradients down where their norm exceeds this
+    #[arg(
+        long,
+        value_name = "NORM",
+        allow_negative_numbers = true,
+        conflicts_with = "clip_value"
+    )]
+    pub clip_norm: Option<f64>,
+    /// Clamp each gradient to between minus this and this
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    pub clip_value: Option<f64>,
+    /// How the learning rate changes: constant, step_decay, exponential, cosine, one_cycle or plateau, with settings after a
+    /// colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant")]
+    pub schedule: Spec,
+    /// Raise the learning rate from zero over so many steps, before the schedule
+    #[arg(long, value_name = "STEPS")]
+    pub warmup: Option<u64>,
+    /// Change training images at random, a little: any of shift (pixels), rotate and shear (degrees), scale (a fraction),
+    /// elastic (with sigma, in pixels) and noise (standard deviation), as in shift=2,rotate=10,scale=0.1
+    #[arg(long, value_name = "SETTINGS")]
+    pub augment: Option<String>,
+}
+
+/// A name with settings, as in `cosine:to=0.01`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The name.
+    pub name: String,
+    /// The settings; numbers and truth values as such, all else as text.
+    pub settings: Map<String, Value>,
+}
+
+impl FromStr for Spec {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+        Ok(Spec {
+            name: name.trim().to_string(),
+            settings: parse_settings(settings)?,
+        })
+    }
+}
+
+impl Spec {
+    /// What the settings describe; those that are not named have their defaults.
+    fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        read(&self.settings).with_context(|| self.name.clone())
+    }
+
+    /// Refuses settings, where there can be none.
+    fn has_no_settings(&self) -> Result<()> {
+        match self.settings.keys().next() {
+            None => Ok(()),
+            Some(setting) => bail!("{} has no setting {setting}", self.name),
+        }
+    }
+}
+
+/// Parses `a=1,b=2`.
+fn parse_settings(text: &str) -> Result<Map<String, Value>> {
+    let mut settings = Map::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (key, value) = part
+            .split_once('=')
+            .ok_or_else(|| anyhow!("`{part}` is no setting: it should be like `name=value`"))?;
+        let value = value.trim();
+        // Numbers beyond JSON's (.5, 1., +2) are read too; NaN and infinities stay text, and are refused as such.
+        let number = || {
+            value
+                .parse()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map(Value::Number)
+        };
+        let value = serde_json::from_str(value)
+            .ok()
+            .or_else(number)
+            .unwrap_or_else(|| Value::String(value.into()));
+        if settings.insert(key.trim().to_string(), value).is_some() {
+            bail!("`{}` is set twice", key.trim());
+        }
+    }
+    Ok(settings)
+}
+
+fn read<T: DeserializeOwned>(settings: &Map<String, Value>) -> Result<T> {
+    serde_json::from_value(Value::Object(settings.clone()))
+        .map_err(|error| anyhow!("{}", error.to_string().replace("field", "setting")))
+}
+
+impl Recipe {
+    /// The loss.
+    ///
+    /// # Errors
+    /// If there is none of this name, or a setting is unknown or no number.
+    pub fn loss(&self) -> Result<Arc<dyn Loss>> {
+        let spec = &self.loss;
+        Ok(match spec.name.as_str() {
+            "cross_entropy" => Arc::new(spec.read::<CrossEntropy>()?),
+            "huber" => Arc::new(spec.read::<Huber>()?),
+            name => {
+                let loss = loss::by_name(name)?;
+                spec.has_no_settings()?;
+                Arc::from(loss)
+            }
+        })
+    }
+
+    /// The optimizer.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it has no such setting, or a setting makes no sense.
+    pub fn optimizer(&self) -> Result<Arc<dyn Optimizer>> {
+        let mut spec = self.optimizer.clone();
+        let rates = [
+            ("learning_rate", self.learning_rate.map(Value::from)),
+            ("momentum", self.momentum.map(Value::from)),
+            ("nesterov", self.nesterov.then_some(Value::from(true))),
+            ("weight_decay", self.weight_decay.map(Value::from)),
+        ];
+        for (setting, value) in rates {
+            if let Some(value) = value
+                && spec.settings.insert(setting.into(), value).is_some()
+            {
+                bail!("{}: {setting} is set twice", spec.name);
+            }
+        }
+        let optimizer: Arc<dyn Optimizer> = match spec.name.as_str() {
+            "sgd" => Arc::new(spec.read::<Sgd>()?),
+            "adam" => Arc::new(spec.read::<Adam>()?),
+            "adamw" => Arc::new(spec.read::<AdamW>()?),
+            "rmsprop" => Arc::new(spec.read::<RmsProp>()?),
+            name => Arc::from(optim::by_name(name, 1.0)?),
+        };
+        optimizer.validate()?;
+        Ok(optimizer)
+    }
+
+    /// The schedule, after the warm-up if there is one.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it has no such setting, or a setting makes no sense.
+    pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
+        let spec = &self.schedule;
+        let schedule: Box<dyn Schedule> = match spec.name.as_str() {
+            "step_decay" => Box::new(spec.read::<StepDecay>()?),
+            "exponential" => Box::new(spec.read::<Exponential>()?),
+            "cosine" => Box::new(spec.read::<Cosine>()?),
+            "one_cycle" => Box::new(spec.read::<OneCycle>()?),
+            "plateau" => Box::new(spec.read::<Plateau>()?),
+            name => {
+                let schedule = schedule::by_name(name)?;
+                spec.has_no_settings()?;
+                schedule
+            }
+        };
+        schedule.validate()?;
+        let Some(steps) = self.warmup else { return Ok(schedule) };
+        let warmup = Warmup {
+            steps,
+            then: Arc::from(schedule),
+        };
+        warmup.validate()?;
+        Ok(Box::new(warmup))
+    }
+
+    /// The clipping of gradients.
+    ///
+    /// # Errors
+    /// If its limit is no positive number.
+    pub fn clip(&self) -> Result<Option<Clip>> {
+        let clip = self.clip_norm.map(Clip::Norm).or(self.clip_value.map(Clip::Value));
+        if let Some(clip) = &clip {
+            clip.validate()?;
+        }
+        Ok(clip)
+    }
+
+    /// The augmentation.
+    ///
+    /// # Errors
+    /// If a setting is unknown or no number; whether it suits the samples is checked when training begins.
+    pub fn augmentation(&self) -> Result<Option<Box<dyn Augmentation>>> {
+        let Some(text) = &self.augment else { return Ok(None) };
+        let changes: Changes = parse_settings(text)
+            .and_then(|settings| read(&settings))
+            .context("--augment")?;
+        let mut warp = Warp::new()
+            .shift(changes.shift)
+            .rotate(changes.rotate)
+            .scale(changes.scale)
+            .shear(changes.shear);
+        if changes.elastic != 0.0 {
+            warp = warp.elastic(changes.elastic, changes.sigma);
+        }
+        Ok(Some(if changes.noise == 0.0 {
+            Box::new(warp)
+        } else {
+            Box::new(Compose::new().then(warp).then(Noise { std: changes.noise }))
+        }))
+    }
+}
+
+/// The settings of `--augment`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Changes {
+    shift: Float,
+    rotate: Float,
+    scale: Float,
+    shear: Float,
+    elastic: Float,
+    sigma: Float,
+    noise: Float,
+}
+
+impl Default for Changes {
+    /// None; and a width of elastic changes that suits digits of 28 pixels (Simard, Steinkraus and Platt, 2003).
+    fn default() -> Self {
+        Changes {
+            shift: 0.0,
+            rotate: 0.0,
+            scale: 0.0,
+            shear: 0.0,
+            elastic: 0.0,
+            sigma: 4.0,
+            noise: 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        recipe: Recipe,
+    }
+
+    fn parse(arguments: &str) -> Recipe {
+        Cli::try_parse_from(["train"].into_iter().chain(arguments.split_whitespace()))
+            .unwrap()
+            .recipe
+    }
+
+    /// How a part of the recipe prints itself, or its error.
+    fn show<T: std::fmt::Debug>(part: Result<T>) -> String {
+        part.map_or_else(|error| format!("{error:#}"), |part| format!("{part:?}"))
+    }
+
+    #[test]
+    fn names_and_settings_become_parts_of_the_library() {
+        let recipe = parse(
+            "--loss cross_entropy:label_smoothing=.1 --optimizer rmsprop:alpha=0.9 --learning-rate 0.5 --momentum 0.25",
+        );
+        assert_eq!(
+            show(recipe.loss()),
+            format!("{:?}", CrossEntropy::new().label_smoothing(0.1))
+        );
+        assert_eq!(
+            show(recipe.optimizer()),
+            format!("{:?}", RmsProp::new(0.5).alpha(0.9).momentum(0.25))
+        );
+        let recipe = parse("--nesterov --momentum 0.9 --weight-decay 1e-4 --learning-rate 0.1 --clip-norm 5");
+        assert_eq!(
+            show(recipe.optimizer()),
+            format!("{:?}", Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(1e-4))
+        );
+        assert_eq!(recipe.clip().unwrap(), Some(Clip::Norm(5.0)));
+        let recipe = parse("--schedule step_decay:every=5,factor=0.5 --warmup 100");
+        let schedule = recipe.schedule().unwrap();
+        assert_eq!(schedule.name(), "warmup");
+        assert_eq!(
+            show(Ok(schedule)),
+            format!("{:?}", Warmup::new(100, StepDecay { every: 5, factor: 0.5 }))
+        );
+        let recipe = parse("--augment shift=2,rotate=10,noise=0.1");
+        let warp = Warp::new().shift(2.0).rotate(10.0).scale(0.0).shear(0.0);
+        let expected = Compose::new().then(warp).then(Noise { std: 0.1 });
+        assert_eq!(show(recipe.augmentation().map(Option::unwrap)), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn every_name_of_the_library_is_known() {
+        for name in [
+            "constant",
+            "step_decay",
+            "exponential",
+            "cosine",
+            "one_cycle",
+            "plateau",
+        ] {
+            assert_eq!(parse(&format!("--schedule {name}")).schedule().unwrap().name(), name);
+        }
+        for name in ["sgd", "adam", "adamw", "rmsprop"] {
+            assert_eq!(parse(&format!("--optimizer {name}")).optimizer().unwrap().name(), name);
+        }
+        for name in [
+            "cross_entropy",
+            "binary_cross_entropy",
+            "mean_squared_error",
+            "mean_absolute_error",
+            "huber",
+        ] {
+            assert_eq!(parse(&format!("--loss {name}")).loss().unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_sentence() {
+        let optimizer = |arguments| show(parse(arguments).optimizer());
+        assert!(optimizer("--optimizer adagrad").starts_with("there is no optimizer \"adagrad\"; choose one of sgd"));
+        assert!(
+            optimizer("--optimizer adam --momentum 0.9")
+                .starts_with("adam: unknown setting `momentum`, expected one of")
+        );
+        assert!(optimizer("--optimizer sgd:learning_rate=1 --learning-rate 2").contains("learning_rate is set twice"));
+        assert!(optimizer("--learning-rate -1").starts_with("SGD: learning rate must be"));
+        let schedule = |arguments| show(parse(arguments).schedule());
+        assert!(
+            schedule("--schedule cosine:to=low").starts_with("cosine: invalid type: string"),
+            "{}",
+            schedule("--schedule cosine:to=low")
+        );
+        assert!(schedule("--schedule constant:to=1").contains("constant has no setting to"));
+        assert!(show(parse("--loss mse").loss()).starts_with("there is no loss \"mse\""));
+        assert!(show(parse("--augment turn=3").augmentation()).starts_with("--augment: unknown setting `turn`"));
+        assert!(show(parse("--augment shift").augmentation()).contains("`shift` is no setting"));
+        assert!(show(parse("--clip-value 0").clip()).contains("clip"));
+        assert!(Cli::try_parse_from(["train", "--schedule", "cosine:to"]).is_err());
+        assert!(Cli::try_parse_from(["train", "--clip-value", "1", "--clip-norm", "1"]).is_err());
+    }
+}

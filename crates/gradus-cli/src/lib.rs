@@ -1,0 +1,9 @@
+//! The parts of the program `gradus`: its commands, and the pictures, files and downloads that they need.
+#![forbid(unsafe_code)]
+
+pub mod atomic;
+pub mod cli;
+pub mod download;
+pub mod picture;
+pub mod plot;
+pub mod source;

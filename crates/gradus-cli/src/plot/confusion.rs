@@ -1,0 +1,254 @@
+//! Confusion matrices: which class was taken for which.
+
+use super::svg::{Anchor, Svg};
+use super::{anchored, color, heading, style, text};
+
+/// The decisions of one network on one set of samples.
+#[derive(Debug, Clone, Default)]
+pub struct Confusion {
+    /// The network's name.
+    pub name: String,
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// `counts[t][p]`: samples of class `t` that the network put into class `p`.
+    pub counts: Vec<Vec<u64>>,
+}
+
+/// Room at the right of a matrix for its recalls, and below it for its precisions.
+const RECALL: f64 = 76.0;
+const PRECISION: f64 = 40.0;
+/// The longest name of a class that is shown whole.
+const NAME: f64 = 110.0;
+/// The palest and the strongest blue of what is right, and reds of what is wrong.
+const RIGHT_SHADES: [Rgb; 2] = [Rgb(237, 243, 249), Rgb(158, 193, 224)];
+const WRONG_SHADES: [Rgb; 2] = [Rgb(254, 240, 231), Rgb(222, 94, 62)];
+
+/// Draws matrices side by side as heat maps with counts: true classes in rows, decisions in columns, recall at the right
+/// and precision below. What is right and what is wrong have scales of their own, so that the few errors can be seen beside
+/// the many right decisions; the errors' scale is the same in all matrices.
+pub fn confusions(title: &str, subtitle: &str, matrices: &[Confusion]) -> String {
+    let place = Place::of(matrices);
+    let width = matrices.len().max(1) as f64 * place.width() + 14.0;
+    let height = place.top + place.side() + PRECISION;
+    let mut svg = Svg::new(width.max(360.0), height, color::PAPER, title);
+    heading(&mut svg, 24.0, title, subtitle);
+    let worst = matrices.iter().flat_map(wrong_counts).max().unwrap_or(0);
+    for (i, matrix) in matrices.iter().enumerate() {
+        draw(&mut svg, matrix, &place, i as f64 * place.width() + place.left, worst);
+    }
+    svg.finish()
+}
+
+/// The measures of a matrix, the same for all that lie side by side.
+struct Place {
+    /// The side of a cell.
+    cell: f64,
+    /// Classes along a side.
+    classes: usize,
+    /// Room at the left of the cells.
+    left: f64,
+    /// Room above the cells.
+    top: f64,
+    /// The size of the classes' names.
+    size: f64,
+    /// Whether the names above the columns are too long to lie there, and stand.
+    upright: bool,
+}
+
+impl Place {
+    fn of(matrices: &[Confusion]) -> Self {
+        let classes = matrices.iter().map(|m| m.classes.len()).max().unwrap_or(1).max(1);
+        let cell = (460.0 / classes as f64).clamp(14.0, 52.0);
+        let size = (0.34 * cell).clamp(8.0, 12.5);
+        let names = matrices.iter().flat_map(|m| &m.classes);
+        let longest = names
+            .map(|name| text::width(name, size, true))
+            .fold(8.0, f64::max)
+            .min(NAME);
+        let upright = longest > cell - 4.0;
+        Place {
+            cell,
+            classes,
+            left: (longest + 56.0).max(92.0),
+            top: 138.0 + if upright { longest } else { size },
+            size,
+            upright,
+        }
+    }
+
+    fn side(&self) -> f64 {
+        self.cell * self.classes as f64
+    }
+
+    fn width(&self) -> f64 {
+        self.left + self.side() + RECALL
+    }
+}
+
+fn wrong_counts(matrix: &Confusion) -> impl Iterator<Item = u64> {
+    let rows = matrix.counts.iter().enumerate();
+    rows.flat_map(|(t, row)| row.iter().enumerate().filter(move |(p, _)| *p != t).map(|(_, &n)| n))
+}
+
+fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64) {
+    let Place { cell, top, size, .. } = *place;
+    let n = matrix.classes.len();
+    let side = cell * n as f64;
+    let at = |t: usize, p: usize| matrix.counts.get(t).and_then(|row| row.get(p)).copied().unwrap_or(0);
+    let total: u64 = matrix.counts.iter().flatten().sum();
+    let right: u64 = (0..n).map(|i| at(i, i)).sum();
+    let most = (0..n).map(|i| at(i, i)).max().unwrap_or(0);
+    let centered = |size, bold, color| anchored(style(size, bold, color), Anchor::Middle);
+
+    svg.text(left, 98.0, &matrix.name, style(14.0, true, color::INK));
+    let verdict = format!(
+        "{} of {} right ({})",
+        text::count(right),
+        text::count(total),
+        text::percent(right as f64 / total as f64, 2)
+    );
+    let after = left + text::width(&matrix.name, 14.0, true) + 12.0;
+    svg.text(after, 98.0, &verdict, style(12.5, false, color::MUTED));
+
+    for t in 0..n {
+        for p in 0..n {
+            let count = at(t, p);
+            let (x, y) = (left + p as f64 * cell, top + t as f64 * cell);
+            let (fill, ink) = shade(count, t == p, if t == p { most } else { worst });
+            // A hair between cells, so that they read as a grid.
+            svg.rect(x + 0.5, y + 0.5, cell - 1.0, cell - 1.0, &fill);
+            let label = text::count(count);
+            if count > 0 && text::width(&label, size, t == p) < cell - 3.0 {
+                svg.text(
+                    x + 0.5 * cell,
+                    y + 0.5 * cell + 0.36 * size,
+                    &label,
+                    centered(size, t == p, ink),
+                );
+            }
+        }
+    }
+
+    let share_size = 0.92 * size;
+    let muted = style(share_size, false, color::MUTED);
+    let precisions_fit = text::width("100.0\u{a0}%", share_size, false) < cell;
+    for (i, class) in matrix.classes.iter().enumerate() {
+        let along = (i as f64 + 0.5) * cell;
+        let name = text::fitted(class, size, true, NAME);
+        let bold = style(size, true, color::INK);
+        svg.text(
+            left - 9.0,
+            top + along + 0.36 * size,
+            &name,
+            anchored(bold, Anchor::End),
+        );
+        if place.upright {
+            svg.text_upwards(left + along + 0.36 * size, top - 9.0, &name, bold);
+        } else {
+            svg.text(left + along, top - 9.0, &name, anchored(bold, Anchor::Middle));
+        }
+        let row: u64 = (0..n).map(|p| at(i, p)).sum();
+        let recall = text::percent(at(i, i) as f64 / row as f64, 1);
+        svg.text(left + side + 10.0, top + along + 0.36 * share_size, &recall, muted);
+        if precisions_fit {
+            let column: u64 = (0..n).map(|t| at(t, i)).sum();
+            let precision = text::percent(at(i, i) as f64 / column as f64, 1);
+            svg.text(
+                left + along,
+                top + side + 18.0,
+                &precision,
+                anchored(muted, Anchor::Middle),
+            );
+        }
+    }
+
+    let note = style(11.5, false, color::MUTED);
+    let beside = left - place.left + 36.0;
+    svg.text_upwards(beside, top + 0.5 * side, "True class", anchored(note, Anchor::Middle));
+    svg.text(
+        left + 0.5 * side,
+        121.0,
+        "Predicted class",
+        anchored(note, Anchor::Middle),
+    );
+    svg.text(left + side + 10.0, top - 9.0, "Recall", note);
+    if precisions_fit {
+        svg.text(left - 9.0, top + side + 18.0, "Precision", anchored(note, Anchor::End));
+    }
+}
+
+/// A cell's fill and the colour of its count.
+fn shade(count: u64, right: bool, most: u64) -> (String, &'static str) {
+    if count == 0 {
+        return ("#f6f7f8".to_string(), color::MUTED);
+    }
+    let [pale, strong] = if right { RIGHT_SHADES } else { WRONG_SHADES };
+    // A power below one keeps single errors visible beside frequent ones.
+    let share = if most > 0 {
+        (count as f64 / most as f64).min(1.0)
+    } else {
+        1.0
+    };
+    let strength = if right { share } else { share.powf(0.7) };
+    let ink = if !right && strength > 0.75 {
+        color::PAPER
+    } else {
+        color::INK
+    };
+    (pale.towards(strong, strength).hex(), ink)
+}
+
+#[derive(Clone, Copy)]
+struct Rgb(u8, u8, u8);
+
+impl Rgb {
+    fn towards(self, other: Rgb, share: f64) -> Rgb {
+        let mix = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;
+        Rgb(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
+    }
+
+    fn hex(self) -> String {
+        format!("#{:02x}{:02x}{:02x}", self.0, self.1, self.2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_counts_recall_and_precision() {
+        let matrix = Confusion {
+            name: "net".into(),
+            classes: vec!["a".into(), "b".into()],
+            counts: vec![vec![9, 1], vec![3, 1200]],
+        };
+        let document = confusions("Title", "sub", &[matrix]);
+        for expected in [
+            "1,209 of 1,213 right (99.67\u{a0}%)",
+            ">9<",
+            ">1<",
+            ">1,200<",
+            "90.0\u{a0}%",
+            "75.0\u{a0}%",
+        ] {
+            assert!(document.contains(expected), "{expected}: {document}");
+        }
+        super::super::png(&document).unwrap();
+    }
+
+    #[test]
+    fn empty_classes_and_ragged_counts_still_give_a_picture() {
+        let matrix = |counts| Confusion {
+            name: "net".into(),
+            classes: vec!["a".into(), "a class with a very long name".into()],
+            counts,
+        };
+        for counts in [vec![], vec![vec![0, 0], vec![0, 0]], vec![vec![1], vec![1, 2, 3]]] {
+            let document = confusions("Title", "", &[matrix(counts)]);
+            assert!(!document.contains("NaN"), "{document}");
+            super::super::png(&document).unwrap();
+        }
+        super::super::png(&confusions("None", "", &[])).unwrap();
+    }
+}

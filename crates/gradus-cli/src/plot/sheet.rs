@@ -1,0 +1,194 @@
+//! Sheets of sample images with what they are and what a network took them for.
+
+use anyhow::{Context, Result, bail};
+
+use super::svg::{Stroke, Svg};
+use super::{color, heading, style, text};
+
+/// One image of a sheet.
+#[derive(Debug, Clone, Default)]
+pub struct Sample {
+    /// The image's width in pixels.
+    pub width: usize,
+    /// Its height.
+    pub height: usize,
+    /// Its pixels row by row, grey (one byte each) or red, green and blue (three).
+    pub pixels: Vec<u8>,
+    /// What it shows, if that is known.
+    pub label: Option<String>,
+    /// What a network took it for.
+    pub guess: Option<Guess>,
+}
+
+/// What a network took an image for.
+#[derive(Debug, Clone, Default)]
+pub struct Guess {
+    /// The class.
+    pub class: String,
+    /// The network's probability for it, from 0 to 1.
+    pub probability: f64,
+}
+
+impl Sample {
+    /// Whether the network was wrong, where that can be told.
+    fn is_wrong(&self) -> bool {
+        matches!((&self.label, &self.guess), (Some(label), Some(guess)) if *label != guess.class)
+    }
+}
+
+const SIDE: f64 = 84.0;
+const GAP: f64 = 18.0;
+const CAPTION: f64 = 40.0;
+const LEFT: f64 = 24.0;
+const TOP: f64 = 84.0;
+
+/// Draws images in rows of `columns`, each with its label; where a network's guess is given, with that and its
+/// probability. A wrong guess has a red frame.
+///
+/// # Errors
+/// An image whose pixels don't fit its size.
+pub fn sheet(title: &str, subtitle: &str, samples: &[Sample], columns: usize) -> Result<String> {
+    let columns = columns.max(1);
+    let rows = samples.len().div_ceil(columns);
+    let across = columns.min(samples.len()).max(4) as f64;
+    let width = 2.0 * LEFT + across * SIDE + (across - 1.0) * GAP;
+    let height = TOP + rows as f64 * (SIDE + CAPTION) + 12.0;
+    let needed = 2.0 * LEFT + text::width(title, 19.0, true).max(text::width(subtitle, 12.5, false));
+    let mut svg = Svg::new(width.max(needed.ceil()), height, color::PAPER, title);
+    heading(&mut svg, LEFT, title, subtitle);
+    for (i, sample) in samples.iter().enumerate() {
+        let x = LEFT + (i % columns) as f64 * (SIDE + GAP);
+        let y = TOP + (i / columns) as f64 * (SIDE + CAPTION);
+        draw(&mut svg, sample, x, y).with_context(|| format!("image {} of the sheet", i + 1))?;
+    }
+    Ok(svg.finish())
+}
+
+fn draw(svg: &mut Svg, sample: &Sample, x: f64, y: f64) -> Result<()> {
+    let png = encode(sample)?;
+    let largest = sample.width.max(sample.height) as f64;
+    let (width, height) = (
+        SIDE * sample.width as f64 / largest,
+        SIDE * sample.height as f64 / largest,
+    );
+    svg.image(x + 0.5 * (SIDE - width), y + 0.5 * (SIDE - height), width, height, &png);
+    if sample.is_wrong() {
+        svg.frame(
+            x - 1.5,
+            y - 1.5,
+            SIDE + 3.0,
+            SIDE + 3.0,
+            Stroke::solid(color::WRONG, 3.0),
+        );
+    }
+    let (said, sure) = match (&sample.label, &sample.guess) {
+        (Some(label), Some(guess)) if sample.is_wrong() => {
+            (format!("{label} → {}", guess.class), Some(guess.probability))
+        }
+        (_, Some(guess)) => (guess.class.clone(), Some(guess.probability)),
+        (Some(label), None) => (label.clone(), None),
+        (None, None) => return Ok(()),
+    };
+    let (ink, muted) = if sample.is_wrong() {
+        (color::WRONG, color::WRONG)
+    } else {
+        (color::INK, color::MUTED)
+    };
+    let (bold, plain) = (style(13.0, true, ink), style(12.0, false, muted));
+    let sure = sure.map(|p| text::percent(p, 0)).unwrap_or_default();
+    let gap = if sure.is_empty() { 0.0 } else { 5.0 };
+    let sure_width = gap + text::width(&sure, plain.size, false);
+    let said = text::fitted(&said, bold.size, true, SIDE + GAP - 4.0 - sure_width);
+    let said_width = text::width(&said, bold.size, true);
+    let start = x + 0.5 * (SIDE - said_width - sure_width);
+    let line = y + SIDE + 18.0;
+    svg.text(start, line, &said, bold);
+    svg.text(start + said_width + gap, line, &sure, plain);
+    Ok(())
+}
+
+/// The image as a PNG file's bytes.
+fn encode(sample: &Sample) -> Result<Vec<u8>> {
+    let Sample {
+        width,
+        height,
+        ref pixels,
+        ..
+    } = *sample;
+    let area = width
+        .checked_mul(height)
+        .filter(|&area| area > 0)
+        .context("an image needs a width and a height")?;
+    let color = if pixels.len() == area {
+        png::ColorType::Grayscale
+    } else if pixels.len() / 3 == area && pixels.len().is_multiple_of(3) {
+        png::ColorType::Rgb
+    } else {
+        bail!("an image of {width}×{height} pixels can't have {} bytes", pixels.len());
+    };
+    let mut file = Vec::new();
+    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(color);
+    encoder.write_header()?.write_image_data(pixels)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey(label: Option<&str>, guess: Option<&str>) -> Sample {
+        Sample {
+            width: 2,
+            height: 3,
+            pixels: vec![0, 50, 100, 150, 200, 250],
+            label: label.map(String::from),
+            guess: guess.map(|class| Guess {
+                class: class.into(),
+                probability: 0.914,
+            }),
+        }
+    }
+
+    #[test]
+    fn marks_what_is_wrong_and_only_that() {
+        let document = sheet(
+            "Title",
+            "",
+            &[grey(Some("3"), Some("8")), grey(Some("7"), Some("7"))],
+            8,
+        )
+        .unwrap();
+        assert_eq!(
+            document.matches(color::WRONG).count(),
+            3,
+            "a frame, a caption and a probability: {document}"
+        );
+        assert!(
+            document.contains("3 → 8") && document.contains("91\u{a0}%"),
+            "{document}"
+        );
+        super::super::png(&document).unwrap();
+    }
+
+    #[test]
+    fn without_label_or_guess_there_is_no_verdict() {
+        for sample in [grey(None, None), grey(Some("3"), None), grey(None, Some("3"))] {
+            assert!(!sheet("Title", "", &[sample], 8).unwrap().contains(color::WRONG));
+        }
+        super::super::png(&sheet("None", "", &[], 0).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn pixels_that_do_not_fit_are_an_error() {
+        let mut sample = grey(None, None);
+        sample.pixels.pop();
+        let message = format!("{:#}", sheet("", "", &[sample], 1).unwrap_err());
+        assert_eq!(
+            message,
+            "image 1 of the sheet: an image of 2×3 pixels can't have 5 bytes"
+        );
+        assert!(sheet("", "", &[Sample::default()], 1).is_err());
+    }
+}

@@ -1,0 +1,285 @@
+//! Data by name: found where it is, or fetched from where it's published.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use gradus::data::mnist::{self, Set, Sha256};
+use gradus::data::{Bytes, Dataset, Folder, digits};
+
+use crate::download::{self, Check, Limits, Wanted};
+
+/// The name of the set that is part of the program.
+pub const EMBEDDED: &str = "digits";
+/// The set that is used where none is named.
+const USUAL: &str = "mnist";
+
+/// Where data may come from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// A folder that is searched before all others, and that fetched files are put into.
+    pub folder: Option<PathBuf>,
+    /// Whether nothing may be fetched.
+    pub offline: bool,
+    /// Whether progress is not shown.
+    pub quiet: bool,
+}
+
+/// A data set in memory.
+#[derive(Debug)]
+pub struct Data {
+    /// Its name, or its folder.
+    pub name: String,
+    /// The samples for training.
+    pub train: Bytes,
+    /// The samples for testing.
+    pub test: Bytes,
+}
+
+impl Source {
+    /// Loads a set by its name, or from a folder that has IDX files of MNIST's names, or folders `train` and `test` with a
+    /// folder of images for each class.
+    ///
+    /// # Errors
+    /// If there is no such set, it is nowhere and can't be fetched, or it is damaged.
+    pub fn load(&self, name: &str) -> Result<Data> {
+        if name == EMBEDDED {
+            let (train, test) = digits::load()?;
+            return Ok(Data {
+                name: name.into(),
+                train,
+                test,
+            });
+        }
+        let (name, (train, test)) = match Set::find(name) {
+            Ok(set) => (set.name.to_string(), set.read(&self.find_or_fetch(set)?)?),
+            Err(unknown) => {
+                let folder = Path::new(name);
+                if !folder.is_dir() {
+                    bail!("{unknown} and {EMBEDDED}, and there is no folder of this name");
+                }
+                (name.to_string(), read_folder(folder)?)
+            }
+        };
+        Ok(Data { name, train, test })
+    }
+
+    /// Loads MNIST, or, where it can neither be found nor fetched, the embedded digits; then also a sentence that says so.
+    ///
+    /// # Errors
+    /// If MNIST is there, but damaged.
+    pub fn load_usual(&self) -> Result<(Data, Option<String>)> {
+        let set = Set::find(USUAL)?;
+        match self.find_or_fetch(set) {
+            Ok(folder) => {
+                let (train, test) = set.read(&folder)?;
+                let name = USUAL.to_string();
+                Ok((Data { name, train, test }, None))
+            }
+            Err(why) => {
+                let data = self.load(EMBEDDED)?;
+                let shape = data.train.shape();
+                let note = format!("the embedded digits ({shape}) stand in for MNIST: {why:#}");
+                Ok((data, Some(note)))
+            }
+        }
+    }
+
+    /// The folder that has a set's files.
+    ///
+    /// # Errors
+    /// If no folder has them.
+    pub fn find(&self, set: &Set) -> Result<PathBuf> {
+        let Some(folder) = &self.folder else {
+            return Ok(mnist::locate(set, None)?);
+        };
+        if let Ok(found) = mnist::locate(set, Some(folder)) {
+            return Ok(found);
+        }
+        mnist::locate(set, None).with_context(|| format!("{} is not in {}", set.name, folder.display()))
+    }
+
+    fn find_or_fetch(&self, set: &Set) -> Result<PathBuf> {
+        let missing = match self.find(set) {
+            Ok(folder) => return Ok(folder),
+            Err(missing) => missing,
+        };
+        if self.offline || set.mirrors.is_empty() {
+            return Err(missing);
+        }
+        if !self.quiet {
+            eprintln!("{} is not on this machine; fetching it", set.name);
+        }
+        let fetched = self.fetch(set, None, false);
+        fetched.with_context(|| format!("the data set {} is not on this machine", set.name))
+    }
+
+    /// Fetches the files of a set that are not there, or not what they must be, or all if `force`; returns their folder.
+    ///
+    /// # Errors
+    /// If there is no address to fetch from, no folder to put them into, or a file can be had from no mirror.
+    pub fn fetch(&self, set: &Set, mirror: Option<&str>, force: bool) -> Result<PathBuf> {
+        let folder = match &self.folder {
+            Some(folder) => folder.join(set.name),
+            None => set
+                .destination()
+                .context("no folder for data is known; name one with --data-dir")?,
+        };
+        let mirrors: Vec<&str> = mirror.map_or_else(|| set.mirrors.to_vec(), |mirror| vec![mirror]);
+        if mirrors.is_empty() {
+            bail!(
+                "{} is published in one archive only, which a person must fetch from {} and unpack into {}",
+                set.name,
+                set.homepage,
+                folder.display()
+            );
+        }
+        for wanted in files(set, &mirrors) {
+            let there = wanted
+                .check
+                .as_ref()
+                .is_some_and(|check| download::verify(&folder.join(&wanted.name), check).is_ok());
+            if force || !there {
+                download::fetch(&wanted, &folder, Limits::default(), self.quiet)?;
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// What is to be fetched for a set.
+pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Wanted> {
+    let wanted = set.files().map(|file| {
+        let name = format!("{}.gz", file.name);
+        Wanted {
+            urls: mirrors
+                .iter()
+                .map(|mirror| format!("{}/{name}", mirror.trim_end_matches('/')))
+                .collect(),
+            check: file.sha256.map(|sum| match sum {
+                Sha256::Uncompressed(sum) => Check::Content(sum.to_string()),
+                Sha256::Gzipped(sum) => Check::File(sum.to_string()),
+            }),
+            name,
+        }
+    });
+    wanted.into()
+}
+
+/// Reads a folder of IDX files, or of images.
+fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
+    // The folder's name tells apart the sets whose files have the same names.
+    let (named, others): (Vec<_>, Vec<_>) = mnist::SETS.iter().partition(|set| folder.ends_with(set.name));
+    for set in named.into_iter().chain(others) {
+        if let Ok(found) = mnist::locate(set, Some(folder)) {
+            return Ok(set.read(&found)?);
+        }
+    }
+    let parts = [folder.join("train"), folder.join("test")];
+    if !parts.iter().all(|part| part.is_dir()) {
+        let [a, b, c, d] = Set::find(USUAL)?.files().map(|file| file.name);
+        bail!(
+            "{}: the folder has neither the files {a}, {b}, {c} and {d} (each may be gzipped, as .gz), \
+             nor folders `train` and `test` with a folder of images for each class",
+            folder.display()
+        );
+    }
+    let train = Folder::new().read(&parts[0])?;
+    let names = train.class_names().unwrap_or_default();
+    let test = Folder::new().classes(names).read(&parts[1])?;
+    if train.shape() != test.shape() {
+        bail!(
+            "{}: the images are {}, and those for training are {}",
+            parts[1].display(),
+            test.shape(),
+            train.shape()
+        );
+    }
+    Ok((train, test))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus::data::idx;
+
+    fn offline(folder: &Path) -> Source {
+        Source {
+            folder: Some(folder.into()),
+            offline: true,
+            quiet: true,
+        }
+    }
+
+    /// Writes a set of two training images and a test image.
+    fn write_set(set: &Set, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        let [a, b, c, d] = set.files().map(|file| folder.join(file.name));
+        idx::write(a, &[2, 2, 3], &[7; 12]).unwrap();
+        idx::write(b, &[2], &[0, 1]).unwrap();
+        idx::write(c, &[1, 2, 3], &[8; 6]).unwrap();
+        idx::write(d, &[1], &[1]).unwrap();
+    }
+
+    #[test]
+    fn sets_are_found_by_name_and_by_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = offline(folder.path()).load("digits").unwrap();
+        assert_eq!((data.train.len(), data.test.len()), (1437, 360));
+        let kmnist = folder.path().join("kmnist");
+        write_set(Set::find("kmnist").unwrap(), &kmnist);
+        for name in ["kmnist", &kmnist.to_string_lossy()] {
+            let data = offline(folder.path()).load(name).unwrap();
+            assert_eq!((data.train.len(), data.test.len(), data.name.as_str()), (2, 1, name));
+            assert_eq!(data.train.class_names().unwrap()[1], "ki");
+        }
+    }
+
+    #[test]
+    fn folders_of_images_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["train/cat/1.png", "train/dog/1.png", "test/dog/2.png"] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 2, 1);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().unwrap().write_image_data(&[0, 255]).unwrap();
+        }
+        let data = Source::default().load(&folder.path().to_string_lossy()).unwrap();
+        assert_eq!((data.train.len(), data.test.labels()), (2, &[1][..]));
+    }
+
+    #[test]
+    fn what_is_unknown_or_nowhere_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |name: &str| format!("{:#}", offline(folder.path()).load(name).unwrap_err());
+        assert!(
+            message("mnits").contains("mnist, fashion-mnist")
+                && message("mnits").ends_with("there is no folder of this name")
+        );
+        let empty = folder.path().to_string_lossy().into_owned();
+        assert!(
+            message(&empty).contains("nor folders `train` and `test`"),
+            "{}",
+            message(&empty)
+        );
+    }
+
+    #[test]
+    fn every_published_file_has_addresses_and_a_check() {
+        for set in mnist::SETS.iter().filter(|set| !set.mirrors.is_empty()) {
+            for wanted in files(set, set.mirrors) {
+                assert!(wanted.name.ends_with(".gz") && wanted.check.is_some());
+                assert!(
+                    wanted
+                        .urls
+                        .iter()
+                        .all(|url| url.starts_with("http") && url.ends_with(&wanted.name))
+                );
+            }
+        }
+        assert_eq!(
+            files(Set::find("mnist").unwrap(), &["http://here/"])[0].urls,
+            ["http://here/train-images-idx3-ubyte.gz"]
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! `gradus data`, as a user runs it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use gradus::data::{idx, mnist::Set};
+
+/// The program, with no settings from outside and a home of its own.
+fn gradus(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("LOCALAPPDATA", home)
+        .current_dir(home);
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A server on this machine that sends files from a folder; of those in `stalled` only the first half, and then nothing.
+fn serve(folder: std::path::PathBuf, stalled: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap();
+            lines.find(|line| line.as_ref().is_ok_and(String::is_empty));
+            let name = request.split(' ').nth(1).unwrap().trim_start_matches('/');
+            let file = fs::read(folder.join(name)).unwrap();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                file.len()
+            )
+            .unwrap();
+            if stalled {
+                stream.write_all(&file[..file.len() / 2]).unwrap();
+                thread::sleep(Duration::from_secs(60));
+            }
+            stream.write_all(&file).unwrap();
+        }
+    });
+    address
+}
+
+/// Writes the gzipped files of a set with two training images and a test image.
+fn publish(set: &Set, folder: &Path) {
+    let contents: [(&[usize], Vec<u8>); 4] = [
+        (&[2, 28, 28], (0..2 * 784).map(|i| (i % 251) as u8).collect()),
+        (&[2], vec![3, 4]),
+        (&[1, 28, 28], vec![9; 784]),
+        (&[1], vec![5]),
+    ];
+    for (file, (dims, bytes)) in set.files().into_iter().zip(contents) {
+        let plain = folder.join(&file.name);
+        idx::write(&plain, dims, &bytes).unwrap();
+        let gzipped = fs::File::create(folder.join(file.name + ".gz")).unwrap();
+        let mut encoder = GzEncoder::new(gzipped, Compression::default());
+        encoder.write_all(&fs::read(&plain).unwrap()).unwrap();
+        encoder.finish().unwrap();
+    }
+}
+
+#[test]
+fn the_embedded_digits_need_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let output = gradus(home.path())
+        .args(["data", "show", "digits", "--json", "digits.json", "--class", "7"])
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("digits: 1,437 + 360 samples of shape 1×8×8\n"),
+        "{text}"
+    );
+    let results: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.path().join("digits.json")).unwrap()).unwrap();
+    assert_eq!(results["classes"][7]["test"], 36);
+    let picture = fs::read(home.path().join("runs/data/samples.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert!(
+        fs::read_to_string(home.path().join("runs/data/samples.svg"))
+            .unwrap()
+            .contains("50 training samples of class 7")
+    );
+}
+
+#[test]
+fn a_set_is_fetched_listed_verified_and_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let published = home.path().join("published");
+    fs::create_dir(&published).unwrap();
+    publish(Set::find("emnist-digits").unwrap(), &published);
+    let mirror = serve(published, false);
+    let fetched = gradus(home.path())
+        .args([
+            "data",
+            "fetch",
+            "emnist-digits",
+            "--data-dir",
+            "here",
+            "--mirror",
+            &mirror,
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(
+        stdout(&fetched),
+        format!(
+            "emnist-digits is in {}\n",
+            Path::new("here").join("emnist-digits").display()
+        )
+    );
+    assert_eq!(
+        stderr(&fetched).lines().count(),
+        4,
+        "a line for each file: {}",
+        stderr(&fetched)
+    );
+    assert_eq!(fs::read_dir(home.path().join("here/emnist-digits")).unwrap().count(), 4);
+
+    let run = |arguments: &[&str]| stdout(&gradus(home.path()).args(arguments).output().unwrap());
+    assert!(run(&["data", "list", "--data-dir", "here"]).contains("here/emnist-digits"));
+    let verified = run(&["data", "verify", "--data-dir", "here"]);
+    assert!(
+        verified.contains("2 + 1 samples, its published sums are not known"),
+        "{verified}"
+    );
+    assert!(run(&["data", "show", "emnist-digits", "--data-dir", "here"]).contains("samples of shape 1×28×28"));
+}
+
+#[test]
+fn another_file_from_a_mirror_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let published = home.path().join("published");
+    fs::create_dir(&published).unwrap();
+    publish(Set::find("mnist").unwrap(), &published);
+    let mirror = serve(published, false);
+    let output = gradus(home.path())
+        .args(["data", "fetch", "mnist", "--mirror", &mirror])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: cannot download train-images-idx3-ubyte.gz: http://127.0.0.1"));
+    assert!(stderr(&output).contains("it sent another file"));
+    assert_eq!(
+        fs::read_dir(home.path().join(".cache/gradus/mnist")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn a_download_that_is_killed_leaves_no_half_file() {
+    let home = tempfile::tempdir().unwrap();
+    let published = home.path().join("published");
+    fs::create_dir(&published).unwrap();
+    publish(Set::find("emnist-digits").unwrap(), &published);
+    let mirror = serve(published, true);
+    let mut child = gradus(home.path())
+        .args(["data", "fetch", "emnist-digits", "--data-dir", ".", "--mirror", &mirror])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let folder = home.path().join("emnist-digits");
+    let begun = Instant::now();
+    while fs::read_dir(&folder).map_or(0, |entries| entries.count()) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the download never began");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(100));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let names = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let finished: Vec<String> = names.filter(|name| !name.ends_with(".part")).collect();
+    assert!(finished.is_empty(), "{finished:?}");
+}
+
+#[test]
+fn mistakes_end_with_one_sentence_and_a_code() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| gradus(home.path()).args(arguments).output().unwrap();
+    let cases: [(&[&str], &str); 6] = [
+        (&["data", "show", "mnits"], "no data set called `mnits`"),
+        (&["data", "show", "mnist", "--offline"], "mnist was not found in"),
+        (
+            &["data", "show", "digits", "--class", "x"],
+            "digits has no class `x`; its classes are 0, 1",
+        ),
+        (&["data", "verify"], "none of the known sets is on this machine"),
+        (&["data", "fetch", "emnist-letters"], "published in one archive only"),
+        (
+            &["data", "show", "digits", "--json", "/dev/null/x"],
+            "cannot write /dev/null/x",
+        ),
+    ];
+    for (arguments, sentence) in cases {
+        let output = run(arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
+        assert!(
+            text.starts_with("error: ") && text.contains(sentence),
+            "{arguments:?}: {text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    for arguments in [
+        &["data"][..],
+        &["data", "show", "digits", "--count", "0"],
+        &["--seed", "x", "data", "list"],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}

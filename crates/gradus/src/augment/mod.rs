@@ -1,0 +1,54 @@
+//! Random changes to training images, made on the fly, so that a network meets every image slightly different each time.
+//!
+//! [`Warp`] moves, turns, scales, shears and bends images; [`Noise`] adds noise. [`Compose`] applies several changes, one
+//! after the other, and [`Sometimes`] one of them at random. A change of another kind is an implementation of
+//! [`Augmentation`].
+//!
+//! ```
+//! use gradus::augment::{Augmentation, Compose, Noise, Sometimes, Warp};
+//! let changes = Compose::new()
+//!     .then(Warp::new().shift(2.0).rotate(10.0).scale(0.1).elastic(34.0, 4.0))
+//!     .then(Sometimes::new(0.5, Noise { std: 0.05 }));
+//! changes.validate(&[1, 28, 28].into())?;
+//! # Ok::<(), gradus::Error>(())
+//! ```
+
+mod compose;
+mod elastic;
+mod noise;
+mod warp;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use compose::{Compose, Sometimes};
+pub use noise::Noise;
+pub use warp::Warp;
+
+use crate::random::Rng;
+use crate::{Float, Result, Shape};
+
+/// A random change of one training sample. It runs in the training threads, on training samples only, and its random numbers
+/// follow from the seed, the epoch and the sample, so that results don't depend on threads.
+pub trait Augmentation: Debug + Send + Sync {
+    /// Refuses settings that make no sense, or samples of a shape that it can't work on, with a sentence.
+    fn validate(&self, shape: &Shape) -> Result<()>;
+
+    /// Changes the sample `x` in place. `scratch` is the thread's own, grown once and then reused.
+    fn apply(&self, shape: &Shape, x: &mut [Float], rng: &mut Rng, scratch: &mut Vec<Float>);
+}
+
+/// A pointer to an augmentation is that augmentation.
+macro_rules! delegate {
+    ($($pointer:ty),*) => {$(
+        impl<A: Augmentation + ?Sized> Augmentation for $pointer {
+            fn validate(&self, shape: &Shape) -> Result<()> {
+                (**self).validate(shape)
+            }
+            fn apply(&self, shape: &Shape, x: &mut [Float], rng: &mut Rng, scratch: &mut Vec<Float>) {
+                (**self).apply(shape, x, rng, scratch);
+            }
+        }
+    )*};
+}
+delegate!(Box<A>, Arc<A>);

@@ -1,0 +1,104 @@
+//! Every layer: y, dx, the parameters' gradients and the running statistics.
+
+use gradus::layer::{Parameter, Plan};
+use gradus::layers::{
+    AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Reshape, Softmax,
+};
+use gradus::{Float, Layer, Shape};
+use serde_json::Value;
+
+use crate::file::{all, close, count, counts, floats, from, list, numbers, text, truth};
+use crate::single::{Given, run};
+
+fn layer(kind: &str, settings: &Value) -> Result<Box<dyn Layer>, String> {
+    Ok(match kind {
+        "dense" => Box::new(from::<Dense>(settings)),
+        "conv2d" => Box::new(from::<Conv2d>(settings)),
+        "max_pool2d" => Box::new(from::<MaxPool2d>(settings)),
+        "avg_pool2d" => Box::new(from::<AvgPool2d>(settings)),
+        "global_avg_pool2d" => Box::new(GlobalAvgPool2d),
+        "batch_norm" => Box::new(from::<BatchNorm>(settings)),
+        "flatten" => Box::new(Flatten),
+        "reshape" => Box::new(from::<Reshape>(settings)),
+        "dropout" => Box::new(from::<Dropout>(settings)),
+        "softmax" => Box::new(Softmax),
+        _ => return Err(format!("no layer {kind}")),
+    })
+}
+
+/// The tensors of a case, which are in PyTorch's layout, in the layer's.
+fn tensors(plan: &Plan, tensors: &Value) -> Vec<Vec<f64>> {
+    let in_layout = |(planned, tensor): (&Parameter, &Value)| {
+        let (shape, values) = (counts(&tensor["shape"]), numbers(&tensor["values"]));
+        if !planned.saved_transposed {
+            return values;
+        }
+        let [rows, columns] = shape[..] else {
+            panic!("a transposed tensor has two dimensions")
+        };
+        (0..values.len())
+            .map(|i| values[i % rows * columns + i / rows])
+            .collect()
+    };
+    plan.parameters.iter().zip(list(tensors)).map(in_layout).collect()
+}
+
+/// The state of a case, one tensor after the other.
+fn state(case: &Value) -> Vec<f64> {
+    list(case)
+        .iter()
+        .flat_map(|tensor| numbers(&tensor["values"]))
+        .collect()
+}
+
+fn narrowed(values: &[f64]) -> Vec<Float> {
+    values.iter().map(|&v| v as Float).collect()
+}
+
+fn check(case: &Value) -> Result<(), String> {
+    let layer = layer(text(&case["kind"]), &case["settings"])?;
+    let input = Shape::from(counts(&case["input"]));
+    let plan = layer.plan(&input)?;
+    if plan.output.dims() != counts(&case["output"]) {
+        return Err(format!(
+            "the output has shape {}, expected {}",
+            plan.output, case["output"]
+        ));
+    }
+    if plan.parameters.len() != list(&case["parameters"]).len() || plan.state.len() != list(&case["state"]).len() {
+        return Err("another number of parameters or state tensors".into());
+    }
+    let given = Given {
+        input,
+        samples: count(&case["samples"]),
+        training: truth(&case["training"]),
+        x: &floats(&case["x"]),
+        dy: &floats(&case["dy"]),
+        parameters: &narrowed(&tensors(&plan, &case["parameters"]).concat()),
+        state: &narrowed(&state(&case["state"])),
+    };
+    for block in [given.samples, 2, 1] {
+        let found = run(layer.as_ref(), &given, block);
+        let compare = || {
+            close("y", &found.y, &numbers(&case["y"]))?;
+            close("state", &found.state, &state(&case["state_after"]))?;
+            if given.training {
+                close("dx", &found.dx, &numbers(&case["dx"]))?;
+                let mut rest = &found.gradients[..];
+                for (i, gradient) in tensors(&plan, &case["gradients"]).iter().enumerate() {
+                    let (first, tail) = rest.split_at(gradient.len());
+                    close(&format!("gradient of {}", plan.parameters[i].name), first, gradient)?;
+                    rest = tail;
+                }
+            }
+            Ok(())
+        };
+        compare().map_err(|message: String| format!("{message} (in blocks of {block})"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn layers() {
+    all("layers", "layers", check);
+}

@@ -1,0 +1,278 @@
+"""Layers and activations: y, dx and the parameters' gradients for a given x, parameters and dy."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common import Draw, flat, tensor, write
+
+
+def randomize(module, draw):
+    """Gives every parameter and running statistic values of the case's own."""
+    for name, parameter in module.named_parameters():
+        parameter.data = draw.tensor(*parameter.shape, low=-1.0, high=1.0)
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
+            m.weight.data = draw.tensor(*m.weight.shape, low=0.5, high=1.5)
+            m.running_mean = draw.tensor(*m.running_mean.shape, low=-1.0, high=1.0)
+            m.running_var = draw.tensor(*m.running_var.shape, low=0.5, high=2.0)
+
+
+def named(tensors):
+    """Named tensors in their order."""
+    return [{"name": name, **tensor(values)} for name, values in tensors]
+
+
+def running(module):
+    """The running statistics, without the counts of batches that PyTorch keeps beside them."""
+    return [(n, b.clone()) for n, b in module.named_buffers() if not n.endswith("num_batches_tracked")]
+
+
+def case(name, kind, settings, module, shape, samples=3, training=True, distinct=False):
+    """Runs one layer forward and backward."""
+    draw = Draw(name)
+    randomize(module, draw)
+    module.train(training)
+    x = (draw.distinct if distinct else draw.tensor)(samples, *shape).requires_grad_()
+    result = {
+        "name": name,
+        "kind": kind,
+        "settings": settings,
+        "training": training,
+        "samples": samples,
+        "input": list(shape),
+        "parameters": named(module.named_parameters()),
+        "state": named(running(module)),
+        "x": flat(x),
+    }
+    y = module(x)
+    dy = draw.tensor(*y.shape, low=-1.0, high=1.0)
+    y.backward(dy)
+    return result | {
+        "output": list(y.shape[1:]),
+        "y": flat(y),
+        "dy": flat(dy),
+        "dx": flat(x.grad),
+        "gradients": named((n, p.grad) for n, p in module.named_parameters()),
+        "state_after": named(running(module)),
+    }
+
+
+class PadThen(nn.Module):
+    """Pads the image by zeros on [top, bottom, left, right], then applies a module."""
+
+    def __init__(self, padding, module):
+        super().__init__()
+        self.padding = padding
+        self.module = module
+
+    def forward(self, x):
+        top, bottom, left, right = self.padding
+        return self.module(F.pad(x, (left, right, top, bottom)))
+
+    def named_parameters(self, *args, **kwargs):
+        return self.module.named_parameters(*args, **kwargs)
+
+
+def around(rows, columns):
+    """Explicit padding, alike on both sides."""
+    return {"explicit": {"top": rows, "bottom": rows, "left": columns, "right": columns}}
+
+
+def same(size, kernel, stride, dilation):
+    """The padding before and after an axis for ceil(size / stride) outputs, the odd zero after it.
+
+    PyTorch has it only for a stride of 1, where it means the same.
+    """
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def conv(name, shape, channels, kernel, stride=(1, 1), padding="valid", dilation=(1, 1), groups=1, bias=True, samples=2):
+    settings = {
+        "channels": channels,
+        "kernel": list(kernel),
+        "stride": list(stride),
+        "padding": padding,
+        "dilation": list(dilation),
+        "groups": groups,
+        "bias": bias,
+    }
+    if padding == "same" and stride == (1, 1):
+        module = nn.Conv2d(shape[0], channels, kernel, stride, "same", dilation, groups, bias)
+        return case(name, "conv2d", settings, module, shape, samples)
+    if padding == "valid":
+        pad = (0, 0, 0, 0)
+    elif padding == "same":
+        pad = [n for axis in zip(shape[1:], kernel, stride, dilation) for n in same(*axis)]
+    else:
+        pad = padding["explicit"].values()
+    module = PadThen(pad, nn.Conv2d(shape[0], channels, kernel, stride, 0, dilation, groups, bias))
+    return case(name, "conv2d", settings, module, shape, samples)
+
+
+def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), exclude_padding=None, samples=2):
+    """Max or average pooling; the stride is the kernel's size unless given."""
+    stride = stride or kernel
+    settings = {"kernel": list(kernel), "stride": list(stride), "padding": around(*padding)}
+    if kind == "max_pool2d":
+        module = nn.MaxPool2d(kernel, stride, padding)
+    else:
+        settings["exclude_padding"] = exclude_padding
+        module = nn.AvgPool2d(kernel, stride, padding, count_include_pad=not exclude_padding)
+    return case(name, kind, settings, module, shape, samples, distinct=True)
+
+
+class Residual(nn.Module):
+    """body(x) + shortcut(x)."""
+
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+def residual(name, shape, channels, stride, projected, training):
+    """A 1×1 convolution, a residual block, relu. The convolution's gradient shows whether the block's dx is right."""
+    # A bias before a norm does nothing: its gradient is zero up to rounding.
+    body = nn.Sequential(
+        nn.Conv2d(shape[0], channels, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+    shortcut = nn.Sequential(nn.Conv2d(shape[0], channels, 1, stride, bias=False)) if projected else nn.Sequential()
+    network = nn.Sequential(nn.Conv2d(shape[0], shape[0], 1), Residual(body, shortcut), nn.ReLU())
+    settings = {"channels": channels, "stride": stride}
+    return case(name, "residual", settings, network, shape, 4, training)
+
+
+def layers():
+    dense = lambda name, n, units, bias, samples: case(
+        name, "dense", {"units": units, "bias": bias}, nn.Linear(n, units, bias), (n,), samples
+    )
+    norm = lambda name, shape, training: case(
+        name,
+        "batch_norm",
+        {"epsilon": 1e-5, "momentum": 0.1},
+        (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0]),
+        shape,
+        5,
+        training,
+    )
+    return [
+        dense("dense", 7, 5, True, 4),
+        dense("dense without bias", 5, 3, False, 3),
+        dense("dense, one input and one unit", 1, 1, True, 2),
+        dense("dense, wider than a vector", 67, 35, True, 5),
+        conv("conv2d valid", (1, 6, 7), 3, (3, 3)),
+        conv("conv2d valid, many channels", (3, 7, 6), 4, (3, 3)),
+        conv("conv2d same", (2, 5, 8), 3, (3, 3), padding="same"),
+        conv("conv2d same, 5×3", (2, 6, 5), 2, (5, 3), padding="same"),
+        conv("conv2d same, even kernel", (2, 5, 6), 2, (2, 4), padding="same"),
+        conv("conv2d same, strided", (2, 7, 6), 3, (3, 3), stride=(2, 2), padding="same"),
+        conv("conv2d explicit padding", (2, 5, 6), 3, (3, 3), padding=around(2, 1)),
+        conv(
+            "conv2d explicit padding, each side its own",
+            (2, 4, 5),
+            3,
+            (3, 2),
+            padding={"explicit": {"top": 2, "bottom": 0, "left": 1, "right": 3}},
+        ),
+        conv("conv2d rectangular kernel", (2, 6, 7), 3, (2, 4)),
+        conv("conv2d strided", (2, 8, 9), 3, (3, 3), stride=(2, 3)),
+        conv("conv2d strided, padded", (3, 7, 8), 4, (3, 3), stride=(2, 2), padding=around(1, 1)),
+        conv("conv2d stride leaves a rest", (1, 8, 8), 2, (3, 3), stride=(2, 2)),
+        conv("conv2d dilated", (2, 8, 9), 3, (3, 3), dilation=(2, 3)),
+        conv("conv2d dilated, same", (2, 7, 7), 2, (3, 3), padding="same", dilation=(2, 2)),
+        conv("conv2d dilated, strided, padded", (2, 9, 8), 2, (3, 2), (2, 2), around(2, 1), (2, 3)),
+        conv("conv2d in groups", (4, 5, 6), 6, (3, 3), groups=2),
+        conv("conv2d in groups, strided, padded", (6, 7, 5), 3, (3, 3), (2, 1), around(1, 1), groups=3),
+        conv("conv2d depthwise", (4, 6, 5), 4, (3, 3), padding="same", groups=4),
+        conv("conv2d depthwise, two filters a channel", (3, 5, 5), 6, (3, 3), groups=3),
+        conv("conv2d without bias", (2, 5, 5), 3, (3, 3), bias=False),
+        conv("conv2d 1×1", (5, 4, 3), 4, (1, 1)),
+        conv("conv2d 1×1, strided", (3, 5, 6), 4, (1, 1), stride=(2, 2)),
+        conv("conv2d kernel as large as the image", (2, 4, 3), 5, (4, 3)),
+        conv("conv2d wider than a vector", (1, 5, 39), 17, (3, 3), samples=1),
+        pool("max_pool2d", "max_pool2d", (2, 6, 8), (2, 2)),
+        pool("max_pool2d leaves a rest", "max_pool2d", (2, 7, 5), (2, 2)),
+        pool("max_pool2d rectangular", "max_pool2d", (2, 6, 9), (2, 3)),
+        pool("max_pool2d overlapping", "max_pool2d", (2, 7, 7), (3, 3), (2, 2)),
+        pool("max_pool2d strided apart", "max_pool2d", (2, 8, 7), (2, 2), (3, 3)),
+        pool("max_pool2d padded", "max_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1)),
+        pool("max_pool2d padded, rectangular", "max_pool2d", (3, 5, 8), (2, 4), (1, 3), (1, 2)),
+        pool("avg_pool2d", "avg_pool2d", (2, 6, 8), (2, 2), exclude_padding=False),
+        pool("avg_pool2d rectangular, overlapping", "avg_pool2d", (2, 7, 8), (3, 2), (2, 1), exclude_padding=False),
+        pool("avg_pool2d padded", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), False),
+        pool("avg_pool2d padded, zeros not counted", "avg_pool2d", (2, 6, 7), (3, 3), (2, 2), (1, 1), True),
+        case(
+            "global_avg_pool2d",
+            "global_avg_pool2d",
+            {},
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            (3, 4, 5),
+        ),
+        case("flatten", "flatten", {}, nn.Flatten(), (2, 3, 4), 2),
+        case("reshape", "reshape", {"shape": [3, 2, 4]}, nn.Unflatten(1, (3, 2, 4)), (24,), 2),
+        case("dropout does nothing at inference", "dropout", {"rate": 0.4}, nn.Dropout(0.4), (12,), 2, False),
+        norm("batch_norm over features", (6,), True),
+        norm("batch_norm over features, inference", (6,), False),
+        norm("batch_norm over channels", (3, 4, 5), True),
+        norm("batch_norm over channels, inference", (3, 4, 5), False),
+        case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),
+    ]
+
+
+def residuals():
+    return [
+        residual("residual, identity", (3, 6, 5), 3, 1, False, True),
+        residual("residual, identity, inference", (3, 6, 5), 3, 1, False, False),
+        residual("residual, projected", (2, 7, 6), 4, 2, True, True),
+    ]
+
+
+def activations():
+    """Near zero at a fine grid that no kink is hidden in, and far out where a careless formula overflows."""
+    near = torch.arange(-6 * 8, 6 * 8 + 1) / 8
+    tiny = torch.tensor([s * 2.0**-k for k in (4, 6, 10, 14, 20) for s in (-1.0, 1.0)])
+    magnitudes = (7.5, 9.0, 12.0, 15.5, 18.0, 21.0, 30.0, 60.0, 88.0, 104.0, 750.0, 1e4, 1e6)
+    far = torch.tensor([s * v for v in magnitudes for s in (-1.0, 1.0)])
+    functions = [
+        ("relu", {}, nn.ReLU()),
+        ("leaky_relu", {"slope": 0.01}, nn.LeakyReLU(0.01)),
+        ("elu", {"alpha": 1.0}, nn.ELU(1.0)),
+        ("gelu", {}, nn.GELU()),
+        ("silu", {}, nn.SiLU()),
+        # PyTorch's own is the identity from 20 on, which is off by 10⁻⁹ there; this is the same function without the switch.
+        ("softplus", {}, lambda x: -F.logsigmoid(-x)),
+        ("sigmoid", {}, nn.Sigmoid()),
+        ("tanh", {}, nn.Tanh()),
+    ]
+    cases = []
+    for kind, settings, function in functions:
+        for where, points in (("near", torch.cat([near, tiny])), ("far", far)):
+            x = points.clone().requires_grad_()
+            y = function(x)
+            y.sum().backward()
+            cases.append(
+                {
+                    "name": f"{kind}, {where}",
+                    "kind": kind,
+                    "settings": settings,
+                    "x": flat(x),
+                    "y": flat(y),
+                    "derivative": flat(x.grad),
+                }
+            )
+    return cases
+
+
+def generate():
+    write("layers", {"layers": layers()})
+    write("residual", {"residual": residuals()})
+    write("activations", {"activations": activations()})

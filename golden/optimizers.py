@@ -1,0 +1,180 @@
+"""Optimizers, gradient clipping and learning-rate schedules."""
+
+import torch
+from torch import optim
+from torch.optim import lr_scheduler as schedulers
+
+from common import Draw, flat, number, write
+
+
+def optimizer(name, kind, settings, make):
+    """Ten steps along given gradients: the parameters after each."""
+    draw = Draw("optimizers")
+    start = draw.tensor(6)
+    gradients = [draw.tensor(6) for _ in range(10)]
+    # A parameter whose gradient is always zero, one with tiny and one with large gradients.
+    for g in gradients:
+        g[0], g[1], g[2] = 0.0, g[1] * 2.0**-20, g[2] * 2.0**7
+    w = start.clone().requires_grad_()
+    steps = make([w])
+    trajectory = []
+    for g in gradients:
+        w.grad = g.clone()
+        steps.step()
+        trajectory.append(flat(w))
+    return {
+        "name": name,
+        "kind": kind,
+        "settings": settings,
+        "w": flat(start),
+        "gradients": [flat(g) for g in gradients],
+        "trajectory": trajectory,
+    }
+
+
+def optimizers():
+    sgd = lambda name, lr, **s: optimizer(
+        name, "sgd", {"learning_rate": lr, **s}, lambda w: optim.SGD(w, lr=lr, **s)
+    )
+    rms = lambda name, **s: optimizer(
+        name,
+        "rmsprop",
+        {"learning_rate": 0.01, "alpha": 0.99, "epsilon": 1e-8, "weight_decay": 0.0, "momentum": 0.0, **s},
+        lambda w: optim.RMSprop(w, lr=0.01, **s),
+    )
+    betas = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    adam = lambda name, kind, make, lr, decay: optimizer(
+        name,
+        kind,
+        {"learning_rate": lr, **betas, "weight_decay": decay},
+        lambda w: make(w, lr=lr, weight_decay=decay),
+    )
+    return [
+        sgd("sgd", 0.05, momentum=0.0, nesterov=False, weight_decay=0.0),
+        sgd("sgd, weight decay", 0.05, momentum=0.0, nesterov=False, weight_decay=0.1),
+        sgd("momentum", 0.05, momentum=0.9, nesterov=False, weight_decay=0.0),
+        sgd("nesterov", 0.05, momentum=0.9, nesterov=True, weight_decay=0.0),
+        sgd("nesterov, weight decay", 0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+        adam("adam", "adam", optim.Adam, 0.01, 0.0),
+        adam("adam, weight decay", "adam", optim.Adam, 0.01, 0.1),
+        adam("adamw", "adamw", optim.AdamW, 0.01, 0.1),
+        rms("rmsprop"),
+        rms("rmsprop, weight decay", weight_decay=0.1),
+        rms("rmsprop, momentum", momentum=0.9),
+    ]
+
+
+def clipping():
+    """Two parameter tensors' gradients, clipped together."""
+    cases = []
+    for name, kind, limit, scale in (
+        ("norm above the limit", "norm", 1.0, 1.0),
+        ("norm below the limit", "norm", 50.0, 1.0),
+        ("norm far above the limit", "norm", 0.5, 1024.0),
+        ("value", "value", 0.75, 1.0),
+    ):
+        draw = Draw("clipping")
+        gradients = [draw.tensor(4, 3) * scale, draw.tensor(5) * scale]
+        parameters = [torch.zeros_like(g) for g in gradients]
+        for p, g in zip(parameters, gradients):
+            p.grad = g.clone()
+        if kind == "norm":
+            torch.nn.utils.clip_grad_norm_(parameters, limit)
+        else:
+            torch.nn.utils.clip_grad_value_(parameters, limit)
+        cases.append(
+            {
+                "name": name,
+                "kind": kind,
+                "limit": limit,
+                "gradients": [flat(g) for g in gradients],
+                "clipped": [flat(p.grad) for p in parameters],
+            }
+        )
+    return cases
+
+
+EPOCHS, STEPS_PER_EPOCH = 5, 4
+STEPS = EPOCHS * STEPS_PER_EPOCH
+
+
+def schedule(name, kind, settings, *make, per_epoch=False):
+    """The factor at each of 20 steps in 5 epochs: the learning rate of an optimizer whose own is 1."""
+    sgd = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    together = [m(sgd) for m in make]
+    factors = []
+    for step in range(STEPS):
+        factors.append(number(sgd.param_groups[0]["lr"]))
+        sgd.step()
+        if not per_epoch or (step + 1) % STEPS_PER_EPOCH == 0:
+            for scheduler in together:
+                scheduler.step()
+    return {
+        "name": name,
+        "kind": kind,
+        "settings": settings,
+        "steps": STEPS,
+        "steps_per_epoch": STEPS_PER_EPOCH,
+        "factors": factors,
+    }
+
+
+def plateau(name, losses, factor, patience, min_delta=1e-4):
+    """The factor before the first epoch and after each."""
+    sgd = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    # No learning rate is too small, and no change of it.
+    scheduler = schedulers.ReduceLROnPlateau(sgd, "min", factor, patience, min_delta, "rel", eps=0.0)
+    factors = [1]
+    for loss in losses:
+        scheduler.step(loss)
+        factors.append(number(sgd.param_groups[0]["lr"]))
+    settings = {"factor": factor, "patience": patience, "min_delta": min_delta}
+    return {"name": name, "kind": "plateau", "settings": settings, "losses": losses, "factors": factors}
+
+
+def schedules():
+    # Warm-up over 7 steps is 1/7 of the learning rate at the first step, 2/7 at the second, all of it from the seventh on.
+    warm_up = lambda o: schedulers.LinearLR(o, 1 / 7, 1.0, 6)
+    cosine = lambda o: schedulers.CosineAnnealingLR(o, STEPS)
+    return [
+        schedule(
+            "step decay",
+            "step_decay",
+            {"every": 2, "factor": 0.5},
+            lambda o: schedulers.StepLR(o, 2, 0.5),
+            per_epoch=True,
+        ),
+        schedule(
+            "exponential",
+            "exponential",
+            {"per_epoch": 0.8},
+            lambda o: schedulers.ExponentialLR(o, 0.8),
+            per_epoch=True,
+        ),
+        schedule("cosine", "cosine", {"to": 0.0}, cosine),
+        schedule("cosine to 0.1", "cosine", {"to": 0.1}, lambda o: schedulers.CosineAnnealingLR(o, STEPS, 0.1)),
+        schedule(
+            "one cycle",
+            "one_cycle",
+            {"warm_up": 0.3, "start_divisor": 25.0, "final_divisor": 1e4},
+            lambda o: schedulers.OneCycleLR(
+                o, 1.0, STEPS, pct_start=0.3, div_factor=25.0, final_div_factor=1e4, cycle_momentum=False
+            ),
+        ),
+        schedule("warm-up", "warmup", {"steps": 7, "then": "constant"}, warm_up),
+        schedule("warm-up, then cosine", "warmup", {"steps": 7, "then": "cosine"}, warm_up, cosine),
+    ]
+
+
+def plateaus():
+    losses = [1.0, 0.8, 0.81, 0.79999, 0.85, 0.7, 0.71, 0.72, 0.73, 0.74, 0.75, 0.76, 0.5, 0.51, 0.52, 0.53, 0.54]
+    return [
+        plateau("patience 2", losses, 0.5, 2),
+        plateau("patience 0", losses, 0.5, 0),
+        plateau("a tenth less is less", losses, 0.1, 3, min_delta=0.1),
+    ]
+
+
+def generate():
+    write("optimizers", {"optimizers": optimizers(), "clipping": clipping()})
+    write("schedules", {"schedules": schedules(), "plateaus": plateaus()})
