@@ -61,6 +61,7 @@ impl Neuron {
     }
 }
 
+/// Teaches a neuron OR.
 pub fn main() -> Result<()> {
     let mut neuron = Neuron { w: [0.0; 2], b: 0.0 };
 

@@ -11,6 +11,7 @@ use gradus::prelude::*;
 use gradus::{Error, Result};
 use ndarray::array;
 
+/// Teaches a network XOR.
 pub fn main() -> Result<()> {
     // Data: the first axis of both arrays counts the samples.
     let x = array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];

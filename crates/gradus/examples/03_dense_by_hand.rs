@@ -40,6 +40,7 @@ impl ByHand {
     }
 }
 
+/// Computes a step by hand and holds it against the library.
 pub fn main() -> Result<()> {
     // The network 3 → 4 → 2 with tanh between, from the library, and the same weights for the layers by hand.
     let mut network = Sequential::new([3])

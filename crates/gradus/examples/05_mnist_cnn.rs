@@ -10,6 +10,7 @@
 use gradus::prelude::*;
 use gradus::{Error, Result};
 
+/// Teaches a convolutional network to read digits.
 pub fn main() -> Result<()> {
     let (train, test) = mnist::load("mnist", None).or_else(|_| {
         println!("MNIST is not on this machine: going on with the 8×8 digits that the library carries.");

@@ -63,6 +63,7 @@ impl Layer for PRelu {
     }
 }
 
+/// Checks the layer, trains it, saves it and loads it again.
 pub fn main() -> Result<()> {
     // Is it right? The library holds the gradients against finite differences, and more.
     check::layer(&PRelu, [5])?;

@@ -63,6 +63,7 @@ impl Loss for Quantile {
     }
 }
 
+/// Checks the loss, and trains with it.
 pub fn main() -> Result<()> {
     let loss = Quantile { q: 0.9 };
     check::loss(&loss, [1], &Targets::Values(Shape::from(1)))?;

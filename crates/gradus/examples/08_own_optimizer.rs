@@ -52,6 +52,7 @@ impl Optimizer for AdaGrad {
     }
 }
 
+/// Checks the optimizer, and trains with it.
 pub fn main() -> Result<()> {
     // Is it right? Two steps by hand: s = 4, then 4 + 4 = 8; so w = 1 - 0.1·2/2 = 0.9, then 0.9 - 0.1·2/√8 ≈ 0.8293.
     let (mut w, mut s) = ([1.0], [0.0]);
