@@ -8,8 +8,9 @@
 //! z = w₁x₁ + w₂x₂ + b        y = σ(z) = 1 / (1 + exp(-z))
 //! ```
 //!
-//! y lies between 0 and 1 and can be read as a probability. This page teaches a neuron the logical OR: it starts out knowing
-//! nothing, and follows the gradient of its loss until it answers right. Nothing of the library is used but its number type.
+//! y lies between 0 and 1 and can be read as a probability. This page teaches a neuron the logical OR: it starts out
+//! knowing nothing, and follows the gradient of its loss until it answers right. Nothing of the library is used but its
+//! number type.
 
 use gradus::{Error, Float, Result};
 
@@ -35,8 +36,8 @@ impl Neuron {
         1.0 / (1.0 + (-z).exp())
     }
 
-    /// How wrong the answers are, on average: binary cross entropy, -t·ln y - (1 - t)·ln(1 - y). It is 0 when every case gets
-    /// its target with certainty, and grows without bound as the neuron becomes sure of a wrong answer.
+    /// How wrong the answers are, on average: binary cross entropy, -t·ln y - (1 - t)·ln(1 - y). It is 0 when every
+    /// case gets its target with certainty, and grows without bound as the neuron becomes sure of a wrong answer.
     fn loss(&self) -> Float {
         let loss = |y: Float, t: Float| -t * y.ln() - (1.0 - t) * (1.0 - y).ln();
         CASES.iter().map(|&(x, t)| loss(self.forward(x), t)).sum::<Float>() / CASES.len() as Float
@@ -105,6 +106,7 @@ pub fn main() -> Result<()> {
             return Err(Error::invalid(format!("the neuron answers {y} to {x:?}, not {t}")));
         }
     }
-    // The neuron says 1 where w₁x₁ + w₂x₂ + b > 0: on one side of a line. No line divides the cases of XOR; see 02_xor.rs.
+    // The neuron says 1 where w₁x₁ + w₂x₂ + b > 0: on one side of a line. No line divides the cases of XOR; see
+    // 02_xor.rs.
     Ok(())
 }

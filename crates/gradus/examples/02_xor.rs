@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p gradus --example 02_xor`
 //!
-//! "One or the other, but not both" is the smallest problem that no single neuron solves: no line has (0, 1) and (1, 0) on
-//! one side and (0, 0) and (1, 1) on the other (Minsky and Papert, 1969). A layer of hidden neurons in between bends the
-//! plane first, and then a line will do.
+//! "One or the other, but not both" is the smallest problem that no single neuron solves: no line has (0, 1) and (1, 0)
+//! on one side and (0, 0) and (1, 1) on the other (Minsky and Papert, 1969). A layer of hidden neurons in between bends
+//! the plane first, and then a line will do.
 
 use gradus::data::Arrays;
 use gradus::prelude::*;
@@ -18,8 +18,9 @@ pub fn main() -> Result<()> {
     let t = array![[0.0], [1.0], [1.0], [0.0]];
     let data = Arrays::values(&x, &t)?;
 
-    // The network: two inputs, eight hidden neurons, one output between 0 and 1. The input shape is given once, all others
-    // follow; the seed decides the first weights. Two hidden neurons could do it, but seldom find the way: try 2, 3 and 4.
+    // The network: two inputs, eight hidden neurons, one output between 0 and 1. The input shape is given once, all
+    // others follow; the seed decides the first weights. Two hidden neurons could do it, but seldom find the way: try
+    // 2, 3 and 4.
     let mut network = Sequential::new([2])
         .layer(Dense::new(8))
         .layer(Tanh)

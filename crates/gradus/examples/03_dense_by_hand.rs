@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p gradus --example 03_dense_by_hand`
 //!
-//! What the library's `Dense` computes, written with `ndarray`, and held against the library. Here x has a row for each sample:
+//! What the library's `Dense` computes, written with `ndarray`, and held against the library. Here x has a row for each
+//! sample:
 //!
 //! ```text
 //! forward    y = x·W + b          x: samples × inputs,  W: inputs × units,  b: units,  y: samples × units
@@ -11,13 +12,13 @@
 //!            dx = dy·Wᵀ           what the layer before needs as its dy
 //! ```
 //!
-//! where dy is the derivative of the loss with respect to y. Each layer turns its dy into dx, which is the dy of the layer
-//! before: that is all there is to backpropagation.
+//! where dy is the derivative of the loss with respect to y. Each layer turns its dy into dx, which is the dy of the
+//! layer before: that is all there is to backpropagation.
 
 use gradus::data::Target;
 use gradus::prelude::*;
 use gradus::{Error, Float, Result};
-use ndarray::{Array1, Array2, ArrayView2, Axis, array};
+use ndarray::{Array1, Array2, ArrayView2, Axis, arr2, array};
 
 /// A dense layer's weights and biases; also the derivatives of both.
 struct ByHand {
@@ -51,7 +52,8 @@ pub fn main() -> Result<()> {
     let [first, second] = [("0.weight", "0.bias"), ("2.weight", "2.bias")].map(|names| by_hand(&network, names));
 
     let x = array![[0.5, -1.0, 2.0], [1.5, 0.0, -0.5], [-1.0, 1.0, 1.0]];
-    let t = array![[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]];
+    let targets = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]];
+    let t = arr2(&targets);
     let (samples, outputs) = t.dim();
 
     // Forward.
@@ -71,15 +73,12 @@ pub fn main() -> Result<()> {
     let (d_first, _) = first.backward(&x, &dz);
 
     // The library, on the same samples.
-    let targets: Vec<Target> = t
-        .rows()
-        .into_iter()
-        .map(|row| Target::Values(row.to_slice().unwrap_or(&[])))
-        .collect();
+    let samples_x = x.as_slice().expect("a new array's rows lie one after the other");
+    let targets = targets.each_ref().map(|t| Target::Values(t));
     let mut trainer = Fit::new(MeanSquaredError, Sgd::new(0.1))
         .batch_size(samples)
         .trainer(&network)?;
-    let (its_loss, gradients) = trainer.gradients(&mut network, x.as_slice().unwrap_or(&[]), &targets)?;
+    let (its_loss, gradients) = trainer.gradients(&mut network, samples_x, &targets)?;
 
     println!("the loss by hand {loss:.6}, by the library {its_loss:.6}\n");
     println!("{:<10}{:>14}{:>14}", "", "by hand", "the library");

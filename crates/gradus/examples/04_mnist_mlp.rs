@@ -3,8 +3,8 @@
 //! `cargo run --release -p gradus --example 04_mnist_mlp`
 //!
 //! MNIST has 60,000 grey images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
-//! `cargo run --release -- data fetch mnist` gets it. Without it this program goes on with the 1,797 digits of 8×8 pixels that
-//! the library carries.
+//! Without it this program goes on with the 1,797 digits of 8×8 pixels that the library carries. To get it:
+//! `cargo run --release -- data fetch mnist`
 
 use gradus::prelude::*;
 use gradus::{Error, Result};
@@ -27,8 +27,8 @@ pub fn main() -> Result<()> {
         .build(42)?;
     println!("{}", network.summary());
 
-    // A tenth of the images is set aside. Its loss and accuracy, `val_loss` and `val_accuracy`, tell learning from learning by
-    // heart: when they stop improving while `loss` and `accuracy` go on, the network only memorises.
+    // A tenth of the images is set aside. Its loss and accuracy, `val_loss` and `val_accuracy`, tell learning from
+    // learning by heart: when they stop improving while `loss` and `accuracy` go on, the network only memorises.
     Fit::new(CrossEntropy::new(), Adam::new(0.001))
         .epochs(5)
         .validation_split(0.1)

@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release -p gradus --example 05_mnist_cnn`
 //!
-//! A perceptron takes an image for a list of numbers: shuffle the pixels of all images in the same way, and it learns as well as
-//! before. A convolution knows that pixels have neighbours. It slides small windows of weights over the image, the same weights
-//! everywhere, and answers where a window finds what it looks for: an edge, a corner, an end of a stroke. Pooling
-//! then keeps the strongest answer of each 2×2 neighbourhood, so that a pixel more to the left or right matters less.
+//! A perceptron takes an image for a list of numbers: shuffle the pixels of all images in the same way, and it learns
+//! as well as before. A convolution knows that pixels have neighbours. It slides small windows of weights over the
+//! image, the same weights everywhere, and answers where a window finds what it looks for: an edge, a corner, an end of
+//! a stroke. Pooling then keeps the strongest answer of each 2×2 neighbourhood, so that a pixel more to the left or
+//! right matters less.
 
 use gradus::prelude::*;
 use gradus::{Error, Result};
@@ -24,13 +25,14 @@ pub fn main() -> Result<()> {
         .layer(Flatten)
         .layer(Dense::new(100))
         .layer(Relu)
-        .layer(Dropout::new(0.2)) // in training, a fifth of the values is dropped at random: no neuron can rely on another
+        .layer(Dropout::new(0.2)) // in training, drops a fifth of the values at random
         .layer(Dense::new(10))
         .layer(Softmax)
         .build(42)?;
     println!("{}", network.summary());
 
-    // The table tells it: the convolution has few parameters for the work it does, as its weights are used at every place.
+    // The table tells it: the convolution has few parameters for the work it does, as its weights are used at every
+    // place.
     let epochs = if train.len() < 10_000 { 10 } else { 2 }; // few images have to be seen more often
     let history = Fit::new(CrossEntropy::new(), Adam::new(0.001))
         .epochs(epochs)

@@ -11,7 +11,8 @@
 //!            daᵢ = Σ dyᵢ·xᵢ over the samples in which xᵢ ≤ 0
 //! ```
 //!
-//! The library does not have it. Here it is: it is trained, checked and saved on equal terms with the library's own layers.
+//! The library does not have it. Here it is: it is trained, checked and saved on equal terms with the library's own
+//! layers.
 
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ impl Layer for PRelu {
         }
     }
 
-    // Gradients of parameters are added to, as several blocks may come; dx is overwritten, and absent where nobody wants it.
+    // Gradients of parameters are added to, as several blocks may come; dx is overwritten, and absent where nobody
+    // wants it.
     fn backward(&self, mut pass: Backward<'_>) {
         let size = pass.input.size();
         let (a, da) = (&pass.parameters[0], pass.gradients.get(0));
@@ -79,12 +81,7 @@ pub fn main() -> Result<()> {
     Fit::new(MeanSquaredError, Sgd::new(0.5))
         .epochs(50)
         .run(&mut network, &data)?;
-    let slopes = network.weights().clone();
-    let learned = network
-        .parameters()
-        .next()
-        .map(|slope| slope.values.to_vec())
-        .unwrap_or_default();
+    let learned: Vec<Float> = network.parameters().flat_map(|slope| slope.values).copied().collect();
     println!("It should learn the slopes -1 and 0.6, and has learned {learned:.3?}.");
     if (learned[0] + 1.0).abs() > 0.01 || (learned[1] - 0.6).abs() > 0.01 {
         return Err(Error::invalid("the layer has not learned its slopes"));
@@ -94,7 +91,7 @@ pub fn main() -> Result<()> {
     let mut registry = Registry::default();
     registry.register::<PRelu>("prelu");
     let again = Network::from_bytes(&network.to_bytes()?, &registry)?;
-    if again.weights() != &slopes {
+    if again.weights() != network.weights() {
         return Err(Error::invalid(
             "the layer has come back from its file with other slopes",
         ));

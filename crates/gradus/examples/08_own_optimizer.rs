@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p gradus --example 08_own_optimizer`
 //!
-//! AdaGrad (Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011) gives every parameter a learning rate of its own,
-//! which shrinks as that parameter's gradients add up: what is rarely used still learns quickly when its turn comes.
+//! AdaGrad (Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011) gives every parameter a learning rate of its
+//! own, which shrinks as that parameter's gradients add up: what is rarely used still learns quickly when its turn
+//! comes.
 //!
 //! ```text
 //! s ← s + dw²
@@ -43,7 +44,8 @@ impl Optimizer for AdaGrad {
         1
     }
 
-    // Some of the parameters, their gradients, and what is remembered of them. The rate in `step` is after the schedule.
+    // Some of the parameters, their gradients, and what is remembered of them. The rate in `step` is after the
+    // schedule.
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         for ((w, dw), s) in w.iter_mut().zip(dw).zip(state[0].iter_mut()) {
             *s += dw * dw;

@@ -1,9 +1,9 @@
-//! Neural networks from scratch: perceptrons and convolutional networks on an ordinary CPU, to be read like a textbook and
-//! to be used in earnest.
+//! Neural networks from scratch: perceptrons and convolutional networks on an ordinary CPU, to be read like a textbook
+//! and to be used in earnest.
 //!
-//! There is no automatic differentiation to see through. Every layer, activation, loss, optimizer and schedule is one short
-//! file, with its formula, its source and its derivative written by hand, and is checked against finite differences.
-//! Whatever the library has, a program can have of its own: a trait for each concept, and no difference afterwards.
+//! There is no automatic differentiation to see through. Every layer, activation and loss is one short file, with its
+//! formula, its source and its derivative written by hand, and is checked against finite differences. Whatever the
+//! library has, a program can have of its own: a trait for each concept, and no difference afterwards.
 //!
 //! # A first program
 //!
@@ -54,8 +54,8 @@
 //! | vary training samples | [`augment`] | [`augment::Augmentation`] |
 //! | check one's own | [`check`] | |
 //!
-//! Most programs begin with `use gradus::prelude::*`. The examples of the repository (`crates/gradus/examples`) are a path
-//! from a single neuron, by hand, to a layer, a loss and an optimizer of one's own.
+//! Most programs begin with `use gradus::prelude::*`. The examples of the repository (`crates/gradus/examples`) are a
+//! path from a single neuron, by hand, to a layer, a loss and an optimizer of one's own.
 //!
 //! # The symbols
 //!
@@ -72,13 +72,13 @@
 //!
 //! # What can be relied upon
 //!
-//! - **The same seed gives the same bits**, on any number of threads: initial values, shuffling, dropout, augmentation and
-//!   splits follow from it, and no sum depends on who computes it.
-//! - **Wrong input is an [`Error`]**, one sentence that names the thing, what was expected and what was found; the library
-//!   does not panic on it.
+//! - **The same seed gives the same bits**, on any number of threads: initial values, shuffling, dropout, augmentation
+//!   and splits follow from it, and no sum depends on who computes it.
+//! - **Wrong input is an [`Error`]**, one sentence that names the thing, what was expected and what was found; the
+//!   library does not panic on it.
 //! - **A network that is being used is not changed**: prediction takes `&self`, and threads can share a network.
-//! - **The number type is [`Float`]**, which is `f32`. A build with `RUSTFLAGS="--cfg gradus_f64"` makes it `f64`, in which
-//!   [`check`] holds gradients to seven digits.
+//! - **The number type is [`Float`]**, which is `f32`. A build with `RUSTFLAGS="--cfg gradus_f64"` makes it `f64`, in
+//!   which [`check`] holds gradients to seven digits.
 #![forbid(unsafe_code)]
 
 pub mod activation;
