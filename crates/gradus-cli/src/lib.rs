@@ -4,6 +4,7 @@
 pub mod atomic;
 pub mod cli;
 pub mod download;
+pub mod networks;
 pub mod picture;
 pub mod plot;
 pub mod source;
