@@ -8,3 +8,4 @@ pub mod networks;
 pub mod picture;
 pub mod plot;
 pub mod source;
+pub mod study;

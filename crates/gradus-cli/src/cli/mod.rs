@@ -1,6 +1,8 @@
 //! The commands, one in each file.
 
+mod compare;
 mod data;
+mod experiment;
 pub mod recipe;
 
 use std::io::{self, Write};
@@ -27,6 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Compare(compare::Compare),
+    Experiment(experiment::Experiment),
     #[command(subcommand)]
     Data(data::Command),
 }
@@ -49,6 +53,14 @@ pub struct Settings {
     pub quiet: bool,
 }
 
+impl Settings {
+    /// The number of threads to compute with.
+    pub fn thread_count(&self) -> usize {
+        let all = || std::thread::available_parallelism();
+        self.threads.map_or_else(|| all().map_or(1, usize::from), usize::from)
+    }
+}
+
 /// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage.
 pub fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
@@ -66,6 +78,8 @@ pub fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings) -> Result<()> {
     let mut out = io::stdout().lock();
     let results = match command {
+        Command::Compare(options) => compare::run(options, settings, &mut out)?,
+        Command::Experiment(options) => experiment::run(options, settings, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };
     out.flush()?;
