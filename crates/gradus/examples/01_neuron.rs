@@ -1,6 +1,6 @@
 //! 1. A single neuron, by its formulas.
 //!
-//! `cargo run --release -p gradus --example 01_neuron`
+//! `cargo run --release --example 01_neuron`
 //!
 //! A neuron weighs its inputs, adds a bias and squashes the sum:
 //!

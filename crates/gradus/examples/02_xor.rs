@@ -1,6 +1,6 @@
 //! 2. XOR, with the library.
 //!
-//! `cargo run --release -p gradus --example 02_xor`
+//! `cargo run --release --example 02_xor`
 //!
 //! "One or the other, but not both" is the smallest problem that no single neuron solves: no line has (0, 1) and (1, 0)
 //! on one side and (0, 0) and (1, 1) on the other (Minsky and Papert, 1969). A layer of hidden neurons in between bends

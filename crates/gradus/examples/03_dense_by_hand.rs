@@ -1,6 +1,6 @@
 //! 3. Dense layers by hand.
 //!
-//! `cargo run --release -p gradus --example 03_dense_by_hand`
+//! `cargo run --release --example 03_dense_by_hand`
 //!
 //! What the library's `Dense` computes, written with `ndarray`, and held against the library. Here x has a row for each
 //! sample:

@@ -1,6 +1,6 @@
 //! 4. MNIST with a perceptron: handwritten digits, recognised after a few seconds of training.
 //!
-//! `cargo run --release -p gradus --example 04_mnist_mlp`
+//! `cargo run --release --example 04_mnist_mlp`
 //!
 //! MNIST has 60,000 grey images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
 //! Without it this program goes on with the 1,797 digits of 8×8 pixels that the library carries. To get it:

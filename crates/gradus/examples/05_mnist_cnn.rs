@@ -1,6 +1,6 @@
 //! 5. MNIST with convolution.
 //!
-//! `cargo run --release -p gradus --example 05_mnist_cnn`
+//! `cargo run --release --example 05_mnist_cnn`
 //!
 //! A perceptron takes an image for a list of numbers: shuffle the pixels of all images in the same way, and it learns
 //! as well as before. A convolution knows that pixels have neighbours. It slides small windows of weights over the

@@ -1,6 +1,6 @@
 //! 6. A layer of your own.
 //!
-//! `cargo run --release -p gradus --example 06_own_layer`
+//! `cargo run --release --example 06_own_layer`
 //!
 //! The parametric rectifier (He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015) is a leaky rectifier that
 //! learns its slopes, one for each input:

@@ -1,6 +1,6 @@
 //! 7. A loss of your own.
 //!
-//! `cargo run --release -p gradus --example 07_own_loss`
+//! `cargo run --release --example 07_own_loss`
 //!
 //! Trained with the squared error, a network predicts the mean of what may come. Sometimes the question is another: how
 //! long do I have to plan for, so that it suffices nine times out of ten? That is the quantile of 90 %, and the loss to

@@ -1,6 +1,6 @@
 //! 8. An optimizer of your own.
 //!
-//! `cargo run --release -p gradus --example 08_own_optimizer`
+//! `cargo run --release --example 08_own_optimizer`
 //!
 //! AdaGrad (Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011) gives every parameter a learning rate of its
 //! own, which shrinks as that parameter's gradients add up: what is rarely used still learns quickly when its turn
