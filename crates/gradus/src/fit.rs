@@ -88,6 +88,7 @@ impl fmt::Debug for Fit<'_> {
 
 impl<'a> Fit<'a> {
     /// Training with this loss and this optimizer: 10 epochs in batches of 32, unless told otherwise.
+    #[doc(alias = "compile")]
     #[doc(alias = "cost")]
     pub fn new(loss: impl Loss + 'static, optimizer: impl Optimizer + 'static) -> Self {
         Self::boxed(Arc::new(loss), Arc::new(optimizer))

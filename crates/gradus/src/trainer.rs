@@ -103,6 +103,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`step`](Trainer::step).
+    #[doc(alias = "propagate_backward")]
     pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
             let loss = trainer.pass(network, samples)?;
