@@ -406,6 +406,7 @@ impl<'r, 'a> Run<'r, 'a> {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
+        trainer.check_weights(network)?;
 
         let mut values = vec![total / train.len() as f64];
         let validated = match (&mut self.evaluator, self.validation) {
