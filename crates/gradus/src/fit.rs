@@ -424,7 +424,8 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(Epoch {
             epoch: epoch + 1,
             values,
-            learning_rate: rate,
+            // As few digits as tell it apart: 0.04, where the f32 turned into an f64 is 0.03999999910593033.
+            learning_rate: (rate as Float).to_string().parse().unwrap_or(rate),
             seconds,
             samples_per_second: train.len() as f64 / seconds.max(1e-9),
         })
