@@ -21,7 +21,7 @@ const MOST_VALUES: usize = 1 << 28;
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     /// y = layer(x)
-    Layer(LayerOp),
+    Layer(Box<LayerOp>),
     /// y₀ = x, y₁ = x; backward dx = dy₀ + dy₁
     Fork { x: usize, y: [usize; 2] },
     /// y = x₀ + x₁; backward dx₀ = dy, dx₁ = dy
@@ -128,7 +128,7 @@ impl Graph {
     /// The layers, in the order in which they run.
     pub fn layers(&self) -> impl Iterator<Item = &LayerOp> {
         self.ops.iter().filter_map(|op| match op {
-            Op::Layer(layer) => Some(layer),
+            Op::Layer(layer) => Some(&**layer),
             _ => None,
         })
     }
@@ -255,7 +255,7 @@ impl Graph {
         self.scratch_per_sample = self.scratch_per_sample.max(op.plan.scratch_per_sample);
         tree.push(Tree::Layer(self.ops.len()));
         let output = op.plan.output.clone();
-        self.ops.push(Op::Layer(op));
+        self.ops.push(Op::Layer(Box::new(op)));
         Ok((output, y))
     }
 

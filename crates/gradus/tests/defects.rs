@@ -194,7 +194,7 @@ fn defect_07_the_gradient_of_the_squared_error_is_divided_by_the_batch_once() {
     let (x, t) = ([1.0, 2.0, 3.0, -1.0], [[1.0], [0.0], [5.0], [2.0]]);
     let targets = t.each_ref().map(|t| Target::Values(t));
     // 1/4 Σ 2 (w x - t) x
-    let expected = (2.0 * 1.0 + 2.0 * 4.0 * 2.0 + 2.0 * 1.0 * 3.0 + 2.0 * -4.0 * -1.0) / 4.0;
+    let expected = (2.0 * 1.0 + 2.0 * 4.0 * 2.0 + 2.0 * 1.0 * 3.0 + 2.0 * 4.0 * 1.0) / 4.0;
     let found = gradients(&network, MeanSquaredError, &x, &targets);
     assert_eq!(found, [expected]);
 }

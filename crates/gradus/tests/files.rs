@@ -100,8 +100,11 @@ fn architectures_are_declarations() {
     assert!(all_bits(&again) == all_bits(&first));
 }
 
+/// Each tensor's shape and values.
+type Tensors = BTreeMap<String, (Vec<u64>, Vec<Float>)>;
+
 /// A second reader of safetensors, as short as can be: the metadata, and each tensor's shape and values.
-fn parse(bytes: &[u8]) -> (Value, BTreeMap<String, (Vec<u64>, Vec<Float>)>) {
+fn parse(bytes: &[u8]) -> (Value, Tensors) {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     assert_eq!(length % 8, 0, "tensors are aligned");
     let mut header: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();

@@ -304,11 +304,11 @@ fn schedules_are_followed() {
     // The rate of an epoch's last step.
     let wave = |step: f64| 0.1 * (1.0 + (std::f64::consts::PI * step / 12.0).cos()) / 2.0;
     near(
-        rates(Box::new(Cosine::default()), 0.1, 3),
+        rates(Box::<Cosine>::default(), 0.1, 3),
         &[wave(3.0), wave(7.0), wave(11.0)],
     );
     near(rates(Box::new(Warmup::new(8, halves)), 0.1, 3), &[0.05, 0.1, 0.05]);
-    let cycle = rates(Box::new(OneCycle::default()), 0.1, 10);
+    let cycle = rates(Box::<OneCycle>::default(), 0.1, 10);
     assert!(cycle[2] > 0.099 && cycle[9] < 1e-5, "{cycle:?}");
     // Nothing is learnt with a rate of 0, so that the loss stays.
     let plateau = Plateau {

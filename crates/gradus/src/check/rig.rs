@@ -31,6 +31,9 @@ pub(crate) struct Step {
     pub(crate) state: Vec<Float>,
 }
 
+/// What a forward pass computes: y, what it keeps, and the statistics over the batch.
+type Pass = (Vec<Float>, Vec<Float>, Vec<Float>);
+
 impl<'a> Rig<'a> {
     /// The layer for inputs of this shape, its parameters random.
     pub(crate) fn new(layer: &'a dyn Layer, input: impl Into<Shape>) -> Result<Self, String> {
@@ -86,7 +89,7 @@ impl<'a> Rig<'a> {
     }
 
     /// The output, the values kept and the statistics.
-    fn forward(&self, x: &[Float], training: bool) -> Result<(Vec<Float>, Vec<Float>, Vec<Float>), String> {
+    fn forward(&self, x: &[Float], training: bool) -> Result<Pass, String> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);

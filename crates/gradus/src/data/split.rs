@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(held_out(1), held_out(1));
         assert_ne!(held_out(1), held_out(2));
         // Every sample is held out by some seed: nothing is left out of the draw.
-        let mut ever = vec![false; 100];
+        let mut ever = [false; 100];
         (0..60).flat_map(held_out).for_each(|i| ever[i] = true);
         assert!(ever.iter().all(|&e| e));
     }

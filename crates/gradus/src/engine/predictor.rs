@@ -50,7 +50,7 @@ impl Predictor {
     /// that the predictor was made for nor a clone of it.
     pub fn run(&mut self, network: &Network, x: &[Float]) -> Result<&[Float]> {
         let n = x.len() / self.input;
-        if n == 0 || x.len() % self.input != 0 || n > self.batch {
+        if n == 0 || !x.len().is_multiple_of(self.input) || n > self.batch {
             return Err(Error::invalid(format!(
                 "the predictor takes 1 to {} samples of {} values each, got {} values",
                 self.batch,
