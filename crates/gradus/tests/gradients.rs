@@ -154,7 +154,7 @@ fn fused_losses_after_blocks() {
 /// More samples than a block holds: the statistics and gradients are merged from several.
 #[test]
 fn gradients_do_not_depend_on_the_division_into_blocks() {
-    // Five copies of ten samples have the mean gradient of those ten.
+    // Five copies of ten samples, the copies side by side, have the mean gradient of those ten.
     let network = Sequential::new([1, 8, 8])
         .layer(same(4))
         .layer(BatchNorm::new())
@@ -173,10 +173,9 @@ fn gradients_do_not_depend_on_the_division_into_blocks() {
         let n = 10 * copies;
         let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.0)).batch_size(n);
         let mut trainer = fit.trainer(&network).unwrap();
-        let targets: Vec<Target<'_>> = (0..n).map(|i| Target::Class(i % 10)).collect();
-        let (_, gradients) = trainer
-            .gradients(&mut network.clone(), &ten.repeat(copies), &targets)
-            .unwrap();
+        let targets: Vec<Target<'_>> = (0..n).map(|i| Target::Class(i / copies)).collect();
+        let x: Vec<Float> = ten.chunks_exact(64).flat_map(|x| x.repeat(copies)).collect();
+        let (_, gradients) = trainer.gradients(&mut network.clone(), &x, &targets).unwrap();
         gradients.to_vec()
     };
     let far = gradients(1)

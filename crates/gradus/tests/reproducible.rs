@@ -60,6 +60,23 @@ fn perceptrons() {
     the_same_on_any_number_of_threads(perceptron);
 }
 
+/// Here the blocks of a batch follow from the number of threads, and a sample's dropped units must not.
+#[test]
+fn perceptrons_with_dropout() {
+    the_same_on_any_number_of_threads(|seed| {
+        Sequential::new([1, 8, 8])
+            .layer(Flatten)
+            .layer(Dropout::new(0.2))
+            .layer(Dense::new(300))
+            .layer(Relu)
+            .layer(Dropout::new(0.5))
+            .layer(Dense::new(10))
+            .layer(Softmax)
+            .build(seed)
+            .unwrap()
+    });
+}
+
 #[test]
 fn convolutions_with_dropout_and_batch_norm() {
     the_same_on_any_number_of_threads(convolutional);
