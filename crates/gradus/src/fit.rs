@@ -407,6 +407,7 @@ impl<'r, 'a> Run<'r, 'a> {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
+        trainer.check_weights(network)?;
 
         let mut values = vec![total / train.len() as f64];
         let validated = match (&mut self.evaluator, self.validation) {
@@ -424,7 +425,8 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(Epoch {
             epoch: epoch + 1,
             values,
-            learning_rate: rate,
+            // As few digits as tell it apart: 0.04, where the f32 turned into an f64 is 0.03999999910593033.
+            learning_rate: (rate as Float).to_string().parse().unwrap_or(rate),
             seconds,
             samples_per_second: train.len() as f64 / seconds.max(1e-9),
         })

@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Predictor;
 use crate::graph::Graph;
+use crate::metric::predicted_class;
 use crate::random::{self, Purpose};
 use crate::{Error, Float, Result, Shape};
 
@@ -202,7 +203,8 @@ impl Network {
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), y).expect("one output for each sample"))
     }
 
-    /// The most probable class of each sample, and its output.
+    /// The [predicted class](crate::metric::predicted_class) of each sample: of several outputs the largest, of a single one
+    /// whether it is above 0.5; and the output that says so.
     ///
     /// # Errors
     /// As [`predict`](Network::predict).
@@ -212,9 +214,9 @@ impl Network {
         let y: Array2<Float> = (y.into_shape_with_order((n, self.output_shape().size()))).expect("contiguous outputs");
         Ok((y.rows().into_iter())
             .map(|row| {
-                (row.iter().copied().enumerate())
-                    .reduce(|best, next| if next.1 > best.1 { next } else { best })
-                    .expect("a network has outputs")
+                let row = row.to_slice().expect("contiguous outputs");
+                let class = predicted_class(row);
+                (class, row[class.min(row.len() - 1)])
             })
             .collect())
     }

@@ -116,7 +116,7 @@ impl Targets {
         match (self, target) {
             (Targets::Classes(count), Target::Class(class)) if class >= *count => Err(Error::data(format!(
                 "sample {index} is of class {class}: with {count} classes they are 0 to {}",
-                count - 1
+                *count as i64 - 1
             ))),
             (Targets::Values(shape), Target::Values(values)) if values.len() != shape.size() => Err(Error::data(
                 format!("sample {index} has {} target values, expected {shape}", values.len()),
