@@ -213,7 +213,8 @@ impl<'a> Fit<'a> {
         )
     }
 
-    /// Trains the network.
+    /// Trains the network. Run again with the same seed, it meets the samples in the same orders again: to go on with
+    /// training in new ones, set another [seed](Fit::seed).
     ///
     /// # Errors
     /// If a setting makes no sense; if the data is empty, smaller than a batch, doesn't fit the network, the loss or a metric, has
@@ -321,6 +322,7 @@ impl<'r, 'a> Run<'r, 'a> {
             steps_per_epoch: self.train.len().div_ceil(self.fit.batch_size),
             samples: self.train.len(),
             threads: self.trainer.threads(),
+            columns: &self.history.columns,
         };
         for callback in &mut self.fit.callbacks {
             callback.on_start(&start, network)?;

@@ -14,6 +14,7 @@
 //! | `w`, `b` | weights and biases | as in the [`Plan`] |
 //! | `dw`, `db` | derivative of the loss with respect to `w`, `b` | like `w`, `b` |
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Index, Range};
 use std::sync::Arc;
@@ -64,7 +65,7 @@ use crate::{Float, Result, Shape};
 /// check::layer(&Scale, [2, 3])?;
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub trait Layer: Debug + Send + Sync {
+pub trait Layer: Any + Debug + Send + Sync {
     /// The kind of layer, in lower case: `dense`, `conv2d`. It names the layer in messages, summaries and files.
     fn kind(&self) -> &'static str;
 

@@ -118,6 +118,8 @@ pub use layer::Layer;
 pub use layers::{
     AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Padding, Reshape, Size2, Softmax,
 };
+/// The arrays that networks take and give, in the version that this library is built with.
+pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
 pub use sequential::{Layers, Node, Residual, Sequential};
 pub use shape::Shape;
