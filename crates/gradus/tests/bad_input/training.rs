@@ -4,7 +4,7 @@ use crate::common::*;
 use crate::data::{Odd, fit, two_classes};
 use gradus::activation::Activation;
 use gradus::augment::Augmentation;
-use gradus::data::{Arrays, Dataset, Target, Targets};
+use gradus::data::{Arrays, Target, Targets};
 use gradus::loss::Loss;
 use gradus::metric::{Average, Metric, R2};
 use gradus::optim::{Optimizer, Step};
