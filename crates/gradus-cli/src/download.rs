@@ -11,7 +11,7 @@ use flate2::write::MultiGzDecoder;
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::atomic;
+use gradus::save::atomic;
 
 /// A file to be fetched.
 #[derive(Debug, Clone, Default)]

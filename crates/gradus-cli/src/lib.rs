@@ -1,7 +1,6 @@
 //! The parts of the program `gradus`: its commands, and the pictures, files and downloads that they need.
 #![forbid(unsafe_code)]
 
-pub mod atomic;
 pub mod cli;
 pub mod download;
 pub mod networks;

@@ -121,7 +121,7 @@ impl History {
     /// # Errors
     /// If the file can't be written.
     pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
-        save::write_atomically(path.as_ref(), self.to_csv().as_bytes())
+        save::atomic::write(path.as_ref(), self.to_csv().as_bytes())
     }
 
     /// Writes [`to_json`](History::to_json) to a file.
@@ -130,6 +130,6 @@ impl History {
     /// If the file can't be written.
     pub fn save_json(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.to_json()).map_err(|e| Error::file(&path, e))?;
-        save::write_atomically(path.as_ref(), text.as_bytes())
+        save::atomic::write(path.as_ref(), text.as_bytes())
     }
 }

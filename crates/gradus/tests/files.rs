@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::*;
 use gradus::activation::Activation;
 use gradus::prelude::*;
-use gradus::save::{Registry, write_atomically};
+use gradus::save::{Registry, atomic};
 use gradus::{Float, Shape};
 use ndarray::Array;
 use serde_json::Value;
@@ -248,7 +248,7 @@ fn a_file_is_whole_while_it_is_written_again() {
     let mut broken = perceptron(1);
     broken.set("1.bias", &[Float::NAN; 160]).unwrap();
     refused(broken.save(&path), &["1.bias", "NaN"]);
-    refused(write_atomically(&folder, b"x"), &["can't be written"]);
+    refused(atomic::write(&folder, b"x"), &["can't be written"]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }

@@ -13,10 +13,11 @@ use gradus::{Evaluation, Float, Network, Shape};
 use serde_json::{Value, json};
 
 use super::Settings;
+use crate::networks;
 use crate::plot::{self, count};
 use crate::source::{Data, Source};
 use crate::study::{self, Method, Outcome, Samples, accuracy};
-use crate::{atomic, networks};
+use gradus::save::atomic;
 
 /// Train a perceptron and a convolutional network on MNIST, and compare them
 ///
@@ -340,5 +341,5 @@ fn write_files(
         &plot::confusions("Confusion on the test samples", &about, &matrices),
     )?;
     let text = serde_json::to_string_pretty(results)? + "\n";
-    atomic::write(&folder.join("results.json"), text.as_bytes())
+    Ok(atomic::write(&folder.join("results.json"), text.as_bytes())?)
 }

@@ -11,9 +11,10 @@ use gradus::prelude::*;
 use serde_json::{Value, json};
 
 use super::Settings;
+use crate::plot;
 use crate::source::Source;
 use crate::study::{self, Method, Samples, accuracy};
-use crate::{atomic, plot};
+use gradus::save::atomic;
 
 /// Repeat a study of the report: over-fitting, under-fitting or a good fit
 ///

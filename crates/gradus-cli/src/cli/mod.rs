@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::atomic;
+use gradus::save::atomic;
 
 /// Neural networks from scratch: trains, compares, evaluates and shows them.
 #[derive(Debug, Parser)]
@@ -92,7 +92,7 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
 fn write_json(path: &std::path::Path, results: &Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(results)?;
     text.push('\n');
-    atomic::write(path, text.as_bytes())
+    Ok(atomic::write(path, text.as_bytes())?)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

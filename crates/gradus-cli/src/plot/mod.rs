@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use resvg::{tiny_skia, usvg};
 
-use crate::atomic;
+use gradus::save::atomic;
 
 pub use confusion::{Confusion, confusions};
 pub use curves::{Curve, Panel, curves};
@@ -87,5 +87,5 @@ pub fn png(svg: &str) -> Result<Vec<u8>> {
 /// A sentence that names the file that couldn't be written.
 pub fn write(folder: &Path, stem: &str, svg: &str) -> Result<()> {
     atomic::write(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
-    atomic::write(&folder.join(format!("{stem}.png")), &png(svg)?)
+    Ok(atomic::write(&folder.join(format!("{stem}.png")), &png(svg)?)?)
 }

@@ -5,11 +5,10 @@
 //! format, the architecture as JSON, and any [notes](Network::note).
 
 mod architecture;
-mod atomic;
+pub mod atomic;
 mod registry;
 mod safetensors;
 
-pub use atomic::write_atomically;
 pub use registry::Registry;
 
 use std::borrow::Cow;
@@ -52,7 +51,7 @@ impl Network {
     /// # Errors
     /// If a layer can't be saved, a weight is not finite, or the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomically(path.as_ref(), &self.to_bytes()?)
+        atomic::write(path.as_ref(), &self.to_bytes()?)
     }
 
     /// The content of the file that [`save`](Network::save) writes.
