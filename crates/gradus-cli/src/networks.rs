@@ -72,12 +72,20 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
 pub fn declared(path: &Path) -> Result<Sequential> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(name)?;
-    let value: serde_json::Value = match path.extension().and_then(|e| e.to_str()) {
-        Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", name()))?,
-        Some("json") => serde_json::from_str(&text).with_context(|| format!("{} is not JSON", name()))?,
-        _ => bail!("{}: a network is declared in a .toml or .json file", name()),
-    };
+    let value = parse(&text, path.extension().and_then(|e| e.to_str())).with_context(name)?;
     Sequential::from_json(&value, &Registry::default()).with_context(name)
+}
+
+/// The content of a file with this extension as JSON.
+///
+/// # Errors
+/// If it is not what its extension says, or that is neither `toml` nor `json`.
+pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
+    match extension {
+        Some("toml") => toml::from_str(text).context("this is not TOML"),
+        Some("json") => serde_json::from_str(text).context("this is not JSON"),
+        _ => bail!("a network is declared in a .toml or .json file"),
+    }
 }
 
 #[cfg(test)]
@@ -113,8 +121,8 @@ mod tests {
         assert_eq!(write("a.json", json).unwrap().parameter_count(), 15);
 
         let error = |name: &str, text: &str| format!("{:#}", write(name, text).unwrap_err());
-        assert!(error("b.toml", "input = [").contains("b.toml is not TOML"));
-        assert!(error("b.json", "{").contains("b.json is not JSON"));
+        assert!(error("b.toml", "input = [").contains("b.toml: this is not TOML"));
+        assert!(error("b.json", "{").contains("b.json: this is not JSON"));
         assert!(error("b.yaml", "").contains("a .toml or .json file"));
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;
         assert!(error("c.json", unknown).contains("`layers[0]`: there is no layer of kind \"dnese\""));

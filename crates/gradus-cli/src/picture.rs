@@ -60,9 +60,17 @@ pub fn read(path: &Path, frame: Frame) -> Result<Vec<Float>> {
             "the file is larger than {} MiB",
             MOST_BYTES >> 20
         );
-        place(&decode(&bytes)?, frame)
+        from_bytes(&bytes, frame)
     };
     character().with_context(|| path.display().to_string())
+}
+
+/// Brings the content of a PNG or JPEG file into a frame, as [`read`] does.
+///
+/// # Errors
+/// As [`read`].
+pub fn from_bytes(bytes: &[u8], frame: Frame) -> Result<Vec<Float>> {
+    place(&decode(bytes)?, frame)
 }
 
 /// Brings a grey picture into a frame: its values row by row, 0 for background and 1 for full ink.
