@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use gradus::prelude::*;
 use gradus::save::Registry;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 /// The names of the built-in networks.
 pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
@@ -82,9 +85,35 @@ pub fn declared(path: &Path) -> Result<Sequential> {
 /// If it is not what its extension says, or that is neither `toml` nor `json`.
 pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
     match extension {
-        Some("toml") => toml::from_str(text).context("this is not TOML"),
+        Some("toml") => parse_toml(text).context("this is not TOML"),
         Some("json") => serde_json::from_str(text).context("this is not JSON"),
         _ => bail!("a network is declared in a .toml or .json file"),
+    }
+}
+
+/// How deep lists and tables may lie in each other: as deep as in JSON.
+const DEEPEST: usize = 128;
+
+/// Dotted keys nest so many tables in a short text that the stack would not hold the calls that read them.
+fn parse_toml(text: &str) -> Result<serde_json::Value> {
+    let table = DeTable::parse(text)?;
+    let mut level: Vec<&Spanned<DeValue<'_>>> = table.get_ref().values().collect();
+    for _ in 0..DEEPEST {
+        level = level.into_iter().flat_map(|value| children(value.get_ref())).collect();
+    }
+    ensure!(
+        level.is_empty(),
+        "its tables lie in each other more than {DEEPEST} deep"
+    );
+    Ok(serde_json::Value::deserialize(Deserializer::from(table))?)
+}
+
+/// The values in a list or a table.
+fn children<'a, 'i>(value: &'a DeValue<'i>) -> Box<dyn Iterator<Item = &'a Spanned<DeValue<'i>>> + 'a> {
+    match value {
+        DeValue::Array(values) => Box::new(values.iter()),
+        DeValue::Table(table) => Box::new(table.values()),
+        _ => Box::new(std::iter::empty()),
     }
 }
 
@@ -129,5 +158,14 @@ mod tests {
         let setting = r#"{"input": [4], "layers": [{"kind": "dense", "unit": 3}]}"#;
         assert!(error("d.json", setting).contains("unknown field `unit`"));
         assert!(error("e.json", r#"{"input": [4], "layers": []}"#).contains("has no layers"));
+    }
+    /// 80 parts are the most that one key may have, and 80 tables the most that may be written in each other.
+    #[test]
+    fn deep_tables_are_refused() {
+        let key = vec!["a"; 78].join(".");
+        let text = format!("{}{key} = 1{}", format!("{key} = {{ ").repeat(70), " }".repeat(70));
+        let error = parse(&text, Some("toml")).unwrap_err();
+        assert!(format!("{error:#}").contains("more than 128 deep"), "{error:#}");
+        assert!(parse(&format!("{key} = 1"), Some("toml")).is_ok());
     }
 }
