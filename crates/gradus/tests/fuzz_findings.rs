@@ -1,0 +1,22 @@
+//! What fuzzing found (see `fuzz/`), beside what the tests of single files hold.
+
+use gradus::prelude::*;
+use gradus::save::Registry;
+use serde_json::json;
+
+fn build(declared: serde_json::Value) -> gradus::Result<Network> {
+    Sequential::from_json(&declared, &Registry::default())?.build(1)
+}
+
+/// The number of outputs overflowed.
+#[test]
+fn pooling_with_huge_padding_is_refused() {
+    let side = 1u64 << 40;
+    let p = side - 1;
+    for kind in ["max_pool2d", "avg_pool2d"] {
+        let padding = json!({ "explicit": { "top": p, "bottom": p, "left": p, "right": p } });
+        let layer = json!({ "kind": kind, "kernel": side, "stride": 1, "padding": padding });
+        let error = build(json!({ "input": [1, 1, 1], "layers": [layer] })).unwrap_err();
+        assert!(error.to_string().contains("more than 16777216 pixels"), "{error}");
+    }
+}
