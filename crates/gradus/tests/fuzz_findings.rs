@@ -20,3 +20,19 @@ fn pooling_with_huge_padding_is_refused() {
         assert!(error.to_string().contains("more than 16777216 pixels"), "{error}");
     }
 }
+
+/// The sum of a block was not counted.
+#[test]
+fn a_residual_block_counts_towards_the_most_values() {
+    let declared = |size: usize| {
+        build(json!({ "input": [size], "layers": [{ "kind": "residual", "body": [{ "kind": "relu" }] }] }))
+    };
+    assert!(declared(1 << 25).is_ok());
+    let error = declared(1 << 26).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("layer 0 (residual): with it the network grows beyond"),
+        "{error}"
+    );
+}
