@@ -36,3 +36,13 @@ fn a_residual_block_counts_towards_the_most_values() {
         "{error}"
     );
 }
+
+/// Each tensor was looked for among all: the time grew with the square of the file.
+#[test]
+fn very_many_tensors_are_read() {
+    let layers = Layers::new();
+    let layers = (0..10_000).fold(layers, |layers, _| layers.layer(BatchNorm::new()));
+    let network = Sequential::new([1]).layers(layers).build(1).unwrap();
+    let again = Network::from_bytes(&network.to_bytes().unwrap(), &Registry::default()).unwrap();
+    assert_eq!(again.weights(), network.weights());
+}
