@@ -1,5 +1,6 @@
 //! What fuzzing found (see `fuzz/`), beside what the tests of single files hold.
 
+use gradus::data::{Column, Csv, Dataset};
 use gradus::prelude::*;
 use gradus::save::Registry;
 use serde_json::json;
@@ -45,4 +46,12 @@ fn very_many_tensors_are_read() {
     let network = Sequential::new([1]).layers(layers).build(1).unwrap();
     let again = Network::from_bytes(&network.to_bytes().unwrap(), &Registry::default()).unwrap();
     assert_eq!(again.weights(), network.weights());
+}
+
+/// Each label was looked for among all.
+#[test]
+fn a_table_with_a_class_for_each_row_is_read() {
+    let table: String = (0..100_000).map(|i| format!("1,{i}\n")).collect();
+    let data = Csv::classification(Column::Last).parse(table.as_bytes()).unwrap();
+    assert_eq!(data.target(99_999), gradus::data::Target::Class(99_999));
 }
