@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use gradus::prelude::*;
 use gradus::save::Registry;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 /// The names of the built-in networks.
 pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
@@ -72,12 +75,46 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
 pub fn declared(path: &Path) -> Result<Sequential> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(name)?;
-    let value: serde_json::Value = match path.extension().and_then(|e| e.to_str()) {
-        Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", name()))?,
-        Some("json") => serde_json::from_str(&text).with_context(|| format!("{} is not JSON", name()))?,
-        _ => bail!("{}: a network is declared in a .toml or .json file", name()),
-    };
+    let value = parse(&text, path.extension().and_then(|e| e.to_str())).with_context(name)?;
     Sequential::from_json(&value, &Registry::default()).with_context(name)
+}
+
+/// The content of a file with this extension as JSON.
+///
+/// # Errors
+/// If it is not what its extension says, or that is neither `toml` nor `json`.
+pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
+    match extension {
+        Some("toml") => parse_toml(text).context("this is not TOML"),
+        Some("json") => serde_json::from_str(text).context("this is not JSON"),
+        _ => bail!("a network is declared in a .toml or .json file"),
+    }
+}
+
+/// How deep lists and tables may lie in each other: as deep as in JSON.
+const DEEPEST: usize = 128;
+
+/// Dotted keys nest so many tables in a short text that the stack would not hold the calls that read them.
+fn parse_toml(text: &str) -> Result<serde_json::Value> {
+    let table = DeTable::parse(text)?;
+    let mut level: Vec<&Spanned<DeValue<'_>>> = table.get_ref().values().collect();
+    for _ in 0..DEEPEST {
+        level = level.into_iter().flat_map(|value| children(value.get_ref())).collect();
+    }
+    ensure!(
+        level.is_empty(),
+        "its tables lie in each other more than {DEEPEST} deep"
+    );
+    Ok(serde_json::Value::deserialize(Deserializer::from(table))?)
+}
+
+/// The values in a list or a table.
+fn children<'a, 'i>(value: &'a DeValue<'i>) -> Box<dyn Iterator<Item = &'a Spanned<DeValue<'i>>> + 'a> {
+    match value {
+        DeValue::Array(values) => Box::new(values.iter()),
+        DeValue::Table(table) => Box::new(table.values()),
+        _ => Box::new(std::iter::empty()),
+    }
 }
 
 #[cfg(test)]
@@ -113,13 +150,22 @@ mod tests {
         assert_eq!(write("a.json", json).unwrap().parameter_count(), 15);
 
         let error = |name: &str, text: &str| format!("{:#}", write(name, text).unwrap_err());
-        assert!(error("b.toml", "input = [").contains("b.toml is not TOML"));
-        assert!(error("b.json", "{").contains("b.json is not JSON"));
+        assert!(error("b.toml", "input = [").contains("b.toml: this is not TOML"));
+        assert!(error("b.json", "{").contains("b.json: this is not JSON"));
         assert!(error("b.yaml", "").contains("a .toml or .json file"));
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;
         assert!(error("c.json", unknown).contains("`layers[0]`: there is no layer of kind \"dnese\""));
         let setting = r#"{"input": [4], "layers": [{"kind": "dense", "unit": 3}]}"#;
         assert!(error("d.json", setting).contains("unknown field `unit`"));
         assert!(error("e.json", r#"{"input": [4], "layers": []}"#).contains("has no layers"));
+    }
+    /// 80 parts are the most that one key may have, and 80 tables the most that may be written in each other.
+    #[test]
+    fn deep_tables_are_refused() {
+        let key = vec!["a"; 78].join(".");
+        let text = format!("{}{key} = 1{}", format!("{key} = {{ ").repeat(70), " }".repeat(70));
+        let error = parse(&text, Some("toml")).unwrap_err();
+        assert!(format!("{error:#}").contains("more than 128 deep"), "{error:#}");
+        assert!(parse(&format!("{key} = 1"), Some("toml")).is_ok());
     }
 }

@@ -304,6 +304,11 @@ impl Graph {
         let needs_gradient = self.values[a].needs_gradient || self.values[b].needs_gradient;
         let y = self.value(shape.size(), needs_gradient);
         self.ops.push(Op::Add { x: [a, b], y });
+        if self.values_size > MOST_VALUES {
+            return Err(refuse(format!(
+                "with it the network grows beyond {MOST_VALUES} values for a sample: check the declared sizes"
+            )));
+        }
         tree.push(Tree::Residual {
             body,
             shortcut: saved.then_some(side),
@@ -357,7 +362,8 @@ fn projection(from: &Shape, to: &Shape) -> Result<Layers, String> {
     match (&from[..], &to[..]) {
         ([_], &[units]) => Ok(Layers::new().layer(Dense::new(units).bias(false).init(HeNormal))),
         (&[_, h, w], &[channels, to_h, to_w]) => {
-            let stride = |from: usize, to: usize| (1..=from).find(|s| from.div_ceil(*s) == to);
+            // Of the strides that give no more than `to`, the smallest.
+            let stride = |from: usize, to: usize| Some(from.div_ceil(to)).filter(|s| from.div_ceil(*s) == to);
             match (stride(h, to_h), stride(w, to_w)) {
                 (Some(sh), Some(sw)) => Ok(Layers::new().layer(Conv2d::new(channels, 1).stride((sh, sw)).bias(false))),
                 _ => Err(format!(

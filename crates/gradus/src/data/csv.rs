@@ -1,5 +1,6 @@
 //! Tables of numbers in text: CSV files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Chain, Read};
 use std::path::Path;
@@ -216,7 +217,9 @@ impl Csv {
             Some(names) => names.clone(),
             None => sorted_names(&targets.classes),
         };
-        let label = |class: &String| names.iter().position(|name| name == class).unwrap_or(names.len());
+        // Of equal names the first counts. A map, since by mistake there can be a class for each row.
+        let numbers: BTreeMap<&String, usize> = names.iter().enumerate().map(|(i, name)| (name, i)).rev().collect();
+        let label = |class: &String| numbers.get(class).copied().unwrap_or(names.len());
         let labels = targets.classes.iter().map(label).collect::<Vec<_>>();
         Arrays::classes(samples, labels, names.len())?.with_class_names(names)
     }

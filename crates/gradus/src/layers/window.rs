@@ -15,7 +15,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::checked_size;
 use crate::Shape;
+
+/// The most pixels of a window: with more, a pass would hardly end, however small the image and its output are.
+const MOST_TAPS: usize = 1 << 24;
 
 /// A height and a width, of a window or of its steps. A number is both: `3`; else `(height, width)` or `[height, width]`.
 ///
@@ -94,9 +98,6 @@ impl From<Size2> for Size2File {
         }
     }
 }
-
-/// The most pixels in a window: more would take forever to go through.
-const MOST_TAPS: usize = 1 << 24;
 
 /// What surrounds an image, so that windows can reach over its edges. A number pads all four sides alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +198,7 @@ impl Geometry {
                 right,
             } => (Some((top, bottom)), Some((left, right))),
         };
-        Ok(Geometry {
+        let geometry = Geometry {
             channels,
             rows: Axis::new(
                 "height",
@@ -208,7 +209,14 @@ impl Geometry {
                 vertical,
             )?,
             columns: Axis::new("width", width, kernel.width, stride.width, dilation.width, horizontal)?,
-        })
+        };
+        for (what, rows, columns) in [
+            ("input", geometry.rows.input, geometry.columns.input),
+            ("output", geometry.rows.output, geometry.columns.output),
+        ] {
+            checked_size(&format!("each channel of the {what} of {kind}"), &[rows, columns])?;
+        }
+        Ok(geometry)
     }
 
     /// Pixels of one input channel.
@@ -440,6 +448,14 @@ mod tests {
         assert!(refuse(&[1, 5, 5], 3, 1, usize::MAX, Padding::Same).contains("larger than any image"));
         assert!(refuse(&[1, 5, 5], usize::MAX, 1, 1, Padding::Same).contains("larger than any image"));
         assert!(refuse(&[1, 5, 5], 3, 1, 1, usize::MAX.into()).contains("larger than any image"));
+        // Windows that all see the image, and are as large as their padding all the same.
+        let side = 1 << 40;
+        assert_eq!(
+            refuse(&[1, 1, 1], side, 1, 1, (side - 1).into()),
+            "the kernel of conv2d is 1099511627776×1099511627776, more than 16777216 pixels"
+        );
+        assert!(refuse(&[1, 1, 1], 1, 1, 1, side.into()).contains("each channel of the output"));
+        assert!(refuse(&[1, side, side], 1, 1, 1, Padding::Valid).contains("each channel of the input"));
     }
 
     #[test]

@@ -1,0 +1,16 @@
+#![no_main]
+//! PNG and JPEG images.
+
+use gradus::data::Image;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|file: &[u8]| {
+    let Ok(image) = Image::decode(file) else { return };
+    assert!(image.height > 0 && image.width > 0);
+    let check = |image: &Image| assert_eq!(image.pixels.len(), image.channels * image.height * image.width);
+    check(&image);
+    let (grey, rgb) = (image.clone().into_grey(), image.into_rgb());
+    assert_eq!((grey.channels, rgb.channels), (1, 3));
+    check(&grey);
+    check(&rgb);
+});
