@@ -5,6 +5,8 @@ pub mod atomic;
 pub mod cli;
 pub mod download;
 pub mod networks;
+pub mod notes;
 pub mod picture;
 pub mod plot;
 pub mod source;
+pub mod task;

@@ -17,6 +17,14 @@ pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
 /// - `lenet`: LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) with ReLU and max pooling: conv 6@5×5, conv 16@5×5, each with
 ///   ReLU and pooling, dense 120, dense 84, dense, softmax. Images too small for that are padded.
 pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential> {
+    Some(match name {
+        "xor" => regression(name, input, 1)?.layer(Sigmoid),
+        _ => regression(name, input, classes)?.layer(Softmax),
+    })
+}
+
+/// The same networks without their last activation: for so many values instead of classes.
+pub fn regression(name: &str, input: &Shape, outputs: usize) -> Option<Sequential> {
     let network = Sequential::new(input);
     let smallest_side = input.image().map_or(0, |(_, height, width)| height.min(width));
     let padding = if smallest_side < 16 {
@@ -25,19 +33,14 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
         Padding::Valid
     };
     Some(match name {
-        "xor" => network
-            .layer(Dense::new(4))
-            .layer(Tanh)
-            .layer(Dense::new(1))
-            .layer(Sigmoid),
+        "xor" => network.layer(Dense::new(4)).layer(Tanh).layer(Dense::new(outputs)),
         "mlp" => network
             .layer(Flatten)
             .layer(Dense::new(256))
             .layer(Relu)
             .layer(Dense::new(256))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         "cnn" => network
             .layer(Conv2d::new(5, 3))
             .layer(Relu)
@@ -45,8 +48,7 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
             .layer(Flatten)
             .layer(Dense::new(100))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         "lenet" => network
             .layer(Conv2d::new(6, 5).padding(padding))
             .layer(Relu)
@@ -59,10 +61,14 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
             .layer(Relu)
             .layer(Dense::new(84))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         _ => return None,
     })
+}
+
+/// Whether this is the name of a built-in network.
+pub fn is_built_in(name: &str) -> bool {
+    NAMES.contains(&name)
 }
 
 /// A network declared in a TOML or JSON file, as `{"input": [1, 28, 28], "layers": [{"kind": "dense", "units": 10}, ...]}`.
@@ -71,6 +77,13 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
 /// If the file can't be read or declares no network; the error says where.
 pub fn declared(path: &Path) -> Result<Sequential> {
     let name = || path.display().to_string();
+    if path.extension().is_none() && !path.exists() {
+        bail!(
+            "there is no network `{}`; choose one of {}, or a .toml or .json file that declares one",
+            name(),
+            NAMES.join(", ")
+        );
+    }
     let text = std::fs::read_to_string(path).with_context(name)?;
     let value: serde_json::Value = match path.extension().and_then(|e| e.to_str()) {
         Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", name()))?,
@@ -97,6 +110,11 @@ mod tests {
         }
         assert!(built_in("xor", &2.into(), 2).unwrap().build(1).is_ok());
         assert!(built_in("vgg", &2.into(), 2).is_none());
+        let message = declared(Path::new("vgg")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("there is no network `vgg`; choose one of xor, mlp"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -9,12 +9,13 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gradus::Float;
 use gradus::data::Image;
+use serde::{Deserialize, Serialize};
 
 /// The frame that a character is placed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// Its height in pixels.
     pub height: usize,
@@ -29,7 +30,7 @@ const SMALL: usize = 16;
 /// The longest side with which a picture is examined; photographs lose their noise when they are scaled down to it.
 const EXAMINED: usize = 512;
 /// Values from here on count as ink, of 1; MNIST's digits keep their sizes with it.
-const INK: Float = 0.1;
+pub const INK: Float = 0.1;
 /// The least difference of ink from the background, of full black against white.
 const CONTRAST: Float = 0.08;
 /// What is apart from the largest stroke, and has less than this share of its ink, is dust.
@@ -53,16 +54,37 @@ impl Frame {
 /// If the file can't be read or decoded, or nothing on it stands out from the background; the sentence names it.
 pub fn read(path: &Path, frame: Frame) -> Result<Vec<Float>> {
     let character = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-        ensure!(
-            bytes.len() as u64 <= MOST_BYTES,
-            "the file is larger than {} MiB",
-            MOST_BYTES >> 20
-        );
-        place(&decode(&bytes)?, frame)
+        let [grey] = &decode(&bytes_of(path)?, 1)?[..] else {
+            bail!("the picture has no grey values");
+        };
+        place(grey, frame)
     };
     character().with_context(|| path.display().to_string())
+}
+
+/// Reads a PNG or JPEG file as it is, stretched to this size: its values from 0 to 1, row by row, of one grey channel or of
+/// red, then green, then blue.
+///
+/// # Errors
+/// If the file can't be read or decoded; the sentence names it.
+pub fn read_as_it_is(path: &Path, channels: usize, height: usize, width: usize) -> Result<Vec<Float>> {
+    let picture = || -> Result<Vec<Float>> {
+        let planes = decode(&bytes_of(path)?, channels)?;
+        let stretched = planes.iter().map(|plane| plane.stretched(height, width).values);
+        Ok(stretched.collect::<Vec<_>>().concat())
+    };
+    picture().with_context(|| path.display().to_string())
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() as u64 <= MOST_BYTES,
+        "the file is larger than {} MiB",
+        MOST_BYTES >> 20
+    );
+    Ok(bytes)
 }
 
 /// Brings a grey picture into a frame: its values row by row, 0 for background and 1 for full ink.
@@ -87,11 +109,21 @@ pub fn place(grey: &Plane, frame: Frame) -> Result<Vec<Float>> {
     Ok(character.centered_in(frame))
 }
 
-/// Decodes a picture in grey, 0 for black and 1 for white, turned upright if its metadata say how.
-fn decode(bytes: &[u8]) -> Result<Plane> {
-    let image = Image::decode(bytes)?.into_grey();
-    let values = image.pixels.iter().map(|&v| Float::from(v) / 255.0).collect();
-    Ok(Plane::new(image.height, image.width, values)?.turned(orientation(bytes)))
+/// Decodes a picture in grey (one channel) or in colour (three), 0 for black and 1 for white, turned upright if its metadata
+/// say how.
+fn decode(bytes: &[u8], channels: usize) -> Result<Vec<Plane>> {
+    let image = Image::decode(bytes)?;
+    let image = if channels == 1 {
+        image.into_grey()
+    } else {
+        image.into_rgb()
+    };
+    let orientation = orientation(bytes);
+    let planes = image.pixels.chunks_exact(image.height * image.width).map(|pixels| {
+        let values = pixels.iter().map(|&v| Float::from(v) / 255.0).collect();
+        Ok(Plane::new(image.height, image.width, values)?.turned(orientation))
+    });
+    planes.collect()
 }
 
 /// The orientation in the metadata of a camera's picture, from 1 (upright) to 8.
@@ -259,6 +291,11 @@ impl Plane {
         let scale = (height as Float / h).min(width as Float / w);
         let height = ((h * scale).round() as usize).clamp(1, height);
         let width = ((w * scale).round() as usize).clamp(1, width);
+        self.stretched(height, width)
+    }
+
+    /// The same picture in this size, whatever its aspect.
+    fn stretched(&self, height: usize, width: usize) -> Plane {
         self.resampled_rows(height)
             .transposed()
             .resampled_rows(width)
@@ -557,7 +594,7 @@ mod tests {
             &[2, 5, 1, 4, 0, 3],
         ];
         for (orientation, expected) in (1..).zip(expected) {
-            let plane = decode(&png_with_orientation(orientation)).unwrap();
+            let plane = decode(&png_with_orientation(orientation), 1).unwrap().remove(0);
             let fifths: Vec<u8> = plane.values.iter().map(|v| (v * 5.0).round() as u8).collect();
             assert_eq!(fifths, expected, "{orientation}");
             assert_eq!(plane.height, if orientation < 5 { 2 } else { 3 });

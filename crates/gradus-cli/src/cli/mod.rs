@@ -1,7 +1,12 @@
 //! The commands, one in each file.
 
 mod data;
+mod evaluate;
+mod options;
+mod predict;
 pub mod recipe;
+mod summary;
+mod train;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -27,6 +32,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Predict(predict::Predict),
+    Summary(summary::Summary),
     #[command(subcommand)]
     Data(data::Command),
 }
@@ -49,6 +58,14 @@ pub struct Settings {
     pub quiet: bool,
 }
 
+impl Settings {
+    /// The number of threads to compute with.
+    pub fn thread_count(&self) -> usize {
+        let all = || std::thread::available_parallelism();
+        self.threads.map_or_else(|| all().map_or(1, usize::from), usize::from)
+    }
+}
+
 /// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage.
 pub fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
@@ -66,6 +83,10 @@ pub fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings) -> Result<()> {
     let mut out = io::stdout().lock();
     let results = match command {
+        Command::Train(options) => train::run(options, settings, &mut out)?,
+        Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
+        Command::Predict(options) => predict::run(options, settings, &mut out)?,
+        Command::Summary(options) => summary::run(options, settings, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };
     out.flush()?;
