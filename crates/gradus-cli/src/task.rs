@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use gradus::data::mnist::Set;
 use gradus::data::{Arrays, Column, Csv, Dataset, Folder, Target, Targets, split};
 use gradus::{Float, Shape};
 
 use crate::notes::{Notes, Origin, Preprocessing, class_names};
 use crate::picture::{Frame, INK};
-use crate::source::{Layout, Source};
+use crate::source::{EMBEDDED, Layout, Source};
 
 /// The name of the four samples of the exclusive or.
 pub const XOR: &str = "xor";
@@ -57,7 +58,7 @@ impl Task {
             xor(origin)
         } else if is_table(path) {
             table(origin, reading).with_context(|| origin.name.clone())
-        } else if path.is_dir() && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
+        } else if is_folder(&origin.name) && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
             folder(origin, reading)
         } else {
             divided(source.load(&origin.name)?, origin)
@@ -92,6 +93,11 @@ pub fn is_table(path: &Path) -> bool {
     name.is_some_and(|name| name.ends_with(".csv") || name.ends_with(".tsv"))
 }
 
+/// Whether this names a folder, and no known set.
+fn is_folder(name: &str) -> bool {
+    name != EMBEDDED && Set::find(name).is_err() && Path::new(name).is_dir()
+}
+
 /// Whether the folder has any in it.
 fn has_folders(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
@@ -113,7 +119,7 @@ fn xor(origin: &Origin) -> Result<Task> {
 
 /// A set with a part for testing.
 fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
-    let pictures = Path::new(&origin.name).is_dir() && matches!(Layout::of(Path::new(&origin.name)), Layout::Divided);
+    let pictures = is_folder(&origin.name) && matches!(Layout::of(Path::new(&origin.name)), Layout::Divided);
     let preprocessing = if pictures {
         picture(&data.train)?
     } else {

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use gradus::data::mnist::Set;
 
 use super::Settings;
-use crate::source::Source;
+use crate::source::{EMBEDDED, Source};
+use crate::task::XOR;
 
 /// Which samples, and where they are.
 #[derive(Debug, Clone, Args)]
@@ -41,9 +43,11 @@ impl DataOptions {
     }
 }
 
-/// The name by which data can be found again from another folder: of a path, the whole.
+/// The name by which data can be found again from another folder: of a path, the whole. A folder that has the name of a
+/// known set is not meant by it.
 pub fn lasting_name(data: &str) -> Result<String> {
-    if Path::new(data).exists() {
+    let known = data == XOR || data == EMBEDDED || Set::find(data).is_ok();
+    if !known && Path::new(data).exists() {
         Ok(std::path::absolute(data)?.to_string_lossy().into_owned())
     } else {
         Ok(data.to_string())

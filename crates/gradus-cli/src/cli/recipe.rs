@@ -172,6 +172,15 @@ fn read<T: DeserializeOwned>(settings: &Map<String, Value>) -> Result<T> {
 }
 
 impl Recipe {
+    /// What was asked for, as JSON, without the options that were not used.
+    pub fn to_json(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(options) = &mut value {
+            options.retain(|_, value| !value.is_null() && *value != false);
+        }
+        value
+    }
+
     /// The optimizer.
     ///
     /// # Errors

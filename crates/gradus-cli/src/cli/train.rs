@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use gradus::callback::{Callback, Checkpoint, CsvLog, EarlyStopping, JsonLog, Progress, Start};
+use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress, Start};
 use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
@@ -46,12 +47,14 @@ const TEST: f64 = 0.2;
 ///   [[layers]]
 ///   kind = "softmax"
 ///
-/// The built-in ones are `mlp` (two hidden layers of 256), `cnn` (a convolution of 5 kernels, a dense layer of 100), `lenet`
-/// (LeNet-5, 1998) and `xor` (2-4-1, which learns the exclusive or); they take the shape of the data.
+/// The built-in ones are `mlp` (two hidden layers of 256), `cnn` (a convolution of 5 kernels, a
+/// dense layer of 100), `lenet` (LeNet-5, 1998) and `xor` (2-4-1, which learns the exclusive or);
+/// they take the shape of the data.
 ///
-/// A part of the training samples is held out, and tells after each epoch how the network does on samples that it hasn't
-/// learned. Into --out go the trained network, network.safetensors, which `gradus predict` and `gradus evaluate` need nothing
-/// else beside; best.safetensors, as it was after its best epoch; the history as CSV and JSON; and the learning curves.
+/// A part of the training samples is held out, and tells after each epoch how the network does on
+/// samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
+/// `gradus predict` and `gradus evaluate` need nothing else beside; best.safetensors, as it was
+/// after its best epoch; the history as CSV and JSON; and the learning curves.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -185,7 +188,7 @@ impl<'a> Lesson<'a> {
             "validation": validation.as_ref().map_or(0, Dataset::len),
             "samples": train.len(),
             "loss": recipe.loss,
-            "recipe": recipe,
+            "recipe": recipe.to_json(),
         }));
         notes.write(&mut network)?;
         let lesson = Lesson {
@@ -204,16 +207,16 @@ impl<'a> Lesson<'a> {
 
     fn fit(&self, network: &mut Network) -> Result<History> {
         let Lesson { options, recipe, .. } = self;
-        let file = |name: &str| options.out.join(name);
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
             .batch_size(recipe.batch_size.unwrap_or(128))
             .schedule_boxed(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
-            .callback(Folder {
-                path: options.out.clone(),
-                best: self.validation.is_some(),
+            .callback(Log {
+                folder: options.out.clone(),
+                keeps_best: self.validation.is_some(),
+                written: Instant::now(),
             });
         if let Some(clip) = recipe.clip()? {
             fit = fit.clip(clip);
@@ -227,11 +230,8 @@ impl<'a> Lesson<'a> {
         if !self.settings.quiet {
             fit = fit.callback(Progress::new());
         }
-        fit = fit
-            .callback(CsvLog::new(file("history.csv")))
-            .callback(JsonLog::new(file("history.json")));
         if let Some(validation) = &self.validation {
-            let checkpoint = Checkpoint::best(file("best.safetensors"));
+            let checkpoint = Checkpoint::best(options.out.join("best.safetensors"));
             fit = fit.validation(validation).callback(match &options.watch {
                 Some(column) => checkpoint.watch(column),
                 None => checkpoint,
@@ -345,7 +345,7 @@ impl<'a> Lesson<'a> {
             "threads": self.settings.thread_count(),
             "parameters": network.parameter_count(),
             "multiply_adds": network.multiply_adds(),
-            "recipe": self.recipe,
+            "recipe": self.recipe.to_json(),
             "epochs": history.epochs.len(),
             "seconds_per_epoch": history.seconds_per_epoch(),
             "samples_per_second": history.samples_per_second(),
@@ -462,23 +462,48 @@ fn built_in(name: &str, task: &Task, seed: u64) -> Result<Network> {
     network.build(seed).with_context(|| format!("{name} on {}", task.name))
 }
 
-/// Makes the folder for the files as training begins, when all that can be wrong with the options has been told.
-struct Folder {
-    path: PathBuf,
+/// Makes the folder for the files as training begins, when all that can be wrong with the options has been told, and writes the
+/// history as it grows.
+struct Log {
+    folder: PathBuf,
     /// Whether this training keeps its best network.
-    best: bool,
+    keeps_best: bool,
+    written: Instant,
 }
 
-impl Callback for Folder {
+impl Log {
+    /// Between two writings of the history: epochs may take less time than a file.
+    const PAUSE: Duration = Duration::from_secs(2);
+
+    fn write(&mut self, history: &History) -> gradus::Result<()> {
+        history.save_csv(self.folder.join("history.csv"))?;
+        history.save_json(self.folder.join("history.json"))?;
+        self.written = Instant::now();
+        Ok(())
+    }
+}
+
+impl Callback for Log {
     fn on_start(&mut self, _start: &Start, _network: &Network) -> gradus::Result<()> {
-        std::fs::create_dir_all(&self.path)
-            .map_err(|e| gradus::Error::file(&self.path, format!("the folder can't be made: {e}")))?;
-        let best = self.path.join("best.safetensors");
-        if !self.best && best.is_file() {
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|e| gradus::Error::file(&self.folder, format!("the folder can't be made: {e}")))?;
+        let best = self.folder.join("best.safetensors");
+        if !self.keeps_best && best.is_file() {
             // It is of an earlier training, and would be taken for the best of this one.
             std::fs::remove_file(&best).map_err(|e| gradus::Error::file(&best, e))?;
         }
         Ok(())
+    }
+
+    fn on_epoch(&mut self, end: &EpochEnd<'_>) -> gradus::Result<Flow> {
+        if self.written.elapsed() >= Self::PAUSE {
+            self.write(end.history)?;
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn on_end(&mut self, _network: &mut Network, history: &History) -> gradus::Result<()> {
+        self.write(history)
     }
 }
 
