@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gradus::prelude::*;
 use gradus::save::Registry;
 
@@ -86,7 +86,15 @@ pub fn declared(path: &Path) -> Result<Sequential> {
     }
     let text = std::fs::read_to_string(path).with_context(name)?;
     let value: serde_json::Value = match path.extension().and_then(|e| e.to_str()) {
-        Some("toml") => toml::from_str(&text).with_context(|| format!("{} is not TOML", name()))?,
+        Some("toml") => toml::from_str(&text).map_err(|error| {
+            let before = &text[..error.span().map_or(0, |span| span.start)];
+            let (line, column) = (
+                before.matches('\n').count() + 1,
+                before.chars().rev().take_while(|&c| c != '\n').count() + 1,
+            );
+            let message = error.message().replace('\n', ", ");
+            anyhow!("{} is not TOML: line {line}, column {column}: {message}", name())
+        })?,
         Some("json") => serde_json::from_str(&text).with_context(|| format!("{} is not JSON", name()))?,
         _ => bail!("{}: a network is declared in a .toml or .json file", name()),
     };
@@ -131,7 +139,7 @@ mod tests {
         assert_eq!(write("a.json", json).unwrap().parameter_count(), 15);
 
         let error = |name: &str, text: &str| format!("{:#}", write(name, text).unwrap_err());
-        assert!(error("b.toml", "input = [").contains("b.toml is not TOML"));
+        assert!(error("b.toml", "input = [").contains("b.toml is not TOML: line 1, column 10: unclosed array"));
         assert!(error("b.json", "{").contains("b.json is not JSON"));
         assert!(error("b.yaml", "").contains("a .toml or .json file"));
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;
