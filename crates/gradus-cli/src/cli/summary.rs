@@ -47,10 +47,8 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
     if let Some(origin) = &notes.origin {
         writeln!(out, "\ntrained on {}", origin.name)?;
     }
-    if let Some(classes) = &notes.classes {
-        if !classes.is_empty() {
-            writeln!(out, "classes: {}", classes.join(", "))?;
-        }
+    if let Some(classes) = notes.classes.as_ref().filter(|classes| !classes.is_empty()) {
+        writeln!(out, "classes: {}", classes.join(", "))?;
     }
     if let Some(preprocessing) = &notes.preprocessing {
         writeln!(out, "samples: {preprocessing}")?;
