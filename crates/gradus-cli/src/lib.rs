@@ -9,4 +9,5 @@ pub mod notes;
 pub mod picture;
 pub mod plot;
 pub mod source;
+pub mod study;
 pub mod task;

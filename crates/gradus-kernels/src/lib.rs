@@ -1,7 +1,10 @@
-//! The arithmetic of Gradus.
+//! The arithmetic of Gradus: matrix products, vector loops and a thread pool, for the crate `gradus` and for layers of one's
+//! own that want them. All `unsafe` code of the project is here, and [`mod@reference`] holds the plain loops that say what is true.
+//!
+//! Results have the same bits on every processor and on any number of threads: see [`Arch`] and [`matmul`].
 
 /// The number type of every network: `f32`, or `f64` in a build with `--cfg gradus_f64`, in which
-/// finite differences are sharp enough to prove gradients to eight digits.
+/// finite differences are sharp enough to prove gradients to seven digits.
 #[cfg(not(gradus_f64))]
 pub type Float = f32;
 /// The number type of every network: `f64` in this build (`--cfg gradus_f64`).

@@ -8,6 +8,7 @@ mod silu;
 mod softplus;
 mod tanh;
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use gradus_kernels::{Work, vectorize_work};
@@ -47,7 +48,7 @@ pub use tanh::Tanh;
 ///     }
 /// }
 /// ```
-pub trait Activation: Debug + Send + Sync {
+pub trait Activation: Any + Debug + Send + Sync {
     /// Its name, in lower case.
     fn kind(&self) -> &'static str;
 

@@ -8,7 +8,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that the library refuses. [`Display`](fmt::Display) prints one full sentence that names the thing, what was
 /// expected and what was found.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A network that can't be built: the layer, by position and kind, and what is wrong with it.
@@ -66,6 +65,13 @@ impl fmt::Display for Error {
             Error::File { path, message } => write!(f, "{}: {message}", path.display()),
             Error::Diverged { layer, message } => write!(f, "training diverged in {layer}: {message}"),
         }
+    }
+}
+
+/// The same sentence: it is what a `main` that returns a [`Result`] prints.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

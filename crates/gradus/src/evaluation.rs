@@ -57,7 +57,7 @@ impl Network {
 
     /// What [`evaluate`](Network::evaluate) needs, to be used more than once.
     pub(crate) fn evaluator(&self, data: &dyn Dataset, threads: usize) -> Result<Predictor> {
-        Predictor::new(self, data.len().clamp(1, 128 * threads.max(1)), threads)
+        Predictor::new(self, data.len().clamp(1, threads.clamp(1, 64) * 128), threads)
     }
 }
 
@@ -154,6 +154,11 @@ pub(crate) fn check_targets(data: &dyn Dataset) -> Result<()> {
 /// Reads a sample and refuses it if a value is not finite.
 pub(crate) fn read_finite(data: &dyn Dataset, index: usize, x: &mut [Float]) -> Result<()> {
     data.read(index, x)?;
+    check_finite(index, x)
+}
+
+/// Refuses a sample if a value is not finite.
+pub(crate) fn check_finite(index: usize, x: &[Float]) -> Result<()> {
     // A sum of zeros unless something is infinite or NaN: without branches, so that it costs next to nothing.
     let zero: Float = x.iter().map(|v| v * 0.0).fold(0.0, |a, b| a + b);
     if zero != 0.0 || zero.is_nan() {

@@ -88,6 +88,7 @@ impl fmt::Debug for Fit<'_> {
 
 impl<'a> Fit<'a> {
     /// Training with this loss and this optimizer: 10 epochs in batches of 32, unless told otherwise.
+    #[doc(alias = "compile")]
     #[doc(alias = "cost")]
     pub fn new(loss: impl Loss + 'static, optimizer: impl Optimizer + 'static) -> Self {
         Self::boxed(Arc::new(loss), Arc::new(optimizer))
@@ -218,7 +219,8 @@ impl<'a> Fit<'a> {
         )
     }
 
-    /// Trains the network.
+    /// Trains the network. Run again with the same seed, it meets the samples in the same orders again: to go on with
+    /// training in new ones, set another [seed](Fit::seed).
     ///
     /// # Errors
     /// If a setting makes no sense; if the data is empty, smaller than a batch, doesn't fit the network, the loss or a metric, has
@@ -326,6 +328,7 @@ impl<'r, 'a> Run<'r, 'a> {
             steps_per_epoch: self.train.len().div_ceil(self.fit.batch_size),
             samples: self.train.len(),
             threads: self.trainer.threads(),
+            columns: &self.history.columns,
         };
         for callback in &mut self.fit.callbacks {
             callback.on_start(&start, network)?;
@@ -412,6 +415,7 @@ impl<'r, 'a> Run<'r, 'a> {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
+        trainer.check_weights(network)?;
 
         let mut values = vec![total / train.len() as f64];
         let validated = match (&mut self.evaluator, self.validation) {
@@ -429,7 +433,8 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(Epoch {
             epoch: epoch + 1,
             values,
-            learning_rate: rate,
+            // As few digits as tell it apart: 0.04, where the f32 turned into an f64 is 0.03999999910593033.
+            learning_rate: (rate as Float).to_string().parse().unwrap_or(rate),
             seconds,
             samples_per_second: train.len() as f64 / seconds.max(1e-9),
         })

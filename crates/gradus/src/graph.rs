@@ -204,6 +204,7 @@ impl Graph {
         let state_sizes: Vec<usize> = plan.state.iter().map(|s| s.shape.size()).collect();
         let total = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let parameters = total(&sizes);
+        check_names(&plan).map_err(refuse)?;
         if plan.output.is_empty() || plan.output.size() == 0 {
             return Err(refuse(format!(
                 "from {input} it gives {:?}, which has no values",
@@ -308,6 +309,36 @@ impl Graph {
             shortcut: saved.then_some(side),
         });
         Ok((shape, y))
+    }
+}
+
+/// Refuses a plan whose tensors could not be saved.
+fn check_names(plan: &Plan) -> Result<(), String> {
+    let names = || {
+        plan.parameters
+            .iter()
+            .map(|p| p.name)
+            .chain(plan.state.iter().map(|s| s.name))
+    };
+    if let Some(twice) = names()
+        .enumerate()
+        .find(|(i, name)| names().take(*i).any(|other| other == *name))
+    {
+        return Err(format!(
+            "its plan names two tensors `{}`: each needs a name of its own",
+            twice.1
+        ));
+    }
+    match plan
+        .parameters
+        .iter()
+        .find(|p| p.saved_transposed && p.shape.len() != 2)
+    {
+        Some(p) => Err(format!(
+            "its plan has `{}` of shape {} saved transposed: only a matrix can be",
+            p.name, p.shape
+        )),
+        None => Ok(()),
     }
 }
 

@@ -35,6 +35,28 @@ impl Fans {
 }
 
 /// How a parameter gets its first values.
+///
+/// ```
+/// use gradus::{Float, Shape, init::{Fans, Initializer}, prelude::*, random::Rng};
+///
+/// /// Ones where row and column are the same, zeros elsewhere.
+/// #[derive(Debug)]
+/// struct Identity;
+/// impl Initializer for Identity {
+///     fn name(&self) -> &'static str {
+///         "identity"
+///     }
+///     fn fill(&self, shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
+///         let columns = shape.size() / shape[0];
+///         for (i, value) in values.iter_mut().enumerate() {
+///             *value = if i / columns == i % columns { 1.0 } else { 0.0 };
+///         }
+///     }
+/// }
+/// let network = Sequential::new([2]).layer(Dense::new(2).init(Identity)).build(1)?;
+/// assert_eq!(network.weights(), Sequential::new([2]).layer(Dense::new(2).init(Identity)).build(2)?.weights());
+/// # Ok::<(), gradus::Error>(())
+/// ```
 pub trait Initializer: Debug + Send + Sync {
     /// Its name, as network files give it: `he_normal`.
     fn name(&self) -> &'static str;

@@ -14,6 +14,7 @@
 //! | `w`, `b` | weights and biases | as in the [`Plan`] |
 //! | `dw`, `db` | derivative of the loss with respect to `w`, `b` | like `w`, `b` |
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Index, Range};
 use std::sync::Arc;
@@ -29,7 +30,42 @@ use crate::{Float, Result, Shape};
 ///   statistics, for a layer [across the batch](Layer::across_batch));
 /// - `backward` overwrites all of `dx` and **adds** to the parameters' gradients;
 /// - neither reads memory that it has not written in the same step: scratch and kept memory hold anything at first.
-pub trait Layer: Debug + Send + Sync {
+///
+/// ```
+/// use std::sync::Arc;
+/// use gradus::{Layer, Shape, check, init::{Constant, Fans}};
+/// use gradus::layer::{Backward, Forward, Parameter, Plan};
+///
+/// /// Multiplies everything by one trained factor: y = w·x, dx = w·dy, dw = Σ x·dy.
+/// #[derive(Debug)]
+/// struct Scale;
+/// impl Layer for Scale {
+///     fn kind(&self) -> &'static str {
+///         "scale"
+///     }
+///     fn plan(&self, input: &Shape) -> Result<Plan, String> {
+///         Ok(Plan::new(input).parameter(Parameter::weight(1, Fans::new(1, 1), Arc::new(Constant(1.0)))))
+///     }
+///     fn forward(&self, pass: Forward<'_>) {
+///         let w = pass.parameters[0][0];
+///         for (y, x) in pass.y.iter_mut().zip(pass.x) {
+///             *y = w * x;
+///         }
+///     }
+///     fn backward(&self, mut pass: Backward<'_>) {
+///         let w = pass.parameters[0][0];
+///         for (x, dy) in pass.x.iter().zip(pass.dy) {
+///             pass.gradients.get(0)[0] += x * dy;
+///         }
+///         for (dx, dy) in pass.dx.into_iter().flatten().zip(pass.dy) {
+///             *dx = w * dy;
+///         }
+///     }
+/// }
+/// check::layer(&Scale, [2, 3])?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub trait Layer: Any + Debug + Send + Sync {
     /// The kind of layer, in lower case: `dense`, `conv2d`. It names the layer in messages, summaries and files.
     fn kind(&self) -> &'static str;
 
@@ -38,9 +74,12 @@ pub trait Layer: Debug + Send + Sync {
     fn plan(&self, input: &Shape) -> Result<Plan, String>;
 
     /// Computes `y` from `x` for a block of samples.
+    #[doc(alias = "feed_forward")]
     fn forward(&self, pass: Forward<'_>);
 
     /// Computes `dx` and adds to the parameters' gradients, for the block that `forward` saw last.
+    #[doc(alias = "propagate_backward")]
+    #[doc(alias = "backpropagation")]
     fn backward(&self, pass: Backward<'_>);
 
     /// The gradient of one parameter over the whole batch, for a layer whose plan says

@@ -1,4 +1,84 @@
-//! Neural networks from scratch.
+//! Neural networks from scratch: perceptrons and convolutional networks on an ordinary CPU, to be read like a textbook
+//! and to be used in earnest.
+//!
+//! There is no automatic differentiation to see through. Every layer, activation and loss is one short file, with its
+//! formula, its source and its derivative written by hand, and is checked against finite differences. Whatever the
+//! library has, a program can have of its own: a trait for each concept, and no difference afterwards.
+//!
+//! # A first program
+//!
+//! ```
+//! use gradus::prelude::*;
+//!
+//! // 1,797 small handwritten digits that the library carries; `mnist::load("mnist", None)` loads the full-sized set.
+//! let (train, test) = digits::load()?;
+//!
+//! // The shape of a sample is given once, every other shape follows. The seed decides everything random.
+//! let mut network = Sequential::new(train.shape())
+//!     .layer(Flatten)
+//!     .layer(Dense::new(64))
+//!     .layer(Relu)
+//!     .layer(Dense::new(10))
+//!     .layer(Softmax)
+//!     .build(42)?;
+//!
+//! let history = Fit::new(CrossEntropy::new(), Adam::new(0.002))
+//!     .epochs(10)
+//!     .validation_split(0.1)
+//!     .metric(Accuracy)
+//!     .run(&mut network, &train)?;
+//! assert!(history.last("val_accuracy") > Some(0.9));
+//!
+//! let result = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy])?;
+//! println!("{result}");
+//! # assert!(result.metric("accuracy") > Some(0.85), "{result}");
+//! # Ok::<(), gradus::Error>(())
+//! ```
+//!
+//! # The map
+//!
+//! | to | see | of one's own |
+//! | --- | --- | --- |
+//! | declare a network | [`Sequential`], [`Residual`] | |
+//! | use it, inspect it, save it | [`Network`], [`Predictor`], [`save`] | |
+//! | train it | [`Fit`]; step by step, [`Trainer`] | |
+//! | judge it | [`Network::evaluate`], [`metric`] | [`metric::Metric`] |
+//! | follow and steer training | [`callback`], [`history`] | [`callback::Callback`] |
+//! | choose layers | [`layers`] | [`Layer`] |
+//! | choose activations | [`activation`] | [`activation::Activation`] |
+//! | choose a loss | [`loss`] | [`loss::Loss`] |
+//! | choose an optimizer | [`optim`] | [`optim::Optimizer`] |
+//! | change the learning rate | [`schedule`] | [`schedule::Schedule`] |
+//! | choose first values | [`init`] | [`init::Initializer`] |
+//! | bring in data | [`data`] | [`data::Dataset`] |
+//! | vary training samples | [`augment`] | [`augment::Augmentation`] |
+//! | check one's own | [`check`] | |
+//!
+//! Most programs begin with `use gradus::prelude::*`. The examples of the repository (`crates/gradus/examples`) are a
+//! path from a single neuron, by hand, to a layer, a loss and an optimizer of one's own.
+//!
+//! # The symbols
+//!
+//! The code uses the letters of the formulas:
+//!
+//! | symbol | what it is |
+//! | --- | --- |
+//! | `x`, `y` | a layer's input and output; for a loss, `y` is the network's output |
+//! | `t` | the target: what `y` should be |
+//! | `w`, `b` | weights and biases |
+//! | `dx`, `dy`, `dw`, `db` | the derivative of the loss with respect to `x`, `y`, `w`, `b` |
+//!
+//! Samples come first in memory and images are channels × height × width; see [`layer`] for the details.
+//!
+//! # What can be relied upon
+//!
+//! - **The same seed gives the same bits**, on any number of threads: initial values, shuffling, dropout, augmentation
+//!   and splits follow from it, and no sum depends on who computes it.
+//! - **Wrong input is an [`Error`]**, one sentence that names the thing, what was expected and what was found; the
+//!   library does not panic on it.
+//! - **A network that is being used is not changed**: prediction takes `&self`, and threads can share a network.
+//! - **The number type is [`Float`]**, which is `f32`. A build with `RUSTFLAGS="--cfg gradus_f64"` makes it `f64`, in
+//!   which [`check`] holds gradients to seven digits.
 #![forbid(unsafe_code)]
 
 pub mod activation;
@@ -38,7 +118,14 @@ pub use layer::Layer;
 pub use layers::{
     AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Padding, Reshape, Size2, Softmax,
 };
+/// The arrays that networks take and give, in the version that this library is built with.
+pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
 pub use sequential::{Layers, Node, Residual, Sequential};
 pub use shape::Shape;
 pub use trainer::Trainer;
+
+/// The programs in the repository's README, for the tests to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayD, ArrayViewD, Axis, IxDyn};
+use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Predictor;
 use crate::graph::Graph;
+use crate::metric::predicted_class;
 use crate::random::{self, Purpose};
 use crate::{Error, Float, Result, Shape};
 
@@ -166,7 +167,7 @@ impl Network {
     }
 
     /// The outputs for a batch of samples: the first axis counts samples, the rest have the
-    /// [input shape](Network::input_shape).
+    /// [input shape](Network::input_shape). The array may be owned, borrowed or a view, of any memory layout.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -184,12 +185,8 @@ impl Network {
     /// If the samples have another shape.
     #[doc(alias = "feed_forward")]
     #[doc(alias = "forward")]
-    pub fn predict<S, D>(&self, x: ndarray::ArrayBase<S, D>) -> Result<ArrayD<Float>>
-    where
-        S: ndarray::Data<Elem = Float>,
-        D: ndarray::Dimension,
-    {
-        let x: ArrayViewD<'_, Float> = x.view().into_dyn();
+    pub fn predict<'a, D: Dimension>(&self, x: impl Into<CowArray<'a, Float, D>>) -> Result<ArrayD<Float>> {
+        let x = x.into().into_dyn();
         if x.ndim() == 0 || x.shape()[1..] != **self.input_shape() {
             return Err(Error::invalid(format!(
                 "the network takes samples of shape {}, got an array of shape {:?}: its first axis must count samples",
@@ -206,23 +203,20 @@ impl Network {
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), y).expect("one output for each sample"))
     }
 
-    /// The most probable class of each sample, and its output.
+    /// The [predicted class](crate::metric::predicted_class) of each sample: of several outputs the largest, of a single one
+    /// whether it is above 0.5; and the output that says so.
     ///
     /// # Errors
     /// As [`predict`](Network::predict).
-    pub fn classify<S, D>(&self, x: ndarray::ArrayBase<S, D>) -> Result<Vec<(usize, Float)>>
-    where
-        S: ndarray::Data<Elem = Float>,
-        D: ndarray::Dimension,
-    {
+    pub fn classify<'a, D: Dimension>(&self, x: impl Into<CowArray<'a, Float, D>>) -> Result<Vec<(usize, Float)>> {
         let y = self.predict(x)?;
         let n = y.len_of(Axis(0));
         let y: Array2<Float> = (y.into_shape_with_order((n, self.output_shape().size()))).expect("contiguous outputs");
         Ok((y.rows().into_iter())
             .map(|row| {
-                (row.iter().copied().enumerate())
-                    .reduce(|best, next| if next.1 > best.1 { next } else { best })
-                    .expect("a network has outputs")
+                let row = row.to_slice().expect("contiguous outputs");
+                let class = predicted_class(row);
+                (class, row[class.min(row.len() - 1)])
             })
             .collect())
     }

@@ -16,6 +16,27 @@ pub use warmup::Warmup;
 
 /// How the learning rate changes during training: a pure function of where training stands, so a run that is resumed needs
 /// no record of it.
+///
+/// ```
+/// use gradus::schedule::{Moment, Schedule};
+///
+/// /// Falls as 1 / (1 + epoch) (Robbins and Monro, 1951).
+/// #[derive(Debug)]
+/// struct Harmonic;
+/// impl Schedule for Harmonic {
+///     fn name(&self) -> &'static str {
+///         "harmonic"
+///     }
+///     fn validate(&self) -> gradus::Result<()> {
+///         Ok(())
+///     }
+///     fn factor(&self, moment: &Moment<'_>) -> f64 {
+///         1.0 / (1 + moment.epoch()) as f64
+///     }
+/// }
+/// let moment = Moment { step: 300, steps: 1000, steps_per_epoch: 100, losses: &[] };
+/// assert_eq!(Harmonic.factor(&moment), 0.25);
+/// ```
 pub trait Schedule: Debug + Send + Sync {
     /// Its name: `cosine`.
     fn name(&self) -> &'static str;

@@ -2,7 +2,7 @@
 
 use crate::graph::Graph;
 use crate::layer::Layer;
-use crate::{Network, Result, Shape};
+use crate::{Error, Network, Result, Shape};
 
 /// A feed-forward network, declared layer by layer; [`build`](Sequential::build) makes a [`Network`] of it.
 ///
@@ -58,6 +58,12 @@ impl Sequential {
     pub fn build(self, seed: u64) -> Result<Network> {
         let mut network = Network::from_graph(self.into_graph()?);
         network.initialize(seed);
+        if let Some(p) = network.parameters().find(|p| p.values.iter().any(|v| !v.is_finite())) {
+            return Err(Error::invalid(format!(
+                "the initializer of `{}` gives values that are not finite: check its settings",
+                p.name
+            )));
+        }
         Ok(network)
     }
 

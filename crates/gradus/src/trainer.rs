@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::data::{Target, Targets};
 use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
+use crate::evaluation::check_finite;
 use crate::loss::Loss;
-use crate::optim::{Clip, Optimizer};
-use crate::{Error, Float, Network, Result};
+use crate::optim::{Clip, MAX_SLOTS, Optimizer};
+use crate::{Error, Float, Network, Result, Weights};
 
 /// Training step by step: what [`Fit`](crate::Fit) does inside, for loops of one's own.
 ///
@@ -38,7 +39,12 @@ pub struct Trainer {
     batch: usize,
     seed: u64,
     step: u64,
+    /// The kind of targets that the loss was last found to fit.
+    fits: Option<Targets>,
 }
+
+const REMEDIES: &str =
+    "a smaller learning rate, clipped gradients (Clip::Norm) or inputs of a smaller range usually help";
 
 /// The samples of a step: how to write the input of one, and what its target is.
 #[derive(Clone, Copy)]
@@ -64,8 +70,15 @@ impl Trainer {
             ));
         }
         optimizer.validate()?;
+        if optimizer.slots() > MAX_SLOTS {
+            return Err(Error::invalid(format!(
+                "the optimizer {} has {} slots for each parameter, the most are {MAX_SLOTS}",
+                optimizer.name(),
+                optimizer.slots()
+            )));
+        }
         Ok(Trainer {
-            workspace: Workspace::training(graph, batch, threads),
+            workspace: Workspace::training(graph, batch, threads)?,
             update: Update::new(graph, optimizer.slots()),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,
@@ -74,6 +87,7 @@ impl Trainer {
             batch,
             seed,
             step: 0,
+            fits: None,
         })
     }
 
@@ -90,7 +104,8 @@ impl Trainer {
     /// One training step on the samples `x`, one after the other, and their targets; gives their mean loss before the step.
     ///
     /// # Errors
-    /// If there are no samples or more than the batch size, their size is not the network's, or the loss is not finite.
+    /// If there are no samples or more than the batch size, their size is not the network's, a value or the loss is not
+    /// finite, or the network is neither the one that the trainer was made for nor a clone of it.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
         let rate = self.optimizer.learning_rate();
         self.on_slices(network, x, targets, |trainer, network, samples| {
@@ -103,6 +118,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`step`](Trainer::step).
+    #[doc(alias = "propagate_backward")]
     pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
             let loss = trainer.pass(network, samples)?;
@@ -120,6 +136,7 @@ impl Trainer {
         targets: &[Target<'_>],
         work: impl FnOnce(&mut Self, &mut Network, Samples<'_, '_>) -> Result<R>,
     ) -> Result<R> {
+        self.workspace.check("trainer", network)?;
         let (n, size) = (targets.len(), network.graph.input.size());
         if n == 0 || n > self.batch || x.len() != n * size {
             return Err(Error::invalid(format!(
@@ -128,21 +145,29 @@ impl Trainer {
                 x.len()
             )));
         }
-        let kind = Targets::like(targets[0], network.output_shape());
-        self.loss.validate(network.output_shape(), &kind)?;
-        targets
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, target)| kind.check(i, *target))?;
+        self.check_targets(network, targets)?;
         let samples = Samples {
             count: n,
             read: &|i, sample, _| {
                 sample.copy_from_slice(&x[i * size..(i + 1) * size]);
-                Ok(())
+                check_finite(i, sample)
             },
             target: &|i| targets[i],
         };
         work(self, network, samples)
+    }
+
+    /// Refuses targets that don't fit the loss, or each other.
+    fn check_targets(&mut self, network: &Network, targets: &[Target<'_>]) -> Result<()> {
+        let all_are = |kind: &Targets| (targets.iter().enumerate()).try_for_each(|(i, target)| kind.check(i, *target));
+        if self.fits.as_ref().is_some_and(|kind| all_are(kind).is_ok()) {
+            return Ok(());
+        }
+        let kind = Targets::like(targets[0], network.output_shape());
+        self.loss.validate(network.output_shape(), &kind)?;
+        all_are(&kind)?;
+        self.fits = Some(kind);
+        Ok(())
     }
 
     /// One training step with this learning rate.
@@ -220,6 +245,21 @@ impl Trainer {
         }
     }
 
+    /// Refuses a network whose weights the last step has made infinite or NaN, which the loss shows only at the next.
+    pub(crate) fn check_weights(&self, network: &Network) -> Result<()> {
+        let Weights { parameters, state } = &network.weights;
+        let finite = |values: &[Float]| values.iter().all(|v| v.is_finite());
+        let found = (network.graph.layers())
+            .find(|op| !finite(&parameters[op.parameters.clone()]) || !finite(&state[op.state.clone()]));
+        match found {
+            None => Ok(()),
+            Some(op) => Err(Error::Diverged {
+                layer: op.label.clone(),
+                message: format!("after step {} its weights are no longer finite; {REMEDIES}", self.step),
+            }),
+        }
+    }
+
     /// Where in the network the first value that is not finite appeared.
     fn diverged(&self, network: &Network, loss: f64) -> Error {
         let graph = &network.graph;
@@ -234,7 +274,7 @@ impl Trainer {
         Error::Diverged {
             layer,
             message: format!(
-                "at step {} the loss became {loss} and {what}; a smaller learning rate, clipped gradients (Clip::Norm) or inputs of a smaller range usually help",
+                "at step {} the loss became {loss} and {what}; {REMEDIES}",
                 self.step + 1
             ),
         }

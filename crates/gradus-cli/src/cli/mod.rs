@@ -1,7 +1,9 @@
 //! The commands, one in each file.
 
+mod compare;
 mod data;
 mod evaluate;
+mod experiment;
 mod options;
 mod predict;
 pub mod recipe;
@@ -32,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Compare(compare::Compare),
+    Experiment(experiment::Experiment),
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -83,6 +87,8 @@ pub fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings) -> Result<()> {
     let mut out = io::stdout().lock();
     let results = match command {
+        Command::Compare(options) => compare::run(options, settings, &mut out)?,
+        Command::Experiment(options) => experiment::run(options, settings, &mut out)?,
         Command::Train(options) => train::run(options, settings, &mut out)?,
         Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
         Command::Predict(options) => predict::run(options, settings, &mut out)?,

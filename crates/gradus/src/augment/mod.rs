@@ -30,6 +30,30 @@ use crate::{Float, Result, Shape};
 
 /// A random change of one training sample. It runs in the training threads, on training samples only, and its random numbers
 /// follow from the seed, the epoch and the sample, so that results don't depend on threads.
+///
+/// ```
+/// use gradus::{Float, Result, Shape, augment::Augmentation, random::Rng};
+/// use rand::RngExt;
+///
+/// /// Turns half of the images into their mirror images: right for clothes, wrong for digits.
+/// #[derive(Debug)]
+/// struct Mirror;
+/// impl Augmentation for Mirror {
+///     fn validate(&self, shape: &Shape) -> Result<()> {
+///         match shape.image() {
+///             Some(_) => Ok(()),
+///             None => Err(gradus::Error::invalid(format!("mirroring needs images, the samples have the shape {shape}"))),
+///         }
+///     }
+///     fn apply(&self, shape: &Shape, x: &mut [Float], rng: &mut Rng, _scratch: &mut Vec<Float>) {
+///         if rng.random() {
+///             let width = shape[2];
+///             x.chunks_exact_mut(width).for_each(<[Float]>::reverse);
+///         }
+///     }
+/// }
+/// assert!(Mirror.validate(&Shape::from([1, 28, 28])).is_ok());
+/// ```
 pub trait Augmentation: Debug + Send + Sync {
     /// Refuses settings that make no sense, or samples of a shape that it can't work on, with a sentence.
     fn validate(&self, shape: &Shape) -> Result<()>;

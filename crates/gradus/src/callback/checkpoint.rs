@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use super::{Best, Callback, EpochEnd, Flow};
-use crate::Result;
+use super::{Best, Callback, EpochEnd, Flow, Start};
+use crate::{Network, Result};
 
 /// Saves the network whenever an epoch was the best so far. The file is whole at every moment.
 ///
@@ -32,6 +32,10 @@ impl Checkpoint {
 }
 
 impl Callback for Checkpoint {
+    fn on_start(&mut self, start: &Start<'_>, _network: &Network) -> Result<()> {
+        self.best.find(start.columns).map(drop)
+    }
+
     fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
         if self.best.improved(end.history, 0.0)? {
             end.network.save(&self.path)?;

@@ -1,4 +1,4 @@
-use super::{Best, Callback, EpochEnd, Flow};
+use super::{Best, Callback, EpochEnd, Flow, Start};
 use crate::history::History;
 use crate::network::Weights;
 use crate::{Network, Result};
@@ -44,6 +44,10 @@ impl EarlyStopping {
 }
 
 impl Callback for EarlyStopping {
+    fn on_start(&mut self, start: &Start<'_>, _network: &Network) -> Result<()> {
+        self.best.find(start.columns).map(drop)
+    }
+
     fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
         if self.best.improved(end.history, self.min_delta)? {
             self.waited = 0;

@@ -10,7 +10,7 @@ pub use early_stopping::EarlyStopping;
 pub use log::{CsvLog, JsonLog};
 pub use progress::Progress;
 
-use crate::history::History;
+use crate::history::{Column, History};
 use crate::{Error, Network, Result};
 
 /// Called as training goes on; every method does nothing unless written.
@@ -29,7 +29,7 @@ use crate::{Error, Network, Result};
 /// ```
 pub trait Callback {
     /// Before the first epoch.
-    fn on_start(&mut self, start: &Start, network: &Network) -> Result<()> {
+    fn on_start(&mut self, start: &Start<'_>, network: &Network) -> Result<()> {
         let _ = (start, network);
         Ok(())
     }
@@ -64,7 +64,7 @@ pub enum Flow {
 
 /// What is known before the first epoch.
 #[derive(Debug, Clone, Copy)]
-pub struct Start {
+pub struct Start<'a> {
     /// The most epochs that there will be.
     pub epochs: usize,
     /// Steps in each.
@@ -73,6 +73,8 @@ pub struct Start {
     pub samples: usize,
     /// Threads that a step uses.
     pub threads: usize,
+    /// What the history will have for every epoch.
+    pub columns: &'a [Column],
 }
 
 /// What is known after an epoch.
@@ -93,33 +95,35 @@ pub struct EpochEnd<'a> {
 struct Best {
     column: Option<String>,
     value: Option<f64>,
-    epoch: usize,
 }
 
 impl Best {
     /// By this column; without one, by `val_loss`, or by `loss` where there is no validation.
     fn by(column: Option<String>) -> Self {
-        Best {
-            column,
-            value: None,
-            epoch: 0,
+        Best { column, value: None }
+    }
+
+    /// Which of the history's columns is watched.
+    ///
+    /// # Errors
+    /// If there is no column of the name.
+    fn find(&self, columns: &[Column]) -> Result<usize> {
+        let place = |name: &str| columns.iter().position(|column| column.name == name);
+        match &self.column {
+            Some(name) => place(name).ok_or_else(|| {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                Error::invalid(format!(
+                    "there is no `{name}` to watch; the history has {}",
+                    names.join(", ")
+                ))
+            }),
+            None => Ok(place("val_loss").unwrap_or(0)),
         }
     }
 
     /// Whether the last epoch is better than all before it, by more than `least`.
     fn improved(&mut self, history: &History, least: f64) -> Result<bool> {
-        let name = match &self.column {
-            Some(name) => name.as_str(),
-            None if history.column("val_loss").is_some() => "val_loss",
-            None => "loss",
-        };
-        let Some(i) = history.column(name) else {
-            let names: Vec<&str> = history.columns.iter().map(|c| c.name.as_str()).collect();
-            return Err(Error::invalid(format!(
-                "there is no `{name}` to watch; the history has {}",
-                names.join(", ")
-            )));
-        };
+        let i = self.find(&history.columns)?;
         let Some(last) = history.epochs.last() else {
             return Ok(false);
         };
@@ -131,7 +135,6 @@ impl Best {
         };
         if better {
             self.value = Some(value);
-            self.epoch = last.epoch;
         }
         Ok(better)
     }

@@ -10,7 +10,8 @@ use crate::{Network, Result};
 pub struct Progress {
     terminal: bool,
     name: String,
-    start: Option<Start>,
+    epochs: usize,
+    samples: usize,
     epoch_started: Instant,
     drawn: Instant,
 }
@@ -29,7 +30,8 @@ impl Progress {
         Progress {
             terminal: std::io::stderr().is_terminal(),
             name: name.into(),
-            start: None,
+            epochs: 0,
+            samples: 0,
             epoch_started: now,
             drawn: now,
         }
@@ -43,15 +45,15 @@ impl Progress {
         }
     }
 
-    fn bar(&self, start: &Start, epoch: usize, samples: usize, loss: f64) -> String {
+    fn bar(&self, epoch: usize, samples: usize, loss: f64) -> String {
         let seconds = self.epoch_started.elapsed().as_secs_f64().max(1e-9);
         let speed = samples as f64 / seconds;
-        let remaining = (start.samples - samples) + (start.epochs - epoch) * start.samples;
-        let done = WIDTH * samples / start.samples.max(1);
+        let remaining = (self.samples - samples) + (self.epochs - epoch) * self.samples;
+        let done = WIDTH * samples / self.samples.max(1);
         format!(
             "{}epoch {epoch}/{} [{}{}] {:.0} samples/s, loss {loss:.4}, {} left",
             self.prefix(),
-            start.epochs,
+            self.epochs,
             "=".repeat(done),
             " ".repeat(WIDTH - done),
             speed,
@@ -67,8 +69,9 @@ impl Default for Progress {
 }
 
 impl Callback for Progress {
-    fn on_start(&mut self, start: &Start, _network: &Network) -> Result<()> {
-        self.start = Some(*start);
+    fn on_start(&mut self, start: &Start<'_>, _network: &Network) -> Result<()> {
+        self.epochs = start.epochs;
+        self.samples = start.samples;
         self.epoch_started = Instant::now();
         Ok(())
     }
@@ -78,10 +81,8 @@ impl Callback for Progress {
             return Ok(());
         }
         self.drawn = Instant::now();
-        if let Some(start) = &self.start {
-            // A terminal that goes away is no reason to stop training.
-            let _ = write!(std::io::stderr(), "\r\x1b[2K{}", self.bar(start, epoch, samples, loss));
-        }
+        // A terminal that goes away is no reason to stop training.
+        let _ = write!(std::io::stderr(), "\r\x1b[2K{}", self.bar(epoch, samples, loss));
         Ok(())
     }
 

@@ -34,6 +34,38 @@ use crate::{Error, Float, Result, Shape};
 
 /// A set of samples with targets. Samples are written where they are needed, one by one, by any thread: keep them as small
 /// as they came (an image's bytes), and convert here.
+///
+/// ```
+/// use gradus::{Float, Result, Shape, data::{Dataset, Target, Targets}, prelude::*};
+///
+/// /// The numbers below 64 in binary, odd or even: samples that need no memory at all.
+/// struct Parity;
+/// impl Dataset for Parity {
+///     fn len(&self) -> usize {
+///         64
+///     }
+///     fn shape(&self) -> Shape {
+///         Shape::from(6)
+///     }
+///     fn targets(&self) -> Targets {
+///         Targets::Classes(2)
+///     }
+///     fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
+///         for (bit, x) in x.iter_mut().enumerate() {
+///             *x = (index >> bit & 1) as Float;
+///         }
+///         Ok(())
+///     }
+///     fn target(&self, index: usize) -> Target<'_> {
+///         Target::Class(index % 2)
+///     }
+/// }
+///
+/// let mut network = Sequential::new([6]).layer(Dense::new(2)).layer(Softmax).build(1)?;
+/// let fit = Fit::new(CrossEntropy::new(), Adam::new(0.1)).epochs(20).metric(Accuracy);
+/// assert_eq!(fit.run(&mut network, &Parity)?.last("accuracy"), Some(1.0));
+/// # Ok::<(), gradus::Error>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// The number of samples.
     fn len(&self) -> usize;
@@ -84,7 +116,7 @@ impl Targets {
         match (self, target) {
             (Targets::Classes(count), Target::Class(class)) if class >= *count => Err(Error::data(format!(
                 "sample {index} is of class {class}: with {count} classes they are 0 to {}",
-                count - 1
+                *count as i64 - 1
             ))),
             (Targets::Values(shape), Target::Values(values)) if values.len() != shape.size() => Err(Error::data(
                 format!("sample {index} has {} target values, expected {shape}", values.len()),

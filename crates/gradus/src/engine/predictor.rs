@@ -19,7 +19,6 @@ pub struct Predictor {
     workspace: Workspace,
     batch: usize,
     input: usize,
-    parameters: usize,
     outputs: Vec<Float>,
 }
 
@@ -32,10 +31,9 @@ impl Predictor {
             return Err(Error::invalid("a predictor needs room for at least one sample, got 0"));
         }
         Ok(Predictor {
-            workspace: Workspace::inference(&network.graph, batch, BLOCK.min(batch), threads.max(1)),
+            workspace: Workspace::inference(&network.graph, batch, BLOCK.min(batch), threads)?,
             batch,
             input: network.graph.input.size(),
-            parameters: network.parameter_count(),
             outputs: Vec::with_capacity(batch * network.graph.output.size()),
         })
     }
@@ -48,8 +46,8 @@ impl Predictor {
     /// The outputs for the samples in `x`, one after the other.
     ///
     /// # Errors
-    /// If `x` is not a whole number of samples, or more than the predictor has room for, or the network is not the one that
-    /// the predictor was made for.
+    /// If `x` is not a whole number of samples, or more than the predictor has room for, or the network is neither the one
+    /// that the predictor was made for nor a clone of it.
     pub fn run(&mut self, network: &Network, x: &[Float]) -> Result<&[Float]> {
         let n = x.len() / self.input;
         if n == 0 || !x.len().is_multiple_of(self.input) || n > self.batch {
@@ -94,9 +92,7 @@ impl Predictor {
         mut each: impl FnMut(&[Float]),
     ) -> Result<()> {
         let graph = &network.graph;
-        if graph.input.size() != self.input || graph.parameters != self.parameters {
-            return Err(Error::invalid("this predictor was made for another network"));
-        }
+        self.workspace.check("predictor", network)?;
         self.workspace.divide(n);
         self.workspace
             .infer(network, &|block: &mut Block| block.fill(graph, read));

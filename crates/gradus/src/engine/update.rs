@@ -95,6 +95,7 @@ impl Update {
     }
 
     /// Computes all gradients and lets the optimizer follow them.
+    #[allow(clippy::too_many_arguments)]
     pub fn apply(
         &mut self,
         graph: &Graph,

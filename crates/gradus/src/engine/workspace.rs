@@ -1,6 +1,7 @@
 //! The memory and the threads of a run, and passes over a whole batch.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use gradus_kernels::Cuts;
 
@@ -8,7 +9,7 @@ use super::block::{Block, Lent};
 use super::hands::Hands;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::TensorsMut;
-use crate::{Float, Network};
+use crate::{Error, Float, Network, Result};
 
 /// How many samples a block holds, at most, where the division into blocks is part of the result.
 const BLOCK: usize = 16;
@@ -16,9 +17,17 @@ const BLOCK: usize = 16;
 /// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
 const WORTH_A_THREAD: u64 = 400_000;
 
+/// The most threads that are started, whatever is asked for.
+const MOST_THREADS: usize = 1024;
+
+/// The most values that the memory of a batch may hold.
+const MOST_VALUES: usize = 1 << 34;
+
 /// The memory and the threads for passes over batches of up to so many samples.
 #[derive(Debug)]
 pub(crate) struct Workspace {
+    /// What it was made for.
+    graph: Arc<Graph>,
     crew: Crew,
     /// The statistics over the batch, forward and backward.
     statistics: Vec<Float>,
@@ -96,9 +105,12 @@ pub(crate) struct Training<'a> {
 
 impl Workspace {
     /// Memory for training on batches of up to `batch` samples.
-    pub fn training(graph: &Graph, batch: usize, threads: usize) -> Self {
-        let worth = graph.multiply_adds().saturating_mul(3 * batch as u64) / WORTH_A_THREAD;
-        let threads = threads.clamp(1, (worth as usize).max(1));
+    ///
+    /// # Errors
+    /// If that is more than there can be.
+    pub fn training(graph: &Arc<Graph>, batch: usize, threads: usize) -> Result<Self> {
+        let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
+        let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
         let division = if graph.divides_freely() {
             Division::Among(threads)
         } else {
@@ -108,19 +120,33 @@ impl Workspace {
     }
 
     /// Memory for forward passes of up to `batch` samples, `block` of them in a block.
-    pub fn inference(graph: &Graph, batch: usize, block: usize, threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// If that is more than there can be.
+    pub fn inference(graph: &Arc<Graph>, batch: usize, block: usize, threads: usize) -> Result<Self> {
         Self::new(graph, batch, threads, Division::Of(block), false)
     }
 
-    fn new(graph: &Graph, batch: usize, threads: usize, division: Division, training: bool) -> Self {
+    fn new(graph: &Arc<Graph>, batch: usize, threads: usize, division: Division, training: bool) -> Result<Self> {
+        let per_sample = if training {
+            2 * graph.values_size + graph.kept
+        } else {
+            graph.values_size
+        };
+        if batch.saturating_mul(per_sample) > MOST_VALUES {
+            return Err(Error::invalid(format!(
+                "a batch of {batch} samples, with {per_sample} values each in this network, needs more memory than there can be: choose a smaller batch"
+            )));
+        }
         let capacity = division.capacity(batch);
         let blocks: Vec<Block> = (0..division.blocks(batch))
             .map(|_| Block::new(graph, capacity, training))
             .collect();
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
-        Workspace {
+        Ok(Workspace {
+            graph: graph.clone(),
             crew: Crew {
-                hands: Hands::new(threads, scratch),
+                hands: Hands::new(threads.clamp(1, MOST_THREADS), scratch),
                 block_cuts: Cuts::singles(blocks.len()),
                 blocks,
                 division,
@@ -130,7 +156,17 @@ impl Workspace {
             backward_statistics: vec![0.0; graph.backward_statistics],
             segments: segments(graph, training),
             batch: 0,
+        })
+    }
+
+    /// Refuses a network that it was not made for: its memory is laid out for one network and that network's clones.
+    pub fn check(&self, what: &str, network: &Network) -> Result<()> {
+        if Arc::ptr_eq(&self.graph, &network.graph) {
+            return Ok(());
         }
+        Err(Error::invalid(format!(
+            "this {what} was made for another network: make one for this network, or use the one it was made for or a clone of that"
+        )))
     }
 
     /// The number of threads.
@@ -185,7 +221,8 @@ impl Workspace {
     }
 
     /// Runs the whole batch forward and backward. Each thread takes one block after the other through all of it; they
-    /// meet only where a layer looks across the batch. Afterwards the blocks hold all values and gradients of the step.
+    /// meet only where a layer looks across the batch. Afterwards the blocks hold all values and gradients of the step, or one
+    /// of them its error.
     pub fn train(&mut self, network: &mut Network, training: Training<'_>) {
         let Workspace {
             crew,
@@ -193,6 +230,7 @@ impl Workspace {
             backward_statistics,
             segments,
             batch,
+            ..
         } = self;
         let Network { graph, weights, .. } = network;
         let graph: &Graph = graph;
@@ -229,6 +267,10 @@ impl Workspace {
                     }
                 }
             });
+            // What was not read must not get into the state.
+            if s == 0 && crew.blocks[..crew.filled].iter().any(|block| block.error.is_some()) {
+                return;
+            }
             if s < last {
                 let op = across(graph, segments[s + 1].start);
                 merge(op, &crew.blocks[..crew.filled], &mut statistics[op.statistics.clone()]);

@@ -51,6 +51,7 @@ use crate::{Float, Shape};
 /// let message = Conv2d::new(8, 30).plan(&image).unwrap_err();
 /// assert_eq!(message, "the kernel's height is 30, more than the height of the padded input, 28");
 /// ```
+#[doc(alias = "convolutional")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2d {

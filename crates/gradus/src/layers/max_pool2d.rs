@@ -29,6 +29,7 @@ const MOST_PIXELS: usize = 1 << 24;
 /// let plan = MaxPool2d::new(2).plan(&Shape::from([5, 26, 27])).unwrap();
 /// assert_eq!(plan.output, Shape::from([5, 13, 13]));
 /// ```
+#[doc(alias = "max_pooling")]
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaxPool2d {

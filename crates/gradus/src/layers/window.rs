@@ -95,6 +95,9 @@ impl From<Size2> for Size2File {
     }
 }
 
+/// The most pixels in a window: more would take forever to go through.
+const MOST_TAPS: usize = 1 << 24;
+
 /// What surrounds an image, so that windows can reach over its edges. A number pads all four sides alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,6 +181,11 @@ impl Geometry {
             if size.height == 0 || size.width == 0 {
                 return Err(format!("the {name} of {kind} must be at least 1×1, not {size}"));
             }
+        }
+        if kernel.height.saturating_mul(kernel.width) > MOST_TAPS {
+            return Err(format!(
+                "the kernel of {kind} is {kernel}, which is larger than any image"
+            ));
         }
         let (vertical, horizontal) = match padding {
             Padding::Valid => (Some((0, 0)), Some((0, 0))),

@@ -1,8 +1,11 @@
 //! Binary cross entropy, for outputs that are each true or false.
 
+use std::any::Any;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, log, log_derivative, mean, mean_gradient, wants};
+use crate::activation::Sigmoid;
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
 use crate::{Error, Float, Result, Shape};
@@ -58,7 +61,9 @@ impl Loss for BinaryCrossEntropy {
     }
 
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
-        (last.kind() == "sigmoid").then(|| Box::new(SigmoidBinaryCrossEntropy) as Box<dyn Loss>)
+        (last as &dyn Any)
+            .is::<Sigmoid>()
+            .then(|| Box::new(SigmoidBinaryCrossEntropy) as Box<dyn Loss>)
     }
 }
 

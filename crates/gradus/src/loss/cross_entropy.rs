@@ -1,10 +1,13 @@
 //! Cross entropy, for one class of several.
 
+use std::any::Any;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, expected, log, log_derivative, wants};
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
+use crate::layers::Softmax;
 use crate::settings::require;
 use crate::{Error, Float, Result, Shape};
 
@@ -94,7 +97,9 @@ impl Loss for CrossEntropy {
     }
 
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
-        (last.kind() == "softmax").then(|| Box::new(SoftmaxCrossEntropy(*self)) as Box<dyn Loss>)
+        (last as &dyn Any)
+            .is::<Softmax>()
+            .then(|| Box::new(SoftmaxCrossEntropy(*self)) as Box<dyn Loss>)
     }
 }
 

@@ -20,6 +20,36 @@ pub use mean_squared_error::MeanSquaredError;
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
 /// their number happens once, in the training loop, never here.
+///
+/// ```
+/// use gradus::{Float, Result, Shape, check, data::{Target, Targets}, loss::Loss};
+///
+/// /// For one output: ln cosh (y - t), a square near the target and a distance far from it.
+/// #[derive(Debug)]
+/// struct LogCosh;
+/// impl Loss for LogCosh {
+///     fn name(&self) -> &'static str {
+///         "log_cosh"
+///     }
+///     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
+///         match targets {
+///             Targets::Values(shape) if output.size() == 1 && shape.size() == 1 => Ok(()),
+///             _ => Err(gradus::Error::invalid("log cosh compares one output with one target value")),
+///         }
+///     }
+///     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
+///         let Target::Values(t) = target else { return Float::NAN };
+///         (y[0] - t[0]).cosh().ln()
+///     }
+///     fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
+///         let Target::Values(t) = target else { return };
+///         dy[0] = (y[0] - t[0]).tanh();
+///     }
+/// }
+/// check::loss(&LogCosh, [1], &Targets::Values(Shape::from(1)))?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[doc(alias = "cost")]
 pub trait Loss: Debug + Send + Sync {
     /// Its name: `cross_entropy`.
     fn name(&self) -> &'static str;

@@ -14,6 +14,53 @@ pub use confusion::{Average, ConfusionMatrix};
 pub use regression::{AbsoluteError, R2, SquaredError};
 
 /// Something watched during training and evaluation. It describes; a [`Meter`] of its making counts.
+///
+/// ```
+/// use gradus::{Float, Result, Shape, data::{Target, Targets}, metric::{Meter, Metric}};
+///
+/// /// The largest error of any output: max |y - t|.
+/// #[derive(Debug)]
+/// struct WorstError;
+/// impl Metric for WorstError {
+///     fn name(&self) -> String {
+///         "worst_error".into()
+///     }
+///     fn higher_is_better(&self) -> bool {
+///         false
+///     }
+///     fn validate(&self, _output: &Shape, targets: &Targets) -> Result<()> {
+///         match targets {
+///             Targets::Values(_) => Ok(()),
+///             Targets::Classes(_) => Err(gradus::Error::invalid("the worst error needs target values, not classes")),
+///         }
+///     }
+///     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
+///         Box::new(Worst(f64::NAN))
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct Worst(f64);
+/// impl Meter for Worst {
+///     fn add(&mut self, y: &[Float], target: Target<'_>) {
+///         let Target::Values(t) = target else { return };
+///         for (y, t) in y.iter().zip(t) {
+///             self.0 = self.0.max(f64::from((y - t).abs()));
+///         }
+///     }
+///     fn value(&self) -> f64 {
+///         self.0
+///     }
+///     fn reset(&mut self) {
+///         self.0 = f64::NAN;
+///     }
+/// }
+///
+/// let mut meter = WorstError.meter(&Shape::from(2));
+/// meter.add(&[1.0, 2.0], Target::Values(&[1.5, 2.25]));
+/// assert_eq!(meter.value(), 0.5);
+/// ```
+#[doc(alias = "watch")]
 pub trait Metric: Debug + Send + Sync {
     /// Its name, as in histories and tables: `accuracy`.
     fn name(&self) -> String;

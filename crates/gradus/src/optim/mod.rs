@@ -21,6 +21,33 @@ pub const MAX_SLOTS: usize = 8;
 
 /// How parameters follow their gradients. Each parameter is updated from its own value, gradient and state alone, so
 /// threads can share the work.
+///
+/// ```
+/// use gradus::{Float, Result, optim::{Optimizer, Step}};
+///
+/// /// A step of the same length for every parameter, whatever its gradient: w ← w - learning_rate · sign dw.
+/// #[derive(Debug)]
+/// struct Sign(Float);
+/// impl Optimizer for Sign {
+///     fn name(&self) -> &'static str {
+///         "sign"
+///     }
+///     fn validate(&self) -> Result<()> {
+///         Ok(())
+///     }
+///     fn learning_rate(&self) -> Float {
+///         self.0
+///     }
+///     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], _state: &mut [&mut [Float]]) {
+///         for (w, dw) in w.iter_mut().zip(dw) {
+///             *w -= step.learning_rate * dw.signum();
+///         }
+///     }
+/// }
+/// let mut w = [1.0, 1.0];
+/// Sign(0.5).update(Step { number: 1, learning_rate: 0.5, decays: false }, &mut w, &[7.0, -0.1], &mut []);
+/// assert_eq!(w, [0.5, 1.5]);
+/// ```
 pub trait Optimizer: Debug + Send + Sync {
     /// Its name: `adam`.
     fn name(&self) -> &'static str;

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result};
 
@@ -20,10 +21,12 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| fail("its folder can't be made", e))?;
-    // The process's number keeps two writers of one file apart.
+    // The numbers of the process and of the write keep two writers of one file apart.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
     let mut beside = OsString::from(".");
     beside.push(name);
-    beside.push(format!(".{}.part", std::process::id()));
+    beside.push(format!(".{}-{number}.part", std::process::id()));
     let beside: PathBuf = folder.join(beside);
     let written = File::create(&beside)
         .and_then(|mut file| {

@@ -136,7 +136,7 @@ impl Network {
         let architecture = serde_json::from_str(entry(ARCHITECTURE_KEY)?)
             .map_err(|e| Error::data(format!("the architecture in the file is not JSON: {e}")))?;
         let graph = Sequential::from_json(&architecture, registry)?.into_graph()?;
-        check_names(&graph, &content)?;
+        let matched = matched(&graph, &content)?;
         let mut network = Network::from_graph(graph);
         network.seed = content.metadata.get(SEED_KEY).and_then(|s| s.parse().ok()).unwrap_or(0);
         for (key, value) in &content.metadata {
@@ -144,7 +144,7 @@ impl Network {
                 network.set_note(key, value);
             }
         }
-        for (saved, tensor) in saved_tensors(&network.graph).zip(ordered(&network.graph, &content)) {
+        for (saved, tensor) in matched {
             let all = if saved.state {
                 &mut network.weights.state
             } else {
@@ -206,17 +206,13 @@ fn saved_tensors(graph: &Graph) -> impl Iterator<Item = Saved> {
     parameters.chain(state)
 }
 
-/// The file's tensors in the order of [`saved_tensors`]; [`check_names`] has seen that all are there.
-fn ordered<'a>(graph: &'a Graph, content: &'a Content<'a>) -> impl Iterator<Item = &'a Tensor<'a>> {
-    saved_tensors(graph).filter_map(|saved| content.tensors.iter().find(|tensor| tensor.name == saved.name))
-}
-
-/// Refuses a file whose tensors are not exactly those of the network.
-fn check_names(graph: &Graph, content: &Content<'_>) -> Result<()> {
-    let mut expected = BTreeMap::new();
+/// Each of the network's tensors with the file's; refuses a file whose tensors are not exactly those of the network.
+fn matched<'c>(graph: &Graph, content: &'c Content<'_>) -> Result<Vec<(Saved, &'c Tensor<'c>)>> {
+    let mut in_file: BTreeMap<&str, &Tensor<'_>> = content.tensors.iter().map(|t| (&*t.name, t)).collect();
+    let mut matched = Vec::with_capacity(in_file.len());
     for saved in saved_tensors(graph) {
         let shape = saved.shape_in_file();
-        let Some(tensor) = content.tensors.iter().find(|tensor| tensor.name == saved.name) else {
+        let Some(tensor) = in_file.remove(&*saved.name) else {
             return Err(Error::data(format!(
                 "the file has no tensor `{}`, which the architecture needs ({shape})",
                 saved.name
@@ -228,18 +224,13 @@ fn check_names(graph: &Graph, content: &Content<'_>) -> Result<()> {
                 saved.name, tensor.shape
             )));
         }
-        expected.insert(saved.name, ());
+        matched.push((saved, tensor));
     }
-    match content
-        .tensors
-        .iter()
-        .find(|tensor| !expected.contains_key(&tensor.name))
-    {
+    match in_file.keys().next() {
         Some(extra) => Err(Error::data(format!(
-            "the file has a tensor `{}` that the architecture doesn't have",
-            extra.name
+            "the file has a tensor `{extra}` that the architecture doesn't have"
         ))),
-        None => Ok(()),
+        None => Ok(matched),
     }
 }
 

@@ -1,0 +1,344 @@
+//! `gradus compare`: the report's two networks, trained on the same samples, side by side.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use gradus::augment::Warp;
+use gradus::optim::{Adam, Sgd};
+use gradus::schedule::OneCycle;
+use gradus::{Evaluation, Float, Network, Shape};
+use serde_json::{Value, json};
+
+use super::Settings;
+use crate::plot::{self, count};
+use crate::source::{Data, Source};
+use crate::study::{self, Method, Outcome, Samples, accuracy};
+use crate::{atomic, networks};
+
+/// Train a perceptron and a convolutional network on MNIST, and compare them
+///
+/// The two networks are those of the report "Deep learning: Neural Network from scratch": the perceptron 784-256-256-10, and a
+/// convolution of 5 kernels of 3×3 with max pooling before a dense layer of 100. Both are trained on the same samples, a tenth
+/// of which is held out for validation, and tested on samples that neither has seen.
+///
+/// The table goes to standard output. Into --out go the histories (CSV and JSON), the curves of cost and accuracy and the
+/// confusion matrices (SVG and PNG), both networks, ready for `gradus predict`, and results.json.
+///
+/// Where MNIST is neither on this machine nor can be fetched, the same networks learn the 8×8 digits that are part of the
+/// program.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gradus compare\n  gradus compare --recipe best --seeds 5\n  gradus compare --data fashion-mnist --epochs 3"
+)]
+pub struct Compare {
+    /// The settings of training: the report's, or the best known for the same networks in the same number of epochs
+    #[arg(long, value_enum, default_value_t = Recipe::Report)]
+    recipe: Recipe,
+    /// Train both networks for so many epochs [default: 15 for the perceptron, 10 for the convolutional network]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// A data set by name, or a folder of IDX files, or one with folders `train` and `test` of images [default: mnist, or
+    /// digits where mnist can't be had]
+    #[arg(long, value_name = "NAME|DIR")]
+    data: Option<String>,
+    /// The folder to search for data first, and to fetch into
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Never fetch data
+    #[arg(long)]
+    offline: bool,
+    /// Repeat everything with so many seeds, from --seed on, and tell the mean and the spread of the accuracies; the files
+    /// are those of the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
+    /// The folder for all files
+    #[arg(long, value_name = "DIR", default_value = "runs/compare")]
+    out: PathBuf,
+}
+
+/// Settings of training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Recipe {
+    /// Plain SGD, as in the report
+    Report,
+    /// Adam, one cycle of the learning rate, and elastic changes of the images
+    Best,
+}
+
+/// The names of the networks compared.
+const NAMES: [&str; 2] = ["mlp", "cnn"];
+
+/// Below this many training samples, steps take an eighth of the samples: an epoch of few steps teaches little.
+const SMALL: usize = 10_000;
+
+impl Recipe {
+    fn name(self) -> &'static str {
+        match self {
+            Recipe::Report => "report",
+            Recipe::Best => "best",
+        }
+    }
+
+    /// How a network is trained on so many samples of this shape.
+    fn method(self, network: &str, samples: usize, shape: &Shape) -> Method {
+        let (epochs, batch_size, rate) = match (self, network) {
+            (Recipe::Report, "mlp") => (15, 100, 0.04),
+            (Recipe::Report, _) => (10, 128, 0.01),
+            (Recipe::Best, "mlp") => (15, 100, 0.003),
+            (Recipe::Best, _) => (10, 64, 0.005),
+        };
+        let batch_size = if samples < SMALL { batch_size / 8 } else { batch_size };
+        let plain = Method {
+            epochs,
+            batch_size,
+            optimizer: Arc::new(Sgd::new(rate)),
+            schedule: None,
+            augmentation: None,
+        };
+        match self {
+            Recipe::Report => plain,
+            Recipe::Best => Method {
+                optimizer: Arc::new(Adam::new(rate)),
+                schedule: Some(OneCycle::default()),
+                augmentation: shape.image().map(|(_, height, _)| warp(height)),
+                ..plain
+            },
+        }
+    }
+}
+
+/// The changes that suit digits of 28 pixels, for images of this height.
+fn warp(height: usize) -> Warp {
+    let scale = height as Float / 28.0;
+    Warp::new()
+        .shift(scale)
+        .rotate(8.0)
+        .scale(0.08)
+        .elastic(20.0 * scale, (4.0 * scale).max(1.0))
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let source = Source {
+        folder: options.data_dir.clone(),
+        offline: options.offline,
+        quiet: settings.quiet,
+    };
+    let (data, note) = match &options.data {
+        Some(name) => (source.load(name)?, None),
+        None => source.load_usual()?,
+    };
+    if let Some(note) = &note {
+        eprintln!("note: {note}");
+    }
+    // Whether the results can be written is known before an hour of training, not after.
+    std::fs::create_dir_all(&options.out).with_context(|| format!("{} can't be made", options.out.display()))?;
+
+    let mut outcomes = Vec::new();
+    let mut tested: [Vec<f64>; 2] = Default::default();
+    for seed in (0..u64::from(options.seeds)).map(|i| settings.seed.wrapping_add(i)) {
+        let settings = Settings {
+            seed,
+            ..settings.clone()
+        };
+        let samples = Samples::of(&data, seed)?;
+        for (name, tested) in NAMES.iter().zip(&mut tested) {
+            let outcome = train(name, options, &data, &samples, &settings)?;
+            tested.push(accuracy(&outcome.test));
+            if outcomes.len() < NAMES.len() {
+                outcomes.push(outcome);
+            }
+        }
+    }
+    let samples = Samples::of(&data, settings.seed)?;
+    print(&outcomes, &samples.classes, out)?;
+    if options.seeds > 1 {
+        print_spread(&tested, settings.seed, out)?;
+    }
+
+    let mut results = json!({
+        "command": "compare",
+        "recipe": options.recipe.name(),
+        "seed": settings.seed,
+        "threads": settings.thread_count(),
+        "data": data.name,
+        "note": note,
+        "networks": outcomes.iter().map(|outcome| outcome.to_json(&samples.classes)).collect::<Value>(),
+    });
+    if options.seeds > 1 {
+        let spreads = NAMES.iter().zip(&tested).map(|(name, tested)| {
+            let Spread { mean, deviation, least, most } = Spread::of(tested);
+            json!({ "name": name, "test_accuracies": tested, "mean": mean, "standard_deviation": deviation, "min": least, "max": most })
+        });
+        results["seeds"] = spreads.collect();
+    }
+    write_files(&options.out, &outcomes, &samples, &data, options.recipe, &results)?;
+    writeln!(
+        out,
+        "\nCurves, confusion matrices, networks and results are in {}.",
+        options.out.display()
+    )?;
+    Ok(results)
+}
+
+fn train(name: &str, options: &Compare, data: &Data, samples: &Samples<'_>, settings: &Settings) -> Result<Outcome> {
+    let shape = gradus::data::Dataset::shape(&data.train);
+    let mut method = options.recipe.method(name, data.train.labels().len(), &shape);
+    if let Some(epochs) = options.epochs {
+        method.epochs = epochs as usize;
+    }
+    let mut network: Network = networks::built_in(name, &shape, samples.classes.len())
+        .with_context(|| format!("there is no network {name}"))?
+        .build(settings.seed)?;
+    network.set_note("data", &data.name);
+    network.set_note("classes", json!(samples.classes).to_string());
+    network.set_note("recipe", options.recipe.name());
+    study::run(name, network, &method, samples, settings)
+}
+
+/// The table: a column for each network.
+fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Result<()> {
+    let mut row = |title: &str, cell: &dyn Fn(&Outcome) -> String| -> Result<()> {
+        write!(out, "{title:<24}")?;
+        for outcome in outcomes {
+            write!(out, "{:>18}", cell(outcome))?;
+        }
+        Ok(writeln!(out)?)
+    };
+    row("", &|o| o.name.clone())?;
+    row("parameters", &|o| count(o.network.parameter_count() as u64))?;
+    row("multiply-adds", &|o| count(o.network.multiply_adds()))?;
+    row("epochs", &|o| o.history.epochs.len().to_string())?;
+    row("seconds per epoch", &|o| {
+        format!("{:.2}", o.history.seconds_per_epoch())
+    })?;
+    row("samples per second", &|o| count(o.history.samples_per_second() as u64))?;
+    type Part = fn(&Outcome) -> &Evaluation;
+    let parts: [(&str, Part); 3] = [
+        ("train", |o| &o.train),
+        ("validation", |o| &o.validation),
+        ("test", |o| &o.test),
+    ];
+    for (title, part) in parts {
+        row(&format!("{title} loss"), &|o| format!("{:.4}", part(o).loss))?;
+    }
+    for (title, part) in parts {
+        row(&format!("{title} accuracy"), &|o| {
+            format!("{:.2} %", 100.0 * accuracy(part(o)))
+        })?;
+    }
+
+    writeln!(out)?;
+    let mut row = |title: &str, cell: &dyn Fn(&Outcome) -> [String; 2]| -> Result<()> {
+        write!(out, "{title:<16}")?;
+        for outcome in outcomes {
+            let [a, b] = cell(outcome);
+            write!(out, "  {a:>10}{b:>10}")?;
+        }
+        Ok(writeln!(out)?)
+    };
+    row("test, by class", &|o| [o.name.clone(), String::new()])?;
+    row("", &|_| ["precision".into(), "recall".into()])?;
+    for (i, class) in classes.iter().enumerate() {
+        row(class, &|o| {
+            [o.confusion.precision(i), o.confusion.recall(i)].map(|v| format!("{:.2} %", 100.0 * v))
+        })?;
+    }
+
+    writeln!(out)?;
+    for outcome in outcomes {
+        let pairs: Vec<String> = (outcome.most_confused().iter())
+            .map(|&(truth, decision, n)| format!("{} for {} ({n}×)", classes[truth], classes[decision]))
+            .collect();
+        writeln!(out, "{} most often takes: {}", outcome.name, sentence(&pairs))?;
+    }
+    Ok(())
+}
+
+fn sentence(pairs: &[String]) -> String {
+    if pairs.is_empty() {
+        "nothing for anything else".into()
+    } else {
+        pairs.join(", ")
+    }
+}
+
+/// The mean and spread of some accuracies.
+struct Spread {
+    mean: f64,
+    /// The standard deviation of a sample.
+    deviation: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        Spread {
+            mean,
+            deviation: (squares / (n - 1.0).max(1.0)).sqrt(),
+            least: values.iter().copied().fold(f64::INFINITY, f64::min),
+            most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+fn print_spread(tested: &[Vec<f64>; 2], seed: u64, out: &mut dyn Write) -> Result<()> {
+    let seeds = tested[0].len() as u64;
+    writeln!(
+        out,
+        "\ntest accuracy over {seeds} seeds ({seed} to {})",
+        seed.wrapping_add(seeds - 1)
+    )?;
+    for (name, tested) in NAMES.iter().zip(tested) {
+        let Spread {
+            mean,
+            deviation,
+            least,
+            most,
+        } = Spread::of(tested);
+        writeln!(
+            out,
+            "{name}  mean {:.2} %, standard deviation {:.2}, from {:.2} to {:.2} %",
+            100.0 * mean,
+            100.0 * deviation,
+            100.0 * least,
+            100.0 * most
+        )?;
+    }
+    Ok(())
+}
+
+fn write_files(
+    folder: &Path,
+    outcomes: &[Outcome],
+    samples: &Samples<'_>,
+    data: &Data,
+    recipe: Recipe,
+    results: &Value,
+) -> Result<()> {
+    for outcome in outcomes {
+        outcome.save(folder)?;
+    }
+    let about = format!("{}, the {} recipe, seed {}", data.name, recipe.name(), results["seed"]);
+    let histories = outcomes.iter().map(|o| (o.name.as_str(), &o.history));
+    plot::write(
+        folder,
+        "curves",
+        &plot::curves("Learning curves", &about, &study::panels(histories)),
+    )?;
+    let matrices: Vec<_> = outcomes.iter().map(|o| o.confusion_picture(&samples.classes)).collect();
+    plot::write(
+        folder,
+        "confusion",
+        &plot::confusions("Confusion on the test samples", &about, &matrices),
+    )?;
+    let text = serde_json::to_string_pretty(results)? + "\n";
+    atomic::write(&folder.join("results.json"), text.as_bytes())
+}

@@ -1,0 +1,195 @@
+//! `gradus experiment`: the report's three studies of fitting.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use gradus::optim::Sgd;
+use gradus::prelude::*;
+use serde_json::{Value, json};
+
+use super::Settings;
+use crate::source::Source;
+use crate::study::{self, Method, Samples, accuracy};
+use crate::{atomic, plot};
+
+/// Repeat a study of the report: over-fitting, under-fitting or a good fit
+///
+/// Trains a perceptron so that its curves show the case, and draws them: cost and accuracy on the samples that it learns from
+/// beside those that it never sees.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  gradus experiment overfit\n  gradus experiment goodfit --epochs 5 --out runs/quick"
+)]
+pub struct Experiment {
+    /// The study
+    #[arg(value_enum)]
+    study: Study,
+    /// Train for so many epochs [default: 30 for overfit, 15 for the others]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// A data set by name, or a folder [default: mnist, or digits where mnist can't be had]
+    #[arg(long, value_name = "NAME|DIR")]
+    data: Option<String>,
+    /// The folder to search for data first, and to fetch into
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Never fetch data
+    #[arg(long)]
+    offline: bool,
+    /// The folder for all files [default: runs/ and the study's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// The learning rate of plain SGD in all studies.
+const RATE: f64 = 0.04;
+
+/// A study of fitting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Study {
+    /// Learns the training samples by heart: 784-32-10, steps of 5 samples, 30 epochs
+    Overfit,
+    /// Too small for the task: 784-4-10, steps of 100 samples, 15 epochs
+    Underfit,
+    /// As good on new samples as on known ones: 784-256-256-10, steps of 100 samples, 15 epochs
+    Goodfit,
+}
+
+/// What is trained, and how.
+struct Fitting {
+    /// The units of each hidden layer.
+    hidden: &'static [usize],
+    batch_size: usize,
+    epochs: usize,
+}
+
+impl Study {
+    fn name(self) -> &'static str {
+        match self {
+            Study::Overfit => "overfit",
+            Study::Underfit => "underfit",
+            Study::Goodfit => "goodfit",
+        }
+    }
+
+    fn settings(self) -> Fitting {
+        let (hidden, batch_size, epochs): (&[usize], usize, usize) = match self {
+            Study::Overfit => (&[32], 5, 30),
+            Study::Underfit => (&[4], 100, 15),
+            Study::Goodfit => (&[256, 256], 100, 15),
+        };
+        Fitting {
+            hidden,
+            batch_size,
+            epochs,
+        }
+    }
+
+    fn lesson(self) -> &'static str {
+        match self {
+            Study::Overfit => {
+                "The cost on the training samples goes on falling while that on the validation samples turns and rises: the network learns samples by heart."
+            }
+            Study::Underfit => {
+                "Both costs stop early and stay high, close to each other: the network is too small for the task."
+            }
+            Study::Goodfit => {
+                "Both costs fall together: what the network learns from the training samples holds for the others."
+            }
+        }
+    }
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let source = Source {
+        folder: options.data_dir.clone(),
+        offline: options.offline,
+        quiet: settings.quiet,
+    };
+    let (data, note) = match &options.data {
+        Some(name) => (source.load(name)?, None),
+        None => source.load_usual()?,
+    };
+    if let Some(note) = &note {
+        eprintln!("note: {note}");
+    }
+    let name = options.study.name();
+    let folder = options.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
+
+    let samples = Samples::of(&data, settings.seed)?;
+    let Fitting {
+        hidden,
+        batch_size,
+        epochs,
+    } = options.study.settings();
+    let mut network = Sequential::new(data.train.shape()).layer(Flatten);
+    for &units in hidden {
+        network = network.layer(Dense::new(units)).layer(Relu);
+    }
+    let network = network
+        .layer(Dense::new(samples.classes.len()))
+        .layer(Softmax)
+        .build(settings.seed)?;
+    let method = Method {
+        epochs: options.epochs.map_or(epochs, |n| n as usize),
+        batch_size,
+        optimizer: Arc::new(Sgd::new(RATE)),
+        schedule: None,
+        augmentation: None,
+    };
+    let outcome = study::run(name, network, &method, &samples, settings)?;
+
+    for (part, evaluation) in [
+        ("train", &outcome.train),
+        ("validation", &outcome.validation),
+        ("test", &outcome.test),
+    ] {
+        let percent = 100.0 * accuracy(evaluation);
+        writeln!(out, "{part:<12}loss {:.4}   accuracy {percent:6.2} %", evaluation.loss)?;
+    }
+    writeln!(out, "{}", options.study.lesson())?;
+    let results = json!({
+        "command": "experiment",
+        "study": name,
+        "seed": settings.seed,
+        "data": data.name,
+        "note": note,
+        "networks": [outcome.to_json(&samples.classes)],
+    });
+    outcome.save(&folder)?;
+    let about = format!(
+        "{}, {} units hidden, steps of {batch_size}, SGD 0.04, seed {}",
+        data.name,
+        layers(hidden),
+        settings.seed
+    );
+    let histories = std::iter::once((name, &outcome.history));
+    plot::write(
+        &folder,
+        "curves",
+        &plot::curves(title(options.study), &about, &study::panels(histories)),
+    )?;
+    atomic::write(
+        &folder.join("results.json"),
+        (serde_json::to_string_pretty(&results)? + "\n").as_bytes(),
+    )?;
+    writeln!(out, "The curves are in {}.", folder.join("curves.png").display())?;
+    Ok(results)
+}
+
+fn title(study: Study) -> &'static str {
+    match study {
+        Study::Overfit => "Over-fitting",
+        Study::Underfit => "Under-fitting",
+        Study::Goodfit => "A good fit",
+    }
+}
+
+fn layers(hidden: &[usize]) -> String {
+    hidden.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
+}

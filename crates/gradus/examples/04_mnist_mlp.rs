@@ -1,0 +1,47 @@
+//! 4. MNIST with a perceptron: handwritten digits, recognised after a few seconds of training.
+//!
+//! `cargo run --release --example 04_mnist_mlp`
+//!
+//! MNIST has 60,000 grey images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
+//! Without it this program goes on with the 1,797 digits of 8×8 pixels that the library carries. To get it:
+//! `cargo run --release -- data fetch mnist`
+
+use gradus::prelude::*;
+use gradus::{Error, Result};
+
+/// Teaches a perceptron to read digits.
+pub fn main() -> Result<()> {
+    let (train, test) = mnist::load("mnist", None).or_else(|_| {
+        println!("MNIST is not on this machine: going on with the 8×8 digits that the library carries.");
+        digits::load()
+    })?;
+    println!("{} images of shape {} to learn from\n", train.len(), train.shape());
+
+    // 784 pixels in, 256 hidden neurons, and for each of the 10 digits the probability that the image shows it.
+    let mut network = Sequential::new(train.shape())
+        .layer(Flatten)
+        .layer(Dense::new(256))
+        .layer(Relu)
+        .layer(Dense::new(10))
+        .layer(Softmax)
+        .build(42)?;
+    println!("{}", network.summary());
+
+    // A tenth of the images is set aside. Its loss and accuracy, `val_loss` and `val_accuracy`, tell learning from
+    // learning by heart: when they stop improving while `loss` and `accuracy` go on, the network only memorises.
+    Fit::new(CrossEntropy::new(), Adam::new(0.001))
+        .epochs(5)
+        .validation_split(0.1)
+        .metric(Accuracy)
+        .callback(Progress::new())
+        .run(&mut network, &train)?;
+
+    // The test images have had no part in any of this.
+    let result = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy])?;
+    println!("\non the test images: {result}");
+    if result.metric("accuracy") < Some(0.85) {
+        return Err(Error::invalid("the network has not learned to read digits"));
+    }
+    // `network.save("mnist.safetensors")?` would keep it, architecture and all, for `Network::load`.
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! 6. A layer of your own.
+//!
+//! `cargo run --release --example 06_own_layer`
+//!
+//! The parametric rectifier (He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015) is a leaky rectifier that
+//! learns its slopes, one for each input:
+//!
+//! ```text
+//! forward    yᵢ = xᵢ where xᵢ > 0, else aᵢ·xᵢ
+//! backward   dxᵢ = dyᵢ where xᵢ > 0, else aᵢ·dyᵢ
+//!            daᵢ = Σ dyᵢ·xᵢ over the samples in which xᵢ ≤ 0
+//! ```
+//!
+//! The library does not have it. Here it is: it is trained, checked and saved on equal terms with the library's own
+//! layers.
+
+use std::sync::Arc;
+
+use gradus::init::{Constant, Fans};
+use gradus::layer::{Backward, Forward, Layer, Parameter, Plan};
+use gradus::prelude::*;
+use gradus::{Error, Float, Result, check, data::Arrays, save::Registry};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// A layer only describes. The network owns the parameters, the gradients and all memory, and lends them at every call.
+#[derive(Debug, Serialize, Deserialize)]
+struct PRelu;
+
+impl Layer for PRelu {
+    fn kind(&self) -> &'static str {
+        "prelu"
+    }
+
+    // What it makes of an input: here an output of the same shape, with a slope for each value, 0.25 at first.
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let slopes = Parameter::weight(input, Fans::new(1, 1), Arc::new(Constant(0.25)));
+        Ok(Plan::new(input).parameter(slopes.named("slope")))
+    }
+
+    // All samples of a block at once: x and y hold one sample after the other.
+    fn forward(&self, pass: Forward<'_>) {
+        let a = pass.parameters[0].iter().cycle();
+        for ((y, &x), a) in pass.y.iter_mut().zip(pass.x).zip(a) {
+            *y = if x > 0.0 { x } else { a * x };
+        }
+    }
+
+    // Gradients of parameters are added to, as several blocks may come; dx is overwritten, and absent where nobody
+    // wants it.
+    fn backward(&self, mut pass: Backward<'_>) {
+        let size = pass.input.size();
+        let (a, da) = (&pass.parameters[0], pass.gradients.get(0));
+        for (i, (&x, &dy)) in pass.x.iter().zip(pass.dy).enumerate() {
+            if let Some(dx) = &mut pass.dx {
+                dx[i] = if x > 0.0 { dy } else { a[i % size] * dy };
+            }
+            da[i % size] += if x > 0.0 { 0.0 } else { dy * x };
+        }
+    }
+
+    // What a file needs to say about it beside its kind: nothing. Without this method it could not be saved.
+    fn settings(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({}))
+    }
+}
+
+/// Checks the layer, trains it, saves it and loads it again.
+pub fn main() -> Result<()> {
+    // Is it right? The library holds the gradients against finite differences, and more.
+    check::layer(&PRelu, [5])?;
+    println!("The gradients are right.");
+
+    // Does it learn? The target is |x₁| for the first input and 0.6·x₂ below zero for the second: slopes -1 and 0.6.
+    let x = Array2::from_shape_fn((101, 2), |(i, j)| (i * (3 + 4 * j) % 101) as Float / 50.0 - 1.0);
+    let mut t = x.clone();
+    t.column_mut(0).mapv_inplace(Float::abs);
+    t.column_mut(1).mapv_inplace(|x| if x > 0.0 { x } else { 0.6 * x });
+    let data = Arrays::values(&x, &t)?;
+    let mut network = Sequential::new([2]).layer(PRelu).build(1)?;
+    Fit::new(MeanSquaredError, Sgd::new(0.5))
+        .epochs(50)
+        .run(&mut network, &data)?;
+    let learned: Vec<Float> = network.parameters().flat_map(|slope| slope.values).copied().collect();
+    println!("It should learn the slopes -1 and 0.6, and has learned {learned:.3?}.");
+    if (learned[0] + 1.0).abs() > 0.01 || (learned[1] - 0.6).abs() > 0.01 {
+        return Err(Error::invalid("the layer has not learned its slopes"));
+    }
+
+    // Can it be saved and loaded? A registry tells which type a kind in a file stands for.
+    let mut registry = Registry::default();
+    registry.register::<PRelu>("prelu");
+    let again = Network::from_bytes(&network.to_bytes()?, &registry)?;
+    if again.weights() != network.weights() {
+        return Err(Error::invalid(
+            "the layer has come back from its file with other slopes",
+        ));
+    }
+    println!("Saved and loaded, it is the same.");
+    Ok(())
+}

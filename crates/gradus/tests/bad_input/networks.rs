@@ -1,0 +1,219 @@
+//! What can't be built, and wrong use of what was built.
+
+use crate::common::*;
+use crate::data::two_classes;
+use gradus::init::Normal;
+use gradus::layer::{Backward, Forward, Layer, Parameter, Plan};
+use gradus::prelude::*;
+use gradus::{Float, Node, Result};
+use ndarray::{Array1, Array2, Array4, array};
+
+#[test]
+fn layers_on_shapes_that_they_cannot_take() {
+    let build = |input: &[usize], layer: Node| Sequential::new(input).layer(layer).build(1);
+    let image = &[2, 6, 6][..];
+    refused(
+        build(image, Dense::new(3).into()),
+        &["layer 0 (dense)", "flat", "2×6×6", "Flatten"],
+    );
+    refused(build(image, Softmax.into()), &["layer 0 (softmax)", "flat", "2×6×6"]);
+    for (kind, layer) in [
+        ("conv2d", Node::from(Conv2d::new(3, 3))),
+        ("max_pool2d", MaxPool2d::new(2).into()),
+        ("avg_pool2d", AvgPool2d::new(2).into()),
+        ("global_avg_pool2d", GlobalAvgPool2d.into()),
+    ] {
+        refused(build(&[72], layer), &["layer 0", kind, "channels×height×width", "72"]);
+    }
+    refused(
+        build(&[6, 6], BatchNorm::new().into()),
+        &["layer 0 (batch_norm)", "6×6"],
+    );
+    refused(
+        build(image, Reshape::to([71]).into()),
+        &["layer 0 (reshape)", "71", "72"],
+    );
+    refused(build(image, Conv2d::new(3, 7).into()), &["kernel", "7", "6"]);
+    refused(
+        build(image, MaxPool2d::new((2, 7)).into()),
+        &["kernel", "width", "7", "6"],
+    );
+}
+
+#[test]
+fn settings_of_layers_that_make_no_sense() {
+    let build = |input: &[usize], layer: Node| Sequential::new(input).layer(layer).build(1);
+    let image = &[2, 6, 6][..];
+    refused(
+        build(&[4], Dense::new(0).into()),
+        &["layer 0 (dense)", "at least one unit", "0"],
+    );
+    refused(
+        build(&[4], Dense::new(usize::MAX).into()),
+        &["dense", "more than any memory"],
+    );
+    refused(
+        build(&[4], Dense::new(1 << 40).into()),
+        &["parameters", "check the declared sizes"],
+    );
+    for (layer, word) in [
+        (Node::from(Conv2d::new(0, 3)), "channel"),
+        (Conv2d::new(2, 0).into(), "kernel"),
+        (Conv2d::new(2, 3).stride(0).into(), "stride"),
+        (Conv2d::new(2, 3).dilation(0).into(), "dilation"),
+        (Conv2d::new(3, 3).groups(2).into(), "groups"),
+        (Conv2d::new(2, 3).groups(0).into(), "groups"),
+        (Conv2d::new(usize::MAX, 3).into(), "memory"),
+        (Conv2d::new(2, usize::MAX).into(), "larger than any image"),
+        (Conv2d::new(2, 3).padding(usize::MAX).into(), "larger than any image"),
+        (Conv2d::new(2, 3).padding(1 << 30).into(), "memory"),
+        (MaxPool2d::new(0).into(), "kernel"),
+        (MaxPool2d::new(2).stride((1, 0)).into(), "stride"),
+        (MaxPool2d::new(2).padding(2).into(), "padding"),
+        (
+            MaxPool2d::new(1 << 30).stride(1).padding(Padding::Same).into(),
+            "larger than any image",
+        ),
+        (AvgPool2d::new(0).into(), "kernel"),
+        (
+            AvgPool2d::new(1 << 20).stride(1).padding(Padding::Same).into(),
+            "larger than any image",
+        ),
+        (Dropout::new(1.0).into(), "rate"),
+        (Dropout::new(-0.1).into(), "rate"),
+        (Dropout::new(Float::NAN).into(), "NaN"),
+        (BatchNorm::new().momentum(2.0).into(), "momentum"),
+        (BatchNorm::new().epsilon(0.0).into(), "epsilon"),
+        (LeakyRelu { slope: Float::NAN }.into(), "slope"),
+        (Elu { alpha: Float::INFINITY }.into(), "alpha"),
+    ] {
+        refused(build(image, layer), &["layer 0", word]);
+    }
+}
+
+#[test]
+fn networks_that_cannot_be_built() {
+    refused(Sequential::new([4]).build(1), &["no layers", ".layer("]);
+    for input in [&[][..], &[0], &[3, 0, 2], &[usize::MAX, usize::MAX]] {
+        refused(Sequential::new(input).layer(Relu).build(1), &["input shape"]);
+    }
+    let layers = Sequential::new([1 << 20]).layer(Dense::new(1 << 10));
+    refused(
+        layers.layer(Dense::new(1 << 10)).build(1),
+        &["layer 0 (dense)", "beyond 1073741824"],
+    );
+    let block = |body: Layers| Sequential::new([4]).layer(Relu).layer(Residual::new(body)).build(1);
+    refused(block(Layers::new()), &["layer 1 (residual)", "body", "no layers"]);
+    refused(block(Layers::new().layer(Dense::new(0))), &["layer 1.body.0 (dense)"]);
+    refused(
+        block(Layers::new().layer(Reshape::to([1, 2, 2]))),
+        &["layer 1 (residual)", "no projection", "1×2×2"],
+    );
+    let shortcut = Residual::new(Layers::new().layer(Dense::new(3))).shortcut(Layers::new().layer(Dense::new(2)));
+    refused(
+        Sequential::new([4]).layer(shortcut).build(1),
+        &["layer 0 (residual)", "body gives 3", "shortcut 2"],
+    );
+    let pooled = Residual::new(Layers::new().layer(Conv2d::new(2, 3)));
+    refused(
+        Sequential::new([1, 9, 9]).layer(pooled).build(1),
+        &["shortcut of its own"],
+    );
+}
+
+#[test]
+fn predictions_on_wrong_shapes() {
+    let network = convolutional(1);
+    refused(
+        network.predict(Array2::zeros((3, 64))),
+        &["samples of shape 1×8×8", "[3, 64]"],
+    );
+    refused(network.predict(Array4::zeros((3, 8, 8, 1))), &["1×8×8", "[3, 8, 8, 1]"]);
+    refused(network.predict(ndarray::arr0(1.0)), &["first axis"]);
+    refused(network.classify(Array1::zeros(64)), &["1×8×8", "[64]"]);
+    assert_eq!(network.predict(Array4::zeros((0, 1, 8, 8))).unwrap().shape(), [0, 10]);
+    refused(network.predictor(0, 1), &["at least one sample", "0"]);
+    refused(network.predictor(usize::MAX, 1), &["smaller batch"]);
+    let mut predictor = network.predictor(2, 1).unwrap();
+    for size in [0, 63, 65, 3 * 64] {
+        let words = ["1 to 2 samples of 64 values", &format!("got {size}")];
+        refused(
+            predictor.run(&network, &vec![0.0; size]),
+            &words.each_ref().map(|w| &**w),
+        );
+    }
+    // One whose parameters and inputs are as many, and whose layers are others.
+    let layers = || Sequential::new([2]).layer(Dense::new(2));
+    let (short, long) = (layers().build(1).unwrap(), layers().layer(Relu).build(1).unwrap());
+    let mut predictor = short.predictor(4, 1).unwrap();
+    refused(predictor.run(&long, &[0.0; 2]), &["predictor", "another network"]);
+    assert!(predictor.run(&short.clone(), &[0.0; 2]).is_ok());
+}
+
+#[test]
+fn tensors_that_are_not_there() {
+    let mut network = two_classes();
+    refused(network.set("1.weight", &[0.0; 3]), &["`1.weight`", "4 values", "got 3"]);
+    refused(
+        network.set("0.running_mean", &[0.0]),
+        &["`0.running_mean`", "2 values", "got 1"],
+    );
+    refused(
+        network.set("1.weights", &[0.0; 4]),
+        &["`1.weights`", "1.weight", "1.bias"],
+    );
+    refused(
+        network.set_weights(perceptron(1).weights()),
+        &["another network", "parameters"],
+    );
+}
+
+/// One output stands for two classes: above 0.5 it is the second.
+#[test]
+fn one_output_classifies() {
+    let mut network = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+    network.set("0.weight", &[1.0]).unwrap();
+    let classes = network.classify(array![[0.25], [0.75]]).unwrap();
+    assert_eq!(classes, [(0, 0.25), (1, 0.75)]);
+    let two = Sequential::new([2]).layer(Relu).build(1).unwrap();
+    assert_eq!(two.classify(array![[0.25, 0.75]]).unwrap(), [(1, 0.75)]);
+}
+
+/// A layer whose plan names these parameters.
+#[derive(Debug)]
+struct Planned(Vec<Parameter>);
+
+impl Layer for Planned {
+    fn kind(&self) -> &'static str {
+        "planned"
+    }
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let plan = Plan::new(input);
+        Ok(self.0.iter().cloned().fold(plan, Plan::parameter))
+    }
+    fn forward(&self, _: Forward<'_>) {}
+    fn backward(&self, _: Backward<'_>) {}
+}
+
+#[test]
+fn plans_that_could_not_be_saved() {
+    let build = |parameters: Vec<Parameter>| Sequential::new([2]).layer(Planned(parameters)).build(1);
+    refused(
+        build(vec![Parameter::bias([2]), Parameter::bias([2])]),
+        &["layer 0 (planned)", "two tensors `bias`"],
+    );
+    refused(
+        build(vec![Parameter::bias([2]).saved_transposed()]),
+        &["`bias` of shape 2", "only a matrix"],
+    );
+}
+
+#[test]
+fn initializers_that_give_no_numbers() {
+    let normal = Normal {
+        mean: 0.0,
+        std: f64::NAN,
+    };
+    let network = Sequential::new([2]).layer(Dense::new(1).init(normal));
+    refused(network.build(1), &["initializer of `0.weight`", "not finite"]);
+}

@@ -1,0 +1,291 @@
+//! Settings of training that make no sense, what doesn't fit, and what diverges.
+
+use crate::common::*;
+use crate::data::{Odd, fit, two_classes};
+use gradus::activation::Activation;
+use gradus::augment::Augmentation;
+use gradus::data::{Arrays, Target, Targets};
+use gradus::loss::Loss;
+use gradus::metric::{Average, Metric, R2};
+use gradus::optim::{Optimizer, Step};
+use gradus::prelude::*;
+use gradus::random::Rng;
+use gradus::schedule::{StepDecay, Warmup};
+use gradus::{Error, Float, Result};
+use ndarray::{Array1, Array2};
+
+#[test]
+fn settings_of_training_that_make_no_sense() {
+    let data = Odd::new();
+    let run = |fit: Fit<'_>| fit.run(&mut two_classes(), &data);
+    refused(run(fit().epochs(0)), &["epochs is 0", "at least one"]);
+    refused(run(fit().batch_size(0)), &["batch size is 0", "at least one"]);
+    refused(run(fit().batch_size(65)), &["batch size 65", "64 training samples"]);
+    refused(
+        run(fit().validation_split(0.9)),
+        &["batch size 8", "6 training samples"],
+    );
+    refused(run(fit().validation_split(1.5)), &["1.5", "between 0 and 1"]);
+    refused(
+        run(fit().clip(Clip::Norm(0.0))),
+        &["clipping", "norm", "above 0", "got 0"],
+    );
+    refused(
+        run(fit().schedule(StepDecay { every: 0, factor: 0.1 })),
+        &["step decay", "every", "got 0"],
+    );
+    refused(
+        run(fit().schedule(Warmup::new(0, StepDecay::default()))),
+        &["warm-up", "steps", "got 0"],
+    );
+    refused(
+        run(fit().callback(EarlyStopping::new(3).watch("val_acuracy"))),
+        &["`val_acuracy`", "loss"],
+    );
+    refused(
+        run(fit().callback(Checkpoint::best("never").watch("f1"))),
+        &["`f1`", "the history has loss"],
+    );
+    for (optimizer, words) in [
+        (
+            Box::new(Sgd::new(f64::NAN)) as Box<dyn Optimizer>,
+            &["SGD", "learning rate", "NaN"][..],
+        ),
+        (Box::new(Sgd::new(-0.1)), &["SGD", "learning rate", "-0.1"]),
+        (Box::new(Sgd::new(0.1).momentum(1.0)), &["SGD", "momentum", "got 1"]),
+        (Box::new(Sgd::new(0.1).nesterov()), &["Nesterov", "momentum"]),
+        (Box::new(Adam::new(f64::INFINITY)), &["Adam", "learning rate", "inf"]),
+        (Box::new(AdamW::new(-1.0)), &["AdamW", "learning rate", "-1"]),
+        (Box::new(RmsProp::new(f64::NAN)), &["RMSProp", "learning rate", "NaN"]),
+        (Box::new(Greedy), &["greedy", "9 slots", "8"]),
+    ] {
+        refused(
+            run(Fit::boxed(std::sync::Arc::new(CrossEntropy::new()), optimizer.into())),
+            words,
+        );
+    }
+    let mut nothing = Sequential::new([2]).layer(Softmax).build(1).unwrap();
+    refused(fit().run(&mut nothing, &data), &["no parameters", "nothing to train"]);
+    // More threads than there can be are as many as there can be.
+    for threads in [0, usize::MAX] {
+        fit()
+            .threads(threads)
+            .validation(&data)
+            .run(&mut two_classes(), &data)
+            .unwrap();
+    }
+}
+
+/// An optimizer that wants to remember more than there is room for.
+#[derive(Debug)]
+struct Greedy;
+
+impl Optimizer for Greedy {
+    fn name(&self) -> &'static str {
+        "greedy"
+    }
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+    fn learning_rate(&self) -> Float {
+        0.1
+    }
+    fn slots(&self) -> usize {
+        9
+    }
+    fn update(&self, _step: Step, _w: &mut [Float], _dw: &[Float], _state: &mut [&mut [Float]]) {}
+}
+
+#[test]
+fn losses_and_metrics_that_do_not_fit() {
+    let data = Odd::new();
+    let one = || {
+        Sequential::new([2])
+            .layer(Dense::new(1))
+            .layer(Sigmoid)
+            .build(1)
+            .unwrap()
+    };
+    let run = |loss: Box<dyn Loss>, mut network: Network| {
+        Fit::boxed(loss.into(), std::sync::Arc::new(Sgd::new(0.1))).run(&mut network, &data)
+    };
+    refused(
+        run(Box::new(CrossEntropy::new()), one()),
+        &["cross entropy", "gives 1", "binary"],
+    );
+    refused(
+        run(Box::new(BinaryCrossEntropy), two_classes()),
+        &["binary cross entropy", "gives 2"],
+    );
+    refused(
+        run(Box::new(Huber { delta: 0.0 }), two_classes()),
+        &["Huber", "delta", "got 0"],
+    );
+    refused(
+        run(Box::new(CrossEntropy::new().label_smoothing(1.5)), two_classes()),
+        &["smoothing", "1.5"],
+    );
+    for loss in [
+        Box::new(MeanSquaredError) as Box<dyn Loss>,
+        Box::new(MeanAbsoluteError),
+        Box::new(Huber::default()),
+    ] {
+        let three = Sequential::new([2]).layer(Dense::new(3)).build(1).unwrap();
+        refused(run(loss, three), &["2 classes", "gives 3"]);
+    }
+    let three = || Sequential::new([2]).layer(Dense::new(3)).build(1).unwrap();
+    let odd = Odd {
+        targets: Targets::Classes(2),
+        ..Odd::new()
+    };
+    for metric in [
+        Box::new(Accuracy) as Box<dyn Metric>,
+        Box::new(TopK(2)),
+        Box::new(Precision::new(Average::Macro)),
+        Box::new(R2),
+    ] {
+        let name = metric.name();
+        let sentence = sentence(three().evaluate(&odd, &Anything, &[&*metric]));
+        assert!(sentence.len() > 20, "{name}: {sentence}");
+    }
+    for k in [0, 3] {
+        refused(
+            two_classes().evaluate(&odd, &CrossEntropy::new(), &[&TopK(k)]),
+            &["top", &k.to_string()],
+        );
+    }
+}
+
+/// A loss that takes everything.
+#[derive(Debug)]
+struct Anything;
+
+impl Loss for Anything {
+    fn name(&self) -> &'static str {
+        "anything"
+    }
+    fn validate(&self, _output: &Shape, _targets: &Targets) -> Result<()> {
+        Ok(())
+    }
+    fn loss(&self, _y: &[Float], _target: Target<'_>) -> Float {
+        1.0
+    }
+    fn gradient(&self, _y: &[Float], _target: Target<'_>, dy: &mut [Float]) {
+        dy.fill(0.0);
+    }
+}
+
+#[test]
+fn training_that_diverges() {
+    let deep = || {
+        Sequential::new([2])
+            .layer(Dense::new(8))
+            .layer(Dense::new(8))
+            .layer(Dense::new(1))
+            .build(1)
+            .unwrap()
+    };
+    let data = Arrays::values(&Array2::ones((64, 2)), &Array1::from_elem(64, 9.0)).unwrap();
+    let run = |rate: f64, epochs: usize, batch: usize| {
+        let fit = Fit::new(MeanSquaredError, Sgd::new(rate)).epochs(epochs);
+        fit.batch_size(batch).run(&mut deep(), &data).unwrap_err()
+    };
+    let error = run(if cfg!(gradus_f64) { 1e120 } else { 1e15 }, 50, 16);
+    assert!(
+        matches!(&error, Error::Diverged { layer, .. } if layer.starts_with("layer ") && layer.contains("(dense)"))
+    );
+    refused::<()>(Err(error), &["diverged in layer", "at step", "smaller learning rate"]);
+    // The only step of all: no further loss would tell.
+    let error = run(if cfg!(gradus_f64) { 1e308 } else { 1e38 }, 1, 64);
+    assert!(matches!(&error, Error::Diverged { .. }), "{error}");
+    refused::<()>(Err(error), &["layer 0 (dense)", "after step 1", "no longer finite"]);
+}
+
+/// An augmentation for images.
+#[derive(Debug)]
+struct ForImages;
+
+impl Augmentation for ForImages {
+    fn validate(&self, shape: &Shape) -> Result<()> {
+        match shape.image() {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(format!(
+                "shifts need images, got samples of shape {shape}"
+            ))),
+        }
+    }
+    fn apply(&self, _shape: &Shape, _x: &mut [Float], _rng: &mut Rng, _scratch: &mut Vec<Float>) {}
+}
+
+#[test]
+fn augmentation_on_samples_that_it_cannot_change() {
+    let run = fit().augment(ForImages).run(&mut two_classes(), &Odd::new());
+    refused(run, &["images", "shape 2"]);
+}
+
+#[test]
+fn steps_on_wrong_samples() {
+    let mut network = two_classes();
+    let mut trainer = fit().trainer(&network).unwrap();
+    let one = [Target::Class(1)];
+    let x = [0.5; 20];
+    refused(
+        trainer.step(&mut network, &x[..2], &[]),
+        &["1 to 8 samples of 2 values", "0 targets"],
+    );
+    refused(trainer.step(&mut network, &x[..3], &one), &["1 targets", "3 values"]);
+    refused(
+        trainer.step(&mut network, &x[..18], &[one[0]; 9]),
+        &["1 to 8", "9 targets"],
+    );
+    refused(
+        trainer.step(&mut network, &x[..2], &[Target::Class(2)]),
+        &["sample 0", "class 2"],
+    );
+    refused(
+        trainer.step(&mut network, &x[..2], &[Target::Values(&[1.0])]),
+        &["1 target values", "gives 2"],
+    );
+    let mixed = [one[0], Target::Values(&[0.0, 1.0])];
+    refused(
+        trainer.step(&mut network, &x[..4], &mixed),
+        &["sample 1", "target values"],
+    );
+    refused(
+        trainer.step(&mut network, &[0.0, Float::NAN], &one),
+        &["sample 0", "NaN", "position 1"],
+    );
+    refused(
+        trainer.step(&mut perceptron(1), &x[..2], &one),
+        &["trainer", "another network"],
+    );
+    assert_eq!(trainer.steps(), 0);
+    trainer.step(&mut network, &x[..2], &one).unwrap();
+    refused(fit().batch_size(usize::MAX).trainer(&network), &["smaller batch"]);
+}
+
+/// Called like ours, but something else.
+#[derive(Debug)]
+struct Softmax;
+
+impl Activation for Softmax {
+    fn kind(&self) -> &'static str {
+        "softmax"
+    }
+    fn value(&self, x: Float) -> Float {
+        1.0 / (1.0 + (-x).exp())
+    }
+    fn derivative(&self, _x: Float, y: Float) -> Float {
+        y * (1.0 - y)
+    }
+}
+
+#[test]
+fn a_layer_that_is_only_called_softmax_is_not_taken_for_it() {
+    let network = Sequential::new([4])
+        .layer(Dense::new(3))
+        .layer(Softmax)
+        .build(3)
+        .unwrap();
+    gradus::check::network(&network, CrossEntropy::new(), &Targets::Classes(3)).unwrap();
+}

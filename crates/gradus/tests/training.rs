@@ -1,0 +1,442 @@
+//! Whole runs of training: networks learn what they should, and what a run is told is what it does.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+
+use common::*;
+use gradus::callback::{Callback, CsvLog, EpochEnd, Flow, JsonLog};
+use gradus::data::{Arrays, Dataset, Target, digits};
+use gradus::history::History;
+use gradus::loss::Loss;
+use gradus::metric::R2;
+use gradus::optim::Optimizer;
+use gradus::prelude::*;
+use gradus::schedule::{Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+use gradus::{Float, Result};
+use ndarray::{Array2, array};
+
+#[test]
+fn xor_is_solved() {
+    let x = array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];
+    let data = Arrays::classes(&x, [0, 1, 1, 0], 2).unwrap();
+    let layers = || {
+        Sequential::new([2])
+            .layer(Dense::new(8))
+            .layer(Tanh)
+            .layer(Dense::new(1))
+            .layer(Sigmoid)
+    };
+    for seed in 0..5 {
+        let mut network = layers().build(seed).unwrap();
+        let fit = Fit::new(BinaryCrossEntropy, Adam::new(0.05)).epochs(300).batch_size(4);
+        let history = fit.metric(Accuracy).run(&mut network, &data).unwrap();
+        assert_eq!(history.last("accuracy"), Some(1.0), "seed {seed}");
+        assert!(history.last("loss").unwrap() < 0.05, "seed {seed}");
+        let classes: Vec<usize> = network.classify(x.view()).unwrap().iter().map(|c| c.0).collect();
+        assert_eq!(classes, [0, 1, 1, 0]);
+    }
+}
+
+/// The accuracy on the test digits after so many epochs on the training digits.
+fn accuracy(mut network: Network, fit: Fit<'_>, epochs: usize) -> f64 {
+    let (train, test) = digits::load().unwrap();
+    fit.epochs(epochs).run(&mut network, &train).unwrap();
+    let evaluation = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy]).unwrap();
+    evaluation.metric("accuracy").unwrap()
+}
+
+#[test]
+fn every_optimizer_learns_the_digits() {
+    for optimizer in [
+        Box::new(Sgd::new(0.1)) as Box<dyn Optimizer>,
+        Box::new(Sgd::new(0.03).momentum(0.9)),
+        Box::new(Sgd::new(0.03).momentum(0.9).nesterov().weight_decay(1e-4)),
+        Box::new(Adam::new(0.003)),
+        Box::new(AdamW::new(0.003)),
+        Box::new(RmsProp::new(0.001)),
+    ] {
+        let name = format!("{optimizer:?}");
+        let fit = Fit::boxed(std::sync::Arc::new(CrossEntropy::new()), optimizer.into());
+        let found = accuracy(perceptron(1), fit, 12);
+        assert!(found >= 0.9, "{name}: {found}");
+    }
+}
+
+#[test]
+fn convolutional_and_residual_networks_learn_the_digits() {
+    for network in [convolutional(1), residual(1)] {
+        let fit = Fit::new(CrossEntropy::new(), Adam::new(0.01)).schedule(OneCycle::default());
+        let found = accuracy(network, fit.augment(Noise), 10);
+        assert!(found >= 0.93, "{found}");
+    }
+}
+
+#[test]
+fn every_loss_learns_the_digits() {
+    for loss in [
+        Box::new(CrossEntropy::new()) as Box<dyn Loss>,
+        Box::new(CrossEntropy::new().label_smoothing(0.1)),
+        Box::new(MeanSquaredError),
+        Box::new(MeanAbsoluteError),
+        Box::new(Huber { delta: 0.5 }),
+    ] {
+        let name = format!("{loss:?}");
+        let fit = Fit::boxed(loss.into(), std::sync::Arc::new(Adam::new(0.002)));
+        let found = accuracy(perceptron(1), fit, 12);
+        assert!(found >= 0.9, "{name}: {found}");
+    }
+}
+
+/// Digits with a target of 0 or 1 for each class.
+fn one_hot(data: &dyn Dataset) -> Arrays {
+    let x = Array2::from_shape_vec((data.len(), 64), inputs(data, data.len())).unwrap();
+    let class = |i| match data.target(i) {
+        Target::Class(class) => class,
+        Target::Values(_) => panic!("digits have classes"),
+    };
+    let y = Array2::from_shape_fn((data.len(), 10), |(i, j)| Float::from(u8::from(class(i) == j)));
+    Arrays::values(x, y).unwrap()
+}
+
+#[test]
+fn binary_cross_entropy_learns_the_digits_one_hot() {
+    let (train, test) = digits::load().unwrap();
+    let (train, test) = (one_hot(&train), one_hot(&test));
+    let layers = Sequential::new([64]).layer(Dense::new(128)).layer(Relu);
+    let mut network = layers.layer(Dense::new(10)).layer(Sigmoid).build(1).unwrap();
+    let fit = Fit::new(BinaryCrossEntropy, Adam::new(0.01))
+        .epochs(15)
+        .metric(Accuracy);
+    let fit = fit.schedule(OneCycle::default()).validation(&test);
+    let history = fit.run(&mut network, &train).unwrap();
+    assert!(history.last("val_accuracy").unwrap() >= 0.9, "{}", history.to_csv());
+}
+
+#[test]
+fn a_sine_is_fitted() {
+    let x = Array2::from_shape_fn((256, 1), |(i, _)| i as Float / 128.0 - 1.0);
+    let data = Arrays::values(&x, x.mapv(|x| (3.0 * x).sin())).unwrap();
+    let hidden = || Layers::new().layer(Dense::new(32)).layer(Tanh);
+    let layers = Sequential::new([1])
+        .layers(hidden())
+        .layers(hidden())
+        .layer(Dense::new(1));
+    let mut network = layers.build(1).unwrap();
+    let fit = Fit::new(MeanSquaredError, Adam::new(0.01))
+        .epochs(60)
+        .schedule(Cosine::default());
+    let history = fit.metric(R2).validation_split(0.2).run(&mut network, &data).unwrap();
+    assert!(history.last("val_r2").unwrap() > 0.99, "{}", history.to_csv());
+}
+
+/// Keeps the weights of every epoch.
+struct Kept<'a>(&'a RefCell<Vec<Vec<u64>>>);
+
+impl Callback for Kept<'_> {
+    fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
+        self.0.borrow_mut().push(all_bits(end.network));
+        Ok(Flow::Continue)
+    }
+}
+
+/// The first epoch whose value is the best.
+fn best(values: &[f64], better: fn(f64, f64) -> bool) -> usize {
+    (0..values.len()).fold(0, |best, i| if better(values[i], values[best]) { i } else { best })
+}
+
+#[test]
+fn the_best_epoch_is_kept() {
+    let path = folder("training_best").join("best.safetensors");
+    let data = some_digits(300);
+    let kept = RefCell::default();
+    let mut network = perceptron(3);
+    // A rate so large that the loss goes up and down.
+    let history = Fit::new(CrossEntropy::new(), Adam::new(0.03))
+        .epochs(100)
+        .validation_split(0.3)
+        .metric(Accuracy)
+        .callback(Kept(&kept))
+        .callback(EarlyStopping::new(4))
+        .callback(Checkpoint::best(&path).watch("val_accuracy"))
+        .run(&mut network, &data)
+        .unwrap();
+    let (losses, accuracies) = (history.values("val_loss"), history.values("val_accuracy"));
+    let least = best(&losses, |a, b| a < b);
+    assert!(losses.len() < 100 && losses.len() == least + 5, "{}", history.to_csv());
+    let kept = kept.into_inner();
+    assert_ne!(kept.last(), Some(&kept[least]));
+    assert!(all_bits(&network) == kept[least], "not the weights of the best epoch");
+    let most = best(&accuracies, |a, b| a > b);
+    assert!(
+        all_bits(&Network::load(&path).unwrap()) == kept[most],
+        "not the file of the best epoch"
+    );
+}
+
+#[test]
+fn improvements_have_to_be_large_enough() {
+    let data = some_digits(100);
+    let stop = EarlyStopping::new(2).min_delta(100.0);
+    let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.01)).epochs(9).callback(stop);
+    let history = fit.run(&mut perceptron(1), &data).unwrap();
+    // The first epoch is the best, and two bring nothing.
+    assert_eq!(history.epochs.len(), 3);
+}
+
+/// Stops after so many epochs, and counts what it is told.
+struct Counts<'a> {
+    stop_after: usize,
+    steps: &'a Cell<usize>,
+    ends: &'a Cell<usize>,
+}
+
+impl Callback for Counts<'_> {
+    fn on_step(&mut self, epoch: usize, samples: usize, loss: f64) -> Result<()> {
+        let step = self.steps.get();
+        assert_eq!((epoch, samples), (step / 4 + 1, [32, 64, 96, 100][step % 4]));
+        assert!(loss > 0.0);
+        self.steps.set(step + 1);
+        Ok(())
+    }
+    fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
+        Ok(if end.epoch == self.stop_after {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        })
+    }
+    fn on_end(&mut self, _network: &mut Network, history: &History) -> Result<()> {
+        self.ends.set(self.ends.get() + history.epochs.len());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_callback_stops_training() {
+    let data = some_digits(100);
+    let (steps, ends) = (Cell::new(0), Cell::new(0));
+    let counts = Counts {
+        stop_after: 3,
+        steps: &steps,
+        ends: &ends,
+    };
+    let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).epochs(10).callback(counts);
+    let history = fit.run(&mut perceptron(1), &data).unwrap();
+    assert_eq!((history.epochs.len(), steps.get(), ends.get()), (3, 12, 3));
+}
+
+#[test]
+fn logs_are_the_history() {
+    let folder = folder("training_logs");
+    let history = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+        .epochs(3)
+        .metric(Accuracy)
+        .validation_split(0.2)
+        .callback(CsvLog::new(folder.join("log.csv")))
+        .callback(JsonLog::new(folder.join("log.json")))
+        .run(&mut perceptron(1), &some_digits(100))
+        .unwrap();
+    let columns = ["loss", "val_loss", "accuracy", "val_accuracy"];
+    assert!(history.columns.iter().map(|c| &*c.name).eq(columns));
+    assert!(
+        history
+            .columns
+            .iter()
+            .map(|c| c.higher_is_better)
+            .eq([false, false, true, true])
+    );
+
+    let csv = std::fs::read_to_string(folder.join("log.csv")).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "epoch,loss,val_loss,accuracy,val_accuracy,learning_rate,seconds,samples_per_second"
+    );
+    let json = std::fs::read_to_string(folder.join("log.json")).unwrap();
+    let json: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!((lines.clone().count(), json.len()), (3, 3));
+    for ((epoch, line), object) in history.epochs.iter().zip(lines).zip(&json) {
+        let fields: Vec<f64> = line.split(',').map(|field| field.parse().unwrap()).collect();
+        assert_eq!(fields[0], epoch.epoch as f64);
+        assert_eq!(fields[1..5], epoch.values);
+        assert_eq!(fields[5], epoch.learning_rate);
+        assert_eq!(object["epoch"], epoch.epoch);
+        for (name, value) in columns.iter().zip(&epoch.values) {
+            assert_eq!(object[name], *value);
+        }
+    }
+    let text = serde_json::to_string(&history).unwrap();
+    assert_eq!(serde_json::from_str::<History>(&text).unwrap(), history);
+}
+
+#[test]
+fn schedules_are_followed() {
+    // 4 steps an epoch.
+    let data = some_digits(100);
+    let rates = |schedule: Box<dyn Schedule>, rate: f64, epochs: usize| {
+        let fit = Fit::new(CrossEntropy::new(), Sgd::new(rate))
+            .epochs(epochs)
+            .schedule_boxed(schedule);
+        let history = fit.run(&mut perceptron(1), &data).unwrap();
+        history
+            .epochs
+            .iter()
+            .map(|epoch| epoch.learning_rate)
+            .collect::<Vec<f64>>()
+    };
+    let near = |found: Vec<f64>, expected: &[f64]| {
+        let close = found
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6 * b.max(1e-3));
+        assert!(
+            close && found.len() == expected.len(),
+            "{found:?}, expected {expected:?}"
+        );
+    };
+    let halves = StepDecay { every: 2, factor: 0.5 };
+    near(rates(Box::new(halves), 0.1, 5), &[0.1, 0.1, 0.05, 0.05, 0.025]);
+    near(
+        rates(Box::new(Exponential { per_epoch: 0.5 }), 0.1, 3),
+        &[0.1, 0.05, 0.025],
+    );
+    // The rate of an epoch's last step.
+    let wave = |step: f64| 0.1 * (1.0 + (std::f64::consts::PI * step / 12.0).cos()) / 2.0;
+    near(
+        rates(Box::<Cosine>::default(), 0.1, 3),
+        &[wave(3.0), wave(7.0), wave(11.0)],
+    );
+    near(rates(Box::new(Warmup::new(8, halves)), 0.1, 3), &[0.05, 0.1, 0.05]);
+    let cycle = rates(Box::<OneCycle>::default(), 0.1, 10);
+    assert!(cycle[2] > 0.099 && cycle[9] < 1e-5, "{cycle:?}");
+    // Nothing is learnt with a rate of 0, so that the loss stays.
+    let plateau = Plateau {
+        patience: 1,
+        factor: 0.5,
+        min_delta: 0.5,
+    };
+    near(
+        rates(Box::new(plateau), 0.001, 6),
+        &[0.001, 0.001, 0.001, 0.0005, 0.0005, 0.00025],
+    );
+}
+
+/// Nothing moves with a schedule that gives 0.
+#[derive(Debug)]
+struct Never;
+
+impl Schedule for Never {
+    fn name(&self) -> &'static str {
+        "never"
+    }
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+    fn factor(&self, _moment: &gradus::schedule::Moment<'_>) -> f64 {
+        0.0
+    }
+}
+
+#[test]
+fn the_scheduled_rate_is_the_optimizers() {
+    let mut network = perceptron(1);
+    let before = all_bits(&network);
+    for fit in [
+        Fit::new(CrossEntropy::new(), Sgd::new(0.1)),
+        Fit::new(CrossEntropy::new(), AdamW::new(0.1)),
+    ] {
+        fit.epochs(1)
+            .schedule(Never)
+            .run(&mut network, &some_digits(100))
+            .unwrap();
+    }
+    assert!(all_bits(&network) == before);
+}
+
+#[test]
+fn clipping_limits_the_update() {
+    let data = some_digits(32);
+    let (x, targets) = (inputs(&data, 32), (0..32).map(|i| data.target(i)).collect::<Vec<_>>());
+    // What one step with a learning rate of 1 takes off the weights.
+    let update = |clip: Option<Clip>| -> Vec<Float> {
+        let mut network = perceptron(1);
+        let fit = Fit::new(CrossEntropy::new(), Sgd::new(1.0));
+        let fit = if let Some(clip) = clip { fit.clip(clip) } else { fit };
+        let mut trainer = fit.trainer(&network).unwrap();
+        let values =
+            |network: &Network| -> Vec<Float> { network.parameters().flat_map(|p| p.values.to_vec()).collect() };
+        let before = values(&network);
+        trainer.step(&mut network, &x, &targets).unwrap();
+        before.iter().zip(values(&network)).map(|(a, b)| a - b).collect()
+    };
+    let norm = |v: &[Float]| v.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
+    let free = update(None);
+    assert!(norm(&free) > 0.5);
+    let clipped = update(Some(Clip::Norm(0.1)));
+    assert!((norm(&clipped) - 0.1).abs() < 1e-3, "{}", norm(&clipped));
+    // The direction stays.
+    let dot: f64 = free
+        .iter()
+        .zip(&clipped)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum();
+    assert!(dot / norm(&free) / norm(&clipped) > 0.999);
+    let same = update(Some(Clip::Norm(1e6)));
+    assert!(same.iter().zip(&free).all(|(a, b)| (a - b).abs() < 1e-6));
+    let largest = |v: &[Float]| v.iter().fold(0.0, |most: Float, v| most.max(v.abs()));
+    assert!(largest(&free) > 0.02);
+    assert!((largest(&update(Some(Clip::Value(0.01)))) - 0.01).abs() < 1e-5);
+}
+
+/// A loop of one's own on a trainer is the same as a run.
+#[test]
+fn a_trainer_makes_the_steps_of_a_run() {
+    let data = some_digits(32);
+    let fit = || Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(1).batch_size(32);
+    let (mut run, mut stepped) = (perceptron(1), perceptron(1));
+    let history = fit().run(&mut run, &data).unwrap();
+    let (x, targets) = (inputs(&data, 32), (0..32).map(|i| data.target(i)).collect::<Vec<_>>());
+    let mut trainer = fit().trainer(&stepped).unwrap();
+    let loss = trainer.step(&mut stepped, &x, &targets).unwrap();
+    assert!((loss - history.last("loss").unwrap()).abs() < 1e-6);
+    // The order of the samples differs, and with it rounding.
+    let far = run.parameters().zip(stepped.parameters());
+    assert!(
+        far.flat_map(|(a, b)| a.values.iter().zip(b.values))
+            .all(|(a, b)| (a - b).abs() < 1e-3)
+    );
+}
+
+/// The report's perceptron, on MNIST where it is here.
+#[test]
+fn the_perceptron_of_the_report_learns() {
+    let (train, test, epochs) = match mnist_or_say_so("the_perceptron_of_the_report_learns") {
+        Some((train, test)) => (train, test, 1),
+        None => {
+            let (train, test) = digits::load().unwrap();
+            (train, test, 20)
+        }
+    };
+    let mut network = Sequential::new(train.shape())
+        .layer(Flatten)
+        .layer(Dense::new(256))
+        .layer(Relu)
+        .layer(Dense::new(256))
+        .layer(Relu)
+        .layer(Dense::new(10))
+        .layer(Softmax)
+        .build(42)
+        .unwrap();
+    let history = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+        .epochs(epochs)
+        .batch_size(32)
+        .validation_split(0.2)
+        .metric(Accuracy)
+        .run(&mut network, &train)
+        .unwrap();
+    assert!(history.last("val_accuracy").unwrap() >= 0.93, "{}", history.to_csv());
+    let evaluation = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy]).unwrap();
+    let least = if epochs == 1 { 0.93 } else { 0.88 };
+    assert!(evaluation.metric("accuracy").unwrap() >= least, "{evaluation}");
+}
