@@ -4,7 +4,9 @@
 pub mod cli;
 pub mod download;
 pub mod networks;
+pub mod notes;
 pub mod picture;
 pub mod plot;
 pub mod source;
 pub mod study;
+pub mod task;

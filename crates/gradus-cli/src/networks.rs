@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use gradus::prelude::*;
 use gradus::save::Registry;
 use serde::Deserialize;
@@ -20,6 +20,14 @@ pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
 /// - `lenet`: LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) with ReLU and max pooling: conv 6@5×5, conv 16@5×5, each with
 ///   ReLU and pooling, dense 120, dense 84, dense, softmax. Images too small for that are padded.
 pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential> {
+    Some(match name {
+        "xor" => regression(name, input, 1)?.layer(Sigmoid),
+        _ => regression(name, input, classes)?.layer(Softmax),
+    })
+}
+
+/// The same networks without their last activation: for so many values instead of classes.
+pub fn regression(name: &str, input: &Shape, outputs: usize) -> Option<Sequential> {
     let network = Sequential::new(input);
     let smallest_side = input.image().map_or(0, |(_, height, width)| height.min(width));
     let padding = if smallest_side < 16 {
@@ -28,19 +36,14 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
         Padding::Valid
     };
     Some(match name {
-        "xor" => network
-            .layer(Dense::new(4))
-            .layer(Tanh)
-            .layer(Dense::new(1))
-            .layer(Sigmoid),
+        "xor" => network.layer(Dense::new(4)).layer(Tanh).layer(Dense::new(outputs)),
         "mlp" => network
             .layer(Flatten)
             .layer(Dense::new(256))
             .layer(Relu)
             .layer(Dense::new(256))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         "cnn" => network
             .layer(Conv2d::new(5, 3))
             .layer(Relu)
@@ -48,8 +51,7 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
             .layer(Flatten)
             .layer(Dense::new(100))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         "lenet" => network
             .layer(Conv2d::new(6, 5).padding(padding))
             .layer(Relu)
@@ -62,10 +64,14 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
             .layer(Relu)
             .layer(Dense::new(84))
             .layer(Relu)
-            .layer(Dense::new(classes))
-            .layer(Softmax),
+            .layer(Dense::new(outputs)),
         _ => return None,
     })
+}
+
+/// Whether this is the name of a built-in network.
+pub fn is_built_in(name: &str) -> bool {
+    NAMES.contains(&name)
 }
 
 /// A network declared in a TOML or JSON file, as `{"input": [1, 28, 28], "layers": [{"kind": "dense", "units": 10}, ...]}`.
@@ -74,6 +80,13 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
 /// If the file can't be read or declares no network; the error says where.
 pub fn declared(path: &Path) -> Result<Sequential> {
     let name = || path.display().to_string();
+    if path.extension().is_none() && !path.exists() {
+        bail!(
+            "there is no network `{}`; choose one of {}, or a .toml or .json file that declares one",
+            name(),
+            NAMES.join(", ")
+        );
+    }
     let text = std::fs::read_to_string(path).with_context(name)?;
     let value = parse(&text, path.extension().and_then(|e| e.to_str())).with_context(name)?;
     Sequential::from_json(&value, &Registry::default()).with_context(name)
@@ -85,7 +98,7 @@ pub fn declared(path: &Path) -> Result<Sequential> {
 /// If it is not what its extension says, or that is neither `toml` nor `json`.
 pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
     match extension {
-        Some("toml") => parse_toml(text).context("this is not TOML"),
+        Some("toml") => parse_toml(text),
         Some("json") => serde_json::from_str(text).context("this is not JSON"),
         _ => bail!("a network is declared in a .toml or .json file"),
     }
@@ -96,7 +109,7 @@ const DEEPEST: usize = 128;
 
 /// Dotted keys nest so many tables in a short text that the stack would not hold the calls that read them.
 fn parse_toml(text: &str) -> Result<serde_json::Value> {
-    let table = DeTable::parse(text)?;
+    let table = DeTable::parse(text).map_err(|error| not_toml(text, &error))?;
     let mut level: Vec<&Spanned<DeValue<'_>>> = table.get_ref().values().collect();
     for _ in 0..DEEPEST {
         level = level.into_iter().flat_map(|value| children(value.get_ref())).collect();
@@ -105,7 +118,16 @@ fn parse_toml(text: &str) -> Result<serde_json::Value> {
         level.is_empty(),
         "its tables lie in each other more than {DEEPEST} deep"
     );
-    Ok(serde_json::Value::deserialize(Deserializer::from(table))?)
+    serde_json::Value::deserialize(Deserializer::from(table)).map_err(|error| not_toml(text, &error))
+}
+
+/// What is wrong with a TOML file, and where, in one line.
+fn not_toml(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = &text[..error.span().map_or(0, |span| span.start)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    let message = error.message().replace('\n', ", ");
+    anyhow!("this is not TOML: line {line}, column {column}: {message}")
 }
 
 /// The values in a list or a table.
@@ -134,6 +156,11 @@ mod tests {
         }
         assert!(built_in("xor", &2.into(), 2).unwrap().build(1).is_ok());
         assert!(built_in("vgg", &2.into(), 2).is_none());
+        let message = declared(Path::new("vgg")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("there is no network `vgg`; choose one of xor, mlp"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -150,7 +177,7 @@ mod tests {
         assert_eq!(write("a.json", json).unwrap().parameter_count(), 15);
 
         let error = |name: &str, text: &str| format!("{:#}", write(name, text).unwrap_err());
-        assert!(error("b.toml", "input = [").contains("b.toml: this is not TOML"));
+        assert!(error("b.toml", "input = [").contains("b.toml: this is not TOML: line 1, column 10: unclosed array"));
         assert!(error("b.json", "{").contains("b.json: this is not JSON"));
         assert!(error("b.yaml", "").contains("a .toml or .json file"));
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;

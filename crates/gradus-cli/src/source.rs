@@ -165,24 +165,50 @@ pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Wanted> {
     wanted.into()
 }
 
+/// What a folder holds.
+#[derive(Debug)]
+pub enum Layout {
+    /// The IDX files of a set like this one, here.
+    Idx(&'static Set, PathBuf),
+    /// Folders `train` and `test`, each with a folder of images for each class.
+    Divided,
+    /// Perhaps a folder of images for each class.
+    Other,
+}
+
+impl Layout {
+    /// What this folder holds.
+    pub fn of(folder: &Path) -> Layout {
+        // The folder's name tells apart the sets whose files have the same names.
+        let (named, others): (Vec<_>, Vec<_>) = mnist::SETS.iter().partition(|set| folder.ends_with(set.name));
+        for set in named.into_iter().chain(others) {
+            if let Ok(found) = mnist::locate(set, Some(folder)) {
+                return Layout::Idx(set, found);
+            }
+        }
+        if ["train", "test"].iter().all(|part| folder.join(part).is_dir()) {
+            Layout::Divided
+        } else {
+            Layout::Other
+        }
+    }
+}
+
 /// Reads a folder of IDX files, or of images.
 fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
-    // The folder's name tells apart the sets whose files have the same names.
-    let (named, others): (Vec<_>, Vec<_>) = mnist::SETS.iter().partition(|set| folder.ends_with(set.name));
-    for set in named.into_iter().chain(others) {
-        if let Ok(found) = mnist::locate(set, Some(folder)) {
-            return Ok(set.read(&found)?);
+    match Layout::of(folder) {
+        Layout::Idx(set, found) => return Ok(set.read(&found)?),
+        Layout::Divided => {}
+        Layout::Other => {
+            let [a, b, c, d] = Set::find(USUAL)?.files().map(|file| file.name);
+            bail!(
+                "{}: the folder has neither the files {a}, {b}, {c} and {d} (each may be gzipped, as .gz), \
+                 nor folders `train` and `test` with a folder of images for each class",
+                folder.display()
+            );
         }
     }
     let parts = [folder.join("train"), folder.join("test")];
-    if !parts.iter().all(|part| part.is_dir()) {
-        let [a, b, c, d] = Set::find(USUAL)?.files().map(|file| file.name);
-        bail!(
-            "{}: the folder has neither the files {a}, {b}, {c} and {d} (each may be gzipped, as .gz), \
-             nor folders `train` and `test` with a folder of images for each class",
-            folder.display()
-        );
-    }
     let train = Folder::new().read(&parts[0])?;
     let names = train.class_names().unwrap_or_default();
     let test = Folder::new().classes(names).read(&parts[1])?;

@@ -161,6 +161,12 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// The same, chosen at run time.
+    pub fn metric_boxed(mut self, metric: Box<dyn Metric>) -> Self {
+        self.metrics.push(metric);
+        self
+    }
+
     /// Changes training samples at random as they are met. Validation samples are never changed.
     pub fn augment(mut self, augmentation: impl Augmentation + 'static) -> Self {
         self.augmentation = Some(Box::new(augmentation));

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use gradus::Float;
 use gradus::data::mnist::{SETS, Set};
 use gradus::data::{Bytes, Dataset};
 use serde_json::{Value, json};
 
 use super::Settings;
 use crate::download;
+use crate::notes::class_names;
 use crate::plot::{self, count};
 use crate::source::{Data, EMBEDDED, Source, files};
 
@@ -331,28 +331,10 @@ fn sample(data: &Bytes, index: usize, label: &str) -> Result<plot::Sample> {
     };
     let mut x = vec![0.0; shape.size()];
     data.read(index, &mut x)?;
-    let byte = |v: Float| (255.0 * v).round() as u8;
-    // A picture has the channels of a pixel side by side.
-    let area = height * width;
-    let pixels = (0..area)
-        .flat_map(|i| (0..channels).map(move |c| c * area + i))
-        .map(|i| byte(x[i]));
     Ok(plot::Sample {
-        width,
-        height,
-        pixels: pixels.collect(),
         label: Some(label.to_string()),
-        guess: None,
+        ..plot::Sample::of(&x, (channels, height, width))
     })
-}
-
-/// The names of the classes; their numbers if they have none.
-fn class_names(data: &Bytes) -> Vec<String> {
-    match (data.class_names(), data.targets()) {
-        (Some(names), _) => names.to_vec(),
-        (None, gradus::data::Targets::Classes(count)) => (0..count).map(|class| class.to_string()).collect(),
-        (None, gradus::data::Targets::Values(_)) => Vec::new(),
-    }
 }
 
 /// How many samples each class has.

@@ -2,8 +2,13 @@
 
 mod compare;
 mod data;
+mod evaluate;
 mod experiment;
+mod options;
+mod predict;
 pub mod recipe;
+mod summary;
+mod train;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -31,6 +36,10 @@ struct Cli {
 enum Command {
     Compare(compare::Compare),
     Experiment(experiment::Experiment),
+    Train(Box<train::Train>),
+    Evaluate(evaluate::Evaluate),
+    Predict(predict::Predict),
+    Summary(summary::Summary),
     #[command(subcommand)]
     Data(data::Command),
 }
@@ -80,6 +89,10 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
     let results = match command {
         Command::Compare(options) => compare::run(options, settings, &mut out)?,
         Command::Experiment(options) => experiment::run(options, settings, &mut out)?,
+        Command::Train(options) => train::run(options, settings, &mut out)?,
+        Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
+        Command::Predict(options) => predict::run(options, settings, &mut out)?,
+        Command::Summary(options) => summary::run(options, settings, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };
     out.flush()?;

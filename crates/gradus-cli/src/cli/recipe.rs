@@ -5,32 +5,34 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use gradus::Float;
 use gradus::augment::{Augmentation, Compose, Noise, Warp};
+use gradus::data::Targets;
 use gradus::loss::{self, CrossEntropy, Huber, Loss};
 use gradus::optim::{self, Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
 use gradus::schedule::{self, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
-use serde::Deserialize;
+use gradus::{Float, Network};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// How a network is trained.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize)]
 #[command(next_help_heading = "Training")]
 pub struct Recipe {
-    /// How often training goes through all samples
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub epochs: usize,
-    /// Samples between two updates of the parameters
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub batch_size: usize,
+    /// How often training goes through all samples [default: 10; xor: 500]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Samples between two updates of the parameters [default: 128, or all if there are fewer]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
     /// What is minimised: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
-    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5
-    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "cross_entropy")]
-    pub loss: Spec,
+    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 [default: cross_entropy for classes,
+    /// binary_cross_entropy for two classes and one output, mean_squared_error for values]
+    #[arg(long, value_name = "NAME[:SETTINGS]")]
+    pub loss: Option<Spec>,
     /// How parameters follow their gradients: sgd, adam, adamw or rmsprop, with settings after a colon, as in
     /// adam:beta1=0.8,epsilon=1e-6
-    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "sgd")]
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "adam")]
     pub optimizer: Spec,
     /// The learning rate, before a schedule [default: the optimizer's own]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
@@ -69,7 +71,8 @@ pub struct Recipe {
 }
 
 /// A name with settings, as in `cosine:to=0.01`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "String")]
 pub struct Spec {
     /// The name.
     pub name: String,
@@ -89,10 +92,42 @@ impl FromStr for Spec {
     }
 }
 
+impl From<Spec> for String {
+    fn from(spec: Spec) -> String {
+        let settings: Vec<String> = (spec.settings.iter())
+            .map(|(name, value)| match value {
+                Value::String(text) => format!("{name}={text}"),
+                value => format!("{name}={value}"),
+            })
+            .collect();
+        if settings.is_empty() {
+            spec.name
+        } else {
+            format!("{}:{}", spec.name, settings.join(","))
+        }
+    }
+}
+
 impl Spec {
     /// What the settings describe; those that are not named have their defaults.
     fn read<T: DeserializeOwned>(&self) -> Result<T> {
         read(&self.settings).with_context(|| self.name.clone())
+    }
+
+    /// The loss of this name, with these settings.
+    ///
+    /// # Errors
+    /// If there is none of this name, or a setting is unknown or no number.
+    pub fn loss(&self) -> Result<Arc<dyn Loss>> {
+        Ok(match self.name.as_str() {
+            "cross_entropy" => Arc::new(self.read::<CrossEntropy>()?),
+            "huber" => Arc::new(self.read::<Huber>()?),
+            name => {
+                let loss = loss::by_name(name)?;
+                self.has_no_settings()?;
+                Arc::from(loss)
+            }
+        })
     }
 
     /// Refuses settings, where there can be none.
@@ -137,21 +172,13 @@ fn read<T: DeserializeOwned>(settings: &Map<String, Value>) -> Result<T> {
 }
 
 impl Recipe {
-    /// The loss.
-    ///
-    /// # Errors
-    /// If there is none of this name, or a setting is unknown or no number.
-    pub fn loss(&self) -> Result<Arc<dyn Loss>> {
-        let spec = &self.loss;
-        Ok(match spec.name.as_str() {
-            "cross_entropy" => Arc::new(spec.read::<CrossEntropy>()?),
-            "huber" => Arc::new(spec.read::<Huber>()?),
-            name => {
-                let loss = loss::by_name(name)?;
-                spec.has_no_settings()?;
-                Arc::from(loss)
-            }
-        })
+    /// What was asked for, as JSON, without the options that were not used.
+    pub fn to_json(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(options) = &mut value {
+            options.retain(|_, value| !value.is_null() && *value != false);
+        }
+        value
     }
 
     /// The optimizer.
@@ -249,6 +276,48 @@ impl Recipe {
     }
 }
 
+/// The name of the loss that suits a network and its targets: mean squared error for values, cross entropy for classes, and
+/// for two classes and one output binary cross entropy.
+pub fn usual_loss(network: &Network, targets: &Targets) -> &'static str {
+    match targets {
+        Targets::Values(_) => "mean_squared_error",
+        Targets::Classes(2) if network.output_shape().size() == 1 => "binary_cross_entropy",
+        Targets::Classes(_) => "cross_entropy",
+    }
+}
+
+/// Refuses a loss that compares probabilities for a network that ends in something else.
+///
+/// # Errors
+/// The sentence names the layer that is missing.
+pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
+    let needed: &[&str] = match loss.name() {
+        "cross_entropy" => &["softmax"],
+        "binary_cross_entropy" => &["sigmoid", "softmax"],
+        _ => return Ok(()),
+    };
+    let last = last_kind(network)?;
+    if needed.contains(&last.as_str()) {
+        return Ok(());
+    }
+    bail!(
+        "{} compares probabilities, and the network ends in a layer of kind {last}: add one of kind {}",
+        loss.name(),
+        needed[0]
+    )
+}
+
+/// The kind of a network's last layer.
+///
+/// # Errors
+/// If the network has a layer of a kind that can't be saved.
+pub fn last_kind(network: &Network) -> Result<String> {
+    let architecture = network.architecture()?;
+    let last = architecture["layers"].as_array().and_then(|layers| layers.last());
+    let kind = last.and_then(|layer| layer["kind"].as_str());
+    Ok(kind.unwrap_or_default().to_string())
+}
+
 /// The settings of `--augment`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -305,14 +374,17 @@ mod tests {
             "--loss cross_entropy:label_smoothing=.1 --optimizer rmsprop:alpha=0.9 --learning-rate 0.5 --momentum 0.25",
         );
         assert_eq!(
-            show(recipe.loss()),
-            format!("{:?}", CrossEntropy::new().label_smoothing(0.1))
-        );
-        assert_eq!(
             show(recipe.optimizer()),
             format!("{:?}", RmsProp::new(0.5).alpha(0.9).momentum(0.25))
         );
-        let recipe = parse("--nesterov --momentum 0.9 --weight-decay 1e-4 --learning-rate 0.1 --clip-norm 5");
+        let loss = recipe.loss.unwrap();
+        assert_eq!(
+            show(loss.loss()),
+            format!("{:?}", CrossEntropy::new().label_smoothing(0.1))
+        );
+        assert_eq!(String::from(loss), "cross_entropy:label_smoothing=0.1");
+        let recipe =
+            parse("--optimizer sgd --nesterov --momentum 0.9 --weight-decay 1e-4 --learning-rate 0.1 --clip-norm 5");
         assert_eq!(
             show(recipe.optimizer()),
             format!("{:?}", Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(1e-4))
@@ -353,7 +425,7 @@ mod tests {
             "mean_absolute_error",
             "huber",
         ] {
-            assert_eq!(parse(&format!("--loss {name}")).loss().unwrap().name(), name);
+            assert_eq!(Spec::from_str(name).unwrap().loss().unwrap().name(), name);
         }
     }
 
@@ -366,7 +438,7 @@ mod tests {
                 .starts_with("adam: unknown setting `momentum`, expected one of")
         );
         assert!(optimizer("--optimizer sgd:learning_rate=1 --learning-rate 2").contains("learning_rate is set twice"));
-        assert!(optimizer("--learning-rate -1").starts_with("SGD: learning rate must be"));
+        assert!(optimizer("--optimizer sgd --learning-rate -1").starts_with("SGD: learning rate must be"));
         let schedule = |arguments| show(parse(arguments).schedule());
         assert!(
             schedule("--schedule cosine:to=low").starts_with("cosine: invalid type: string"),
@@ -374,7 +446,7 @@ mod tests {
             schedule("--schedule cosine:to=low")
         );
         assert!(schedule("--schedule constant:to=1").contains("constant has no setting to"));
-        assert!(show(parse("--loss mse").loss()).starts_with("there is no loss \"mse\""));
+        assert!(show(Spec::from_str("mse").unwrap().loss()).starts_with("there is no loss \"mse\""));
         assert!(show(parse("--augment turn=3").augmentation()).starts_with("--augment: unknown setting `turn`"));
         assert!(show(parse("--augment shift").augmentation()).contains("`shift` is no setting"));
         assert!(show(parse("--clip-value 0").clip()).contains("clip"));

@@ -1,6 +1,7 @@
 //! Sheets of sample images with what they are and what a network took them for.
 
 use anyhow::{Context, Result, bail};
+use gradus::Float;
 
 use super::svg::{Stroke, Svg};
 use super::{color, heading, style, text};
@@ -30,6 +31,19 @@ pub struct Guess {
 }
 
 impl Sample {
+    /// An image from its values, from 0 to 1, channel by channel; its channels (one or three), height and width.
+    pub fn of(values: &[Float], (channels, height, width): (usize, usize, usize)) -> Self {
+        // A picture has the channels of a pixel side by side.
+        let area = height * width;
+        let places = (0..area).flat_map(|i| (0..channels).map(move |c| c * area + i));
+        Sample {
+            width,
+            height,
+            pixels: places.map(|i| (255.0 * values[i]).round() as u8).collect(),
+            ..Sample::default()
+        }
+    }
+
     /// Whether the network was wrong, where that can be told.
     fn is_wrong(&self) -> bool {
         matches!((&self.label, &self.guess), (Some(label), Some(guess)) if *label != guess.class)

@@ -1,0 +1,271 @@
+//! `gradus evaluate`: how good a trained network is.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use gradus::data::{Dataset, Target, Targets};
+use gradus::loss::Loss;
+use gradus::metric::{AbsoluteError, Accuracy, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
+use gradus::{Evaluation, Float, Network};
+use serde_json::{Value, json};
+
+use super::Settings;
+use super::options::{DataOptions, lasting_name};
+use super::recipe::{Spec, usual_loss};
+use super::train::to_json;
+use crate::notes::{Notes, Origin};
+use crate::plot::{self, Confusion, Guess, count};
+use crate::task::{Reading, Task};
+
+/// Measure a trained network on samples that it has not learned
+///
+/// Prints its loss and accuracy, the precision, recall and F1 of each class, and the classes that it most often confuses; for
+/// a network that gives values, its errors and R². Without --data, on the test part of what it was trained on, as its notes
+/// tell. Other data that have no part for testing are used whole.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gradus evaluate runs/train/network.safetensors\n  gradus evaluate runs/compare/cnn.safetensors --data my-digits --out runs/evaluate"
+)]
+pub struct Evaluate {
+    /// A trained network, as `gradus train` and `gradus compare` write it
+    #[arg(value_name = "NETWORK.safetensors")]
+    network: PathBuf,
+    #[command(flatten)]
+    data: DataOptions,
+    /// The samples to measure on
+    #[arg(long, value_enum, default_value_t = Part::Test, help_heading = "Data")]
+    part: Part,
+    /// Also draw the confusion matrix and the worst mistakes into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The training samples, those for validation among them
+    Train,
+    /// The test samples
+    Test,
+}
+
+/// How many of the most confused pairs of classes are told.
+const CONFUSED: usize = 5;
+/// How many of the worst mistakes are drawn.
+const MISTAKES: usize = 50;
+
+/// Runs the command; returns its results.
+pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let network = Network::load(&options.network)?;
+    let file = || options.network.display().to_string();
+    let notes = Notes::of(&network).with_context(file)?;
+    let task = options.task(&network, &notes, settings)?;
+    let data = match options.part {
+        Part::Train => &task.train,
+        Part::Test => &task.test,
+    };
+    let loss = loss(&network, &notes, &data.targets()).with_context(file)?;
+    let metrics: &[&dyn Metric] = match data.targets() {
+        Targets::Classes(_) => &[&Accuracy],
+        Targets::Values(_) => &[&AbsoluteError, &SquaredError, &R2],
+    };
+    let mut predictor = network.predictor(1024, settings.thread_count())?;
+    let evaluation = predictor
+        .evaluate(&network, data, &*loss, metrics)
+        .with_context(|| format!("{} on {}", file(), task.name))?;
+    let mut results = to_json(&evaluation);
+    results["command"] = "evaluate".into();
+    results["network"] = json!(options.network);
+    results["data"] = json!(task.name);
+    results["part"] = json!(if options.part == Part::Test { "test" } else { "train" });
+    results["loss_name"] = json!(loss.name());
+    writeln!(out, "{} on {}", options.network.display(), task.name)?;
+    print(&evaluation, loss.name(), out)?;
+    if task.classes.is_empty() {
+        return Ok(results);
+    }
+
+    let mut matrix = ConfusionMatrix::new(task.classes.len());
+    let mut mistakes = Vec::new();
+    predictor.each_output(&network, data, |i, y, target| {
+        if let Target::Class(class) = target {
+            let taken_for = predicted_class(y);
+            matrix.add(class, taken_for);
+            if class != taken_for {
+                let sure = match *y {
+                    [y] => Float::max(y, 1.0 - y),
+                    _ => y[taken_for],
+                };
+                mistakes.push((i, class, taken_for, sure));
+            }
+        }
+    })?;
+    let names = names(&task, &notes, &network, matrix.classes());
+    print_classes(&matrix, &names, out)?;
+    let classes = names.iter().enumerate().map(|(i, name)| {
+        json!({
+            "class": name, "precision": matrix.precision(i), "recall": matrix.recall(i), "f1": matrix.f1(i),
+            "samples": matrix.support(i),
+        })
+    });
+    results["classes"] = classes.collect();
+    let confused = matrix.most_confused(CONFUSED).into_iter();
+    results["most_confused"] = confused
+        .map(|(class, taken_for, n)| json!({"class": names[class], "taken_for": names[taken_for], "count": n}))
+        .collect();
+    results["confusion"] = json!(matrix.counts());
+    if let Some(folder) = &options.out {
+        draw_confusion(folder, options, &task, &matrix, &names)?;
+        draw_mistakes(folder, &task, data, &names, mistakes)?;
+        writeln!(out, "\nPictures are in {}.", folder.display())?;
+    }
+    Ok(results)
+}
+
+impl Evaluate {
+    /// The samples that the options or the network's notes name.
+    fn task(&self, network: &Network, notes: &Notes, settings: &Settings) -> Result<Task> {
+        let source = self.data.source(settings);
+        let reading = Reading {
+            notes: notes.clone(),
+            shape: Some(network.input_shape()),
+            raw: true,
+        };
+        let learned = match (&self.data.data, &notes.origin) {
+            (None, None) => bail!(
+                "{}: the network does not say what it was trained on; name the data with --data",
+                self.network.display()
+            ),
+            (None, Some(origin)) => origin.clone(),
+            (Some(data), origin) => {
+                let name = lasting_name(data)?;
+                match origin {
+                    Some(origin) if origin.name == name => origin.clone(),
+                    _ => Origin {
+                        target: origin.as_ref().and_then(|origin| origin.target.clone()),
+                        regression: origin.as_ref().is_some_and(|origin| origin.regression),
+                        ..Origin::named(&name)
+                    },
+                }
+            }
+        };
+        let origin = Origin {
+            target: self.data.target.clone().or(learned.target),
+            regression: self.data.regression || learned.regression,
+            ..learned
+        };
+        Task::load(&origin, &source, &reading)
+    }
+}
+
+/// The loss that the network was trained with, or else the one that suits it.
+fn loss(network: &Network, notes: &Notes, targets: &Targets) -> Result<std::sync::Arc<dyn Loss>> {
+    let noted = notes.training.as_ref().and_then(|training| training["loss"].as_str());
+    Spec::from_str(noted.unwrap_or_else(|| usual_loss(network, targets)))?.loss()
+}
+
+/// The names of the classes: those of the data, or those that the network knows, or numbers.
+fn names(task: &Task, notes: &Notes, network: &Network, classes: usize) -> Vec<String> {
+    let known = [task.classes.clone(), notes.classes_for(network)];
+    let known = known.into_iter().find(|names| names.len() == classes);
+    known.unwrap_or_else(|| (0..classes).map(|class| class.to_string()).collect())
+}
+
+fn print(evaluation: &Evaluation, loss: &str, out: &mut dyn Write) -> Result<()> {
+    let loss = format!("loss ({})", loss.replace('_', " "));
+    let width = loss.chars().count().max(14);
+    writeln!(out, "{:width$}  {:>10}", "samples", count(evaluation.samples as u64))?;
+    writeln!(out, "{loss:width$}  {:>10.4}", evaluation.loss)?;
+    for (name, value) in &evaluation.metrics {
+        let name = name.replace('_', " ");
+        writeln!(out, "{name:width$}  {value:>10.4}")?;
+    }
+    Ok(())
+}
+
+fn print_classes(matrix: &ConfusionMatrix, names: &[String], out: &mut dyn Write) -> Result<()> {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+    writeln!(
+        out,
+        "\n{:width$}  {:>9}  {:>9}  {:>9}  {:>9}",
+        "class", "precision", "recall", "F1", "samples"
+    )?;
+    for (i, name) in names.iter().enumerate() {
+        writeln!(
+            out,
+            "{name:width$}  {:>9.4}  {:>9.4}  {:>9.4}  {:>9}",
+            matrix.precision(i),
+            matrix.recall(i),
+            matrix.f1(i),
+            count(matrix.support(i))
+        )?;
+    }
+    let confused = matrix.most_confused(CONFUSED);
+    if !confused.is_empty() {
+        writeln!(out, "\nmost often confused")?;
+    }
+    for (class, taken_for, n) in confused {
+        writeln!(out, "{n:>5} × {} taken for {}", names[class], names[taken_for])?;
+    }
+    Ok(())
+}
+
+fn draw_confusion(
+    folder: &Path,
+    options: &Evaluate,
+    task: &Task,
+    matrix: &ConfusionMatrix,
+    names: &[String],
+) -> Result<()> {
+    let name = options.network.file_stem().unwrap_or_default().to_string_lossy();
+    let matrix = Confusion {
+        name: name.into_owned(),
+        classes: names.to_vec(),
+        counts: matrix.counts().to_vec(),
+    };
+    let subtitle = format!("{}, {}", task.name, options.network.display());
+    plot::write(
+        folder,
+        "confusion",
+        &plot::confusions("Confusion matrix", &subtitle, &[matrix]),
+    )
+}
+
+/// Draws the samples that the network got wrong although it was most sure, if they are images.
+fn draw_mistakes(
+    folder: &Path,
+    task: &Task,
+    data: &dyn Dataset,
+    names: &[String],
+    mut mistakes: Vec<(usize, usize, usize, Float)>,
+) -> Result<()> {
+    let Some(form @ (1 | 3, ..)) = data.shape().image() else {
+        return Ok(());
+    };
+    let all = mistakes.len();
+    mistakes.sort_by(|a, b| b.3.total_cmp(&a.3));
+    mistakes.truncate(MISTAKES);
+    let mut x = vec![0.0; data.shape().size()];
+    let mut samples = Vec::new();
+    for &(i, class, taken_for, sure) in &mistakes {
+        data.read(i, &mut x)?;
+        samples.push(plot::Sample {
+            label: Some(names[class].clone()),
+            guess: Some(Guess {
+                class: names[taken_for].clone(),
+                probability: sure as f64,
+            }),
+            ..plot::Sample::of(&x, form)
+        });
+    }
+    let title = format!("Mistakes on {}", task.name);
+    let subtitle = format!(
+        "{} of {}, the most confident first: class → guess",
+        samples.len(),
+        count(all as u64)
+    );
+    plot::write(folder, "mistakes", &plot::sheet(&title, &subtitle, &samples, 10)?)
+}

@@ -1,0 +1,256 @@
+//! `gradus predict`: what a trained network takes pictures for.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result, bail, ensure};
+use clap::Args;
+use gradus::{Float, Network};
+use serde_json::{Value, json};
+
+use super::recipe::last_kind;
+use super::{Settings, write_json};
+use crate::notes::{Notes, Preprocessing};
+use crate::picture;
+use crate::plot::{self, percent};
+use gradus::save::atomic;
+
+/// Say what is on pictures
+///
+/// Takes PNG and JPEG files and a trained network, and prints for each the most probable class, its probability, and the two
+/// that come next. A picture of a character may have any size: dark on light or light on dark, anywhere on an even
+/// background. It is turned into what the network has learned from: found, cut out, scaled, and centred by its mass, as MNIST's
+/// digits are. For a network that has learned from a folder of images, pictures are only brought to their size.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gradus predict runs/train/network.safetensors seven.png\n  gradus predict runs/compare/cnn.safetensors scans/*.jpg --sheet guesses.svg"
+)]
+pub struct Predict {
+    /// A trained network, as `gradus train` and `gradus compare` write it
+    #[arg(value_name = "NETWORK.safetensors")]
+    network: PathBuf,
+    /// PNG or JPEG files
+    #[arg(value_name = "PICTURE", required = true)]
+    pictures: Vec<PathBuf>,
+    /// Also draw the pictures as the network sees them, with its guesses: into a file (.svg or .png), or as predictions.svg
+    /// and .png into a folder
+    #[arg(long, value_name = "FILE|DIR")]
+    sheet: Option<PathBuf>,
+}
+
+/// How many classes are told of each picture.
+const TOLD: usize = 3;
+
+/// What a network says of a picture.
+struct Prediction {
+    /// The picture as the network sees it.
+    x: Vec<Float>,
+    /// Its outputs; one for each class, if it knows classes.
+    y: Vec<Float>,
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let network = Network::load(&options.network)?;
+    let file = || options.network.display().to_string();
+    let named = Labels::of(&network).with_context(file)?;
+    let reader = Reader::of(&network).with_context(file)?;
+    let pictures: Vec<Result<Vec<Float>>> = options.pictures.iter().map(|path| reader.read(path)).collect();
+    let predictions = predict(&network, &named, pictures, settings)?;
+
+    let width = options.pictures.iter().map(|p| p.display().to_string().chars().count());
+    let width = width.max().unwrap_or(0);
+    for (path, prediction) in options.pictures.iter().zip(&predictions) {
+        if let Ok(prediction) = prediction {
+            let path = path.display().to_string();
+            writeln!(out, "{path:width$}  {}", named.sentence(&prediction.y))?;
+        }
+    }
+    out.flush()?;
+    if let Some(sheet) = &options.sheet {
+        draw(sheet, options, &predictions, &reader, &named)?;
+    }
+
+    let rows = options.pictures.iter().zip(&predictions).map(|(path, prediction)| {
+        let mut row = match prediction {
+            Ok(prediction) => named.to_json(&prediction.y),
+            Err(error) => json!({ "error": format!("{error:#}") }),
+        };
+        row["file"] = json!(path);
+        row
+    });
+    let results = json!({
+        "command": "predict",
+        "network": options.network,
+        "pictures": rows.collect::<Value>(),
+    });
+    // Each picture that can't be read has its line; the last one is that of the command itself.
+    let mut errors: Vec<Error> = predictions.into_iter().filter_map(Result::err).collect();
+    let Some(last) = errors.pop() else { return Ok(results) };
+    for error in errors {
+        eprintln!("error: {error:#}");
+    }
+    if let Some(path) = &settings.json {
+        write_json(path, &results)?;
+    }
+    Err(last)
+}
+
+/// Turns pictures into samples of a network.
+struct Reader(Preprocessing);
+
+impl Reader {
+    fn of(network: &Network) -> Result<Self> {
+        let Some(preprocessing) = Notes::of(network)?.preprocessing_for(network) else {
+            bail!(
+                "the network takes samples of shape {}, which are no pictures",
+                network.input_shape()
+            );
+        };
+        let (channels, height, width) = preprocessing
+            .image()
+            .context("the network was trained on rows of numbers, not on pictures")?;
+        let needed = network.input_shape();
+        ensure!(
+            channels * height * width == needed.size(),
+            "the notes tell of pictures of {channels}×{height}×{width}, and the network takes samples of shape {needed}"
+        );
+        Ok(Reader(preprocessing))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<Float>> {
+        match self.0 {
+            Preprocessing::Character(frame) => picture::read(path, frame),
+            Preprocessing::Picture {
+                channels,
+                height,
+                width,
+            } => picture::read_as_it_is(path, channels, height, width),
+            Preprocessing::Numbers { .. } => bail!("{}: not a row of numbers", path.display()),
+        }
+    }
+}
+
+/// Puts the pictures that could be read through the network.
+fn predict(
+    network: &Network,
+    named: &Labels,
+    pictures: Vec<Result<Vec<Float>>>,
+    settings: &Settings,
+) -> Result<Vec<Result<Prediction>>> {
+    let mut predictor = network.predictor(1, settings.thread_count())?;
+    let predictions = pictures.into_iter().map(|x| {
+        Ok(match x {
+            Ok(x) => {
+                let y = named.for_each_class(predictor.run(network, &x)?);
+                Ok(Prediction { x, y })
+            }
+            Err(error) => Err(error),
+        })
+    });
+    predictions.collect()
+}
+
+/// What a network's outputs stand for.
+struct Labels {
+    /// The names of the classes; none if the network gives values.
+    classes: Vec<String>,
+    /// Whether its outputs are probabilities.
+    probabilities: bool,
+}
+
+impl Labels {
+    fn of(network: &Network) -> Result<Self> {
+        let notes = Notes::of(network)?;
+        let probabilities = matches!(last_kind(network)?.as_str(), "softmax" | "sigmoid");
+        let value = notes.classes.is_none() && !probabilities && network.output_shape().size() == 1;
+        Ok(Labels {
+            classes: if value { Vec::new() } else { notes.classes_for(network) },
+            probabilities,
+        })
+    }
+
+    /// One value for each class, also where the network gives only that of the second of two.
+    fn for_each_class(&self, y: &[Float]) -> Vec<Float> {
+        match *y {
+            [second] if self.classes.len() == 2 => vec![1.0 - second, second],
+            _ => y.to_vec(),
+        }
+    }
+
+    /// The most probable classes with their scores, the best first; equals in their order.
+    fn best(&self, y: &[Float]) -> Vec<(&str, Float)> {
+        let scores = self.classes.iter().zip(y);
+        let mut scores: Vec<_> = scores.map(|(name, &score)| (name.as_str(), score)).collect();
+        scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+        scores.truncate(TOLD);
+        scores
+    }
+
+    fn score(&self, score: Float) -> String {
+        if self.probabilities {
+            percent(score as f64, 1)
+        } else {
+            format!("{score:.3}")
+        }
+    }
+
+    fn sentence(&self, y: &[Float]) -> String {
+        let best = self.best(y);
+        let Some(((class, score), others)) = best.split_first() else {
+            return y.iter().map(|y| format!("{y:.4}")).collect::<Vec<_>>().join("  ");
+        };
+        let others: Vec<String> = others
+            .iter()
+            .map(|(class, score)| format!("{class} {}", self.score(*score)))
+            .collect();
+        format!("{class}  {:>7}   ({})", self.score(*score), others.join(", "))
+    }
+
+    fn to_json(&self, y: &[Float]) -> Value {
+        let best = self.best(y);
+        let Some((class, score)) = best.first() else {
+            return json!({ "values": y });
+        };
+        let scores = best
+            .iter()
+            .map(|(class, score)| json!({ "class": class, "score": score }));
+        let kind = if self.probabilities { "probability" } else { "score" };
+        let mut row = json!({ "class": class, "best": scores.collect::<Value>(), "outputs": y });
+        row[kind] = json!(score);
+        row
+    }
+}
+
+/// Draws what the network has seen, with its guesses.
+fn draw(
+    place: &Path,
+    options: &Predict,
+    predictions: &[Result<Prediction>],
+    reader: &Reader,
+    named: &Labels,
+) -> Result<()> {
+    let (channels, height, width) = reader.0.image().context("there are no pictures to draw")?;
+    let samples: Vec<plot::Sample> = predictions
+        .iter()
+        .flatten()
+        .map(|prediction| plot::Sample {
+            guess: named.best(&prediction.y).first().map(|&(class, score)| plot::Guess {
+                class: class.into(),
+                probability: score as f64,
+            }),
+            ..plot::Sample::of(&prediction.x, (channels, height, width))
+        })
+        .collect();
+    let network = options.network.file_name().unwrap_or_default().to_string_lossy();
+    let subtitle = format!(
+        "{} pictures as {network} sees them, and what it takes them for",
+        samples.len()
+    );
+    let svg = plot::sheet("Predictions", &subtitle, &samples, 10)?;
+    match place.extension().and_then(|ending| ending.to_str()) {
+        Some("svg") => Ok(atomic::write(place, svg.as_bytes())?),
+        Some("png") => Ok(atomic::write(place, &plot::png(&svg)?)?),
+        _ => plot::write(place, "predictions", &svg),
+    }
+}

@@ -1,0 +1,540 @@
+//! `gradus train`: trains one network, as the options say.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress, Start};
+use gradus::data::{Dataset, Subset, Targets, split};
+use gradus::history::History;
+use gradus::loss::Loss;
+use gradus::metric::{self, Metric};
+use gradus::{Evaluation, Fit, Network};
+use serde_json::{Value, json};
+
+use super::Settings;
+use super::options::{DataOptions, lasting_name};
+use super::recipe::{Recipe, Spec, check_end, usual_loss};
+use crate::networks;
+use crate::notes::Origin;
+use crate::plot::{self, Curve, Panel, count};
+use crate::task::{self, Reading, Task, XOR};
+
+/// The share of the training samples that is held out for validation, unless told otherwise.
+const VALIDATION: f64 = 0.1;
+/// The share of all samples that is held out for testing, where the data have no part for it.
+const TEST: f64 = 0.2;
+
+/// Train a network
+///
+/// NETWORK is a built-in one, or a .toml or .json file that declares one, layer by layer:
+///
+///   input = [1, 28, 28]
+///   [[layers]]
+///   kind = "conv2d"
+///   channels = 8
+///   kernel = 3
+///   [[layers]]
+///   kind = "relu"
+///   [[layers]]
+///   kind = "flatten"
+///   [[layers]]
+///   kind = "dense"
+///   units = 10
+///   [[layers]]
+///   kind = "softmax"
+///
+/// The built-in ones are `mlp` (two hidden layers of 256), `cnn` (a convolution of 5 kernels, a
+/// dense layer of 100), `lenet` (LeNet-5, 1998) and `xor` (2-4-1, which learns the exclusive or);
+/// they take the shape of the data.
+///
+/// A part of the training samples is held out, and tells after each epoch how the network does on
+/// samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
+/// `gradus predict` and `gradus evaluate` need nothing else beside; best.safetensors, as it was
+/// after its best epoch; the history as CSV and JSON; and the learning curves.
+#[derive(Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
+  gradus train xor
+  gradus train mlp --epochs 5
+  gradus train cnn --data digits --optimizer sgd --learning-rate 0.1 --momentum 0.9
+  gradus train lenet --schedule one_cycle --augment shift=2,rotate=10 --patience 3 --epochs 30
+  gradus train mlp --data houses.csv --target price --regression
+  gradus train my-network.toml --data my-pictures --out runs/mine"
+)]
+pub struct Train {
+    /// xor, mlp, cnn, lenet, or a .toml or .json file
+    #[arg(value_name = "NETWORK")]
+    network: String,
+    #[command(flatten)]
+    data: DataOptions,
+    /// The share of the samples to hold out for testing, where the data have no part for it [default: 0.2]
+    #[arg(long, value_name = "FRACTION", help_heading = "Data")]
+    test: Option<f64>,
+    /// Take the numbers of a table as they are, instead of bringing each column to mean 0 and standard deviation 1
+    #[arg(long, help_heading = "Data")]
+    raw: bool,
+    #[command(flatten)]
+    recipe: Recipe,
+    /// The share of the training samples to hold out for validation; 0 for none [default: 0.1; xor: 0]
+    #[arg(long, value_name = "FRACTION", help_heading = "Training")]
+    validation: Option<f64>,
+    /// Stop once so many epochs in a row brought nothing better, and put the best weights back
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
+    patience: Option<usize>,
+    /// What decides which epoch is the best: loss or a metric, with val_ before it for validation [default: val_loss]
+    #[arg(long, value_name = "COLUMN", help_heading = "Training")]
+    watch: Option<String>,
+    /// What to measure beside the loss: accuracy, top_5 (or another number), precision, recall, f1, r2, absolute_error,
+    /// squared_error [default: accuracy for classes; r2 and absolute_error for values]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Training")]
+    metric: Vec<String>,
+    /// The folder for all files
+    #[arg(long, value_name = "DIR", default_value = "runs/train")]
+    out: PathBuf,
+}
+
+/// A network with what it is to learn, and how.
+struct Lesson<'a> {
+    options: &'a Train,
+    settings: &'a Settings,
+    recipe: Recipe,
+    name: String,
+    task: Task,
+    /// What a step learns from.
+    train: Arc<dyn Dataset>,
+    validation: Option<Subset<Arc<dyn Dataset>>>,
+    loss: Arc<dyn Loss>,
+    metrics: Vec<String>,
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let (lesson, mut network) = Lesson::new(options, settings)?;
+    if !settings.quiet {
+        writeln!(out, "{}", network.summary())?;
+        out.flush()?;
+    }
+    let history = lesson
+        .fit(&mut network)
+        .with_context(|| format!("{} on {}", lesson.name, lesson.task.name))?;
+    let results = lesson.measure(&mut network, &history)?;
+    lesson.write_files(&network, &history)?;
+    lesson.print(&network, &history, &results, out)?;
+    Ok(lesson.to_json(&network, &history, &results))
+}
+
+impl<'a> Lesson<'a> {
+    /// Reads all that the options name. What can be wrong with them is told here, before anything is written.
+    fn new(options: &'a Train, settings: &'a Settings) -> Result<(Self, Network)> {
+        let recipe = options.recipe();
+        // Mistakes in options are told before data are read, which may take a while.
+        recipe.optimizer()?;
+        recipe.schedule()?;
+        recipe.clip()?;
+        recipe.augmentation()?;
+        recipe.loss.as_ref().map(Spec::loss).transpose()?;
+        options
+            .metric
+            .iter()
+            .try_for_each(|name| metric::by_name(name).map(drop))?;
+        let declared = if networks::is_built_in(&options.network) {
+            None
+        } else {
+            let path = Path::new(&options.network);
+            Some(
+                networks::declared(path)?
+                    .build(settings.seed)
+                    .with_context(|| options.network.clone())?,
+            )
+        };
+        let task = options.task(declared.as_ref(), settings)?;
+        let name = match Path::new(&options.network).file_stem() {
+            Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
+            _ => options.network.clone(),
+        };
+        let mut network = match declared {
+            Some(network) => network,
+            None => built_in(&options.network, &task, settings.seed)?,
+        };
+        let (train, validation) = options.held_out(&task, settings.seed)?;
+        let targets = task.train.targets();
+        let spec = (recipe.loss.clone()).map_or_else(|| usual_loss(&network, &targets).parse(), Ok)?;
+        let loss = spec.loss()?;
+        let place = || format!("{} on {}", options.network, task.name);
+        loss.validate(network.output_shape(), &targets).with_context(place)?;
+        check_end(&network, &*loss).with_context(place)?;
+
+        let metrics = match (&options.metric[..], &targets) {
+            ([], Targets::Classes(_)) => vec!["accuracy".to_string()],
+            ([], Targets::Values(_)) => vec!["r2".to_string(), "absolute_error".to_string()],
+            (names, _) => names.to_vec(),
+        };
+        options.check_watched(&metrics, validation.is_some())?;
+
+        let recipe = Recipe {
+            loss: Some(spec),
+            batch_size: Some(recipe.batch_size.unwrap_or(128.min(train.len()))),
+            ..recipe
+        };
+        let mut notes = task.notes();
+        notes.training = Some(json!({
+            "network": name,
+            "seed": settings.seed,
+            "validation": validation.as_ref().map_or(0, Dataset::len),
+            "samples": train.len(),
+            "loss": recipe.loss,
+            "recipe": recipe.to_json(),
+        }));
+        notes.write(&mut network)?;
+        let lesson = Lesson {
+            options,
+            settings,
+            recipe,
+            name,
+            task,
+            train,
+            validation,
+            loss,
+            metrics,
+        };
+        Ok((lesson, network))
+    }
+
+    fn fit(&self, network: &mut Network) -> Result<History> {
+        let Lesson { options, recipe, .. } = self;
+        let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
+            .epochs(recipe.epochs.unwrap_or(10))
+            .batch_size(recipe.batch_size.unwrap_or(128))
+            .schedule_boxed(recipe.schedule()?)
+            .seed(self.settings.seed)
+            .threads(self.settings.thread_count())
+            .callback(Log {
+                folder: options.out.clone(),
+                keeps_best: self.validation.is_some(),
+                written: Instant::now(),
+            });
+        if let Some(clip) = recipe.clip()? {
+            fit = fit.clip(clip);
+        }
+        if let Some(augmentation) = recipe.augmentation()? {
+            fit = fit.augment_boxed(augmentation);
+        }
+        for name in &self.metrics {
+            fit = fit.metric_boxed(metric::by_name(name)?);
+        }
+        if !self.settings.quiet {
+            fit = fit.callback(Progress::new());
+        }
+        if let Some(validation) = &self.validation {
+            let checkpoint = Checkpoint::best(options.out.join("best.safetensors"));
+            fit = fit.validation(validation).callback(match &options.watch {
+                Some(column) => checkpoint.watch(column),
+                None => checkpoint,
+            });
+        }
+        if let Some(patience) = options.patience {
+            let stopping = EarlyStopping::new(patience);
+            fit = fit.callback(match &options.watch {
+                Some(column) => stopping.watch(column),
+                None => stopping,
+            });
+        }
+        Ok(fit.run(network, &self.train)?)
+    }
+
+    /// The loss and the metrics of the trained network on each part of the samples, which it also keeps among its notes.
+    fn measure(&self, network: &mut Network, history: &History) -> Result<Vec<(&'static str, Evaluation)>> {
+        let metrics = self.metrics.iter().map(|name| metric::by_name(name));
+        let metrics = metrics.collect::<gradus::Result<Vec<_>>>()?;
+        let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
+        let mut parts: Vec<(&'static str, &dyn Dataset)> = vec![("train", &self.train)];
+        parts.extend(
+            self.validation
+                .as_ref()
+                .map(|data| ("validation", data as &dyn Dataset)),
+        );
+        parts.push(("test", &self.task.test));
+        let mut predictor = network.predictor(1024, self.settings.thread_count())?;
+        let evaluated = parts.into_iter().map(|(part, data)| {
+            let evaluation = predictor.evaluate(network, data, &*self.loss, &metrics);
+            Ok((part, evaluation.with_context(|| format!("the {part} samples"))?))
+        });
+        let results = evaluated.collect::<Result<Vec<_>>>()?;
+        let mut notes = crate::notes::Notes::of(network)?;
+        if let Some(training) = &mut notes.training {
+            training["epochs"] = history.epochs.len().into();
+            for (part, evaluation) in &results {
+                training["results"][part] = to_json(evaluation);
+            }
+        }
+        notes.write(network)?;
+        Ok(results)
+    }
+
+    fn write_files(&self, network: &Network, history: &History) -> Result<()> {
+        network.save(self.options.out.join("network.safetensors"))?;
+        let title = format!("{} on {}", self.name, self.task.name);
+        let recipe = &self.recipe;
+        let loss = recipe.loss.clone().map_or_else(String::new, String::from);
+        let about = format!(
+            "{} training samples, batches of {}, {}, seed {}",
+            count(self.train.len() as u64),
+            recipe.batch_size.unwrap_or_default(),
+            String::from(recipe.optimizer.clone()),
+            self.settings.seed
+        );
+        let panels = panels(&self.name, &loss, history);
+        plot::write(&self.options.out, "curves", &plot::curves(&title, &about, &panels))
+    }
+
+    fn print(
+        &self,
+        network: &Network,
+        history: &History,
+        results: &[(&str, Evaluation)],
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let epochs = history.epochs.len();
+        let asked = self.recipe.epochs.unwrap_or(epochs);
+        if epochs < asked {
+            writeln!(
+                out,
+                "Stopped after {epochs} of {asked} epochs; the best weights are back."
+            )?;
+        }
+        write!(out, "{:10}  {:>8}  {:>10}", "", "samples", "loss")?;
+        for name in &self.metrics {
+            write!(out, "  {name:>14}")?;
+        }
+        writeln!(out)?;
+        for (part, evaluation) in results {
+            let samples = count(evaluation.samples as u64);
+            write!(out, "{part:10}  {samples:>8}  {:>10.4}", evaluation.loss)?;
+            for (_, value) in &evaluation.metrics {
+                write!(out, "  {value:>14.4}")?;
+            }
+            writeln!(out)?;
+        }
+        if self.options.is_xor() && self.task.origin.name == XOR {
+            writeln!(out)?;
+            let mut predictor = network.predictor(4, 1)?;
+            predictor.each_output(network, &self.task.test, |i, y, _| {
+                // Standard output is checked where the next line is written to it.
+                let _ = writeln!(out, "{} xor {} = {:.4}", i / 2, i % 2, y[0]);
+            })?;
+        }
+        writeln!(
+            out,
+            "\nThe network, its history and its curves are in {}.",
+            self.options.out.display()
+        )?;
+        Ok(())
+    }
+
+    fn to_json(&self, network: &Network, history: &History, results: &[(&str, Evaluation)]) -> Value {
+        let mut value = json!({
+            "command": "train",
+            "network": self.name,
+            "data": self.task.name,
+            "seed": self.settings.seed,
+            "threads": self.settings.thread_count(),
+            "parameters": network.parameter_count(),
+            "multiply_adds": network.multiply_adds(),
+            "recipe": self.recipe.to_json(),
+            "epochs": history.epochs.len(),
+            "seconds_per_epoch": history.seconds_per_epoch(),
+            "samples_per_second": history.samples_per_second(),
+            "history": history.to_json(),
+            "out": self.options.out,
+        });
+        for (part, evaluation) in results {
+            value[part] = to_json(evaluation);
+        }
+        value
+    }
+}
+
+/// An evaluation as an object with a field for each metric.
+pub fn to_json(evaluation: &Evaluation) -> Value {
+    let mut value = json!({ "samples": evaluation.samples, "loss": evaluation.loss });
+    for (name, metric) in &evaluation.metrics {
+        value[name] = (*metric).into();
+    }
+    value
+}
+
+impl Train {
+    fn is_xor(&self) -> bool {
+        self.network == XOR
+    }
+
+    /// The recipe, where the exclusive or needs other settings with those.
+    fn recipe(&self) -> Recipe {
+        let mut recipe = self.recipe.clone();
+        if self.is_xor() {
+            recipe.epochs.get_or_insert(500);
+            if recipe.optimizer.name == "adam" && !recipe.optimizer.settings.contains_key("learning_rate") {
+                recipe.learning_rate.get_or_insert(0.05);
+            }
+        }
+        recipe.epochs.get_or_insert(10);
+        recipe
+    }
+
+    /// The samples that the options name.
+    fn task(&self, declared: Option<&Network>, settings: &Settings) -> Result<Task> {
+        let source = self.data.source(settings);
+        let data = match &self.data.data {
+            None if self.is_xor() => XOR,
+            None => {
+                let (task, note) = Task::usual(&source)?;
+                if let Some(note) = note {
+                    eprintln!("note: {note}");
+                }
+                return Ok(task);
+            }
+            Some(data) => data,
+        };
+        let table = task::is_table(Path::new(data));
+        ensure!(
+            table || !(self.data.regression || self.data.target.is_some() || self.raw),
+            "--target, --regression and --raw are for tables, and {data} is none"
+        );
+        let origin = Origin {
+            name: lasting_name(data)?,
+            target: self.data.target.clone(),
+            regression: self.data.regression,
+            held_out: Some(self.test.unwrap_or(TEST)),
+            seed: settings.seed,
+        };
+        let reading = Reading {
+            shape: declared.map(Network::input_shape),
+            raw: self.raw,
+            ..Reading::default()
+        };
+        let mut task = Task::load(&origin, &source, &reading)?;
+        if data != XOR {
+            task.name = data.to_string();
+        }
+        Ok(task)
+    }
+
+    /// Divides the training samples into those to learn from and those for validation.
+    #[expect(clippy::type_complexity, reason = "two parts of one set")]
+    fn held_out(&self, task: &Task, seed: u64) -> Result<(Arc<dyn Dataset>, Option<Subset<Arc<dyn Dataset>>>)> {
+        let share = self.validation.unwrap_or(if self.is_xor() { 0.0 } else { VALIDATION });
+        if share == 0.0 {
+            return Ok((task.train.clone(), None));
+        }
+        let (train, validation) = split(task.train.clone(), share, seed).context("--validation")?;
+        Ok((Arc::new(train), Some(validation)))
+    }
+
+    fn check_watched(&self, metrics: &[String], validated: bool) -> Result<()> {
+        let Some(watched) = &self.watch else { return Ok(()) };
+        let mut columns = Vec::new();
+        for name in std::iter::once("loss").chain(metrics.iter().map(String::as_str)) {
+            columns.push(name.to_string());
+            columns.extend(validated.then(|| format!("val_{name}")));
+        }
+        ensure!(
+            columns.contains(watched),
+            "--watch: there is no `{watched}`; choose one of {}",
+            columns.join(", ")
+        );
+        Ok(())
+    }
+}
+
+/// A built-in network for these samples.
+fn built_in(name: &str, task: &Task, seed: u64) -> Result<Network> {
+    let shape = task.train.shape();
+    let network = match task.train.targets() {
+        Targets::Classes(classes) => networks::built_in(name, &shape, classes),
+        Targets::Values(values) => networks::regression(name, &shape, values.size()),
+    };
+    let network = network.with_context(|| format!("there is no network `{name}`"))?;
+    network.build(seed).with_context(|| format!("{name} on {}", task.name))
+}
+
+/// Makes the folder for the files as training begins, when all that can be wrong with the options has been told, and writes the
+/// history as it grows.
+struct Log {
+    folder: PathBuf,
+    /// Whether this training keeps its best network.
+    keeps_best: bool,
+    written: Instant,
+}
+
+impl Log {
+    /// Between two writings of the history: epochs may take less time than a file.
+    const PAUSE: Duration = Duration::from_secs(2);
+
+    fn write(&mut self, history: &History) -> gradus::Result<()> {
+        history.save_csv(self.folder.join("history.csv"))?;
+        history.save_json(self.folder.join("history.json"))?;
+        self.written = Instant::now();
+        Ok(())
+    }
+}
+
+impl Callback for Log {
+    fn on_start(&mut self, _start: &Start, _network: &Network) -> gradus::Result<()> {
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|e| gradus::Error::file(&self.folder, format!("the folder can't be made: {e}")))?;
+        let best = self.folder.join("best.safetensors");
+        if !self.keeps_best && best.is_file() {
+            // It is of an earlier training, and would be taken for the best of this one.
+            std::fs::remove_file(&best).map_err(|e| gradus::Error::file(&best, e))?;
+        }
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, end: &EpochEnd<'_>) -> gradus::Result<Flow> {
+        if self.written.elapsed() >= Self::PAUSE {
+            self.write(end.history)?;
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn on_end(&mut self, _network: &mut Network, history: &History) -> gradus::Result<()> {
+        self.write(history)
+    }
+}
+
+/// A panel of curves for the loss and for each metric.
+fn panels(name: &str, loss: &str, history: &History) -> Vec<Panel> {
+    let measured = history.columns.iter().filter(|column| !column.name.starts_with("val_"));
+    measured
+        .map(|column| Panel {
+            title: if column.name == "loss" {
+                format!("Loss ({})", loss.replace('_', " "))
+            } else {
+                sentence_case(&column.name)
+            },
+            percent: ["accuracy", "top_", "precision", "recall", "f1"]
+                .iter()
+                .any(|share| column.name.starts_with(share)),
+            higher_is_better: column.higher_is_better,
+            curves: vec![Curve {
+                name: name.to_string(),
+                train: history.values(&column.name),
+                validation: history.values(&format!("val_{}", column.name)),
+            }],
+        })
+        .collect()
+}
+
+/// `absolute_error` as `Absolute error`.
+fn sentence_case(name: &str) -> String {
+    let name = name.replace('_', " ");
+    let mut letters = name.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,265 @@
+//! What a trained network knows about itself beside its weights, so that it can be used with nothing else at hand: the data it
+//! learned, the names of its classes, how pictures become its samples, and how it was trained.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use gradus::data::{Dataset, Targets};
+use gradus::{Float, Network};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::picture::Frame;
+
+/// The notes in a network's file; a network that was saved by another program may lack any of them.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// What it learned.
+    pub origin: Option<Origin>,
+    /// The names of its classes, in the order of its outputs; none if it gives values.
+    pub classes: Option<Vec<String>>,
+    /// How its samples are made.
+    pub preprocessing: Option<Preprocessing>,
+    /// How it was trained, for people and other programs; of this, `loss` is read again.
+    pub training: Option<Value>,
+}
+
+/// Where a network's training samples came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The data set, or the path of its folder or table.
+    #[serde(skip)]
+    pub name: String,
+    /// The column of a table that held the targets; the last one if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Whether the targets are values.
+    #[serde(default)]
+    pub regression: bool,
+    /// The share of the samples that was held out for testing, where the data had no part for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+    /// What decided which samples were held out.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// How something becomes a sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Preprocessing {
+    /// A picture of one character: found on its background, scaled, centred by its mass.
+    Character(Frame),
+    /// A picture as it is, in this size: grey (one channel) or red, green and blue (three).
+    Picture {
+        /// 1 or 3.
+        channels: usize,
+        /// Its height in pixels.
+        height: usize,
+        /// Its width.
+        width: usize,
+    },
+    /// A row of numbers: x becomes (x - mean) / deviation, column by column.
+    Numbers {
+        /// The means of the columns in training.
+        mean: Vec<Float>,
+        /// Their standard deviations.
+        deviation: Vec<Float>,
+    },
+}
+
+impl Preprocessing {
+    /// Channels, height and width, if samples are pictures.
+    pub fn image(&self) -> Option<(usize, usize, usize)> {
+        match *self {
+            Preprocessing::Character(Frame { height, width, .. }) => Some((1, height, width)),
+            Preprocessing::Picture {
+                channels,
+                height,
+                width,
+            } => Some((channels, height, width)),
+            Preprocessing::Numbers { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Preprocessing::Character(Frame { height, width, fit }) => {
+                write!(f, "characters of {fit} pixels, centred by mass in {height}×{width}")
+            }
+            Preprocessing::Picture {
+                channels,
+                height,
+                width,
+            } => write!(f, "pictures of {channels}×{height}×{width}"),
+            Preprocessing::Numbers { mean, .. } => write!(f, "rows of {} numbers", mean.len()),
+        }
+    }
+}
+
+const DATA: &str = "data";
+const ORIGIN: &str = "data.origin";
+const CLASSES: &str = "classes";
+const PREPROCESSING: &str = "preprocessing";
+const TRAINING: &str = "training";
+
+impl Notes {
+    /// Reads a network's notes.
+    ///
+    /// # Errors
+    /// If one of them is not what this program writes.
+    pub fn of(network: &Network) -> Result<Notes> {
+        let origin = match network.note(DATA) {
+            None => None,
+            Some(name) => Some(Origin {
+                name: name.into(),
+                ..read(network, ORIGIN)?.unwrap_or_else(|| Origin::named(name))
+            }),
+        };
+        Ok(Notes {
+            origin,
+            classes: read(network, CLASSES)?,
+            preprocessing: read(network, PREPROCESSING)?,
+            training: read(network, TRAINING)?,
+        })
+    }
+
+    /// Writes them into a network.
+    ///
+    /// # Errors
+    /// None in practice: if a note can't be put as JSON.
+    pub fn write(&self, network: &mut Network) -> Result<()> {
+        if let Some(origin) = &self.origin {
+            network.set_note(DATA, &origin.name);
+            network.set_note(ORIGIN, serde_json::to_string(origin)?);
+        }
+        if let Some(classes) = &self.classes {
+            network.set_note(CLASSES, serde_json::to_string(classes)?);
+        }
+        if let Some(preprocessing) = &self.preprocessing {
+            network.set_note(PREPROCESSING, serde_json::to_string(preprocessing)?);
+        }
+        if let Some(training) = &self.training {
+            network.set_note(TRAINING, training.to_string());
+        }
+        Ok(())
+    }
+
+    /// How pictures become samples of this network: as noted, or as its input's shape suggests.
+    pub fn preprocessing_for(&self, network: &Network) -> Option<Preprocessing> {
+        let guess = || match network.input_shape()[..] {
+            [1, height, width] => Some(Preprocessing::Character(Frame::of_size(height, width))),
+            [3, height, width] => Some(Preprocessing::Picture {
+                channels: 3,
+                height,
+                width,
+            }),
+            [size] if size.isqrt().pow(2) == size => {
+                let side = size.isqrt();
+                Some(Preprocessing::Character(Frame::of_size(side, side)))
+            }
+            _ => None,
+        };
+        self.preprocessing.clone().or_else(guess)
+    }
+
+    /// The names of this network's classes, as noted, or else their numbers; none if it gives values.
+    pub fn classes_for(&self, network: &Network) -> Vec<String> {
+        let outputs = network.output_shape().size();
+        match &self.classes {
+            Some(names) if names.is_empty() || names.len() == outputs.max(2) => names.clone(),
+            _ => numbers(outputs.max(2)),
+        }
+    }
+}
+
+impl Origin {
+    /// A data set that has a part for testing.
+    pub fn named(name: &str) -> Origin {
+        Origin {
+            name: name.into(),
+            target: None,
+            regression: false,
+            held_out: None,
+            seed: 0,
+        }
+    }
+}
+
+/// The names of a data set's classes, or their numbers; none if its targets are values.
+pub fn class_names(data: &dyn Dataset) -> Vec<String> {
+    match (data.class_names(), data.targets()) {
+        (Some(names), _) => names.to_vec(),
+        (None, Targets::Classes(count)) => numbers(count),
+        (None, Targets::Values(_)) => Vec::new(),
+    }
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|class| class.to_string()).collect()
+}
+
+fn read<T: DeserializeOwned>(network: &Network, key: &str) -> Result<Option<T>> {
+    let note = network.note(key);
+    note.map(|note| serde_json::from_str(note).with_context(|| format!("the network's note `{key}` can't be read")))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus::prelude::*;
+
+    #[test]
+    fn notes_come_back_as_they_were() {
+        let mut network = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
+        let notes = Notes {
+            origin: Some(Origin {
+                target: Some("price".into()),
+                held_out: Some(0.2),
+                seed: 7,
+                ..Origin::named("houses.csv")
+            }),
+            classes: Some(vec!["a".into(), "b".into()]),
+            preprocessing: Some(Preprocessing::Numbers {
+                mean: vec![0.1; 4],
+                deviation: vec![2.0 / 3.0; 4],
+            }),
+            training: Some(serde_json::json!({"epochs": 3})),
+        };
+        notes.write(&mut network).unwrap();
+        assert_eq!(format!("{:?}", Notes::of(&network).unwrap()), format!("{notes:?}"));
+        assert_eq!(notes.classes_for(&network), ["a", "b"]);
+
+        network.set_note("classes", "[");
+        let message = format!("{:#}", Notes::of(&network).unwrap_err());
+        assert!(
+            message.starts_with("the network's note `classes` can't be read"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn without_notes_the_input_says_what_pictures_are() {
+        let guess = |shape: Shape| {
+            let network = Sequential::new(shape)
+                .layer(Flatten)
+                .layer(Dense::new(3))
+                .build(1)
+                .unwrap();
+            assert_eq!(Notes::default().classes_for(&network), ["0", "1", "2"]);
+            Notes::default().preprocessing_for(&network)
+        };
+        let mnist = Preprocessing::Character(Frame::of_size(28, 28));
+        assert_eq!(guess([1, 28, 28].into()), Some(mnist.clone()));
+        assert_eq!(guess(784.into()), Some(mnist));
+        assert!(matches!(
+            guess([3, 32, 16].into()),
+            Some(Preprocessing::Picture { width: 16, .. })
+        ));
+        assert_eq!(guess(7.into()), None);
+    }
+}

@@ -1,0 +1,404 @@
+//! What a network learns or is tested on: samples from any place, divided into those for training and those for testing.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use gradus::data::mnist::Set;
+use gradus::data::{Arrays, Column, Csv, Dataset, Folder, Target, Targets, split};
+use gradus::{Float, Shape};
+
+use crate::notes::{Notes, Origin, Preprocessing, class_names};
+use crate::picture::{Frame, INK};
+use crate::source::{EMBEDDED, Layout, Source};
+
+/// The name of the four samples of the exclusive or.
+pub const XOR: &str = "xor";
+/// The samples of which a character's usual size is taken.
+const MEASURED: usize = 1000;
+
+/// Samples in memory.
+#[derive(Clone)]
+pub struct Task {
+    /// Its name, for people.
+    pub name: String,
+    /// Where the samples came from.
+    pub origin: Origin,
+    /// For training.
+    pub train: Arc<dyn Dataset>,
+    /// For testing.
+    pub test: Arc<dyn Dataset>,
+    /// The names of the classes; none if the targets are values.
+    pub classes: Vec<String>,
+    /// How samples like these are made.
+    pub preprocessing: Preprocessing,
+}
+
+/// Says how a task's samples are read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading<'a> {
+    /// The notes of the network that is to see the samples: they have its classes and are scaled as its were.
+    pub notes: Notes,
+    /// The shape that the rows of a table are seen in, if they have its size.
+    pub shape: Option<&'a Shape>,
+    /// Whether the numbers of a table stay as they are.
+    pub raw: bool,
+}
+
+impl Task {
+    /// Reads the samples.
+    ///
+    /// # Errors
+    /// If they are nowhere, or damaged, or can't be divided.
+    pub fn load(origin: &Origin, source: &Source, reading: &Reading<'_>) -> Result<Task> {
+        let path = Path::new(&origin.name);
+        if origin.name == XOR {
+            xor(origin)
+        } else if is_table(path) {
+            table(origin, reading).with_context(|| origin.name.clone())
+        } else if is_folder(&origin.name) && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
+            folder(origin, reading)
+        } else {
+            divided(source.load(&origin.name)?, origin)
+        }
+    }
+
+    /// Reads MNIST, or the embedded digits where it can't be had; then also a sentence that says so.
+    ///
+    /// # Errors
+    /// If MNIST is there, but damaged.
+    pub fn usual(source: &Source) -> Result<(Task, Option<String>)> {
+        let (data, note) = source.load_usual()?;
+        let origin = Origin::named(&data.name);
+        Ok((divided(data, &origin)?, note))
+    }
+
+    /// What a network that learned this notes of it.
+    pub fn notes(&self) -> Notes {
+        Notes {
+            origin: Some(self.origin.clone()),
+            classes: Some(self.classes.clone()),
+            preprocessing: Some(self.preprocessing.clone()),
+            training: None,
+        }
+    }
+}
+
+/// Whether the path is that of a table.
+pub fn is_table(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let name = name.as_deref().map(|name| name.trim_end_matches(".gz"));
+    name.is_some_and(|name| name.ends_with(".csv") || name.ends_with(".tsv"))
+}
+
+/// Whether this names a folder, and no known set.
+fn is_folder(name: &str) -> bool {
+    name != EMBEDDED && Set::find(name).is_err() && Path::new(name).is_dir()
+}
+
+/// Whether the folder has any in it.
+fn has_folders(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.flatten().any(|entry| entry.path().is_dir())
+}
+
+fn xor(origin: &Origin) -> Result<Task> {
+    let rows: Arc<dyn Dataset> =
+        Arc::new(Csv::classification(Column::Last).parse(&b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"[..])?);
+    Ok(Task {
+        name: "the exclusive or".into(),
+        origin: origin.clone(),
+        train: rows.clone(),
+        classes: class_names(&rows),
+        test: rows,
+        preprocessing: as_they_are(2),
+    })
+}
+
+/// A set with a part for testing.
+fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
+    let pictures = is_folder(&origin.name) && matches!(Layout::of(Path::new(&origin.name)), Layout::Divided);
+    let preprocessing = if pictures {
+        picture(&data.train)?
+    } else {
+        Preprocessing::Character(character_frame(&data.train)?)
+    };
+    Ok(Task {
+        name: data.name,
+        origin: Origin {
+            held_out: None,
+            ..origin.clone()
+        },
+        classes: class_names(&data.train),
+        train: Arc::new(data.train),
+        test: Arc::new(data.test),
+        preprocessing,
+    })
+}
+
+/// A folder of images for each class, without a part for testing.
+fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+    let mut reader = Folder::new();
+    if let Some(names) = &reading.notes.classes {
+        reader = reader.classes(names);
+    }
+    if let Some(Preprocessing::Picture { channels, .. }) = reading.notes.preprocessing {
+        reader = if channels == 1 { reader.grey() } else { reader.rgb() };
+    }
+    let all = reader.read(&origin.name)?;
+    let preprocessing = picture(&all)?;
+    let classes = class_names(&all);
+    let (train, test) = hold_out(Arc::new(all), origin)?;
+    Ok(Task {
+        name: origin.name.clone(),
+        origin: origin.clone(),
+        train,
+        test,
+        classes,
+        preprocessing,
+    })
+}
+
+/// A table of numbers.
+fn table(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+    let target = match &origin.target {
+        None => Column::Last,
+        Some(name) => name.parse().map_or_else(|_| Column::Name(name.clone()), Column::Index),
+    };
+    let mut reader = if origin.regression {
+        Csv::regression(target)
+    } else {
+        Csv::classification(target)
+    };
+    let path = Path::new(&origin.name);
+    if path
+        .to_string_lossy()
+        .to_lowercase()
+        .trim_end_matches(".gz")
+        .ends_with(".tsv")
+    {
+        reader = reader.delimiter(b'\t');
+    }
+    if let (Some(names), false) = (&reading.notes.classes, origin.regression) {
+        reader = reader.class_names(names);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.read_to_end(&mut bytes)?;
+    let mut all: Arrays = reader.parse(&bytes[..])?;
+    let columns = all.shape().size();
+    if let Some(shape) = reading.shape.filter(|shape| shape.size() == columns) {
+        all = all.with_shape(shape)?;
+    }
+    let classes = class_names(&all);
+    let (train, test) = hold_out(Arc::new(all), origin)?;
+    let preprocessing = match &reading.notes.preprocessing {
+        Some(known @ Preprocessing::Numbers { mean, .. }) => {
+            ensure!(
+                mean.len() == columns,
+                "the network was trained on rows of {} numbers, these have {columns} beside the target",
+                mean.len()
+            );
+            known.clone()
+        }
+        _ if reading.raw => as_they_are(columns),
+        _ => scales(&*train)?,
+    };
+    let scaled = |data: Arc<dyn Dataset>| Arc::new(Scaled::new(data, &preprocessing)) as Arc<dyn Dataset>;
+    Ok(Task {
+        name: origin.name.clone(),
+        origin: origin.clone(),
+        train: scaled(train),
+        test: scaled(test),
+        classes,
+        preprocessing,
+    })
+}
+
+/// Holds out what is for testing; if nothing is to be, all samples are for both.
+fn hold_out(all: Arc<dyn Dataset>, origin: &Origin) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+    let Some(share) = origin.held_out else {
+        return Ok((all.clone(), all));
+    };
+    let (train, test) = split(all, share, origin.seed).context("--test")?;
+    Ok((Arc::new(train), Arc::new(test)))
+}
+
+fn as_they_are(columns: usize) -> Preprocessing {
+    Preprocessing::Numbers {
+        mean: vec![0.0; columns],
+        deviation: vec![1.0; columns],
+    }
+}
+
+/// The mean and the standard deviation of each column; 1 for a column that is the same everywhere.
+fn scales(data: &dyn Dataset) -> Result<Preprocessing> {
+    let size = data.shape().size();
+    let (mut mean, mut around) = (vec![0.0f64; size], vec![0.0f64; size]);
+    let mut x = vec![0.0; size];
+    for i in 0..data.len() {
+        data.read(i, &mut x)?;
+        for ((mean, around), &x) in mean.iter_mut().zip(&mut around).zip(&x) {
+            // Welford's (1962) update.
+            let x = x as f64;
+            let before = x - *mean;
+            *mean += before / (i + 1) as f64;
+            *around += before * (x - *mean);
+        }
+    }
+    let deviation = around.iter().map(|around| (around / data.len() as f64).sqrt());
+    Ok(Preprocessing::Numbers {
+        deviation: deviation.map(|d| if d > 0.0 { d as Float } else { 1.0 }).collect(),
+        mean: mean.iter().map(|&mean| mean as Float).collect(),
+    })
+}
+
+/// A table whose columns are brought to one scale.
+struct Scaled {
+    data: Arc<dyn Dataset>,
+    mean: Vec<Float>,
+    deviation: Vec<Float>,
+}
+
+impl Scaled {
+    fn new(data: Arc<dyn Dataset>, preprocessing: &Preprocessing) -> Self {
+        let (mean, deviation) = match preprocessing {
+            Preprocessing::Numbers { mean, deviation } => (mean.clone(), deviation.clone()),
+            _ => Default::default(),
+        };
+        Scaled { data, mean, deviation }
+    }
+}
+
+impl Dataset for Scaled {
+    fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    fn shape(&self) -> Shape {
+        self.data.shape()
+    }
+
+    fn targets(&self) -> Targets {
+        self.data.targets()
+    }
+
+    fn read(&self, index: usize, x: &mut [Float]) -> gradus::Result<()> {
+        self.data.read(index, x)?;
+        for ((x, mean), deviation) in x.iter_mut().zip(&self.mean).zip(&self.deviation) {
+            *x = (*x - mean) / deviation;
+        }
+        Ok(())
+    }
+
+    fn target(&self, index: usize) -> Target<'_> {
+        self.data.target(index)
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        self.data.class_names()
+    }
+}
+
+/// The form of a folder's images.
+fn picture(data: &dyn Dataset) -> Result<Preprocessing> {
+    let (channels, height, width) = data.shape().image().context("the samples are no images")?;
+    Ok(Preprocessing::Picture {
+        channels,
+        height,
+        width,
+    })
+}
+
+/// The frame of characters like these, which they fill as far as half of them do: 20 of 28 pixels in MNIST.
+fn character_frame(data: &dyn Dataset) -> Result<Frame> {
+    let (_, height, width) = data.shape().image().context("the samples are no images")?;
+    let mut x = vec![0.0; data.shape().size()];
+    let mut sides = Vec::new();
+    for i in 0..data.len().min(MEASURED) {
+        data.read(i, &mut x)?;
+        let extent = |inked: &dyn Fn(usize) -> bool, length: usize| {
+            let first = (0..length).find(|&i| inked(i));
+            let last = (0..length).rfind(|&i| inked(i));
+            first.zip(last).map_or(0, |(first, last)| last - first + 1)
+        };
+        let rows = extent(&|y| x[y * width..(y + 1) * width].iter().any(|&v| v >= INK), height);
+        let columns = extent(&|c| x.iter().skip(c).step_by(width).any(|&v| v >= INK), width);
+        sides.push(rows.max(columns));
+    }
+    sides.sort_unstable();
+    let fit = sides[sides.len() / 2].clamp(1, height.min(width));
+    Ok(Frame { height, width, fit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(origin: &Origin) -> Result<Task> {
+        let source = Source {
+            offline: true,
+            quiet: true,
+            ..Source::default()
+        };
+        Task::load(origin, &source, &Reading::default())
+    }
+
+    #[test]
+    fn digits_fill_their_frame() {
+        let task = load(&Origin::named("digits")).unwrap();
+        assert_eq!(
+            task.preprocessing,
+            Preprocessing::Character(Frame {
+                height: 8,
+                width: 8,
+                fit: 8
+            })
+        );
+        assert_eq!(task.classes[9], "9");
+        assert_eq!((task.train.len(), task.test.len()), (1437, 360));
+    }
+
+    #[test]
+    fn tables_are_divided_and_scaled_by_their_training_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("points.csv");
+        let rows: String = (0..50).map(|i| format!("{i},7,{}\n", ["a", "b"][i % 2])).collect();
+        std::fs::write(&path, rows).unwrap();
+        let origin = Origin {
+            held_out: Some(0.2),
+            seed: 3,
+            ..Origin::named(&path.to_string_lossy())
+        };
+        let task = load(&origin).unwrap();
+        assert_eq!((task.train.len(), task.test.len()), (40, 10));
+        assert_eq!(task.classes, ["a", "b"]);
+        let mut x = [0.0; 2];
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for i in 0..40 {
+            task.train.read(i, &mut x).unwrap();
+            assert_eq!(x[1], 0.0, "a column that never changes");
+            sum += x[0];
+            squares += x[0] * x[0];
+        }
+        assert!((sum / 40.0).abs() < 1e-5 && (squares / 40.0 - 1.0).abs() < 1e-4);
+
+        // The same file in the same way again is the same test part.
+        let again = load(&task.origin).unwrap();
+        let read = |task: &Task| {
+            let mut x = [0.0; 2];
+            (0..10)
+                .map(|i| task.test.read(i, &mut x).map(|()| x).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read(&task), read(&again));
+
+        std::fs::write(&path, "1,2,a\n3,many,b\n").unwrap();
+        let message = format!("{:#}", load(&origin).err().unwrap());
+        assert_eq!(
+            message,
+            format!("{}: line 2, column 2: `many` is not a number", path.display())
+        );
+    }
+}
