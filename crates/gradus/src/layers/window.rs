@@ -214,7 +214,7 @@ impl Geometry {
             ("input", geometry.rows.input, geometry.columns.input),
             ("output", geometry.rows.output, geometry.columns.output),
         ] {
-            checked_size(&format!("each channel of the {what} of {kind}"), &[rows, columns])?;
+            checked_size(format_args!("each channel of the {what} of {kind}"), &[rows, columns])?;
         }
         Ok(geometry)
     }
