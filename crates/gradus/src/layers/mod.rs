@@ -14,6 +14,7 @@ mod softmax;
 pub(crate) mod testing;
 mod window;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 pub use avg_pool2d::AvgPool2d;
@@ -79,7 +80,7 @@ pub(crate) fn shortest<S: Serializer>(value: &Float, serializer: S) -> Result<S:
 }
 
 /// The product of some sizes, or a sentence that says so if no memory can hold so many values.
-fn checked_size(what: &str, sizes: &[usize]) -> Result<usize, String> {
+fn checked_size(what: impl Display, sizes: &[usize]) -> Result<usize, String> {
     sizes
         .iter()
         .try_fold(1usize, |product, &size| product.checked_mul(size))

@@ -185,7 +185,7 @@ impl Geometry {
         }
         if kernel.height.saturating_mul(kernel.width) > MOST_TAPS {
             return Err(format!(
-                "the kernel of {kind} is {kernel}, which is larger than any image"
+                "the kernel of {kind} is {kernel}, larger than any image: more than {MOST_TAPS} pixels"
             ));
         }
         let (vertical, horizontal) = match padding {
@@ -214,7 +214,7 @@ impl Geometry {
             ("input", geometry.rows.input, geometry.columns.input),
             ("output", geometry.rows.output, geometry.columns.output),
         ] {
-            checked_size(&format!("each channel of the {what} of {kind}"), &[rows, columns])?;
+            checked_size(format_args!("each channel of the {what} of {kind}"), &[rows, columns])?;
         }
         Ok(geometry)
     }
@@ -452,7 +452,7 @@ mod tests {
         let side = 1 << 40;
         assert_eq!(
             refuse(&[1, 1, 1], side, 1, 1, (side - 1).into()),
-            "the kernel of conv2d is 1099511627776×1099511627776, which is larger than any image"
+            "the kernel of conv2d is 1099511627776×1099511627776, larger than any image: more than 16777216 pixels"
         );
         assert!(refuse(&[1, 1, 1], 1, 1, 1, side.into()).contains("each channel of the output"));
         assert!(refuse(&[1, side, side], 1, 1, 1, Padding::Valid).contains("each channel of the input"));
