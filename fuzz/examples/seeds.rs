@@ -222,6 +222,10 @@ fn write_networks() -> Result {
         write("toml", &format!("{name}.toml"), toml(&declared))?;
         let mut network = Sequential::from_json(&declared, &Registry::default())?.build(1)?;
         network.set_note("data", "mnist");
+        if name == "lenet" {
+            let frame = r#"{"kind": "character", "height": 8, "width": 8, "fit": 8}"#;
+            network.set_note("preprocessing", frame);
+        }
         let file = network.to_bytes()?;
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
         write("model", &format!("{name}.safetensors"), file)?;

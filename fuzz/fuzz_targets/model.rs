@@ -1,11 +1,15 @@
 #![no_main]
-//! Networks in files.
+//! Networks in files, with the program's notes.
 
 use gradus::Network;
 use gradus::save::Registry;
+use gradus_cli::notes::{Notes, Preprocessing};
+use gradus_cli::picture;
 use gradus_fuzz::{use_network, with_length};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Deserializer, Value};
+
+const PICTURE: &[u8] = include_bytes!("../seeds/picture/dark.png");
 
 fuzz_target!(|file: &[u8]| {
     read(file);
@@ -21,5 +25,12 @@ fuzz_target!(|file: &[u8]| {
 fn read(file: &[u8]) {
     if let Ok(network) = Network::from_bytes(file, &Registry::default()) {
         use_network(&network);
+        let Ok(notes) = Notes::of(&network) else { return };
+        if network.input_shape().size() <= 4096
+            && let Some(Preprocessing::Character(frame)) = notes.preprocessing_for(&network)
+        {
+            let x = picture::from_bytes(PICTURE, frame).expect("there is ink on the picture");
+            assert_eq!(x.len(), network.input_shape().size());
+        }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gradus::data::{Dataset, Targets};
-use gradus::{Float, Network};
+use gradus::{Float, Network, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,6 +84,41 @@ impl Preprocessing {
     }
 }
 
+impl Preprocessing {
+    /// Refuses what does not make samples of this shape: notes come with files, and tell of any size.
+    fn check(&self, input: &Shape) -> Result<()> {
+        let size = match self {
+            Preprocessing::Character(Frame { height, width, fit }) => {
+                ensure!(*fit > 0, "the notes tell of {self}");
+                height.checked_mul(*width)
+            }
+            Preprocessing::Picture {
+                channels,
+                height,
+                width,
+            } => {
+                ensure!(
+                    [1, 3].contains(channels),
+                    "the notes tell of {self}, not of 1 or 3 channels"
+                );
+                height.checked_mul(*width).and_then(|size| size.checked_mul(*channels))
+            }
+            Preprocessing::Numbers { mean, deviation } => {
+                ensure!(
+                    mean.iter().all(|v| v.is_finite()) && deviation.iter().all(|v| v.is_finite() && *v > 0.0),
+                    "the notes tell of means and deviations by which no numbers can be scaled"
+                );
+                Some(mean.len()).filter(|&size| size == deviation.len())
+            }
+        };
+        ensure!(
+            size == Some(input.size()),
+            "the notes tell of {self}, and the network takes samples of shape {input}"
+        );
+        Ok(())
+    }
+}
+
 impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,7 +145,7 @@ impl Notes {
     /// Reads a network's notes.
     ///
     /// # Errors
-    /// If one of them is not what this program writes.
+    /// If one of them is not what this program writes, or does not suit the network.
     pub fn of(network: &Network) -> Result<Notes> {
         let origin = match network.note(DATA) {
             None => None,
@@ -119,10 +154,14 @@ impl Notes {
                 ..read(network, ORIGIN)?.unwrap_or_else(|| Origin::named(name))
             }),
         };
+        let preprocessing: Option<Preprocessing> = read(network, PREPROCESSING)?;
+        if let Some(preprocessing) = &preprocessing {
+            preprocessing.check(network.input_shape())?;
+        }
         Ok(Notes {
             origin,
             classes: read(network, CLASSES)?,
-            preprocessing: read(network, PREPROCESSING)?,
+            preprocessing,
             training: read(network, TRAINING)?,
         })
     }
@@ -261,5 +300,47 @@ mod tests {
             Some(Preprocessing::Picture { width: 16, .. })
         ));
         assert_eq!(guess(7.into()), None);
+    }
+
+    /// Sizes whose product overflows, or comes out right only because it does, and frames that hold nothing.
+    #[test]
+    fn notes_that_do_not_suit_the_network_are_refused() {
+        let mut network = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
+        let odd = (1u64 << 63) + 1;
+        for (note, sentence) in [
+            (
+                r#"{"kind": "character", "height": 2, "width": 2, "fit": 0}"#.into(),
+                "characters of 0 pixels",
+            ),
+            (
+                format!(r#"{{"kind": "character", "height": {odd}, "width": 4, "fit": 1}}"#),
+                "takes samples of shape 4",
+            ),
+            (
+                r#"{"kind": "picture", "channels": 3, "height": 2, "width": 2}"#.into(),
+                "pictures of 3×2×2, and the network takes samples of shape 4",
+            ),
+            (
+                r#"{"kind": "picture", "channels": 2, "height": 1, "width": 2}"#.into(),
+                "not of 1 or 3 channels",
+            ),
+            (
+                r#"{"kind": "numbers", "mean": [0, 0, 0, 0], "deviation": [1, 1, 1]}"#.into(),
+                "takes samples of shape 4",
+            ),
+            (
+                r#"{"kind": "numbers", "mean": [0, 0, 0, 0], "deviation": [1, 1, 0, 1]}"#.into(),
+                "no numbers can be scaled",
+            ),
+        ] {
+            network.set_note("preprocessing", note);
+            let error = Notes::of(&network).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}");
+        }
+        network.set_note(
+            "preprocessing",
+            r#"{"kind": "character", "height": 2, "width": 2, "fit": 3}"#,
+        );
+        assert!(Notes::of(&network).is_ok());
     }
 }
