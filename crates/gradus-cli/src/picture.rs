@@ -638,6 +638,9 @@ mod tests {
     /// Found by fuzzing: a weight of -10⁻⁹ where a triangle ends.
     #[test]
     fn no_resized_picture_is_below_black() {
+        let found = include_bytes!("../tests/fuzz_findings/below_black.jpg");
+        let x = from_bytes(found, MNIST).unwrap();
+        assert!(x.iter().all(|&v| (0.0..=1.0).contains(&v)), "{x:?}");
         for (size, row) in (1..40).flat_map(|size| (0..size).map(move |row| (size, row))) {
             let line = (0..size).map(|i| Float::from(u8::from(i == row))).collect();
             let plane = Plane::new(size, 1, line).unwrap();
