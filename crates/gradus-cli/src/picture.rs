@@ -451,7 +451,7 @@ mod tests {
 
     /// The original's defect 14: a drawn digit was scaled down but not centred by its mass.
     #[test]
-    fn a_digit_drawn_anywhere_is_centred_by_its_mass() {
+    fn defect_14_a_digit_drawn_anywhere_is_centred_by_its_mass() {
         for (top, left, size) in [
             (10.0, 12.0, 60.0),
             (90.0, 100.0, 100.0),

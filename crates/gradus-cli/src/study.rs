@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use gradus::augment::Warp;
 use gradus::callback::Progress;
-use gradus::data::{Bytes, Subset, Target, split};
+use gradus::data::{Subset, Target, split};
 use gradus::history::History;
 use gradus::metric::{ConfusionMatrix, predicted_class};
 use gradus::optim::Optimizer;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Settings;
 use crate::plot::{Confusion, Curve, Panel};
-use crate::source::Data;
+use crate::task::Task;
 
 /// The share of the training samples that is held out for validation.
 const HELD_OUT: f64 = 0.1;
@@ -25,35 +25,26 @@ const HELD_OUT: f64 = 0.1;
 const CONFUSED: usize = 5;
 
 /// The samples of a study: all its networks see the same ones.
-#[derive(Debug)]
-pub struct Samples<'a> {
+pub struct Samples {
     /// For training.
-    pub train: Subset<&'a Bytes>,
+    pub train: Subset<Arc<dyn Dataset>>,
     /// Held out, for validation after each epoch.
-    pub validation: Subset<&'a Bytes>,
+    pub validation: Subset<Arc<dyn Dataset>>,
     /// For the final test.
-    pub test: &'a Bytes,
-    /// The names of the classes.
-    pub classes: Vec<String>,
+    pub test: Arc<dyn Dataset>,
 }
 
-impl<'a> Samples<'a> {
+impl Samples {
     /// Holds out a tenth of the training samples, each class in proportion.
     ///
     /// # Errors
     /// If there are too few samples for that.
-    pub fn of(data: &'a Data, seed: u64) -> Result<Self> {
-        let (train, validation) = split(&data.train, HELD_OUT, seed)?;
-        let count = match data.train.targets() {
-            gradus::data::Targets::Classes(count) => count,
-            gradus::data::Targets::Values(_) => 0,
-        };
-        let numbers = || (0..count).map(|class| class.to_string()).collect();
+    pub fn of(task: &Task, seed: u64) -> Result<Self> {
+        let (train, validation) = split(task.train.clone(), HELD_OUT, seed)?;
         Ok(Samples {
             train,
             validation,
-            test: &data.test,
-            classes: data.train.class_names().map_or_else(numbers, <[String]>::to_vec),
+            test: task.test.clone(),
         })
     }
 }
@@ -100,7 +91,7 @@ pub fn run(
     name: &str,
     mut network: Network,
     method: &Method,
-    samples: &Samples<'_>,
+    samples: &Samples,
     settings: &Settings,
 ) -> Result<Outcome> {
     let mut fit = Fit::boxed(Arc::new(CrossEntropy::new()), method.optimizer.clone())
@@ -124,7 +115,7 @@ pub fn run(
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let (train, _) = measure(&mut predictor, &network, &samples.train)?;
     let (validation, _) = measure(&mut predictor, &network, &samples.validation)?;
-    let (test, confusion) = measure(&mut predictor, &network, samples.test)?;
+    let (test, confusion) = measure(&mut predictor, &network, &samples.test)?;
     Ok(Outcome {
         name: name.to_string(),
         network,

@@ -209,7 +209,7 @@ fn mistakes_end_with_one_sentence_and_a_code() {
         (&["data", "fetch", "emnist-letters"], "published in one archive only"),
         (
             &["data", "show", "digits", "--json", "/dev/null/x"],
-            "cannot write /dev/null/x",
+            "/dev/null/x: its folder can't be made",
         ),
     ];
     for (arguments, sentence) in cases {

@@ -9,14 +9,16 @@ use clap::{Args, ValueEnum};
 use gradus::augment::Warp;
 use gradus::optim::{Adam, Sgd};
 use gradus::schedule::OneCycle;
-use gradus::{Evaluation, Float, Network, Shape};
+use gradus::{Evaluation, Float, Shape};
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::options::StudyData;
 use crate::networks;
+use crate::notes::Notes;
 use crate::plot::{self, count};
-use crate::source::{Data, Source};
 use crate::study::{self, Method, Outcome, Samples, accuracy};
+use crate::task::Task;
 use gradus::save::atomic;
 
 /// Train a perceptron and a convolutional network on MNIST, and compare them
@@ -41,16 +43,8 @@ pub struct Compare {
     /// Train both networks for so many epochs [default: 15 for the perceptron, 10 for the convolutional network]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// A data set by name, or a folder of IDX files, or one with folders `train` and `test` of images [default: mnist, or
-    /// digits where mnist can't be had]
-    #[arg(long, value_name = "NAME|DIR")]
-    data: Option<String>,
-    /// The folder to search for data first, and to fetch into
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Never fetch data
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    data: StudyData,
     /// Repeat everything with so many seeds, from --seed on, and tell the mean and the spread of the accuracies; the files
     /// are those of the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -123,18 +117,7 @@ fn warp(height: usize) -> Warp {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let source = Source {
-        folder: options.data_dir.clone(),
-        offline: options.offline,
-        quiet: settings.quiet,
-    };
-    let (data, note) = match &options.data {
-        Some(name) => (source.load(name)?, None),
-        None => source.load_usual()?,
-    };
-    if let Some(note) = &note {
-        eprintln!("note: {note}");
-    }
+    let (task, note) = options.data.load(settings)?;
     // Whether the results can be written is known before an hour of training, not after.
     std::fs::create_dir_all(&options.out).with_context(|| format!("{} can't be made", options.out.display()))?;
 
@@ -145,17 +128,16 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
             seed,
             ..settings.clone()
         };
-        let samples = Samples::of(&data, seed)?;
+        let samples = Samples::of(&task, seed)?;
         for (name, tested) in NAMES.iter().zip(&mut tested) {
-            let outcome = train(name, options, &data, &samples, &settings)?;
+            let outcome = train(name, options, &task, &samples, &settings)?;
             tested.push(accuracy(&outcome.test));
             if outcomes.len() < NAMES.len() {
                 outcomes.push(outcome);
             }
         }
     }
-    let samples = Samples::of(&data, settings.seed)?;
-    print(&outcomes, &samples.classes, out)?;
+    print(&outcomes, &task.classes, out)?;
     if options.seeds > 1 {
         print_spread(&tested, settings.seed, out)?;
     }
@@ -165,9 +147,9 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         "recipe": options.recipe.name(),
         "seed": settings.seed,
         "threads": settings.thread_count(),
-        "data": data.name,
+        "data": task.name,
         "note": note,
-        "networks": outcomes.iter().map(|outcome| outcome.to_json(&samples.classes)).collect::<Value>(),
+        "networks": outcomes.iter().map(|outcome| outcome.to_json(&task.classes)).collect::<Value>(),
     });
     if options.seeds > 1 {
         let spreads = NAMES.iter().zip(&tested).map(|(name, tested)| {
@@ -176,7 +158,7 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         });
         results["seeds"] = spreads.collect();
     }
-    write_files(&options.out, &outcomes, &samples, &data, options.recipe, &results)?;
+    write_files(&options.out, &outcomes, &task, options.recipe, &results)?;
     writeln!(
         out,
         "\nCurves, confusion matrices, networks and results are in {}.",
@@ -185,18 +167,22 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
     Ok(results)
 }
 
-fn train(name: &str, options: &Compare, data: &Data, samples: &Samples<'_>, settings: &Settings) -> Result<Outcome> {
-    let shape = gradus::data::Dataset::shape(&data.train);
-    let mut method = options.recipe.method(name, data.train.labels().len(), &shape);
+fn train(name: &str, options: &Compare, task: &Task, samples: &Samples, settings: &Settings) -> Result<Outcome> {
+    let shape = task.train.shape();
+    let mut method = options.recipe.method(name, task.train.len(), &shape);
     if let Some(epochs) = options.epochs {
         method.epochs = epochs as usize;
     }
-    let mut network: Network = networks::built_in(name, &shape, samples.classes.len())
+    let mut network = networks::built_in(name, &shape, task.classes.len())
         .with_context(|| format!("there is no network {name}"))?
         .build(settings.seed)?;
-    network.set_note("data", &data.name);
-    network.set_note("classes", json!(samples.classes).to_string());
-    network.set_note("recipe", options.recipe.name());
+    let notes = Notes {
+        training: Some(
+            json!({ "recipe": options.recipe.name(), "method": format!("{method:?}"), "seed": settings.seed }),
+        ),
+        ..task.notes()
+    };
+    notes.write(&mut network)?;
     study::run(name, network, &method, samples, settings)
 }
 
@@ -316,25 +302,18 @@ fn print_spread(tested: &[Vec<f64>; 2], seed: u64, out: &mut dyn Write) -> Resul
     Ok(())
 }
 
-fn write_files(
-    folder: &Path,
-    outcomes: &[Outcome],
-    samples: &Samples<'_>,
-    data: &Data,
-    recipe: Recipe,
-    results: &Value,
-) -> Result<()> {
+fn write_files(folder: &Path, outcomes: &[Outcome], task: &Task, recipe: Recipe, results: &Value) -> Result<()> {
     for outcome in outcomes {
         outcome.save(folder)?;
     }
-    let about = format!("{}, the {} recipe, seed {}", data.name, recipe.name(), results["seed"]);
+    let about = format!("{}, the {} recipe, seed {}", task.name, recipe.name(), results["seed"]);
     let histories = outcomes.iter().map(|o| (o.name.as_str(), &o.history));
     plot::write(
         folder,
         "curves",
         &plot::curves("Learning curves", &about, &study::panels(histories)),
     )?;
-    let matrices: Vec<_> = outcomes.iter().map(|o| o.confusion_picture(&samples.classes)).collect();
+    let matrices: Vec<_> = outcomes.iter().map(|o| o.confusion_picture(&task.classes)).collect();
     plot::write(
         folder,
         "confusion",

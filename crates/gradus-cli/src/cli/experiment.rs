@@ -11,8 +11,8 @@ use gradus::prelude::*;
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::options::StudyData;
 use crate::plot;
-use crate::source::Source;
 use crate::study::{self, Method, Samples, accuracy};
 use gradus::save::atomic;
 
@@ -31,15 +31,8 @@ pub struct Experiment {
     /// Train for so many epochs [default: 30 for overfit, 15 for the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// A data set by name, or a folder [default: mnist, or digits where mnist can't be had]
-    #[arg(long, value_name = "NAME|DIR")]
-    data: Option<String>,
-    /// The folder to search for data first, and to fetch into
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Never fetch data
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    data: StudyData,
     /// The folder for all files [default: runs/ and the study's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -106,36 +99,26 @@ impl Study {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let source = Source {
-        folder: options.data_dir.clone(),
-        offline: options.offline,
-        quiet: settings.quiet,
-    };
-    let (data, note) = match &options.data {
-        Some(name) => (source.load(name)?, None),
-        None => source.load_usual()?,
-    };
-    if let Some(note) = &note {
-        eprintln!("note: {note}");
-    }
+    let (task, note) = options.data.load(settings)?;
     let name = options.study.name();
     let folder = options.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
     std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
 
-    let samples = Samples::of(&data, settings.seed)?;
+    let samples = Samples::of(&task, settings.seed)?;
     let Fitting {
         hidden,
         batch_size,
         epochs,
     } = options.study.settings();
-    let mut network = Sequential::new(data.train.shape()).layer(Flatten);
+    let mut network = Sequential::new(task.train.shape()).layer(Flatten);
     for &units in hidden {
         network = network.layer(Dense::new(units)).layer(Relu);
     }
-    let network = network
-        .layer(Dense::new(samples.classes.len()))
+    let mut network = network
+        .layer(Dense::new(task.classes.len()))
         .layer(Softmax)
         .build(settings.seed)?;
+    task.notes().write(&mut network)?;
     let method = Method {
         epochs: options.epochs.map_or(epochs, |n| n as usize),
         batch_size,
@@ -158,14 +141,14 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
         "command": "experiment",
         "study": name,
         "seed": settings.seed,
-        "data": data.name,
+        "data": task.name,
         "note": note,
-        "networks": [outcome.to_json(&samples.classes)],
+        "networks": [outcome.to_json(&task.classes)],
     });
     outcome.save(&folder)?;
     let about = format!(
         "{}, {} units hidden, steps of {batch_size}, SGD 0.04, seed {}",
-        data.name,
+        task.name,
         layers(hidden),
         settings.seed
     );

@@ -7,8 +7,9 @@ use clap::Args;
 use gradus::data::mnist::Set;
 
 use super::Settings;
+use crate::notes::Origin;
 use crate::source::{EMBEDDED, Source};
-use crate::task::XOR;
+use crate::task::{Reading, Task, XOR};
 
 /// Which samples, and where they are.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +41,53 @@ impl DataOptions {
             offline: self.offline,
             quiet: settings.quiet,
         }
+    }
+}
+
+/// Which samples of classes, for commands that bring their own networks.
+#[derive(Debug, Clone, Args)]
+pub struct StudyData {
+    /// A data set by name (see `gradus data list`), a folder of IDX files, or a folder of images with a sub-folder for each
+    /// class [default: mnist, or digits where mnist can't be had]
+    #[arg(long, value_name = "NAME|DIR")]
+    data: Option<String>,
+    /// The folder to search for data first, and to fetch into
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Never fetch data
+    #[arg(long)]
+    offline: bool,
+}
+
+/// The share of the samples that tests, of data that has no part for it.
+pub const TEST: f64 = 0.2;
+
+impl StudyData {
+    /// Reads the samples; where MNIST stands for none named and can't be had, others, and a sentence that says so.
+    ///
+    /// # Errors
+    /// If they are nowhere, or damaged, or can't be divided.
+    pub fn load(&self, settings: &Settings) -> Result<(Task, Option<String>)> {
+        let source = Source {
+            folder: self.data_dir.clone(),
+            offline: self.offline,
+            quiet: settings.quiet,
+        };
+        let Some(name) = &self.data else {
+            let (task, note) = Task::usual(&source)?;
+            if let Some(note) = &note {
+                eprintln!("note: {note}");
+            }
+            return Ok((task, note));
+        };
+        let origin = Origin {
+            held_out: Some(TEST),
+            seed: settings.seed,
+            ..Origin::named(&lasting_name(name)?)
+        };
+        let mut task = Task::load(&origin, &source, &Reading::default())?;
+        task.name.clone_from(name);
+        Ok((task, None))
     }
 }
 

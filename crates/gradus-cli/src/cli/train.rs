@@ -16,7 +16,7 @@ use gradus::{Evaluation, Fit, Network};
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::options::{DataOptions, lasting_name};
+use super::options::{DataOptions, TEST, lasting_name};
 use super::recipe::{Recipe, Spec, check_end, usual_loss};
 use crate::networks;
 use crate::notes::Origin;
@@ -25,8 +25,6 @@ use crate::task::{self, Reading, Task, XOR};
 
 /// The share of the training samples that is held out for validation, unless told otherwise.
 const VALIDATION: f64 = 0.1;
-/// The share of all samples that is held out for testing, where the data have no part for it.
-const TEST: f64 = 0.2;
 
 /// Train a network
 ///

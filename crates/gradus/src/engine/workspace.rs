@@ -9,6 +9,7 @@ use super::block::{Block, Lent};
 use super::hands::Hands;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::TensorsMut;
+use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
 
 /// How many samples a block holds, at most, where the division into blocks is part of the result.
@@ -101,6 +102,22 @@ pub(crate) struct Training<'a> {
     pub loss: &'a (dyn Fn(&mut Block) + Sync),
     /// Where the backward pass starts: before this operation.
     pub backward_end: usize,
+}
+
+impl Training<'_> {
+    /// What a pass reads: the network, and the statistics over the batch, forward and backward.
+    fn lend<'a>(&self, graph: &'a Graph, weights: &'a Weights, statistics: [&'a [Float]; 2], batch: usize) -> Lent<'a> {
+        let [statistics, backward_statistics] = statistics;
+        Lent {
+            graph,
+            weights,
+            statistics,
+            backward_statistics,
+            batch,
+            seed: self.seed,
+            step: self.step,
+        }
+    }
 }
 
 impl Workspace {
@@ -242,15 +259,7 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let lent = Lent {
-                graph,
-                weights,
-                statistics,
-                backward_statistics,
-                batch: *batch,
-                seed: training.seed,
-                step: training.step,
-            };
+            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
             crew.each_block(&|block, scratch| {
                 if s == 0 {
                     block.partials.fill(0.0);
@@ -288,15 +297,7 @@ impl Workspace {
                 &crew.blocks[..crew.filled],
                 &mut backward_statistics[op.backward_statistics.clone()],
             );
-            let lent = Lent {
-                graph,
-                weights,
-                statistics,
-                backward_statistics,
-                batch: *batch,
-                seed: training.seed,
-                step: training.step,
-            };
+            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
             crew.each_block(&|block, scratch| {
                 block.backward(lent, backward_range(s), scratch);
                 if s > 0 {
