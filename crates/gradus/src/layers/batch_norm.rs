@@ -250,8 +250,9 @@ impl AcrossBatch for BatchNorm {
 }
 
 impl BatchNorm {
-    /// 1 / √(σ² + ε)
+    /// 1 / √(σ² + ε). A variance below 0, which only a file can hold, counts as 0.
     fn inverse_deviation(&self, variance: Float) -> Float {
+        let variance = if variance < 0.0 { 0.0 } else { variance };
         1.0 / (variance + self.epsilon).sqrt()
     }
 }
