@@ -240,8 +240,9 @@ fn draw(
         .collect();
     let network = options.network.file_name().unwrap_or_default().to_string_lossy();
     let subtitle = format!(
-        "{} pictures as {network} sees them, and what it takes them for",
-        samples.len()
+        "What {network} sees in {} file{}, and what it takes that for",
+        samples.len(),
+        if samples.len() == 1 { "" } else { "s" }
     );
     let svg = plot::sheet("Predictions", &subtitle, &samples, 10)?;
     match place.extension().and_then(|ending| ending.to_str()) {
