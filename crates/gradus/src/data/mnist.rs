@@ -111,7 +111,10 @@ pub static SETS: [Set; 9] = [
     Set {
         name: "fashion-mnist",
         about: "60,000 + 10,000 pictures of clothes in 10 classes (Xiao, Rasul and Vollgraf, 2017)",
-        mirrors: &["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"],
+        mirrors: &[
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ],
         homepage: "https://github.com/zalandoresearch/fashion-mnist",
         prefix: "",
         test: "t10k",
@@ -140,7 +143,10 @@ pub static SETS: [Set; 9] = [
     Set {
         name: "kmnist",
         about: "60,000 + 10,000 cursive Japanese characters in 10 classes (Clanuwat et al., 2018)",
-        mirrors: &["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"],
+        mirrors: &[
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            "https://storage.googleapis.com/kuzushiji-mnist/",
+        ],
         homepage: "https://github.com/rois-codh/kmnist",
         prefix: "",
         test: "t10k",
