@@ -1,10 +1,17 @@
 //! Data by name: found where it is, or fetched from where it's published.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gradus::data::mnist::{self, Set, Sha256};
+use gradus::data::mnist::{self, Archive, Set, Sha256};
 use gradus::data::{Bytes, Dataset, Folder, digits};
+use gradus::save::atomic;
+
+use zip::ZipArchive;
 
 use crate::download::{self, Check, Limits, Wanted};
 
@@ -103,7 +110,7 @@ impl Source {
             Ok(folder) => return Ok(folder),
             Err(missing) => missing,
         };
-        if self.offline || set.mirrors.is_empty() {
+        if self.offline {
             return Err(missing);
         }
         if !self.quiet {
@@ -125,13 +132,11 @@ impl Source {
                 .context("no folder for data is known; name one with --data-dir")?,
         };
         let mirrors: Vec<&str> = mirror.map_or_else(|| set.mirrors.to_vec(), |mirror| vec![mirror]);
-        if mirrors.is_empty() {
-            bail!(
-                "{} is published in one archive only, which a person must fetch from {} and unpack into {}",
-                set.name,
-                set.homepage,
-                folder.display()
-            );
+        if let (None, Some(archive)) = (mirror, set.archive) {
+            let base = folder.parent().unwrap_or(&folder);
+            let urls = archive.urls.iter().map(ToString::to_string).collect();
+            self.fetch_archive(set, archive, urls, base, &folder, force)?;
+            return Ok(folder);
         }
         for wanted in files(set, &mirrors) {
             let there = wanted
@@ -144,6 +149,55 @@ impl Source {
         }
         Ok(folder)
     }
+
+    /// Fetches the archive with a set's files into `base`, where it stays for the other sets in it, and unpacks the set's
+    /// files into `folder`.
+    fn fetch_archive(
+        &self,
+        set: &Set,
+        archive: &Archive,
+        urls: Vec<String>,
+        base: &Path,
+        folder: &Path,
+        force: bool,
+    ) -> Result<()> {
+        let wanted = Wanted {
+            name: archive.name.to_string(),
+            urls,
+            check: Some(Check::File(archive.sha256.to_string())),
+        };
+        let place = base.join(archive.name);
+        let there = wanted
+            .check
+            .as_ref()
+            .is_some_and(|check| download::verify(&place, check).is_ok());
+        if force || !there {
+            let limits = Limits {
+                bytes: archive.bytes,
+                transfer: Duration::from_secs(2 * 3600),
+                ..Limits::default()
+            };
+            download::fetch(&wanted, base, limits, self.quiet)?;
+        }
+        unpack(set, &place, folder).with_context(|| place.display().to_string())
+    }
+}
+
+/// Puts the files of a set, which the archive has gzipped in some folder, into `folder`.
+fn unpack(set: &Set, archive: &Path, folder: &Path) -> Result<()> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(archive)?))?;
+    for file in set.files() {
+        let name = format!("{}.gz", file.name);
+        let path = (archive.file_names().flatten().map(Cow::into_owned))
+            .find(|path| path.rsplit('/').next() == Some(&name))
+            .with_context(|| format!("the archive has no {name}"))?;
+        let mut packed = archive.by_name(&path)?;
+        atomic::write_with(&folder.join(&name), |out| -> Result<()> {
+            std::io::copy(&mut packed, out).with_context(|| format!("cannot unpack {path}"))?;
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// What is to be fetched for a set.
@@ -225,6 +279,10 @@ fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use sha2::{Digest, Sha256 as Sha256Sum};
+
     use super::*;
     use gradus::data::idx;
 
@@ -288,6 +346,50 @@ mod tests {
             "{}",
             message(&empty)
         );
+    }
+
+    #[test]
+    fn sets_in_an_archive_are_unpacked_from_it() {
+        let place = tempfile::tempdir().unwrap();
+        let set = Set::find("emnist-letters").unwrap();
+        let mut zip = zip::ZipWriter::new(File::create(place.path().join("all.zip")).unwrap());
+        for file in set.files() {
+            let images = file.name.contains("images");
+            let bytes = if images { vec![7; 2 * 28 * 28] } else { vec![1, 26] };
+            let dims: &[usize] = if images { &[2, 28, 28] } else { &[2] };
+            let packed = place.path().join("one.gz");
+            gradus::data::idx::write(&packed, dims, &bytes).unwrap();
+            let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+            zip.start_file(format!("gzip/{}.gz", file.name), stored).unwrap();
+            zip.write_all(&std::fs::read(packed).unwrap()).unwrap();
+        }
+        zip.finish().unwrap();
+        let bytes = std::fs::read(place.path().join("all.zip")).unwrap();
+        let sum = Sha256Sum::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        let archive = |sha256: String| Archive {
+            name: "all.zip",
+            urls: &[],
+            sha256: sha256.leak(),
+            bytes: bytes.len() as u64,
+        };
+        let source = Source {
+            quiet: true,
+            ..Source::default()
+        };
+        let folder = place.path().join(set.name);
+        let fetch = |archive: &Archive, urls: Vec<String>| {
+            source.fetch_archive(set, archive, urls, place.path(), &folder, false)
+        };
+        fetch(&archive(sum), Vec::new()).unwrap();
+        let (train, test) = set.read(&folder).unwrap();
+        assert_eq!((train.len(), test.len()), (2, 2));
+
+        let nowhere = vec!["http://127.0.0.1:1/all.zip".to_string()];
+        let error = fetch(&archive("0".repeat(64)), nowhere).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot download all.zip"), "{error:#}");
     }
 
     #[test]

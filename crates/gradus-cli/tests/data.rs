@@ -206,7 +206,10 @@ fn mistakes_end_with_one_sentence_and_a_code() {
             "digits has no class `x`; its classes are 0, 1",
         ),
         (&["data", "verify"], "none of the known sets is on this machine"),
-        (&["data", "fetch", "emnist-letters"], "published in one archive only"),
+        (
+            &["data", "fetch", "emnist-letters"],
+            "cannot download emnist-gzip.zip: https://biometrics.nist.gov/",
+        ),
         (
             &["data", "show", "digits", "--json", "/dev/null/x"],
             "/dev/null/x: its folder can't be made",

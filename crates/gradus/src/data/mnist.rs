@@ -31,6 +31,8 @@ pub struct Set {
     /// Addresses to which a file's name and `.gz` are appended, to be tried in order; none for sets that are only
     /// distributed otherwise.
     pub mirrors: &'static [&'static str],
+    /// The archive that has its files, for sets that are distributed so.
+    pub archive: Option<&'static Archive>,
     /// Where a person finds the set.
     pub homepage: &'static str,
     /// What its files' names begin with.
@@ -94,6 +96,7 @@ pub static SETS: [Set; 9] = [
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ],
+        archive: None,
         homepage: "http://yann.lecun.com/exdb/mnist/",
         prefix: "",
         test: "t10k",
@@ -115,6 +118,7 @@ pub static SETS: [Set; 9] = [
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ],
+        archive: None,
         homepage: "https://github.com/zalandoresearch/fashion-mnist",
         prefix: "",
         test: "t10k",
@@ -147,6 +151,7 @@ pub static SETS: [Set; 9] = [
             "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
             "https://storage.googleapis.com/kuzushiji-mnist/",
         ],
+        archive: None,
         homepage: "https://github.com/rois-codh/kmnist",
         prefix: "",
         test: "t10k",
@@ -205,6 +210,30 @@ pub static SETS: [Set; 9] = [
     ),
 ];
 
+/// A zip archive that has the gzipped files of several sets.
+#[derive(Debug)]
+pub struct Archive {
+    /// The name of its file, for a downloader to give.
+    pub name: &'static str,
+    /// Its addresses, to be tried in order.
+    pub urls: &'static [&'static str],
+    /// The SHA-256 of its bytes.
+    pub sha256: &'static str,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// The archive of all EMNIST sets.
+const EMNIST: Archive = Archive {
+    name: "emnist-gzip.zip",
+    urls: &[
+        "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+        "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
+    ],
+    sha256: "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+    bytes: 561_753_746,
+};
+
 /// One of the EMNIST sets, which are distributed as one zip archive.
 const fn emnist(
     name: &'static str,
@@ -217,6 +246,7 @@ const fn emnist(
         name,
         about,
         mirrors: &[],
+        archive: Some(&EMNIST),
         homepage: "https://www.nist.gov/itl/products-and-services/emnist-dataset",
         prefix,
         test: "test",
@@ -467,11 +497,7 @@ fn locate_in(set: &Set, bases: &[PathBuf]) -> Result<PathBuf> {
         }
     }
     let [a, b, c, d] = set.files().map(|file| file.name);
-    let how = if set.mirrors.is_empty() {
-        format!("get it from {} (unpack the archive)", set.homepage)
-    } else {
-        format!("run `gradus data fetch {}`, or get it from {}", set.name, set.homepage)
-    };
+    let how = format!("run `gradus data fetch {}`, or get it from {}", set.name, set.homepage);
     Err(Error::data(format!(
         "the data set {} was not found in {}; {how}, and put {a}, {b}, {c} and {d} (each may be gzipped, as .gz) in one of \
          these folders, or in another that {DATA_DIR_VARIABLE} names",
