@@ -12,6 +12,7 @@ pub type Float = f32;
 pub type Float = f64;
 
 mod arch;
+pub mod lanes;
 mod matmul;
 mod pieces;
 mod pool;
