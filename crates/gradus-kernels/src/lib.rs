@@ -12,6 +12,7 @@ pub type Float = f32;
 pub type Float = f64;
 
 mod arch;
+mod buffer;
 pub mod lanes;
 mod matmul;
 mod pieces;
@@ -21,6 +22,7 @@ pub mod scalar;
 mod vector;
 
 pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};
+pub use buffer::Buffer;
 pub use matmul::{Matrix, matmul, matmul_scratch};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;

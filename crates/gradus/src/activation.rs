@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use gradus_kernels::{Work, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::layer::{Backward, Forward, InPlace, Layer, Layouts, Plan};
 use crate::{Float, Shape};
 
 pub use elu::Elu;
@@ -68,6 +68,11 @@ pub trait Activation: Any + Debug + Send + Sync {
         vectorize_work(Derivatives(self, x, y, dy, dx));
     }
 
+    /// Whether [`derivative`](Activation::derivative) reads x. If not, y is written over it.
+    fn derivative_reads_x(&self) -> bool {
+        true
+    }
+
     /// Whether the settings make sense; if not, a sentence that says what is wrong.
     fn validate(&self) -> Result<(), String> {
         Ok(())
@@ -76,6 +81,35 @@ pub trait Activation: Any + Debug + Send + Sync {
     /// See [`Layer::settings`].
     fn settings(&self) -> Option<serde_json::Value> {
         None
+    }
+}
+
+struct InPlaceValues<'a, A: ?Sized>(&'a A, &'a mut [Float]);
+
+impl<A: Activation + ?Sized> Work for InPlaceValues<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let InPlaceValues(f, values) = self;
+        for value in values {
+            *value = f.value(*value);
+        }
+    }
+}
+
+struct InPlaceDerivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
+
+impl<A: Activation + ?Sized> Work for InPlaceDerivatives<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let InPlaceDerivatives(f, y, d) = self;
+        for (d, &y) in d.iter_mut().zip(y) {
+            // x is not there, and not read.
+            *d *= f.derivative(Float::NAN, y);
+        }
     }
 }
 
@@ -114,7 +148,7 @@ impl<A: Activation> Layer for A {
 
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         self.validate()?;
-        Ok(Plan::new(input))
+        Ok(Plan::new(input).layouts(Layouts::Either))
     }
 
     fn forward(&self, pass: Forward<'_>) {
@@ -127,8 +161,24 @@ impl<A: Activation> Layer for A {
         }
     }
 
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        (!self.derivative_reads_x()).then_some(self)
+    }
+
     fn settings(&self) -> Option<serde_json::Value> {
         Activation::settings(self)
+    }
+}
+
+impl<A: Activation> InPlace for A {
+    fn forward_in_place(&self, pass: Forward<'_>) {
+        vectorize_work(InPlaceValues(self, pass.y));
+    }
+
+    fn backward_in_place(&self, pass: Backward<'_>) {
+        if let Some(d) = pass.dx {
+            vectorize_work(InPlaceDerivatives(self, pass.y, d));
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! A network as a list of operations on values, and where everything lies in memory.
 //!
-//! Building walks the declared layers once. Every value (the input, and each operation's output) gets a number; values are
-//! numbered, and laid out, in the order in which they are computed, so an operation's inputs always lie before its output.
+//! Building walks the declared layers once. Every value (the input, and each operation's output) gets a number, in the order
+//! in which they are computed; where they lie in memory is decided when it is known what for ([`Memory`](crate::engine)).
+//!
+//! It also chooses each value's layout. A layer that prefers samples side by side gets them so, one that takes either gets them
+//! as they are, and where a layer wants the other layout a [`Op::Turn`] is put before it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::init::HeNormal;
-use crate::layer::{GradientScope, Layer, Parameter, Plan};
+use crate::layer::{GradientScope, Layer, Layout, Layouts, Parameter, Plan};
 use crate::layers::{Conv2d, Dense};
 use crate::sequential::{Layers, Node, Residual};
 use crate::{Error, Result, Shape};
@@ -26,6 +29,8 @@ pub(crate) enum Op {
     Fork { x: usize, y: [usize; 2] },
     /// y = x₀ + x₁; backward dx₀ = dy, dx₁ = dy
     Add { x: [usize; 2], y: usize },
+    /// y = x in the other layout
+    Turn { x: usize, y: usize },
 }
 
 /// A layer in its place.
@@ -48,8 +53,6 @@ pub(crate) struct LayerOp {
     /// Its place in the network's state, and the size of each part.
     pub state: Range<usize>,
     pub state_sizes: Vec<usize>,
-    /// Its place among the values kept for a sample.
-    pub kept: Range<usize>,
     /// Its place in a block's own gradients ([`GradientScope::PerBlock`]).
     pub partials: Range<usize>,
     /// Its place among the statistics over the batch, forward and backward.
@@ -57,11 +60,13 @@ pub(crate) struct LayerOp {
     pub backward_statistics: Range<usize>,
 }
 
-/// A value's place: so many values for each sample, from `offset` (times the samples that a block holds).
+/// What is computed for each sample by one operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value {
-    pub offset: usize,
+    /// So many numbers.
     pub size: usize,
+    /// How a block's samples lie, where they are enough to be interleaved.
+    pub layout: Layout,
     /// Whether a gradient with respect to it is of use to any parameter.
     pub needs_gradient: bool,
 }
@@ -117,9 +122,10 @@ impl Graph {
             input: input.clone(),
             ..Graph::default()
         };
-        graph.value(input.size(), false);
+        graph.value(input.size(), Layout::SampleMajor, false);
         let mut tree = Vec::new();
-        let (output, _) = graph.sequence(input, 0, layers, "", &mut tree)?;
+        let (output, y) = graph.sequence(input, 0, layers, "", &mut tree)?;
+        graph.turned(y, Layout::SampleMajor);
         graph.output = output;
         graph.tree = tree;
         Ok(graph)
@@ -157,14 +163,25 @@ impl Graph {
         self.layers().map(|op| op.plan.multiply_adds).sum()
     }
 
-    fn value(&mut self, size: usize, needs_gradient: bool) -> usize {
+    fn value(&mut self, size: usize, layout: Layout, needs_gradient: bool) -> usize {
         self.values.push(Value {
-            offset: self.values_size,
             size,
+            layout,
             needs_gradient,
         });
         self.values_size += size;
         self.values.len() - 1
+    }
+
+    /// The value of this number, or a copy of it, in this layout.
+    fn turned(&mut self, x: usize, layout: Layout) -> usize {
+        let value = self.values[x];
+        if value.layout == layout {
+            return x;
+        }
+        let y = self.value(value.size, layout, value.needs_gradient);
+        self.ops.push(Op::Turn { x, y });
+        y
     }
 
     /// Adds the operations of layers in a row; gives the shape and number of their output.
@@ -226,14 +243,20 @@ impl Graph {
                 plan.output.size()
             )));
         }
-        let needs_gradient = self.values[x].needs_gradient || parameters > 0;
-        let y = self.value(plan.output.size(), needs_gradient);
-        let across = layer.across_batch();
         let per_block = plan.gradient == GradientScope::PerBlock;
+        let layout = match plan.layouts {
+            Layouts::SampleMajor => Layout::SampleMajor,
+            _ if !per_block => Layout::SampleMajor,
+            Layouts::Either => self.values[x].layout,
+            Layouts::PreferInterleaved => Layout::Interleaved,
+        };
+        let x = self.turned(x, layout);
+        let needs_gradient = self.values[x].needs_gradient || parameters > 0;
+        let y = self.value(plan.output.size(), layout, needs_gradient);
+        let across = layer.across_batch();
         let op = LayerOp {
             parameters: take(&mut self.parameters, parameters),
             state: take(&mut self.state, total(&state_sizes)),
-            kept: take(&mut self.kept, plan.kept),
             partials: take(&mut self.partials, if per_block { parameters } else { 0 }),
             statistics: take(&mut self.statistics, across.map_or(0, |a| a.statistics(&input))),
             backward_statistics: take(
@@ -252,6 +275,7 @@ impl Graph {
             plan,
         };
         self.layers += 1;
+        self.kept += op.plan.kept;
         self.scratch = self.scratch.max(op.plan.scratch);
         self.scratch_per_sample = self.scratch_per_sample.max(op.plan.scratch_per_sample);
         tree.push(Tree::Layer(self.ops.len()));
@@ -276,9 +300,11 @@ impl Graph {
             return Err(refuse("the body has no layers".into()));
         }
         let Value {
-            size, needs_gradient, ..
+            size,
+            layout,
+            needs_gradient,
         } = self.values[x];
-        let forked = [self.value(size, needs_gradient), self.value(size, needs_gradient)];
+        let forked = [(); 2].map(|()| self.value(size, layout, needs_gradient));
         self.ops.push(Op::Fork { x, y: forked });
 
         let (mut body, mut side) = (Vec::new(), Vec::new());
@@ -301,8 +327,10 @@ impl Graph {
                 "the body gives {shape} and the shortcut {across}: they are added and must have the same shape"
             )));
         }
+        let layout = self.values[a].layout;
+        let b = self.turned(b, layout);
         let needs_gradient = self.values[a].needs_gradient || self.values[b].needs_gradient;
-        let y = self.value(shape.size(), needs_gradient);
+        let y = self.value(shape.size(), layout, needs_gradient);
         self.ops.push(Op::Add { x: [a, b], y });
         if self.values_size > MOST_VALUES {
             return Err(refuse(format!(

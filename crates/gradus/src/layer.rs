@@ -9,15 +9,26 @@
 //!
 //! | symbol | what it is | layout |
 //! | --- | --- | --- |
-//! | `x`, `y` | input and output of a block of samples | samples × shape, sample after sample |
+//! | `x`, `y` | input and output of a block of samples | samples × shape, sample after sample (or see [`Layout`]) |
 //! | `dx`, `dy` | derivative of the loss with respect to `x`, `y` | like `x`, `y` |
 //! | `w`, `b` | weights and biases | as in the [`Plan`] |
 //! | `dw`, `db` | derivative of the loss with respect to `w`, `b` | like `w`, `b` |
+//!
+//! # What a plan may promise
+//!
+//! Any layer that keeps the contract of [`Layer`] works, and is trained and saved. Three promises make one faster, and each
+//! of them is put to the test by [`check::layer`](crate::check):
+//! - it can work on [samples side by side](Layout::Interleaved) ([`Plan::layouts`]), so that a convolution before it and one
+//!   after it need not have them turned;
+//! - its output needs no memory but its input's ([`Layer::in_place`]), or is its input ([`Plan::view`]);
+//! - its `backward` doesn't read `y` ([`Plan::forgets_output`]), so that the next layer may overwrite it.
 
 use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Index, Range};
 use std::sync::Arc;
+
+use gradus_kernels::lanes::LANES;
 
 use crate::init::{Fans, Initializer};
 use crate::random::{self, Purpose, Rng};
@@ -88,6 +99,11 @@ pub trait Layer: Any + Debug + Send + Sync {
         let _ = pass;
     }
 
+    /// This layer, if it can write its output over its input and the input's gradient over the output's.
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        None
+    }
+
     /// What the layer computes over all samples of a batch, for the few that do (batch normalisation).
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
         None
@@ -119,6 +135,12 @@ pub struct Plan {
     pub multiply_adds: u64,
     /// How the parameters' gradients are computed.
     pub gradient: GradientScope,
+    /// Which layouts of samples the layer works in.
+    pub layouts: Layouts,
+    /// Whether `backward` reads `y`.
+    pub reads_output: bool,
+    /// Whether the output is the input's values in another shape: then no pass is called, and nothing copied.
+    pub view: bool,
 }
 
 impl Plan {
@@ -133,6 +155,9 @@ impl Plan {
             scratch_per_sample: 0,
             multiply_adds: 0,
             gradient: GradientScope::PerBlock,
+            layouts: Layouts::SampleMajor,
+            reads_output: true,
+            view: false,
         }
     }
 
@@ -173,6 +198,60 @@ impl Plan {
         self.gradient = scope;
         self
     }
+
+    /// Sets which layouts of samples the layer works in. A layer with [`GradientScope::WholeBatch`] works sample by sample.
+    pub fn layouts(mut self, layouts: Layouts) -> Self {
+        self.layouts = layouts;
+        self
+    }
+
+    /// Promises that `backward` doesn't read `y`.
+    pub fn forgets_output(mut self) -> Self {
+        self.reads_output = false;
+        self
+    }
+
+    /// Makes the layer a view: its output is its input's values, in their order.
+    pub fn view(mut self) -> Self {
+        self.view = true;
+        self.reads_output = false;
+        self.layouts = Layouts::Either;
+        self
+    }
+}
+
+/// How the samples of a block lie in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Sample after sample, each with its values side by side.
+    #[default]
+    SampleMajor,
+    /// [`LANES`] samples side by side: value after value, each of them for [`LANES`] samples; then the next [`LANES`].
+    /// Lanes after the last sample hold finite numbers in `x`, which don't count, and 0 in `dy`; `dx` has to be 0 there too.
+    ///
+    /// It fills the processor's vectors whatever the shape of an image, and makes a loop over pixels a loop over vectors.
+    Interleaved,
+}
+
+impl Layout {
+    /// How many samples there is memory for in a block of so many: whole lanes, where they are interleaved.
+    pub fn room(self, samples: usize) -> usize {
+        match self {
+            Layout::SampleMajor => samples,
+            Layout::Interleaved => samples.next_multiple_of(LANES),
+        }
+    }
+}
+
+/// Which layouts of samples a layer works in. Its results are the same bits in each, but for sums over the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layouts {
+    /// Only sample after sample.
+    SampleMajor,
+    /// Whichever its input has.
+    Either,
+    /// Either, and side by side is so much faster that turning the samples pays.
+    PreferInterleaved,
 }
 
 /// How a layer's parameter gradients are computed.
@@ -368,6 +447,8 @@ pub struct Forward<'a> {
     pub training: bool,
     /// The number of samples in this block.
     pub samples: usize,
+    /// How the samples lie in `x`, `y` and `kept`.
+    pub layout: Layout,
     /// The shape of one input sample.
     pub input: &'a Shape,
     /// The shape of one output sample.
@@ -382,7 +463,7 @@ pub struct Forward<'a> {
     pub state: Tensors<'a>,
     /// The statistics over the batch, in training, for a layer across the batch; else empty.
     pub statistics: &'a [Float],
-    /// Memory for `backward`, `samples` × [`Plan::kept`]; empty unless training.
+    /// Memory for `backward`, [`Plan::kept`] values for each sample; empty unless training.
     pub kept: &'a mut [Float],
     /// Scratch memory, as planned; holds anything at first.
     pub scratch: &'a mut [Float],
@@ -395,6 +476,8 @@ pub struct Forward<'a> {
 pub struct Backward<'a> {
     /// The number of samples in this block.
     pub samples: usize,
+    /// How the samples lie in `x`, `y`, `dx`, `dy` and `kept`.
+    pub layout: Layout,
     /// The shape of one input sample.
     pub input: &'a Shape,
     /// The shape of one output sample.
@@ -449,6 +532,16 @@ pub struct BatchGradient<'a> {
     pub scratch: &'a mut [Float],
 }
 
+/// The part of a layer that works in its input's memory.
+pub trait InPlace {
+    /// As [`Layer::forward`], but `pass.y` holds the input, to be overwritten with the output; `pass.x` is empty.
+    fn forward_in_place(&self, pass: Forward<'_>);
+
+    /// As [`Layer::backward`], but `pass.dx` holds the output's gradient, to be overwritten with the input's; `pass.x` and
+    /// `pass.dy` are empty. There are no parameters.
+    fn backward_in_place(&self, pass: Backward<'_>);
+}
+
 /// The part of a layer that looks at all samples of a batch at once.
 ///
 /// Each block of samples is reduced to a few statistics; they are merged in the order of the blocks, so the result does not
@@ -457,8 +550,8 @@ pub trait AcrossBatch {
     /// How many statistics the forward pass gathers from samples of this shape.
     fn statistics(&self, input: &Shape) -> usize;
 
-    /// Reduces the `samples` samples of `x` to statistics (overwritten).
-    fn gather(&self, input: &Shape, samples: usize, x: &[Float], statistics: &mut [Float]);
+    /// Reduces the samples of a block of `x` to statistics (overwritten).
+    fn gather(&self, block: BlockOf<'_>, x: &[Float], statistics: &mut [Float]);
 
     /// Merges the statistics of `n` further samples into those of the `seen` samples so far.
     fn merge(&self, input: &Shape, total: &mut [Float], seen: usize, part: &[Float], n: usize);
@@ -467,16 +560,19 @@ pub trait AcrossBatch {
     fn backward_statistics(&self, input: &Shape) -> usize;
 
     /// Reduces a block's `x` and `dy` to the sums (overwritten) that `backward` needs over the whole batch.
-    fn gather_backward(
-        &self,
-        input: &Shape,
-        samples: usize,
-        x: &[Float],
-        dy: &[Float],
-        statistics: &[Float],
-        sums: &mut [Float],
-    );
+    fn gather_backward(&self, block: BlockOf<'_>, x: &[Float], dy: &[Float], statistics: &[Float], sums: &mut [Float]);
 
     /// Updates the layer's state from the statistics of a training batch of `n` samples.
     fn update_state(&self, input: &Shape, statistics: &[Float], n: usize, state: TensorsMut<'_>);
+}
+
+/// The samples that [`AcrossBatch`] gathers from.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockOf<'a> {
+    /// The shape of one input sample.
+    pub input: &'a Shape,
+    /// How many samples there are.
+    pub samples: usize,
+    /// How they lie.
+    pub layout: Layout,
 }

@@ -209,7 +209,7 @@ impl Trainer {
         let share = 1.0 / n as Float;
         let compute_loss = |block: &mut Block| {
             let first = block.first;
-            let (y, dy, losses) = block.loss_views(&graph, value);
+            let (y, dy, losses) = block.loss_views(value);
             let rows = y.chunks_exact(outputs).zip(dy.chunks_exact_mut(outputs));
             for (i, ((y, dy), sample_loss)) in rows.zip(losses).enumerate() {
                 *sample_loss = loss.loss_and_gradient(y, (samples.target)(first + i), dy);
@@ -222,7 +222,7 @@ impl Trainer {
             Training {
                 seed: self.seed,
                 step: self.step,
-                input: &|block| block.fill(&graph, samples.read),
+                input: &|block, desk| block.fill(desk, samples.read),
                 loss: &compute_loss,
                 backward_end,
             },
@@ -264,8 +264,9 @@ impl Trainer {
     fn diverged(&self, network: &Network, loss: f64) -> Error {
         let graph = &network.graph;
         let found = (self.workspace.blocks().iter())
-            .filter_map(|block| block.first_not_finite(graph, &network.weights.parameters))
-            .min_by_key(|(op, _)| op.number);
+            .filter_map(|block| block.not_finite)
+            .min_by_key(|(number, _)| *number)
+            .and_then(|(number, parameters)| Some((graph.layers().nth(number)?, parameters)));
         let (layer, what) = match found {
             Some((op, true)) => (op.label.clone(), "its parameters are no longer finite"),
             Some((op, false)) => (op.label.clone(), "its output is no longer finite"),
@@ -290,7 +291,7 @@ impl Trainer {
         let graph = &network.graph;
         let outputs = graph.output.size();
         for block in self.workspace.blocks() {
-            let rows = block.value(graph, graph.output_value()).chunks_exact(outputs);
+            let rows = block.value(graph.output_value()).chunks_exact(outputs);
             for (i, y) in rows.enumerate() {
                 each(y, (samples.target)(block.first + i));
             }

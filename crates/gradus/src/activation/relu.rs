@@ -38,6 +38,10 @@ impl Activation for Relu {
         if y > 0.0 { 1.0 } else { 0.0 }
     }
 
+    fn derivative_reads_x(&self) -> bool {
+        false
+    }
+
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

@@ -35,6 +35,10 @@ impl Activation for Sigmoid {
         y * (1.0 - y)
     }
 
+    fn derivative_reads_x(&self) -> bool {
+        false
+    }
+
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

@@ -34,6 +34,10 @@ impl Activation for Tanh {
         1.0 - y * y
     }
 
+    fn derivative_reads_x(&self) -> bool {
+        false
+    }
+
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }

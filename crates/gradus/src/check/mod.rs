@@ -8,11 +8,12 @@ mod rig;
 
 pub(crate) use rig::Rig;
 
+use gradus_kernels::lanes::LANES;
 use rand::RngExt;
 use rand::seq::{SliceRandom, index};
 
 use crate::data::{Target, Targets};
-use crate::layer::Layer;
+use crate::layer::{Layer, Layouts, Plan};
 use crate::loss::Loss;
 use crate::optim::Sgd;
 use crate::random::{Purpose, Rng, stream};
@@ -32,7 +33,9 @@ const COORDINATES: usize = 400;
 /// - gradients with respect to the input and to every parameter agree with finite differences;
 /// - they are added to what is there, and don't depend on whether `dx` is wanted;
 /// - a sample's results have the same bits whatever other samples are beside it in the block (a layer
-///   [across the batch](Layer::across_batch): the same results, up to rounding, however the batch is divided).
+///   [across the batch](Layer::across_batch): the same results, up to rounding, however the batch is divided);
+/// - what its [plan promises](mod@crate::layer) holds: interleaved samples and its input's memory give the same results, and
+///   `backward` gives empty lanes no gradient.
 ///
 /// ```
 /// use gradus::{check, layers::Dense, activation::Tanh};
@@ -70,6 +73,7 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
         )?;
         close("the state after smaller blocks", &divided.state, &step.state, 1e-4)?;
     }
+    check_promises(layer, input, &rig.plan)?;
     let inferred = rig.infer(&x)?;
     if inferred.iter().any(|y| y.is_nan()) {
         return Err("a forward pass without training leaves NaN in y".into());
@@ -97,6 +101,44 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
             &[slope],
             TOLERANCE,
         )?;
+    }
+    Ok(())
+}
+
+/// What the plan promises beyond the contract: see [`mod@crate::layer`].
+fn check_promises(layer: &dyn Layer, input: &Shape, plan: &Plan) -> Result<(), String> {
+    // More than fill one group of lanes, less than fill two.
+    let samples = LANES + 3;
+    let x = spread(samples * input.size(), 9);
+    let dy = spread(samples * plan.output.size(), 10);
+    let same = |rig: &Rig<'_>, what: &str, tolerance: Float| {
+        let usual = Rig::new(layer, input)?;
+        let inferred = usual.infer(&x)?;
+        close(&format!("y {what}"), &rig.infer(&x)?, &inferred, 0.0)?;
+        let (found, expected) = (rig.step(&x, &dy)?, usual.step(&x, &dy)?);
+        close(&format!("y in training {what}"), &found.y, &expected.y, tolerance)?;
+        close(&format!("dx {what}"), &found.dx, &expected.dx, 1e-4)?;
+        close(
+            &format!("the gradient {what}"),
+            &found.gradient,
+            &expected.gradient,
+            1e-3,
+        )?;
+        close(&format!("the state {what}"), &found.state, &expected.state, 1e-4)
+    };
+    let exact = if layer.across_batch().is_some() { 1e-4 } else { 0.0 };
+    if plan.layouts != Layouts::SampleMajor {
+        same(&Rig::new(layer, input)?.interleaved(), "of interleaved samples", exact)?;
+    }
+    if layer.in_place().is_some() {
+        same(&Rig::new(layer, input)?.in_place(), "in place", 0.0)?;
+        if plan.layouts != Layouts::SampleMajor {
+            let rig = Rig::new(layer, input)?.in_place().interleaved();
+            same(&rig, "of interleaved samples in place", exact)?;
+        }
+    }
+    if plan.view {
+        close("y of a view", &Rig::new(layer, input)?.outputs(&x)?, &x, 0.0)?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Runs one layer by itself, on memory full of NaN.
 
+use gradus_kernels::lanes::LANES;
 use rand::RngExt;
 
-use crate::layer::{Backward, BatchGradient, Forward, GradientScope, Layer, LayerRandom, Plan, Tensors, TensorsMut};
+use crate::layer::{
+    Backward, BatchGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors, TensorsMut,
+};
 use crate::random::{Purpose, stream};
 use crate::{Float, Shape};
 
@@ -18,12 +21,15 @@ pub(crate) struct Rig<'a> {
     state_sizes: Vec<usize>,
     /// The number of samples in a block; a batch may be several.
     block: usize,
+    layout: Layout,
+    in_place: bool,
 }
 
 /// What a forward pass leaves for the backward pass.
 struct Pass {
     y: Vec<Float>,
-    kept: Vec<Float>,
+    /// What each block keeps, as it lies there.
+    kept: Vec<Vec<Float>>,
     statistics: Vec<Float>,
 }
 
@@ -59,6 +65,8 @@ impl<'a> Rig<'a> {
             state,
             state_sizes,
             block: usize::MAX,
+            layout: Layout::SampleMajor,
+            in_place: false,
         })
     }
 
@@ -82,6 +90,48 @@ impl<'a> Rig<'a> {
         self
     }
 
+    /// Samples side by side.
+    pub(crate) fn interleaved(mut self) -> Self {
+        self.layout = Layout::Interleaved;
+        self
+    }
+
+    /// The layer in its input's memory.
+    pub(crate) fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
+    }
+
+    /// Samples as they lie in a block; interleaved, `empty` is what lies behind the last of them.
+    fn laid(&self, values: &[Float], samples: usize, empty: Float) -> Vec<Float> {
+        let size = values.len() / samples;
+        match self.layout {
+            Layout::SampleMajor => values.to_vec(),
+            Layout::Interleaved => {
+                let mut laid = vec![empty; size * self.layout.room(samples)];
+                for (i, &value) in values.iter().enumerate() {
+                    laid[self.at(i / size, i % size, size)] = value;
+                }
+                laid
+            }
+        }
+    }
+
+    /// The reverse of [`laid`](Rig::laid).
+    fn unlaid(&self, laid: &[Float], values: &mut [Float], samples: usize) {
+        let size = values.len() / samples;
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = laid[self.at(i / size, i % size, size)];
+        }
+    }
+
+    fn at(&self, sample: usize, feature: usize, size: usize) -> usize {
+        match self.layout {
+            Layout::SampleMajor => sample * size + feature,
+            Layout::Interleaved => (sample / LANES * size + feature) * LANES + sample % LANES,
+        }
+    }
+
     /// The output at inference.
     pub(crate) fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
         Ok(self.forward(x, false)?.y)
@@ -98,21 +148,30 @@ impl<'a> Rig<'a> {
         let block = self.block.min(samples);
         let statistics = if training { self.statistics(x) } else { Vec::new() };
         let mut y = poison(samples * n_out);
-        let mut kept = poison(if training { samples * self.plan.kept } else { 0 });
+        let mut kept = Vec::new();
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
-            let kept_size = if training { self.plan.kept } else { 0 };
-            self.layer.forward(Forward {
+            let room = self.layout.room(n);
+            let mut laid_kept = poison(if training { room * self.plan.kept } else { 0 });
+            // Numbers that don't count lie in the empty lanes.
+            let laid_x = self.laid(&x[start * n_in..][..n * n_in], n, 0.5);
+            let mut laid_y = if self.in_place {
+                laid_x.clone()
+            } else {
+                poison(room * n_out)
+            };
+            let pass = Forward {
                 training,
                 samples: n,
+                layout: self.layout,
                 input: &self.input,
                 output: &self.plan.output,
-                x: &x[start * n_in..][..n * n_in],
-                y: &mut y[start * n_out..][..n * n_out],
+                x: if self.in_place { &[] } else { &laid_x },
+                y: &mut laid_y,
                 parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
                 state: Tensors::new(&self.state, &self.state_sizes),
                 statistics: &statistics,
-                kept: &mut kept[start * kept_size..][..n * kept_size],
+                kept: &mut laid_kept,
                 scratch: &mut self.scratch(n),
                 random: LayerRandom {
                     seed: 1,
@@ -120,7 +179,13 @@ impl<'a> Rig<'a> {
                     layer: 3,
                     first_sample: start as u64,
                 },
-            });
+            };
+            match self.layer.in_place() {
+                Some(layer) if self.in_place => layer.forward_in_place(pass),
+                _ => self.layer.forward(pass),
+            }
+            self.unlaid(&laid_y, &mut y[start * n_out..][..n * n_out], n);
+            kept.push(laid_kept);
         }
         if !x.iter().any(|x| x.is_nan()) {
             written("forward", "y", &y)?;
@@ -155,23 +220,43 @@ impl<'a> Rig<'a> {
             let (x, dy) = (&x[start * n_in..][..n * n_in], &dy[start * n_out..][..n * n_out]);
             // Each block's gradient starts at 1 and has 1 taken off: it has to be added to.
             let mut part = vec![1.0; gradient.len()];
-            self.layer.backward(Backward {
+            let laid_x = self.laid(x, n, 0.5);
+            let laid_y = self.laid(&y[start * n_out..][..n * n_out], n, 0.5);
+            let laid_dy = self.laid(dy, n, 0.0);
+            let mut laid_dx = if self.in_place {
+                laid_dy.clone()
+            } else {
+                poison(laid_x.len())
+            };
+            let pass = Backward {
                 samples: n,
+                layout: self.layout,
                 input: &self.input,
                 output: &self.plan.output,
-                x,
-                y: &y[start * n_out..][..n * n_out],
-                dy,
-                dx: want_dx.then_some(&mut dx[start * n_in..][..n * n_in]),
+                x: if self.in_place { &[] } else { &laid_x },
+                y: if self.plan.reads_output { &laid_y } else { &[] },
+                dy: if self.in_place { &[] } else { &laid_dy },
+                dx: want_dx.then_some(&mut laid_dx),
                 parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
                 gradients: TensorsMut::new(&mut part, &self.parameter_sizes),
                 statistics: &statistics,
                 backward_statistics: &backward_total,
                 block_statistics: backward_parts.get(start / block).map_or(&[], |part| part),
                 batch: samples,
-                kept: &kept[start * self.plan.kept..][..n * self.plan.kept],
+                kept: &kept[start / block],
                 scratch: &mut self.scratch(n),
-            });
+            };
+            match self.layer.in_place() {
+                Some(layer) if self.in_place => layer.backward_in_place(pass),
+                _ => self.layer.backward(pass),
+            }
+            if want_dx {
+                let empty = self.laid(&vec![0.0; n * n_in], n, 1.0);
+                if laid_dx.iter().zip(empty).any(|(dx, empty)| empty == 1.0 && *dx != 0.0) {
+                    return Err("backward gives a gradient to lanes where there is no sample".into());
+                }
+                self.unlaid(&laid_dx, &mut dx[start * n_in..][..n * n_in], n);
+            }
             match self.plan.gradient {
                 GradientScope::PerBlock => {
                     gradient.iter_mut().zip(part).for_each(|(sum, part)| *sum += part - 1.0);
@@ -226,7 +311,8 @@ impl<'a> Rig<'a> {
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let mut part = poison(total.len());
-            across.gather(&self.input, n, &x[start * size..][..n * size], &mut part);
+            let x = self.laid(&x[start * size..][..n * size], n, 0.5);
+            across.gather(self.block_of(n), &x, &mut part);
             across.merge(&self.input, &mut total, start, &part, n);
         }
         total
@@ -246,11 +332,20 @@ impl<'a> Rig<'a> {
             let n = block.min(samples - start);
             let mut part = poison(total.len());
             let (x, dy) = (&x[start * n_in..][..n * n_in], &dy[start * n_out..][..n * n_out]);
-            across.gather_backward(&self.input, n, x, dy, statistics, &mut part);
+            let (x, dy) = (self.laid(x, n, 0.5), self.laid(dy, n, 0.0));
+            across.gather_backward(self.block_of(n), &x, &dy, statistics, &mut part);
             total.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             parts.push(part);
         }
         (total, parts)
+    }
+
+    fn block_of(&self, samples: usize) -> BlockOf<'_> {
+        BlockOf {
+            input: &self.input,
+            samples,
+            layout: self.layout,
+        }
     }
 
     fn scratch(&self, samples: usize) -> Vec<Float> {

@@ -1,9 +1,14 @@
 //! The memory of a block of samples, and the passes over it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::graph::{Graph, LayerOp, Op, Value};
-use crate::layer::{Backward, Forward, LayerRandom, Tensors, TensorsMut};
+use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
+use gradus_kernels::{Buffer, vectorize};
+
+use super::memory::{Home, Manner, Memory, Place};
+use crate::graph::{Graph, LayerOp, Op};
+use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
 use crate::{Error, Float, Result};
 
@@ -23,17 +28,22 @@ pub(crate) struct Lent<'a> {
 /// Writes the input of the sample at a place in the batch; the vector is memory for augmentation.
 pub(crate) type Read<'a> = &'a (dyn Fn(usize, &mut [Float], &mut Vec<Float>) -> Result<()> + Sync);
 
-/// The memory of a block of samples: all values of its forward pass, their gradients, and what its layers keep.
+/// What a thread lends to the block that it works on: memory for what is not needed afterwards, and scratch memory.
+#[derive(Debug)]
+pub(crate) struct Desk<'a> {
+    pub memory: &'a mut [Float],
+    pub scratch: &'a mut [Float],
+}
+
+/// A block of samples: the memory that it keeps until the next batch.
 #[derive(Debug)]
 pub(crate) struct Block {
     /// The place of its first sample in the batch.
     pub first: usize,
-    /// How many samples it holds now, and at most.
+    /// How many samples it holds now.
     pub samples: usize,
-    capacity: usize,
-    values: Vec<Float>,
-    gradients: Vec<Float>,
-    kept: Vec<Float>,
+    plan: Arc<Memory>,
+    memory: Buffer,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Vec<Float>,
     /// This block's part of the statistics over the batch.
@@ -45,38 +55,50 @@ pub(crate) struct Block {
     pub augment: Vec<Float>,
     /// What went wrong with this block's samples.
     pub error: Option<Error>,
+    /// The number of the first layer whose output is not finite, and whether its parameters are the cause; where the loss is
+    /// not finite.
+    pub not_finite: Option<(usize, bool)>,
 }
 
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
-    pub fn new(graph: &Graph, capacity: usize, training: bool) -> Self {
+    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
         let if_training = |size: usize| vec![0.0; if training { size } else { 0 }];
         Block {
             first: 0,
             samples: 0,
-            capacity,
-            values: vec![0.0; graph.values_size * capacity],
-            gradients: if_training(graph.values_size * capacity),
-            kept: if_training(graph.kept * capacity),
+            memory: Buffer::zeros(plan.block),
+            plan: plan.clone(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
-            losses: vec![0.0; capacity],
+            losses: if_training(capacity),
             augment: Vec::new(),
             error: None,
+            not_finite: None,
         }
     }
 
-    /// The samples' values of number `v`.
-    pub fn value(&self, graph: &Graph, v: usize) -> &[Float] {
-        &self.values[place(graph.values[v], self.capacity, self.samples)]
+    /// The samples' values of number `v`, if the block keeps them: the output, and what an update reads.
+    pub fn value(&self, v: usize) -> &[Float] {
+        self.kept_here(self.plan.value(v))
+    }
+
+    /// The gradients with respect to the samples' values of number `v`, if the block keeps them.
+    pub fn gradient(&self, v: usize) -> &[Float] {
+        self.kept_here(self.plan.gradient(v))
+    }
+
+    fn kept_here(&self, place: Place) -> &[Float] {
+        debug_assert_eq!(place.home, Home::Block);
+        &self.memory[place.of(self.samples)]
     }
 
     /// Lets `read` write the input of each sample, given its place in the batch, until one fails.
-    pub fn fill(&mut self, graph: &Graph, read: Read<'_>) {
-        let size = graph.values[0].size;
-        let input = &mut self.values[place(graph.values[0], self.capacity, self.samples)];
-        for (i, x) in input.chunks_exact_mut(size).enumerate() {
+    pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
+        let samples = self.samples;
+        let [input] = places(&mut self.memory, desk.memory, samples, [self.plan.value(0)]);
+        for (i, x) in input.chunks_exact_mut(input.len() / samples).enumerate() {
             if let Err(error) = read(self.first + i, x, &mut self.augment) {
                 self.error = Some(error);
                 return;
@@ -84,38 +106,37 @@ impl Block {
         }
     }
 
-    /// The gradients with respect to the samples' values of number `v`.
-    pub fn gradient(&self, graph: &Graph, v: usize) -> &[Float] {
-        &self.gradients[place(graph.values[v], self.capacity, self.samples)]
-    }
-
-    /// The values of number `v`, their gradients and the losses: what a loss reads and writes.
-    pub fn loss_views(&mut self, graph: &Graph, v: usize) -> (&[Float], &mut [Float], &mut [Float]) {
-        let at = place(graph.values[v], self.capacity, self.samples);
-        let gradients = if self.gradients.is_empty() { 0..0 } else { at.clone() };
-        (
-            &self.values[at],
-            &mut self.gradients[gradients],
-            &mut self.losses[..self.samples],
-        )
+    /// The values of number `v`, their gradients (empty unless training) and the losses: what a loss reads and writes.
+    pub fn loss_views(&mut self, v: usize) -> (&[Float], &mut [Float], &mut [Float]) {
+        let both = [self.plan.value(v), self.plan.gradient(v)];
+        let [values, gradients] = places(&mut self.memory, &mut [], self.samples, both);
+        (values, gradients, &mut self.losses[..self.samples])
     }
 
     /// Runs these operations forward.
-    pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, scratch: &mut [Float]) {
-        let (n, capacity) = (self.samples, self.capacity);
-        let at = |v: usize| place(lent.graph.values[v], capacity, n);
-        for op in &lent.graph.ops[ops] {
+    pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, desk: &mut Desk<'_>) {
+        let n = self.samples;
+        let plan = &*self.plan;
+        for (i, op) in lent.graph.ops[ops.clone()].iter().enumerate() {
+            let i = ops.start + i;
+            let manner = plan.manner(i);
             match op {
+                _ if manner == Manner::View => {}
                 Op::Layer(op) => {
-                    let [x, y] = disjoint(&mut self.values, [at(op.x), at(op.y)]);
-                    let kept = if training { scaled(&op.kept, capacity, n) } else { 0..0 };
-                    op.layer.forward(Forward {
+                    let y = plan.value(op.y);
+                    let x = match manner {
+                        Manner::InPlace => Place::NOWHERE,
+                        _ => plan.value(op.x),
+                    };
+                    let [x, y_values, kept] = places(&mut self.memory, desk.memory, n, [x, y, plan.kept(i)]);
+                    let pass = Forward {
                         training,
                         samples: n,
+                        layout: y.layout,
                         input: &op.input,
                         output: &op.plan.output,
                         x,
-                        y,
+                        y: y_values,
                         parameters: parameters(op, &lent.weights.parameters),
                         state: Tensors::new(&lent.weights.state[op.state.clone()], &op.state_sizes),
                         statistics: if training {
@@ -123,105 +144,157 @@ impl Block {
                         } else {
                             &[]
                         },
-                        kept: &mut self.kept[kept],
-                        scratch: &mut scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
+                        kept,
+                        scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                         random: LayerRandom {
                             seed: lent.seed,
                             step: lent.step,
                             layer: op.number as u64,
                             first_sample: self.first as u64,
                         },
-                    });
+                    };
+                    match (manner, op.layer.in_place()) {
+                        (Manner::InPlace, Some(layer)) => layer.forward_in_place(pass),
+                        _ => op.layer.forward(pass),
+                    }
+                }
+                Op::Turn { x, y } => {
+                    let (from, to) = (plan.value(*x), plan.value(*y));
+                    let [x, y] = places(&mut self.memory, desk.memory, n, [from, to]);
+                    turn(n, from.layout, x, y);
                 }
                 Op::Fork { x, y } => {
-                    let [x, y0, y1] = disjoint(&mut self.values, [at(*x), at(y[0]), at(y[1])]);
+                    let all = [*x, y[0], y[1]].map(|v| plan.value(v));
+                    let [x, y0, y1] = places(&mut self.memory, desk.memory, n, all);
                     y0.copy_from_slice(x);
                     y1.copy_from_slice(x);
                 }
                 Op::Add { x, y } => {
-                    let [x0, x1, y] = disjoint(&mut self.values, [at(x[0]), at(x[1]), at(*y)]);
-                    for ((y, &a), &b) in y.iter_mut().zip(&*x0).zip(&*x1) {
-                        *y = a + b;
-                    }
+                    let all = [x[0], x[1], *y].map(|v| plan.value(v));
+                    let [x0, x1, y] = places(&mut self.memory, desk.memory, n, all);
+                    add(x0, x1, y);
                 }
             }
         }
     }
 
     /// Runs these operations backward, the last first.
-    pub fn backward(&mut self, lent: Lent<'_>, ops: Range<usize>, scratch: &mut [Float]) {
-        let (n, capacity) = (self.samples, self.capacity);
-        let values = &lent.graph.values;
-        let at = |v: usize| place(values[v], capacity, n);
-        for op in lent.graph.ops[ops].iter().rev() {
-            match op {
-                Op::Layer(op) if values[op.y].needs_gradient => {
-                    let [dx, dy] = disjoint(&mut self.gradients, [at(op.x), at(op.y)]);
-                    op.layer.backward(Backward {
+    pub fn backward(&mut self, lent: Lent<'_>, ops: Range<usize>, desk: &mut Desk<'_>) {
+        let n = self.samples;
+        let plan = &*self.plan;
+        let needed = |v: usize| lent.graph.values[v].needs_gradient;
+        for i in ops.rev() {
+            let manner = plan.manner(i);
+            match &lent.graph.ops[i] {
+                _ if manner == Manner::View => {}
+                Op::Layer(op) if needed(op.y) => {
+                    let y = plan.value(op.y);
+                    let all = match manner {
+                        Manner::InPlace => [Place::NOWHERE, y, Place::NOWHERE, plan.gradient(op.x), plan.kept(i)],
+                        _ => [
+                            plan.value(op.x),
+                            y,
+                            plan.gradient(op.y),
+                            plan.gradient(op.x),
+                            plan.kept(i),
+                        ],
+                    };
+                    let [x, y_values, dy, dx, kept] = places(&mut self.memory, desk.memory, n, all);
+                    let pass = Backward {
                         samples: n,
+                        layout: y.layout,
                         input: &op.input,
                         output: &op.plan.output,
-                        x: &self.values[at(op.x)],
-                        y: &self.values[at(op.y)],
+                        x,
+                        y: y_values,
                         dy,
-                        dx: values[op.x].needs_gradient.then_some(dx),
+                        dx: needed(op.x).then_some(dx),
                         parameters: parameters(op, &lent.weights.parameters),
                         gradients: gradients(op, &mut self.partials),
                         statistics: &lent.statistics[op.statistics.clone()],
                         backward_statistics: &lent.backward_statistics[op.backward_statistics.clone()],
                         block_statistics: &self.backward_statistics[op.backward_statistics.clone()],
                         batch: lent.batch,
-                        kept: &self.kept[scaled(&op.kept, capacity, n)],
-                        scratch: &mut scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
-                    });
-                }
-                Op::Layer(_) => {}
-                Op::Fork { x, y } if values[*x].needs_gradient => {
-                    let [dx, dy0, dy1] = disjoint(&mut self.gradients, [at(*x), at(y[0]), at(y[1])]);
-                    for ((dx, &a), &b) in dx.iter_mut().zip(&*dy0).zip(&*dy1) {
-                        *dx = a + b;
+                        kept,
+                        scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
+                    };
+                    match (manner, op.layer.in_place()) {
+                        (Manner::InPlace, Some(layer)) => layer.backward_in_place(pass),
+                        _ => op.layer.backward(pass),
                     }
                 }
-                Op::Fork { .. } => {}
-                Op::Add { x, y } => {
-                    let [dx0, dx1, dy] = disjoint(&mut self.gradients, [at(x[0]), at(x[1]), at(*y)]);
-                    dx0.copy_from_slice(dy);
-                    dx1.copy_from_slice(dy);
+                Op::Turn { x, y } if needed(*x) => {
+                    let (to, from) = (plan.gradient(*x), plan.gradient(*y));
+                    let [dx, dy] = places(&mut self.memory, desk.memory, n, [to, from]);
+                    turn(n, from.layout, dy, dx);
                 }
+                Op::Fork { x, y } if needed(*x) => {
+                    let all = [*x, y[0], y[1]].map(|v| plan.gradient(v));
+                    let [dx, dy0, dy1] = places(&mut self.memory, desk.memory, n, all);
+                    add(dy0, dy1, dx);
+                }
+                Op::Add { x, y } => {
+                    let all = [x[0], x[1], *y].map(|v| plan.gradient(v));
+                    let [dx0, dx1, dy] = places(&mut self.memory, desk.memory, n, all);
+                    for dx in [dx0, dx1] {
+                        // Nobody wants the gradient of what no parameter has touched.
+                        if !dx.is_empty() {
+                            dx.copy_from_slice(dy);
+                        }
+                    }
+                }
+                Op::Layer(_) | Op::Turn { .. } | Op::Fork { .. } => {}
             }
         }
     }
 
     /// Reduces this block's input of a layer across the batch to statistics.
-    pub fn gather(&mut self, op: &LayerOp, graph: &Graph) {
-        if let Some(across) = op.layer.across_batch() {
-            let x = &self.values[place(graph.values[op.x], self.capacity, self.samples)];
-            across.gather(&op.input, self.samples, x, &mut self.statistics[op.statistics.clone()]);
-        }
+    pub fn gather(&mut self, op: &LayerOp) {
+        let Some(across) = op.layer.across_batch() else { return };
+        let place = self.plan.value(op.x);
+        let x = &self.memory[place.of(self.samples)];
+        let samples = self.gathered(op, place);
+        across.gather(samples, x, &mut self.statistics[op.statistics.clone()]);
     }
 
     /// Reduces this block's input of a layer across the batch, and the gradient of its output, to sums.
-    pub fn gather_backward(&mut self, op: &LayerOp, graph: &Graph, statistics: &[Float]) {
-        if let Some(across) = op.layer.across_batch() {
-            across.gather_backward(
-                &op.input,
-                self.samples,
-                &self.values[place(graph.values[op.x], self.capacity, self.samples)],
-                &self.gradients[place(graph.values[op.y], self.capacity, self.samples)],
-                &statistics[op.statistics.clone()],
-                &mut self.backward_statistics[op.backward_statistics.clone()],
-            );
+    pub fn gather_backward(&mut self, op: &LayerOp, statistics: &[Float]) {
+        let Some(across) = op.layer.across_batch() else { return };
+        let (x, dy) = (self.plan.value(op.x), self.plan.gradient(op.y));
+        let samples = self.gathered(op, x);
+        across.gather_backward(
+            samples,
+            &self.memory[x.of(self.samples)],
+            &self.memory[dy.of(self.samples)],
+            &statistics[op.statistics.clone()],
+            &mut self.backward_statistics[op.backward_statistics.clone()],
+        );
+    }
+
+    fn gathered<'a>(&self, op: &'a LayerOp, place: Place) -> BlockOf<'a> {
+        BlockOf {
+            input: &op.input,
+            samples: self.samples,
+            layout: place.layout,
         }
     }
 
-    /// The first layer whose output is not finite, and whether its parameters are the cause.
-    pub fn first_not_finite<'g>(&self, graph: &'g Graph, all: &[Float]) -> Option<(&'g LayerOp, bool)> {
+    /// After a forward pass: if the loss is not finite, finds the first layer where that shows.
+    pub fn find_not_finite(&mut self, lent: Lent<'_>, desk: &mut Desk<'_>) {
         let finite = |values: &[Float]| values.iter().all(|v| v.is_finite());
-        graph.layers().find_map(|op| {
-            let parameters_finite = finite(&all[op.parameters.clone()]);
-            let outputs_finite = finite(self.value(graph, op.y));
-            (!parameters_finite || !outputs_finite).then_some((op, !parameters_finite))
-        })
+        self.not_finite = None;
+        if finite(&self.losses[..self.samples]) {
+            return;
+        }
+        for op in lent.graph.layers() {
+            let parameters_finite = finite(&lent.weights.parameters[op.parameters.clone()]);
+            let y = [self.plan.value(op.y)];
+            let [y] = places(&mut self.memory, desk.memory, self.samples, y);
+            if !parameters_finite || !finite(y) {
+                self.not_finite = Some((op.number, !parameters_finite));
+                return;
+            }
+        }
     }
 }
 
@@ -235,19 +308,56 @@ fn gradients<'a>(op: &'a LayerOp, partials: &'a mut [Float]) -> TensorsMut<'a> {
     TensorsMut::new(&mut partials[op.partials.clone()], sizes)
 }
 
-/// Where a value of `n` samples lies in a block with room for `capacity`.
-fn place(value: Value, capacity: usize, n: usize) -> Range<usize> {
-    let start = value.offset * capacity;
-    start..start + value.size * n
-}
-
-/// Where so many values for each of `n` samples lie in a block with room for `capacity`.
-fn scaled(range: &Range<usize>, capacity: usize, n: usize) -> Range<usize> {
-    let start = range.start * capacity;
-    start..start + range.len() * n
+/// What lies at several places, none of which overlap.
+fn places<'a, const N: usize>(
+    block: &'a mut [Float],
+    thread: &'a mut [Float],
+    n: usize,
+    places: [Place; N],
+) -> [&'a mut [Float]; N] {
+    let of = |home: Home| {
+        places.map(|place| match place.of(n) {
+            range if place.home == home && !range.is_empty() => range,
+            _ => 0..0,
+        })
+    };
+    let mut block = disjoint(block, of(Home::Block));
+    let mut thread = disjoint(thread, of(Home::Thread));
+    std::array::from_fn(|i| match places[i].home {
+        Home::Block => std::mem::take(&mut block[i]),
+        Home::Thread => std::mem::take(&mut thread[i]),
+    })
 }
 
 /// Several ranges of one slice, none of which overlap.
 fn disjoint<const N: usize>(slice: &mut [Float], ranges: [Range<usize>; N]) -> [&mut [Float]; N] {
-    slice.get_disjoint_mut(ranges).expect("values don't overlap")
+    slice.get_disjoint_mut(ranges).expect("places don't overlap")
+}
+
+/// y ← x, whose samples lie in the layout `from`, in the other one.
+fn turn(samples: usize, from: Layout, x: &[Float], y: &mut [Float]) {
+    let features = match from {
+        Layout::SampleMajor => x.len() / samples,
+        Layout::Interleaved => y.len() / samples,
+    };
+    for first in (0..samples).step_by(LANES) {
+        let count = LANES.min(samples - first);
+        let (rows, lanes) = (
+            first * features..(first + count) * features,
+            first * features..(first + LANES) * features,
+        );
+        match from {
+            Layout::SampleMajor => to_lanes(&x[rows], count, &mut y[lanes]),
+            Layout::Interleaved => from_lanes(&x[lanes], count, &mut y[rows]),
+        }
+    }
+}
+
+/// sum ← a + b.
+fn add(a: &[Float], b: &[Float], sum: &mut [Float]) {
+    vectorize(|| {
+        for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
+            *sum = a + b;
+        }
+    });
 }

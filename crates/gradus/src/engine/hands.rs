@@ -1,4 +1,4 @@
-use gradus_kernels::{Cuts, Pool};
+use gradus_kernels::{Buffer, Cuts, Pool};
 
 use crate::Float;
 
@@ -6,16 +6,18 @@ use crate::Float;
 #[derive(Debug)]
 pub(crate) struct Hands {
     pool: Pool,
-    scratch: Vec<Float>,
+    scratch: Buffer,
     cuts: Cuts,
 }
 
 impl Hands {
     /// So many threads, with so many values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
+        // No two threads write to one cache line.
+        let scratch = scratch.next_multiple_of(16);
         Hands {
             pool: Pool::new(threads),
-            scratch: vec![0.0; scratch * threads],
+            scratch: Buffer::zeros(scratch * threads),
             cuts: Cuts::new((0..=threads).map(|i| i * scratch).collect()),
         }
     }

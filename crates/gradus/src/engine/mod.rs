@@ -1,10 +1,11 @@
 //! How a network runs: memory for blocks of samples, passes over a batch on several threads, and updates.
 //!
-//! The data flow is one way: a [`Workspace`] runs a batch forward and backward and then holds all its values and gradients in
+//! [`memory.rs`](memory) decides where everything lies. The data flow is one way: a [`Workspace`] runs a batch forward and backward and then holds all its values and gradients in
 //! blocks; an [`Update`] turns those into new parameters.
 
 mod block;
 mod hands;
+mod memory;
 mod predictor;
 mod update;
 mod workspace;

@@ -1,6 +1,6 @@
 //! Forward passes without training.
 
-use super::{Block, Workspace};
+use super::Workspace;
 use crate::{Error, Float, Network, Result};
 
 /// Memory and threads for predictions, made once and used again and again without allocating.
@@ -94,13 +94,12 @@ impl Predictor {
         let graph = &network.graph;
         self.workspace.check("predictor", network)?;
         self.workspace.divide(n);
-        self.workspace
-            .infer(network, &|block: &mut Block| block.fill(graph, read));
+        self.workspace.infer(network, &|block, desk| block.fill(desk, read));
         for block in self.workspace.blocks_mut() {
             if let Some(error) = block.error.take() {
                 return Err(error);
             }
-            each(block.value(graph, graph.output_value()));
+            each(block.value(graph.output_value()));
         }
         Ok(())
     }

@@ -171,8 +171,8 @@ impl Shard {
                         samples: block.samples,
                         input: &op.input,
                         output: &op.plan.output,
-                        x: block.value(graph, op.x),
-                        dy: block.gradient(graph, op.y),
+                        x: block.value(op.x),
+                        dy: block.gradient(op.y),
                         scratch,
                     });
                 }

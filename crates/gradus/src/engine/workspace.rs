@@ -4,16 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::Cuts;
+use gradus_kernels::lanes::LANES;
 
-use super::block::{Block, Lent};
+use super::block::{Block, Desk, Lent};
 use super::hands::Hands;
+use super::memory::{Memory, Purpose};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::TensorsMut;
 use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
 
 /// How many samples a block holds, at most, where the division into blocks is part of the result.
-const BLOCK: usize = 16;
+const BLOCK: usize = LANES;
+
+/// Fewer samples than this in a batch are not worth laying side by side: too many lanes would be empty.
+const WORTH_INTERLEAVING: usize = 6;
 
 /// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
 const WORTH_A_THREAD: u64 = 400_000;
@@ -44,6 +49,8 @@ struct Crew {
     hands: Hands,
     blocks: Vec<Block>,
     block_cuts: Cuts,
+    /// How much of a thread's memory is for values; the rest is scratch.
+    values: usize,
     division: Division,
     /// How many blocks the present batch fills.
     filled: usize,
@@ -51,10 +58,13 @@ struct Crew {
 
 impl Crew {
     /// Does `work` on every block, on all threads.
-    fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut [Float]) + Sync)) {
+    fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut Desk<'_>) + Sync)) {
         let blocks = self.block_cuts.cut(&mut self.blocks);
-        self.hands
-            .each(self.filled, &|task, scratch| work(&mut blocks.take(task)[0], scratch));
+        let values = self.values;
+        self.hands.each(self.filled, &|task, memory| {
+            let (memory, scratch) = memory.split_at_mut(values);
+            work(&mut blocks.take(task)[0], &mut Desk { memory, scratch });
+        });
     }
 }
 
@@ -97,7 +107,7 @@ pub(crate) struct Training<'a> {
     pub seed: u64,
     pub step: u64,
     /// Writes the input of a block.
-    pub input: &'a (dyn Fn(&mut Block) + Sync),
+    pub input: &'a (dyn Fn(&mut Block, &mut Desk<'_>) + Sync),
     /// Reads a block's outputs; writes the losses and their gradients.
     pub loss: &'a (dyn Fn(&mut Block) + Sync),
     /// Where the backward pass starts: before this operation.
@@ -156,22 +166,33 @@ impl Workspace {
             )));
         }
         let capacity = division.capacity(batch);
+        let segments = segments(graph, training);
+        let memory = Arc::new(Memory::new(
+            graph,
+            Purpose {
+                capacity,
+                training,
+                interleaved: batch >= WORTH_INTERLEAVING,
+                in_one_go: segments.len() == 1,
+            },
+        ));
         let blocks: Vec<Block> = (0..division.blocks(batch))
-            .map(|_| Block::new(graph, capacity, training))
+            .map(|_| Block::new(graph, &memory, capacity, training))
             .collect();
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
         Ok(Workspace {
             graph: graph.clone(),
             crew: Crew {
-                hands: Hands::new(threads.clamp(1, MOST_THREADS), scratch),
+                hands: Hands::new(threads.clamp(1, MOST_THREADS), memory.thread + scratch),
                 block_cuts: Cuts::singles(blocks.len()),
                 blocks,
+                values: memory.thread,
                 division,
                 filled: 0,
             },
             statistics: vec![0.0; graph.statistics],
             backward_statistics: vec![0.0; graph.backward_statistics],
-            segments: segments(graph, training),
+            segments,
             batch: 0,
         })
     }
@@ -221,7 +242,7 @@ impl Workspace {
     }
 
     /// Runs the whole batch forward, without training: `input` writes each block's input.
-    pub fn infer(&mut self, network: &Network, input: &(dyn Fn(&mut Block) + Sync)) {
+    pub fn infer(&mut self, network: &Network, input: &(dyn Fn(&mut Block, &mut Desk<'_>) + Sync)) {
         let lent = Lent {
             graph: &network.graph,
             weights: &network.weights,
@@ -231,9 +252,9 @@ impl Workspace {
             seed: 0,
             step: 0,
         };
-        self.crew.each_block(&|block, scratch| {
-            input(block);
-            block.forward(lent, 0..lent.graph.ops.len(), false, scratch);
+        self.crew.each_block(&|block, desk| {
+            input(block, desk);
+            block.forward(lent, 0..lent.graph.ops.len(), false, desk);
         });
     }
 
@@ -260,19 +281,20 @@ impl Workspace {
 
         for (s, segment) in segments.iter().enumerate() {
             let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
-            crew.each_block(&|block, scratch| {
+            crew.each_block(&|block, desk| {
                 if s == 0 {
                     block.partials.fill(0.0);
-                    (training.input)(block);
+                    (training.input)(block, desk);
                 }
-                block.forward(lent, segment.clone(), true, scratch);
+                block.forward(lent, segment.clone(), true, desk);
                 if s < last {
-                    block.gather(across(graph, segments[s + 1].start), graph);
+                    block.gather(across(graph, segments[s + 1].start));
                 } else {
                     (training.loss)(block);
-                    block.backward(lent, backward_range(s), scratch);
+                    block.find_not_finite(lent, desk);
+                    block.backward(lent, backward_range(s), desk);
                     if s > 0 {
-                        block.gather_backward(across(graph, segment.start), graph, lent.statistics);
+                        block.gather_backward(across(graph, segment.start), lent.statistics);
                     }
                 }
             });
@@ -298,10 +320,10 @@ impl Workspace {
                 &mut backward_statistics[op.backward_statistics.clone()],
             );
             let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
-            crew.each_block(&|block, scratch| {
-                block.backward(lent, backward_range(s), scratch);
+            crew.each_block(&|block, desk| {
+                block.backward(lent, backward_range(s), desk);
                 if s > 0 {
-                    block.gather_backward(across(graph, segments[s].start), graph, lent.statistics);
+                    block.gather_backward(across(graph, segments[s].start), lent.statistics);
                 }
             });
         }

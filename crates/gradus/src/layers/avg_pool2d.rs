@@ -9,11 +9,13 @@
 //!
 //! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 
+use gradus_kernels::lanes::LANES;
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
+use super::pixel::{Pixel, pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each window of an image.
@@ -70,20 +72,56 @@ impl AvgPool2d {
         Geometry::new(self.kind(), input, self.kernel, stride, Size2::ONE, self.padding)
     }
 
-    /// Writes `sums` divided by the number of pixels in each window.
+    /// Calls `with` with each output pixel and the number of pixels in its window.
     #[inline(always)]
-    fn divide(&self, geometry: &Geometry, sums: &[Float], means: &mut [Float]) {
+    fn counts(&self, geometry: &Geometry, mut with: impl FnMut(usize, Float)) {
         let width = geometry.columns.output;
-        for (i, (sums, means)) in sums.chunks_exact(width).zip(means.chunks_exact_mut(width)).enumerate() {
+        for i in 0..geometry.rows.output {
             let rows = geometry.rows.inside(i).len();
-            for (j, (sum, mean)) in sums.iter().zip(means).enumerate() {
+            for j in 0..width {
                 let n = if self.exclude_padding {
                     rows * geometry.columns.inside(j).len()
                 } else {
                     geometry.taps()
                 };
-                *mean = sum / n as Float;
+                with(i * width + j, n as Float);
             }
+        }
+    }
+
+    fn pool<P: Pixel>(&self, geometry: &Geometry, x: &[P], y: &mut [P]) {
+        let planes = x.chunks_exact(geometry.in_plane());
+        for (x, y) in planes.zip(y.chunks_exact_mut(geometry.out_plane())) {
+            vectorize(|| {
+                y.fill(P::splat(0.0));
+                for tap in 0..geometry.taps() {
+                    geometry.runs(tap, |run| {
+                        let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+                        for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+                            *y = y.zip(x, |y, x| y + x);
+                        }
+                    });
+                }
+                self.counts(geometry, |i, n| y[i] = y[i].map(|y| y / n));
+            });
+        }
+    }
+
+    /// dx is 0 at first.
+    fn spread<P: Pixel>(&self, geometry: &Geometry, dy: &[P], dx: &mut [P], shares: &mut [P]) {
+        let planes = dx.chunks_exact_mut(geometry.in_plane());
+        for (dx, dy) in planes.zip(dy.chunks_exact(geometry.out_plane())) {
+            vectorize(|| {
+                self.counts(geometry, |i, n| shares[i] = dy[i].map(|dy| dy / n));
+                for tap in 0..geometry.taps() {
+                    geometry.runs(tap, |run| {
+                        let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
+                        for (dx, &share) in pixels.zip(&shares[run.y..][..run.count]) {
+                            *dx = dx.zip(share, |dx, share| dx + share);
+                        }
+                    });
+                }
+            });
         }
     }
 }
@@ -96,48 +134,29 @@ impl Layer for AvgPool2d {
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         let geometry = self.geometry(input)?;
         geometry.every_window_sees_the_image(self.kind())?;
-        Ok(Plan::new(geometry.output(geometry.channels)).scratch(geometry.out_plane(), 0))
+        Ok(Plan::new(geometry.output(geometry.channels))
+            .scratch(geometry.out_plane() * LANES, 0)
+            .layouts(Layouts::PreferInterleaved)
+            .forgets_output())
     }
 
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
-        let sums = pass.scratch;
-        let planes = pass.x.chunks_exact(geometry.in_plane());
-        for (x, y) in planes.zip(pass.y.chunks_exact_mut(geometry.out_plane())) {
-            vectorize(|| {
-                sums.fill(0.0);
-                for tap in 0..geometry.taps() {
-                    geometry.runs(tap, |run| {
-                        let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                        sums[run.y..][..run.count]
-                            .iter_mut()
-                            .zip(pixels)
-                            .for_each(|(sum, x)| *sum += x);
-                    });
-                }
-                self.divide(&geometry, sums, y);
-            });
+        match pass.layout {
+            Layout::SampleMajor => self.pool(&geometry, pass.x, pass.y),
+            Layout::Interleaved => self.pool(&geometry, pixels(pass.x), pixels_mut(pass.y)),
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         let Some(dx) = pass.dx else { return };
-        let shares = pass.scratch;
-        let planes = dx.chunks_exact_mut(geometry.in_plane());
-        for (dx, dy) in planes.zip(pass.dy.chunks_exact(geometry.out_plane())) {
-            vectorize(|| {
-                self.divide(&geometry, dy, shares);
-                dx.fill(0.0);
-                for tap in 0..geometry.taps() {
-                    geometry.runs(tap, |run| {
-                        let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
-                        pixels
-                            .zip(&shares[run.y..][..run.count])
-                            .for_each(|(dx, share)| *dx += share);
-                    });
-                }
-            });
+        dx.fill(0.0);
+        match pass.layout {
+            Layout::SampleMajor => self.spread(&geometry, pass.dy, dx, pass.scratch),
+            Layout::Interleaved => {
+                self.spread(&geometry, pixels(pass.dy), pixels_mut(dx), pixels_mut(pass.scratch));
+            }
         }
     }
 

@@ -21,12 +21,13 @@
 
 use std::sync::Arc;
 
+use gradus_kernels::lanes::LANES;
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
 use super::shortest;
 use crate::init::{Constant, Fans};
-use crate::layer::{AcrossBatch, Backward, Forward, Layer, Parameter, Plan, TensorsMut};
+use crate::layer::{AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, Parameter, Plan, TensorsMut};
 use crate::{Float, Shape};
 
 /// Batch normalisation of flat samples `[features]` or images `[channels, height, width]`.
@@ -111,28 +112,30 @@ impl Layer for BatchNorm {
             .state("running_mean", n, 0.0)
             .state("running_var", n, 1.0)
             .scratch(3 * n, 0)
-            .multiply_adds(input.size() as u64))
+            .multiply_adds(input.size() as u64)
+            .layouts(Layouts::Either)
+            .forgets_output())
     }
 
     fn forward(&self, pass: Forward<'_>) {
-        let layout = Layout::of(pass.input);
+        let features = Features::of(pass.input, pass.layout);
         let [gamma, beta] = pass.parameters.split();
         let [mean, variance] = if pass.training {
             halves(pass.statistics)
         } else {
             pass.state.split()
         };
-        let scale = &mut pass.scratch[..layout.features];
+        let scale = &mut pass.scratch[..features.count];
         for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance) {
             *scale = gamma * self.inverse_deviation(*variance);
         }
         vectorize(|| {
-            layout.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + beta[i]);
+            features.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + beta[i]);
         });
     }
 
     fn backward(&self, pass: Backward<'_>) {
-        let layout = Layout::of(pass.input);
+        let features = Features::of(pass.input, pass.layout);
         let [dgamma, dbeta] = pass.gradients.split();
         let [block_dgamma, block_dbeta] = halves(pass.block_statistics);
         dgamma
@@ -145,21 +148,22 @@ impl Layer for BatchNorm {
         let [mean, variance] = halves(pass.statistics);
         let [dgamma, dbeta] = halves(pass.backward_statistics);
         let gamma = &pass.parameters[0];
-        let count = layout.count(pass.batch);
+        let count = features.values(pass.batch);
         // dx = scale · (dy − shift − (x − μ) · slope)
-        let (scale, rest) = pass.scratch.split_at_mut(layout.features);
-        let (shift, slope) = rest.split_at_mut(layout.features);
-        for i in 0..layout.features {
+        let (scale, rest) = pass.scratch.split_at_mut(features.count);
+        let (shift, slope) = rest.split_at_mut(features.count);
+        for i in 0..features.count {
             let inverse = self.inverse_deviation(variance[i]);
             scale[i] = gamma[i] * inverse;
             shift[i] = dbeta[i] / count;
             slope[i] = dgamma[i] / count * inverse;
         }
         vectorize(|| {
-            layout.map(pass.x, pass.dy, dx, |i, x, dy| {
+            features.map(pass.x, pass.dy, dx, |i, x, dy| {
                 scale[i] * (dy - shift[i] - (x - mean[i]) * slope[i])
             });
         });
+        features.clear_empty_lanes(pass.samples, dx);
     }
 
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
@@ -174,17 +178,18 @@ impl Layer for BatchNorm {
 /// The statistics are the mean of each feature, then the variance of each; the sums are dγ, then dβ.
 impl AcrossBatch for BatchNorm {
     fn statistics(&self, input: &Shape) -> usize {
-        2 * Layout::of(input).features
+        2 * input[0]
     }
 
-    fn gather(&self, input: &Shape, samples: usize, x: &[Float], statistics: &mut [Float]) {
-        let layout = Layout::of(input);
-        let count = layout.count(samples);
-        let (mean, variance) = statistics.split_at_mut(layout.features);
+    fn gather(&self, block: BlockOf<'_>, x: &[Float], statistics: &mut [Float]) {
+        let features = Features::of(block.input, block.layout);
+        let n = block.samples;
+        let count = features.values(n);
+        let (mean, variance) = statistics.split_at_mut(features.count);
         vectorize(|| {
-            layout.sum(x, x, mean, |_, x, _| x);
+            features.sum(n, [x, x], mean, |_, x, _| x);
             mean.iter_mut().for_each(|mean| *mean /= count);
-            layout.sum(x, x, variance, |i, x, _| (x - mean[i]) * (x - mean[i]));
+            features.sum(n, [x, x], variance, |i, x, _| (x - mean[i]) * (x - mean[i]));
             variance.iter_mut().for_each(|variance| *variance /= count);
         });
     }
@@ -208,24 +213,16 @@ impl AcrossBatch for BatchNorm {
     }
 
     fn backward_statistics(&self, input: &Shape) -> usize {
-        2 * Layout::of(input).features
+        2 * input[0]
     }
 
-    fn gather_backward(
-        &self,
-        input: &Shape,
-        _samples: usize,
-        x: &[Float],
-        dy: &[Float],
-        statistics: &[Float],
-        sums: &mut [Float],
-    ) {
-        let layout = Layout::of(input);
+    fn gather_backward(&self, block: BlockOf<'_>, x: &[Float], dy: &[Float], statistics: &[Float], sums: &mut [Float]) {
+        let features = Features::of(block.input, block.layout);
         let [mean, variance] = halves(statistics);
-        let (dgamma, dbeta) = sums.split_at_mut(layout.features);
+        let (dgamma, dbeta) = sums.split_at_mut(features.count);
         vectorize(|| {
-            layout.sum(x, dy, dgamma, |i, x, dy| dy * (x - mean[i]));
-            layout.sum(dy, dy, dbeta, |_, dy, _| dy);
+            features.sum(block.samples, [x, dy], dgamma, |i, x, dy| dy * (x - mean[i]));
+            features.sum(block.samples, [dy, dy], dbeta, |_, dy, _| dy);
         });
         for (dgamma, variance) in dgamma.iter_mut().zip(variance) {
             *dgamma *= self.inverse_deviation(*variance);
@@ -233,7 +230,7 @@ impl AcrossBatch for BatchNorm {
     }
 
     fn update_state(&self, input: &Shape, statistics: &[Float], n: usize, state: TensorsMut<'_>) {
-        let count = Layout::of(input).count(n);
+        let count = Features::of(input, Layout::SampleMajor).values(n);
         let [mean, variance] = halves(statistics);
         let [running_mean, running_variance] = state.split();
         let m = self.momentum;
@@ -262,44 +259,48 @@ fn halves(values: &[Float]) -> [&[Float]; 2] {
     values.split_at(values.len() / 2).into()
 }
 
-/// How the features lie in a sample: one after the other, each with all its pixels.
+/// How the features lie in a block of samples: one after the other, each with all its pixels, for a sample or for [`LANES`].
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    features: usize,
+struct Features {
+    count: usize,
     /// Values of each feature in a sample.
     pixels: usize,
+    /// Samples at each pixel.
+    lanes: usize,
 }
 
-impl Layout {
-    fn of(sample: &Shape) -> Self {
-        Layout {
-            features: sample[0],
+impl Features {
+    fn of(sample: &Shape, layout: Layout) -> Self {
+        Features {
+            count: sample[0],
             pixels: sample[1..].iter().product(),
+            lanes: layout.room(1),
         }
     }
 
     /// How many values each feature has in so many samples.
-    fn count(&self, samples: usize) -> Float {
+    fn values(&self, samples: usize) -> Float {
         (samples * self.pixels) as Float
     }
 
     /// out = f(feature, a, b), value by value, for the samples in `a` and `b`.
     #[inline(always)]
     fn map(&self, a: &[Float], b: &[Float], out: &mut [Float], f: impl Fn(usize, Float, Float) -> Float) {
-        let size = self.features * self.pixels;
+        let plane = self.pixels * self.lanes;
+        let size = self.count * plane;
         let samples = a
             .chunks_exact(size)
             .zip(b.chunks_exact(size))
             .zip(out.chunks_exact_mut(size));
         for ((a, b), out) in samples {
-            if self.pixels == 1 {
+            if plane == 1 {
                 for (i, ((out, &a), &b)) in out.iter_mut().zip(a).zip(b).enumerate() {
                     *out = f(i, a, b);
                 }
                 continue;
             }
-            let planes = a.chunks_exact(self.pixels).zip(b.chunks_exact(self.pixels));
-            for (i, ((a, b), out)) in planes.zip(out.chunks_exact_mut(self.pixels)).enumerate() {
+            let planes = a.chunks_exact(plane).zip(b.chunks_exact(plane));
+            for (i, ((a, b), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {
                 for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
                     *out = f(i, a, b);
                 }
@@ -307,32 +308,48 @@ impl Layout {
         }
     }
 
-    /// sums\[feature] = Σ f(feature, a, b) over all its values in the samples in `a` and `b`.
+    /// sums\[feature\] = Σ f(feature, a, b) over all its values in the `samples` samples in `a` and `b`.
     #[inline(always)]
-    fn sum(&self, a: &[Float], b: &[Float], sums: &mut [Float], f: impl Fn(usize, Float, Float) -> Float) {
+    fn sum(&self, samples: usize, [a, b]: [&[Float]; 2], sums: &mut [Float], f: impl Fn(usize, Float, Float) -> Float) {
         sums.fill(0.0);
-        let size = self.features * self.pixels;
-        for (a, b) in a.chunks_exact(size).zip(b.chunks_exact(size)) {
-            if self.pixels == 1 {
+        let plane = self.pixels * self.lanes;
+        let size = self.count * plane;
+        for (group, (a, b)) in a.chunks_exact(size).zip(b.chunks_exact(size)).enumerate() {
+            if plane == 1 {
                 for (i, ((sum, &a), &b)) in sums.iter_mut().zip(a).zip(b).enumerate() {
                     *sum += f(i, a, b);
                 }
                 continue;
             }
-            let planes = a.chunks_exact(self.pixels).zip(b.chunks_exact(self.pixels));
+            // All of a sample's partial sums count; side by side, a partial sum is a lane's.
+            let counting = if self.lanes == 1 {
+                LANES
+            } else {
+                samples - group * LANES
+            };
+            let planes = a.chunks_exact(plane).zip(b.chunks_exact(plane));
             for (i, (sum, (a, b))) in sums.iter_mut().zip(planes).enumerate() {
-                *sum += sum_of(a, b, |a, b| f(i, a, b));
+                *sum += sum_of(counting, a, b, |a, b| f(i, a, b));
             }
+        }
+    }
+
+    /// Sets what lies behind the last sample to 0.
+    fn clear_empty_lanes(&self, samples: usize, values: &mut [Float]) {
+        if self.lanes == 1 || samples.is_multiple_of(LANES) {
+            return;
+        }
+        let last = samples / LANES * LANES * self.count * self.pixels;
+        for lanes in values[last..].chunks_exact_mut(LANES) {
+            lanes[samples % LANES..].fill(0.0);
         }
     }
 }
 
-/// Neighbouring values go to different partial sums, so that the processor adds this many at once.
-const LANES: usize = 16;
-
-/// Σ f(aᵢ, bᵢ). Slices of the same length; to be called inside `vectorize`.
+/// Σ f(aᵢ, bᵢ) in [`LANES`] partial sums, the first `counting` of which count. Neighbouring values go to different ones, so
+/// that the processor adds as many at once. Slices of the same length; to be called inside `vectorize`.
 #[inline(always)]
-fn sum_of(a: &[Float], b: &[Float], f: impl Fn(Float, Float) -> Float) -> Float {
+fn sum_of(counting: usize, a: &[Float], b: &[Float], f: impl Fn(Float, Float) -> Float) -> Float {
     let mut lanes = [0.0; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();
@@ -343,6 +360,9 @@ fn sum_of(a: &[Float], b: &[Float], f: impl Fn(Float, Float) -> Float) -> Float 
     }
     for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
         *lane += f(a, b);
+    }
+    for lane in lanes.iter_mut().skip(counting) {
+        *lane = 0.0;
     }
     // Halves are added to halves.
     let mut width = LANES / 2;
@@ -364,7 +384,10 @@ mod tests {
     fn every_value_is_summed_once() {
         for n in 0..70 {
             let a: Vec<Float> = (1..=n).map(|i| i as Float).collect();
-            assert_eq!(sum_of(&a, &a, |a, b| a * b), (n * (n + 1) * (2 * n + 1) / 6) as Float);
+            assert_eq!(
+                sum_of(LANES, &a, &a, |a, b| a * b),
+                (n * (n + 1) * (2 * n + 1) / 6) as Float
+            );
         }
     }
 
@@ -413,7 +436,12 @@ mod tests {
             for x in x.chunks(block * 40) {
                 let mut part = [Float::NAN; 4];
                 let n = x.len() / 40;
-                layer.gather(&shape, n, x, &mut part);
+                let block = BlockOf {
+                    input: &shape,
+                    samples: n,
+                    layout: Layout::SampleMajor,
+                };
+                layer.gather(block, x, &mut part);
                 layer.merge(&shape, &mut total, seen, &part, n);
                 seen += n;
             }

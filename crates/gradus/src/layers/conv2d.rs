@@ -21,13 +21,14 @@
 //! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
 //! matrices).
 
+use gradus_kernels::lanes::{Axis, Convolution, LANES};
 use gradus_kernels::{Matrix, matmul, matmul_scratch, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, Forward, Layer, Parameter, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Parameter, Plan};
 use crate::{Float, Shape};
 
 /// A convolution over images of shape `[channels, height, width]`.
@@ -183,6 +184,25 @@ struct Sizes {
 }
 
 impl Sizes {
+    /// The convolution of samples side by side.
+    fn side_by_side(&self) -> Convolution {
+        let axis = |axis: super::window::Axis| Axis {
+            input: axis.input,
+            kernel: axis.kernel,
+            stride: axis.stride,
+            dilation: axis.dilation,
+            padding: axis.before,
+            output: axis.output,
+        };
+        Convolution {
+            rows: axis(self.geometry.rows),
+            columns: axis(self.geometry.columns),
+            in_channels: self.groups * self.group_in,
+            out_channels: self.groups * self.group_out,
+            groups: self.groups,
+        }
+    }
+
     /// The scratch memory of all matrix products.
     fn product_scratch(&self) -> usize {
         let (m, k, p) = (self.group_out, self.k, self.p);
@@ -205,7 +225,9 @@ impl Layer for Conv2d {
         let mut plan = Plan::new(sizes.geometry.output(self.channels))
             .parameter(Parameter::weight(shape, fans, self.init.0.clone()))
             .scratch(sizes.gathered + sizes.product_scratch(), 0)
-            .multiply_adds(per_position.saturating_mul(sizes.p as u64));
+            .multiply_adds(per_position.saturating_mul(sizes.p as u64))
+            .layouts(Layouts::PreferInterleaved)
+            .forgets_output();
         if self.bias {
             plan = plan.parameter(Parameter::bias(self.channels));
         }
@@ -214,6 +236,15 @@ impl Layer for Conv2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let sizes = self.sizes(pass.input).expect("the input was planned for");
+        if pass.layout == Layout::Interleaved {
+            let convolution = sizes.side_by_side();
+            let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
+            let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
+            for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
+                convolution.forward(x, w, b, y);
+            }
+            return;
+        }
         let Sizes {
             geometry,
             group_in,
@@ -238,6 +269,21 @@ impl Layer for Conv2d {
 
     fn backward(&self, pass: Backward<'_>) {
         let sizes = self.sizes(pass.input).expect("the input was planned for");
+        if pass.layout == Layout::Interleaved {
+            let convolution = sizes.side_by_side();
+            let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
+            let mut gradients = pass.gradients;
+            for (x, dy) in pass.x.chunks_exact(n).zip(pass.dy.chunks_exact(m)) {
+                convolution.weight_gradient(x, dy, gradients.get(0));
+                if self.bias {
+                    convolution.bias_gradient(dy, gradients.get(1));
+                }
+            }
+            for (dx, dy) in (pass.dx.into_iter()).flat_map(|dx| dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(m))) {
+                convolution.input_gradient(&pass.parameters[0], dy, dx);
+            }
+            return;
+        }
         let Sizes {
             geometry,
             groups,

@@ -93,7 +93,8 @@ impl Layer for Dense {
                 0,
             )
             .multiply_adds(weights as u64)
-            .gradient(GradientScope::WholeBatch);
+            .gradient(GradientScope::WholeBatch)
+            .forgets_output();
         if self.bias {
             plan = plan.parameter(Parameter::bias(units));
         }

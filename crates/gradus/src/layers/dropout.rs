@@ -9,12 +9,13 @@
 //! Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to prevent neural networks
 //! from overfitting", 2014; scaled in training rather than at inference.
 
+use gradus_kernels::lanes::LANES;
 use gradus_kernels::vectorize;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::shortest;
-use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::layer::{Backward, Forward, InPlace, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape, random};
 
 /// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
@@ -52,27 +53,19 @@ impl Layer for Dropout {
                 "the dropout rate must be at least 0 and less than 1, not {rate}"
             ));
         }
-        Ok(Plan::new(input).kept(input.size()))
+        Ok(Plan::new(input)
+            .kept(input.size())
+            .layouts(Layouts::Either)
+            .forgets_output())
     }
 
-    fn forward(&self, pass: Forward<'_>) {
-        if !pass.training {
+    fn forward(&self, mut pass: Forward<'_>) {
+        if pass.training {
+            self.draw(&mut pass);
+            multiply(pass.x, pass.kept, pass.y);
+        } else {
             pass.y.copy_from_slice(pass.x);
-            return;
         }
-        // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
-        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
-        let scale = 1.0 / (1.0 - self.rate);
-        for (sample, mask) in pass.kept.chunks_exact_mut(pass.input.size()).enumerate() {
-            let key = pass.random.sample(sample).random();
-            vectorize(|| {
-                for (mask, i) in mask.iter_mut().zip(0..) {
-                    let bits = (random::nth(key, i) >> 32) as u32;
-                    *mask = if bits < threshold { 0.0 } else { scale };
-                }
-            });
-        }
-        multiply(pass.x, pass.kept, pass.y);
     }
 
     fn backward(&self, pass: Backward<'_>) {
@@ -81,9 +74,76 @@ impl Layer for Dropout {
         }
     }
 
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        Some(self)
+    }
+
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }
+}
+
+impl InPlace for Dropout {
+    fn forward_in_place(&self, mut pass: Forward<'_>) {
+        if pass.training {
+            self.draw(&mut pass);
+            scale(pass.y, pass.kept);
+        }
+    }
+
+    fn backward_in_place(&self, pass: Backward<'_>) {
+        if let Some(d) = pass.dx {
+            scale(d, pass.kept);
+        }
+    }
+}
+
+impl Dropout {
+    /// Writes the mask to the kept memory: 0 for what is dropped, else 1 / (1 − rate).
+    fn draw(&self, pass: &mut Forward<'_>) {
+        // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
+        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
+        let scale = 1.0 / (1.0 - self.rate);
+        let factor = |key: u64, i: u64| {
+            let bits = (random::nth(key, i) >> 32) as u32;
+            if bits < threshold { 0.0 } else { scale }
+        };
+        let random = pass.random;
+        let size = pass.input.size();
+        match pass.layout {
+            Layout::SampleMajor => {
+                for (sample, mask) in pass.kept.chunks_exact_mut(size).enumerate() {
+                    let key = random.sample(sample).random();
+                    vectorize(|| {
+                        for (mask, i) in mask.iter_mut().zip(0..) {
+                            *mask = factor(key, i);
+                        }
+                    });
+                }
+            }
+            Layout::Interleaved => {
+                for (group, mask) in pass.kept.chunks_exact_mut(size * LANES).enumerate() {
+                    let keys: [u64; LANES] = std::array::from_fn(|lane| random.sample(group * LANES + lane).random());
+                    vectorize(|| {
+                        for (mask, i) in mask.as_chunks_mut::<LANES>().0.iter_mut().zip(0..) {
+                            for (mask, key) in mask.iter_mut().zip(keys) {
+                                *mask = factor(key, i);
+                            }
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// values ← values ∘ mask
+fn scale(values: &mut [Float], mask: &[Float]) {
+    vectorize(|| {
+        for (value, mask) in values.iter_mut().zip(mask) {
+            *value *= mask;
+        }
+    });
 }
 
 /// product = values ∘ mask

@@ -29,7 +29,7 @@ impl Layer for Flatten {
     }
 
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        Ok(Plan::new(input.size()))
+        Ok(Plan::new(input.size()).view())
     }
 
     fn forward(&self, pass: Forward<'_>) {

@@ -7,11 +7,12 @@
 //!
 //! Source: Lin, Chen and Yan, "Network in network", 2014.
 
-use gradus_kernels::sum;
+use gradus_kernels::{SUMS, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
+use super::pixel::{Pixel, pixels, pixels_mut};
 use super::window::not_an_image;
-use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each channel of an image: `[channels, height, width]` becomes `[channels]`.
@@ -41,28 +42,62 @@ impl Layer for GlobalAvgPool2d {
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         match input.image() {
             Some(_) if input.size() == 0 => Err(format!("{} needs at least one pixel, got {input}", self.kind())),
-            Some((channels, ..)) => Ok(Plan::new(channels)),
+            Some((channels, ..)) => Ok(Plan::new(channels).layouts(Layouts::Either).forgets_output()),
             None => Err(not_an_image(self.kind(), input)),
         }
     }
 
     fn forward(&self, pass: Forward<'_>) {
-        let pixels = pass.input.size() / pass.output.size();
-        for (x, y) in pass.x.chunks_exact(pixels).zip(pass.y) {
-            *y = sum(x) / pixels as Float;
+        let size = pass.input.size() / pass.output.size();
+        match pass.layout {
+            Layout::SampleMajor => {
+                for (x, y) in pass.x.chunks_exact(size).zip(pass.y) {
+                    *y = sum(x) / size as Float;
+                }
+            }
+            Layout::Interleaved => {
+                for (x, y) in pixels(pass.x).chunks_exact(size).zip(pixels_mut(pass.y)) {
+                    *y = vectorize(|| sum_of_pixels(x).map(|sum| sum / size as Float));
+                }
+            }
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
-        let pixels = pass.input.size() / pass.output.size();
+        let size = pass.input.size() / pass.output.size();
         let Some(dx) = pass.dx else { return };
-        for (dx, dy) in dx.chunks_exact_mut(pixels).zip(pass.dy) {
-            dx.fill(dy / pixels as Float);
+        match pass.layout {
+            Layout::SampleMajor => share(size, pass.dy, dx),
+            Layout::Interleaved => share(size, pixels(pass.dy), pixels_mut(dx)),
         }
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
+    }
+}
+
+/// Each sample's sum, in the order of [`gradus_kernels::sum`].
+#[inline(always)]
+fn sum_of_pixels<P: Pixel>(x: &[P]) -> P {
+    let mut sums = [P::splat(0.0); SUMS];
+    for x in x.chunks(SUMS) {
+        for (sum, &x) in sums.iter_mut().zip(x) {
+            *sum = sum.zip(x, |sum, x| sum + x);
+        }
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] = sums[i].zip(sums[i + half], |a, b| a + b);
+        }
+    }
+    sums[0]
+}
+
+/// An equal share of dy for each pixel of its channel.
+fn share<P: Pixel>(size: usize, dy: &[P], dx: &mut [P]) {
+    for (dx, dy) in dx.chunks_exact_mut(size).zip(dy) {
+        dx.fill(dy.map(|dy| dy / size as Float));
     }
 }
 

@@ -14,8 +14,9 @@
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
+use super::pixel::{Pixel, pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The largest plane whose every position is exact as a [`Float`].
@@ -82,34 +83,32 @@ impl Layer for MaxPool2d {
             ));
         }
         let output = geometry.output(geometry.channels);
-        Ok(Plan::new(&output).kept(output.size()))
+        Ok(Plan::new(&output)
+            .kept(output.size())
+            .layouts(Layouts::PreferInterleaved)
+            .forgets_output())
     }
 
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
-        let (n, p) = (geometry.in_plane(), geometry.out_plane());
-        let planes = pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(p));
-        if pass.training {
-            for ((x, y), positions) in planes.zip(pass.kept.chunks_exact_mut(p)) {
-                vectorize(|| pool_with_positions(&geometry, x, y, positions));
+        let Forward { x, y, kept, .. } = pass;
+        match (pass.layout, pass.training) {
+            (Layout::SampleMajor, true) => pool_with_positions(&geometry, x, y, kept),
+            (Layout::SampleMajor, false) => pool(&geometry, x, y),
+            (Layout::Interleaved, true) => {
+                pool_with_positions(&geometry, pixels(x), pixels_mut(y), pixels_mut(kept));
             }
-        } else {
-            for (x, y) in planes {
-                vectorize(|| pool(&geometry, x, y));
-            }
+            (Layout::Interleaved, false) => pool(&geometry, pixels(x), pixels_mut(y)),
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
-        let (n, p) = (geometry.in_plane(), geometry.out_plane());
         let Some(dx) = pass.dx else { return };
         dx.fill(0.0);
-        let planes = dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(p));
-        for ((dx, dy), positions) in planes.zip(pass.kept.chunks_exact(p)) {
-            for (dy, &position) in dy.iter().zip(positions) {
-                dx[position as usize] += dy;
-            }
+        match pass.layout {
+            Layout::SampleMajor => scatter(&geometry, pass.kept, pass.dy, dx),
+            Layout::Interleaved => select(&geometry, pixels(pass.kept), pixels(pass.dy), pixels_mut(dx)),
         }
     }
 
@@ -125,35 +124,81 @@ fn wins(x: Float, largest: Float) -> bool {
 }
 
 /// The largest value of each window. From the last tap to the first, so that of equal values the first in the window wins.
-#[inline(always)]
-fn pool(geometry: &Geometry, x: &[Float], y: &mut [Float]) {
-    y.fill(Float::NEG_INFINITY);
-    for tap in (0..geometry.taps()).rev() {
-        geometry.runs(tap, |run| {
-            let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-            for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
-                *y = if wins(x, *y) { x } else { *y };
+fn pool<P: Pixel>(geometry: &Geometry, x: &[P], y: &mut [P]) {
+    let planes = x.chunks_exact(geometry.in_plane());
+    for (x, y) in planes.zip(y.chunks_exact_mut(geometry.out_plane())) {
+        vectorize(|| {
+            y.fill(P::splat(Float::NEG_INFINITY));
+            for tap in (0..geometry.taps()).rev() {
+                geometry.runs(tap, |run| {
+                    let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+                    for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+                        *y = y.zip(x, |y, x| if wins(x, y) { x } else { y });
+                    }
+                });
             }
         });
     }
 }
 
 /// The largest value of each window, and where in the plane it is.
-#[inline(always)]
-fn pool_with_positions(geometry: &Geometry, x: &[Float], y: &mut [Float], positions: &mut [Float]) {
+fn pool_with_positions<P: Pixel>(geometry: &Geometry, x: &[P], y: &mut [P], positions: &mut [P]) {
+    let (n, p) = (geometry.in_plane(), geometry.out_plane());
     let stride = geometry.columns.stride;
-    y.fill(Float::NEG_INFINITY);
-    for tap in (0..geometry.taps()).rev() {
-        geometry.runs(tap, |run| {
-            let pixels = x[run.x..].iter().enumerate().step_by(stride);
-            let outputs = y[run.y..][..run.count]
-                .iter_mut()
-                .zip(&mut positions[run.y..][..run.count]);
-            for ((y, position), (i, &x)) in outputs.zip(pixels) {
-                // Two choices without a jump: which value is larger can't be predicted.
-                let wins = wins(x, *y);
-                *y = if wins { x } else { *y };
-                *position = if wins { (run.x + i) as Float } else { *position };
+    let planes = x.chunks_exact(n).zip(y.chunks_exact_mut(p));
+    for ((x, y), positions) in planes.zip(positions.chunks_exact_mut(p)) {
+        vectorize(|| {
+            y.fill(P::splat(Float::NEG_INFINITY));
+            for tap in (0..geometry.taps()).rev() {
+                geometry.runs(tap, |run| {
+                    let pixels = x[run.x..].iter().enumerate().step_by(stride);
+                    let outputs = y[run.y..][..run.count]
+                        .iter_mut()
+                        .zip(&mut positions[run.y..][..run.count]);
+                    for ((y, position), (i, &x)) in outputs.zip(pixels) {
+                        // Two choices without a jump: which value is larger can't be predicted.
+                        let here = (run.x + i) as Float;
+                        *position = position.zip3(x, *y, |position, x, y| if wins(x, y) { here } else { position });
+                        *y = y.zip(x, |y, x| if wins(x, y) { x } else { y });
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// dx += dy at the positions of the largest values.
+fn scatter(geometry: &Geometry, positions: &[Float], dy: &[Float], dx: &mut [Float]) {
+    let (n, p) = (geometry.in_plane(), geometry.out_plane());
+    let planes = dx.chunks_exact_mut(n).zip(dy.chunks_exact(p));
+    for ((dx, dy), positions) in planes.zip(positions.chunks_exact(p)) {
+        for (dy, &position) in dy.iter().zip(positions) {
+            dx[position as usize] += dy;
+        }
+    }
+}
+
+/// The same for several samples at once, whose positions differ: every pixel of a window takes dy if it was the largest.
+fn select<P: Pixel>(geometry: &Geometry, positions: &[P], dy: &[P], dx: &mut [P]) {
+    let (n, p) = (geometry.in_plane(), geometry.out_plane());
+    let planes = dx.chunks_exact_mut(n).zip(dy.chunks_exact(p));
+    for ((dx, dy), positions) in planes.zip(positions.chunks_exact(p)) {
+        vectorize(|| {
+            for tap in 0..geometry.taps() {
+                geometry.runs(tap, |run| {
+                    let pixels = dx[run.x..].iter_mut().enumerate().step_by(geometry.columns.stride);
+                    let outputs = dy[run.y..][..run.count].iter().zip(&positions[run.y..][..run.count]);
+                    for ((i, dx), (&dy, &position)) in pixels.zip(outputs) {
+                        let here = (run.x + i) as Float;
+                        *dx = dx.zip3(
+                            dy,
+                            position,
+                            |dx, dy, position| {
+                                if position == here { dx + dy } else { dx }
+                            },
+                        );
+                    }
+                });
             }
         });
     }

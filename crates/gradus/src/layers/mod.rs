@@ -8,6 +8,7 @@ mod dropout;
 mod flatten;
 mod global_avg_pool2d;
 mod max_pool2d;
+mod pixel;
 mod reshape;
 mod softmax;
 #[cfg(test)]

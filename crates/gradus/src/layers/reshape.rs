@@ -36,7 +36,7 @@ impl Layer for Reshape {
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         let shape = &self.shape;
         if shape.size() == input.size() {
-            Ok(Plan::new(shape))
+            Ok(Plan::new(shape).view())
         } else {
             let (needed, found) = (shape.size(), input.size());
             Err(format!(

@@ -148,9 +148,9 @@ pub(super) struct Axis {
     pub(super) output: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
-    dilation: usize,
+    pub(super) dilation: usize,
     /// Padding before the first pixel.
-    before: usize,
+    pub(super) before: usize,
 }
 
 /// Neighbouring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input

@@ -1,6 +1,8 @@
 //! One layer run by itself: its plan, memory that holds NaN wherever it has to be written first, forward and backward.
 
-use gradus::layer::{Backward, BatchGradient, Forward, GradientScope, Layer, LayerRandom, Plan, Tensors, TensorsMut};
+use gradus::layer::{
+    Backward, BatchGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors, TensorsMut,
+};
 use gradus::{Float, Shape};
 
 /// What a layer is run on.
@@ -77,6 +79,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
         layer.forward(Forward {
             training: given.training,
             samples: *samples,
+            layout: Layout::SampleMajor,
             input,
             output,
             x: &given.x[*first * n..][..*samples * n],
@@ -124,6 +127,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
     {
         layer.backward(Backward {
             samples: *samples,
+            layout: Layout::SampleMajor,
             input,
             output,
             x: &given.x[*first * n..][..*samples * n],
@@ -165,7 +169,11 @@ fn gather(layer: &dyn Layer, given: &Given<'_>, blocks: &mut [Block]) -> Vec<Flo
     let mut total = Vec::new();
     for (i, Block { first, samples, .. }) in blocks.iter().enumerate() {
         let mut part = unwritten(across.statistics(input));
-        across.gather(input, *samples, &given.x[first * n..][..samples * n], &mut part);
+        across.gather(
+            block_of(input, *samples),
+            &given.x[first * n..][..samples * n],
+            &mut part,
+        );
         if i == 0 {
             total = part;
         } else {
@@ -173,6 +181,14 @@ fn gather(layer: &dyn Layer, given: &Given<'_>, blocks: &mut [Block]) -> Vec<Flo
         }
     }
     total
+}
+
+fn block_of(input: &Shape, samples: usize) -> BlockOf<'_> {
+    BlockOf {
+        input,
+        samples,
+        layout: Layout::SampleMajor,
+    }
 }
 
 /// The sums over the batch that the backward pass of such a layer needs; each block keeps its own part.
@@ -193,7 +209,7 @@ fn gather_backward(
         let mut sums = unwritten(total.len());
         let x = &given.x[first * n..][..samples * n];
         let dy = &given.dy[first * m..][..samples * m];
-        across.gather_backward(input, samples, x, dy, statistics, &mut sums);
+        across.gather_backward(block_of(input, samples), x, dy, statistics, &mut sums);
         total.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
         block.statistics = sums;
     }
