@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 
@@ -14,6 +14,7 @@ use crate::history::{Column, Epoch, History};
 use crate::loss::Loss;
 use crate::metric::{Meter, Metric};
 use crate::optim::{Clip, Optimizer};
+use crate::profile::Profile;
 use crate::random::{Purpose, stream};
 use crate::schedule::{Moment, Schedule};
 use crate::trainer::{Samples, Trainer};
@@ -226,7 +227,35 @@ impl<'a> Fit<'a> {
     /// If a setting makes no sense; if the data is empty, smaller than a batch, doesn't fit the network, the loss or a metric, has
     /// values that are not finite, or can't be read; if a callback fails; or if the loss stops being finite, which
     /// [`Error::Diverged`] reports with the layer in which that began.
-    pub fn run(mut self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
+    pub fn run(self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
+        Ok(self.run_timed(network, data, false)?.0)
+    }
+
+    /// Trains as [`run`](Fit::run) does, and tells where the time went, layer by layer.
+    ///
+    /// ```
+    /// use gradus::{data::digits, prelude::*};
+    /// let (train, _) = digits()?;
+    /// let mut network = Sequential::new([1, 8, 8])
+    ///     .layer(Conv2d::new(4, 3))
+    ///     .layer(Relu)
+    ///     .layer(Flatten)
+    ///     .layer(Dense::new(10))
+    ///     .layer(Softmax)
+    ///     .build(1)?;
+    /// let (_, profile) = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).epochs(1).profile(&mut network, &train)?;
+    /// println!("{profile}");
+    /// assert!(profile.layers[0].forward.as_nanos() > 0);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Fit::run).
+    pub fn profile(self, network: &mut Network, data: &dyn Dataset) -> Result<(History, Profile)> {
+        self.run_timed(network, data, true)
+    }
+
+    fn run_timed(mut self, network: &mut Network, data: &dyn Dataset, timed: bool) -> Result<(History, Profile)> {
         self.check(network, data)?;
         let seed = self.seed.unwrap_or(network.seed());
         let source = std::mem::replace(&mut self.validation, Validation::None);
@@ -246,7 +275,11 @@ impl<'a> Fit<'a> {
                 train.len()
             )));
         }
-        Run::new(&mut self, network, train, validation, seed)?.all_epochs(network)
+        let mut run = Run::new(&mut self, network, train, validation, seed)?;
+        if timed {
+            run.trainer.profile();
+        }
+        run.all_epochs(network)
     }
 
     fn check(&self, network: &Network, data: &dyn Dataset) -> Result<()> {
@@ -322,7 +355,7 @@ impl<'r, 'a> Run<'r, 'a> {
         })
     }
 
-    fn all_epochs(mut self, network: &mut Network) -> Result<History> {
+    fn all_epochs(mut self, network: &mut Network) -> Result<(History, Profile)> {
         let start = Start {
             epochs: self.fit.epochs,
             steps_per_epoch: self.train.len().div_ceil(self.fit.batch_size),
@@ -355,7 +388,11 @@ impl<'r, 'a> Run<'r, 'a> {
         for callback in &mut self.fit.callbacks {
             callback.on_end(network, &self.history)?;
         }
-        Ok(self.history)
+        let epochs = &self.history.epochs;
+        let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+        let samples = (epochs.len() * self.train.len()) as u64;
+        let profile = self.trainer.profiled(network, samples, Duration::from_secs_f64(seconds));
+        Ok((self.history, profile))
     }
 
     fn one_epoch(&mut self, network: &mut Network, epoch: usize) -> Result<Epoch> {

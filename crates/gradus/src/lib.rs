@@ -100,6 +100,7 @@ pub mod metric;
 mod network;
 pub mod optim;
 pub mod prelude;
+mod profile;
 pub mod random;
 pub mod save;
 pub mod schedule;
@@ -121,6 +122,7 @@ pub use layers::{
 /// The arrays that networks take and give, in the version that this library is built with.
 pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
+pub use profile::{LayerTime, Profile};
 pub use sequential::{Layers, Node, Residual, Sequential};
 pub use shape::Shape;
 pub use trainer::Trainer;

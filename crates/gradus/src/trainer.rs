@@ -1,12 +1,15 @@
 //! Training, step by step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::data::{Target, Targets};
 use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
 use crate::evaluation::check_finite;
+use crate::graph::Op;
 use crate::loss::Loss;
 use crate::optim::{Clip, MAX_SLOTS, Optimizer};
+use crate::profile::{LayerTime, Profile};
 use crate::{Error, Float, Network, Result, Weights};
 
 /// Training step by step: what [`Fit`](crate::Fit) does inside, for loops of one's own.
@@ -243,6 +246,46 @@ impl Trainer {
         } else {
             Err(self.diverged(network, mean))
         }
+    }
+
+    /// Begins to count what the time goes into.
+    pub(crate) fn profile(&mut self) {
+        self.workspace.profile();
+        self.update.profile();
+    }
+
+    /// What the time went into since then, for so many samples and so long.
+    pub(crate) fn profiled(&self, network: &Network, samples: u64, elapsed: Duration) -> Profile {
+        let (spent, [reading, loss]) = self.workspace.spent();
+        let mut update = vec![Duration::ZERO; spent.len()];
+        for (op, time) in self.update.spent() {
+            update[op] += time;
+        }
+        let mut profile = Profile {
+            samples,
+            threads: self.threads(),
+            elapsed,
+            layers: Vec::new(),
+            reading,
+            loss,
+            moving: Duration::ZERO,
+        };
+        let graph = &network.graph;
+        for ((op, [forward, backward]), update) in graph.ops.iter().zip(spent).zip(update) {
+            let Op::Layer(op) = op else {
+                profile.moving += forward + backward;
+                continue;
+            };
+            let passes = 1 + u64::from(!op.sizes.is_empty()) + u64::from(graph.values[op.x].needs_gradient);
+            profile.layers.push(LayerTime {
+                layer: op.label.clone(),
+                forward,
+                backward,
+                update,
+                multiply_adds: passes * op.plan.multiply_adds,
+            });
+        }
+        profile
     }
 
     /// Refuses a network whose weights the last step has made infinite or NaN, which the loss shows only at the next.

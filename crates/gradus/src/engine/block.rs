@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
 use gradus_kernels::{Buffer, vectorize};
 
+use super::clock::{Clock, Other};
 use super::memory::{Home, Manner, Memory, Place};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
@@ -53,6 +54,8 @@ pub(crate) struct Block {
     pub losses: Vec<Float>,
     /// Memory for augmentation.
     pub augment: Vec<Float>,
+    /// Where its time went.
+    pub clock: Clock,
     /// What went wrong with this block's samples.
     pub error: Option<Error>,
     /// The number of the first layer whose output is not finite, and whether its parameters are the cause; where the loss is
@@ -74,6 +77,7 @@ impl Block {
             backward_statistics: if_training(graph.backward_statistics),
             losses: if_training(capacity),
             augment: Vec::new(),
+            clock: Clock::default(),
             error: None,
             not_finite: None,
         }
@@ -96,6 +100,7 @@ impl Block {
 
     /// Lets `read` write the input of each sample, given its place in the batch, until one fails.
     pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
+        let started = self.clock.now();
         let samples = self.samples;
         let [input] = places(&mut self.memory, desk.memory, samples, [self.plan.value(0)]);
         for (i, x) in input.chunks_exact_mut(input.len() / samples).enumerate() {
@@ -104,6 +109,7 @@ impl Block {
                 return;
             }
         }
+        self.clock.other(Other::Reading, started);
     }
 
     /// The values of number `v`, their gradients (empty unless training) and the losses: what a loss reads and writes.
@@ -120,6 +126,7 @@ impl Block {
         for (i, op) in lent.graph.ops[ops.clone()].iter().enumerate() {
             let i = ops.start + i;
             let manner = plan.manner(i);
+            let started = self.clock.now();
             match op {
                 _ if manner == Manner::View => {}
                 Op::Layer(op) => {
@@ -175,6 +182,7 @@ impl Block {
                     add(x0, x1, y);
                 }
             }
+            self.clock.forward(i, started);
         }
     }
 
@@ -185,6 +193,7 @@ impl Block {
         let needed = |v: usize| lent.graph.values[v].needs_gradient;
         for i in ops.rev() {
             let manner = plan.manner(i);
+            let started = self.clock.now();
             match &lent.graph.ops[i] {
                 _ if manner == Manner::View => {}
                 Op::Layer(op) if needed(op.y) => {
@@ -245,6 +254,7 @@ impl Block {
                 }
                 Op::Layer(_) | Op::Turn { .. } | Op::Fork { .. } => {}
             }
+            self.clock.backward(i, started);
         }
     }
 

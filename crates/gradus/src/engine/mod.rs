@@ -4,6 +4,7 @@
 //! blocks; an [`Update`] turns those into new parameters.
 
 mod block;
+mod clock;
 mod hands;
 mod memory;
 mod predictor;

@@ -5,6 +5,7 @@
 //! never reduced across threads, and the numbers don't depend on how many there are.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use gradus_kernels::Cuts;
 
@@ -42,6 +43,9 @@ pub(crate) struct Update {
     /// The sum of squares of each shard's gradient, for clipping by norm.
     squares: Vec<f64>,
     square_cuts: Cuts,
+    /// How long each shard took, if somebody wants to know; else empty.
+    spent: Vec<Duration>,
+    spent_cuts: Cuts,
 }
 
 /// One value for each parameter, that the optimizer remembers.
@@ -77,8 +81,21 @@ impl Update {
                 .collect(),
             squares: vec![0.0; shards.len()],
             square_cuts: Cuts::singles(shards.len()),
+            spent: Vec::new(),
+            spent_cuts: Cuts::singles(0),
             shards,
         }
+    }
+
+    /// Begins to count how long the shards take.
+    pub fn profile(&mut self) {
+        self.spent = vec![Duration::ZERO; self.shards.len()];
+        self.spent_cuts = Cuts::singles(self.shards.len());
+    }
+
+    /// Each shard's operation, and how long it took.
+    pub fn spent(&self) -> impl Iterator<Item = (usize, Duration)> {
+        self.shards.iter().map(|shard| shard.op).zip(self.spent.iter().copied())
     }
 
     /// The gradients of the last step.
@@ -123,7 +140,10 @@ impl Update {
         let parameters = self.parameter_cuts.cut(parameters);
         let mut slots = self.slots.iter_mut();
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
+        let timed = !self.spent.is_empty();
+        let spent = self.spent_cuts.cut(&mut self.spent);
         hands.each(shards.len(), &|task, scratch| {
+            let started = timed.then(Instant::now);
             let shard = &shards[task];
             let mut dw = gradients.take(task);
             if scale.is_none() {
@@ -143,6 +163,9 @@ impl Update {
                 decays: shard.decays,
             };
             optimizer.update(step, &mut parameters.take(task), &dw, &mut state[..used]);
+            if let Some(started) = started {
+                spent.take(task)[0] += started.elapsed();
+            }
         });
     }
 

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
 
 use super::block::{Block, Desk, Lent};
+use super::clock::Other;
 use super::hands::Hands;
 use super::memory::{Memory, Purpose};
 use crate::graph::{Graph, LayerOp, Op};
@@ -227,6 +229,26 @@ impl Workspace {
         (&self.crew.blocks[..self.crew.filled], &mut self.crew.hands)
     }
 
+    /// Begins to count what the time goes into.
+    pub fn profile(&mut self) {
+        for block in &mut self.crew.blocks {
+            block.clock.begin(self.graph.ops.len());
+        }
+    }
+
+    /// What it went into, summed over the threads: forward and backward for each operation; reading, and the loss.
+    pub fn spent(&self) -> (Vec<[Duration; 2]>, [Duration; 2]) {
+        let mut ops = vec![[Duration::ZERO; 2]; self.graph.ops.len()];
+        let mut others = [Duration::ZERO; 2];
+        let add = |sum: &mut [Duration; 2], part: &[Duration; 2]| sum.iter_mut().zip(part).for_each(|(s, p)| *s += *p);
+        for block in &self.crew.blocks {
+            let (block_ops, block_others) = block.clock.spent();
+            ops.iter_mut().zip(block_ops).for_each(|(sum, part)| add(sum, part));
+            add(&mut others, &block_others);
+        }
+        (ops, others)
+    }
+
     /// Divides a batch of `n` samples among the blocks.
     pub fn divide(&mut self, n: usize) {
         self.batch = n;
@@ -290,7 +312,9 @@ impl Workspace {
                 if s < last {
                     block.gather(across(graph, segments[s + 1].start));
                 } else {
+                    let started = block.clock.now();
                     (training.loss)(block);
+                    block.clock.other(Other::Loss, started);
                     block.find_not_finite(lent, desk);
                     block.backward(lent, backward_range(s), desk);
                     if s > 0 {
