@@ -3,7 +3,18 @@
 //! A block of [`LANES`] samples is kept with the sample as the innermost coordinate: an image lies as
 //! `[channel][row][column][lane]`. So every vector is full, whatever the shape, and a weight is the same for all its lanes.
 
-use crate::{Float, reference};
+use std::ops::Range;
+
+use crate::matmul::transpose::transpose;
+use crate::{Arch, Float, arch, sum};
+
+mod correlation;
+mod products;
+mod tile;
+
+use correlation::{Line, Sums};
+use products::Gradient;
+use tile::Simd;
 
 /// How many samples lie side by side.
 pub const LANES: usize = 16;
@@ -57,7 +68,33 @@ impl Convolution {
     /// # Panics
     /// If a slice is not as long as its shape, or the sizes make no convolution.
     pub fn forward(&self, x: &[Float], w: &[Float], b: Option<&[Float]>, y: &mut [Float]) {
-        reference::convolution(self, x, w, b, y);
+        let sizes = self.sizes();
+        sizes.check(x, w, y);
+        assert!(
+            b.is_none_or(|b| b.len() == self.out_channels),
+            "b has not one value for each output channel"
+        );
+        if y.is_empty() {
+            return;
+        }
+        for (group, y) in y.chunks_exact_mut(sizes.y_group()).enumerate() {
+            run(&Sums {
+                rows: Line::forward(sizes.rows),
+                columns: Line::forward(sizes.columns),
+                outputs: sizes.group_out,
+                channels: sizes.group_in,
+                x: x[group * sizes.x_group()..].as_ptr(),
+                x_channel: sizes.x_channel(),
+                w: w[group * sizes.w_group()..].as_ptr(),
+                w_output: sizes.group_in * sizes.taps(),
+                w_channel: sizes.taps(),
+                w_row: sizes.columns.kernel,
+                b: b.map_or(std::ptr::null(), |b| b[group * sizes.group_out..].as_ptr()),
+                y: y.as_mut_ptr(),
+                y_output: sizes.y_channel(),
+                y_row: sizes.columns.output * LANES,
+            });
+        }
     }
 
     /// dx ← the gradient of the input, from dy, of the shape of y.
@@ -68,7 +105,33 @@ impl Convolution {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn input_gradient(&self, w: &[Float], dy: &[Float], dx: &mut [Float]) {
-        reference::convolution_input_gradient(self, w, dy, dx);
+        let sizes = self.sizes();
+        sizes.check(dx, w, dy);
+        if dx.is_empty() {
+            return;
+        }
+        for (group, dx) in dx.chunks_exact_mut(sizes.x_group()).enumerate() {
+            for rows in Line::backward(sizes.rows) {
+                for columns in Line::backward(sizes.columns) {
+                    run(&Sums {
+                        rows,
+                        columns,
+                        outputs: sizes.group_in,
+                        channels: sizes.group_out,
+                        x: dy[group * sizes.y_group()..].as_ptr(),
+                        x_channel: sizes.y_channel(),
+                        w: w[group * sizes.w_group()..].as_ptr(),
+                        w_output: sizes.taps(),
+                        w_channel: sizes.group_in * sizes.taps(),
+                        w_row: sizes.columns.kernel,
+                        b: std::ptr::null(),
+                        y: dx.as_mut_ptr(),
+                        y_output: sizes.x_channel(),
+                        y_row: sizes.columns.input * LANES,
+                    });
+                }
+            }
+        }
     }
 
     /// dw ← dw + the gradient of the weights, summed over the lanes.
@@ -79,19 +142,213 @@ impl Convolution {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn weight_gradient(&self, x: &[Float], dy: &[Float], dw: &mut [Float]) {
-        reference::convolution_weight_gradient(self, x, dy, dw);
+        let sizes = self.sizes();
+        sizes.check(x, dw, dy);
+        if dw.is_empty() {
+            return;
+        }
+        for (group, dw) in dw.chunks_exact_mut(sizes.w_group()).enumerate() {
+            run(&Gradient {
+                rows: sizes.rows,
+                columns: sizes.columns,
+                outputs: sizes.group_out,
+                channels: sizes.group_in,
+                x: x[group * sizes.x_group()..].as_ptr(),
+                dy: dy[group * sizes.y_group()..].as_ptr(),
+                dw: dw.as_mut_ptr(),
+            });
+        }
     }
 
     /// db ← db + the gradient of the biases, summed over the lanes.
     ///
-    /// The sum is taken as that of a weight whose x is 1.
+    /// The numbers of a channel are added up as [`sum`] does.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn bias_gradient(&self, dy: &[Float], db: &mut [Float]) {
-        reference::convolution_bias_gradient(self, dy, db);
+        let sizes = self.sizes();
+        assert_eq!(
+            dy.len(),
+            self.out_channels * sizes.y_channel(),
+            "dy has not the size of the output"
+        );
+        assert_eq!(
+            db.len(),
+            self.out_channels,
+            "db has not one value for each output channel"
+        );
+        if dy.is_empty() {
+            return;
+        }
+        for (db, dy) in db.iter_mut().zip(dy.chunks_exact(sizes.y_channel())) {
+            *db += sum(dy);
+        }
+    }
+
+    /// The sizes of a group, checked.
+    fn sizes(&self) -> Sizes {
+        let Convolution {
+            rows,
+            columns,
+            in_channels,
+            out_channels,
+            groups,
+        } = *self;
+        assert!(
+            groups > 0 && in_channels.is_multiple_of(groups) && out_channels.is_multiple_of(groups),
+            "{in_channels} and {out_channels} channels can't be divided into {groups} groups"
+        );
+        let sizes = Sizes {
+            rows: rows.checked(),
+            columns: columns.checked(),
+            group_in: in_channels / groups,
+            group_out: out_channels / groups,
+            groups,
+        };
+        for factors in [
+            [in_channels, rows.input, columns.input, LANES],
+            [out_channels, rows.output, columns.output, LANES],
+            [out_channels, sizes.group_in, rows.kernel, columns.kernel],
+        ] {
+            let size = factors
+                .iter()
+                .try_fold(1, |size: usize, &factor| size.checked_mul(factor));
+            assert!(
+                size.is_some_and(|size| size <= LARGEST),
+                "a convolution is larger than any memory"
+            );
+        }
+        sizes
     }
 }
+
+/// More numbers than a slice can have, and few enough for any distance between two of them.
+const LARGEST: usize = isize::MAX as usize / size_of::<Float>();
+
+/// The sizes of a convolution that have been checked, and what follows from them.
+struct Sizes {
+    rows: Axis,
+    columns: Axis,
+    group_in: usize,
+    group_out: usize,
+    groups: usize,
+}
+
+impl Sizes {
+    fn taps(&self) -> usize {
+        self.rows.kernel * self.columns.kernel
+    }
+
+    fn x_channel(&self) -> usize {
+        self.rows.input * self.columns.input * LANES
+    }
+
+    fn y_channel(&self) -> usize {
+        self.rows.output * self.columns.output * LANES
+    }
+
+    fn x_group(&self) -> usize {
+        self.group_in * self.x_channel()
+    }
+
+    fn y_group(&self) -> usize {
+        self.group_out * self.y_channel()
+    }
+
+    fn w_group(&self) -> usize {
+        self.group_out * self.group_in * self.taps()
+    }
+
+    /// Refuses slices of other lengths than these sizes'.
+    fn check(&self, x: &[Float], w: &[Float], y: &[Float]) {
+        assert_eq!(
+            x.len(),
+            self.groups * self.x_group(),
+            "x or dx has not the size of the input"
+        );
+        assert_eq!(
+            w.len(),
+            self.groups * self.w_group(),
+            "w or dw has not the size of the weights"
+        );
+        assert_eq!(
+            y.len(),
+            self.groups * self.y_group(),
+            "y or dy has not the size of the output"
+        );
+    }
+}
+
+impl Axis {
+    /// Itself, if its sizes make sense; with steps of 1 where there is nothing to step to.
+    fn checked(mut self) -> Self {
+        assert!(self.stride > 0 && self.dilation > 0, "a stride or a dilation is 0");
+        if self.output <= 1 {
+            self.stride = 1;
+        }
+        if self.kernel <= 1 {
+            self.dilation = 1;
+        }
+        let reach = self
+            .output
+            .checked_mul(self.stride)
+            .zip(self.kernel.checked_mul(self.dilation));
+        let reach = reach.and_then(|(outputs, taps)| {
+            outputs
+                .checked_add(taps)?
+                .checked_add(self.input)?
+                .checked_add(self.padding)
+        });
+        assert!(
+            reach.is_some_and(|reach| reach <= LARGEST / LANES),
+            "an axis of a convolution is longer than any memory"
+        );
+        self
+    }
+
+    /// The input that an output and a tap meet at, if it is not on the padding.
+    fn meeting(&self, output: usize, tap: usize) -> isize {
+        (output * self.stride + tap * self.dilation) as isize - self.padding as isize
+    }
+
+    /// The outputs whose tap `tap` is not on the padding.
+    fn outputs(&self, tap: usize) -> Range<usize> {
+        let before = |input: usize| {
+            (self.padding + input)
+                .saturating_sub(tap * self.dilation)
+                .div_ceil(self.stride)
+        };
+        let end = before(self.input).min(self.output);
+        before(0).min(end)..end
+    }
+}
+
+/// What the tiles of an instruction set compute.
+trait Kernel {
+    /// Computes it.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`, and all pointers reach over what they describe.
+    unsafe fn compute<S: Simd>(&self);
+}
+
+/// Runs a kernel, whose pointers reach over what they describe, with the best instructions.
+fn run(kernel: &impl Kernel) {
+    match arch() {
+        // SAFETY: the callers checked the slices, and `arch` found the instructions.
+        #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
+        Arch::Avx512 => unsafe { kernel.compute::<tile::Avx512>() },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        arch if arch >= Arch::Avx2 => unsafe { kernel.compute::<tile::Avx2>() },
+        // SAFETY: as above; every processor has these instructions.
+        _ => unsafe { kernel.compute::<tile::Plain>() },
+    }
+}
+
+/// Features that are transposed at a time: their lanes stay in the first-level cache.
+const FEATURES: usize = 128;
 
 /// Samples one after the other → side by side: y\[feature\]\[lane\] ← x\[lane\]\[feature\] for `samples` lanes, 0 for the others.
 ///
@@ -99,14 +356,13 @@ impl Convolution {
 /// If there are more samples than lanes, or y is not [`LANES`] times as long as a sample of x.
 pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(y, samples, x);
-    for (feature, y) in y.chunks_exact_mut(LANES).enumerate() {
-        for (lane, y) in y.iter_mut().enumerate() {
-            *y = if lane < samples {
-                x[lane * features + feature]
-            } else {
-                0.0
-            };
-        }
+    if samples < LANES {
+        y.fill(0.0);
+    }
+    for (i, y) in y.chunks_mut(FEATURES * LANES).enumerate() {
+        let x = x.as_ptr().wrapping_add(i * FEATURES);
+        // SAFETY: of each sample there are `features`, of which the chunk is a part.
+        unsafe { transpose(samples, y.len() / LANES, x, features, y.as_mut_ptr(), LANES) }
     }
 }
 
@@ -116,10 +372,10 @@ pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
 /// If there are more samples than lanes, or x is not [`LANES`] times as long as a sample of y.
 pub fn from_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(x, samples, y);
-    for (feature, x) in x.chunks_exact(LANES).enumerate() {
-        for (lane, &x) in x[..samples].iter().enumerate() {
-            y[lane * features + feature] = x;
-        }
+    for (i, x) in x.chunks(FEATURES * LANES).enumerate() {
+        let y = y.as_mut_ptr().wrapping_add(i * FEATURES);
+        // SAFETY: as above.
+        unsafe { transpose(x.len() / LANES, samples, x.as_ptr(), LANES, y, features) }
     }
 }
 

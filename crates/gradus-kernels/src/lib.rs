@@ -19,6 +19,7 @@ mod pieces;
 mod pool;
 pub mod reference;
 pub mod scalar;
+mod simd;
 mod vector;
 
 pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};

@@ -9,7 +9,7 @@
 use crate::{Arch, Float, arch};
 
 mod tile;
-mod transpose;
+pub(crate) mod transpose;
 
 use tile::{Simd, Tile};
 use transpose::transpose;
@@ -146,15 +146,15 @@ struct Product<'a> {
 
 /// `0..length` in so many parts, equal but for one.
 #[derive(Clone, Copy)]
-struct Parts {
-    count: usize,
+pub(crate) struct Parts {
+    pub count: usize,
     small: usize,
     larger: usize,
 }
 
 impl Parts {
     /// The fewest parts of at most `most`, at least one.
-    fn new(length: usize, most: usize) -> Self {
+    pub fn new(length: usize, most: usize) -> Self {
         if length <= most {
             // The usual case, without a division.
             return Parts {
@@ -172,12 +172,12 @@ impl Parts {
     }
 
     /// The longest part's length.
-    fn longest(self) -> usize {
+    pub fn longest(self) -> usize {
         self.small + usize::from(self.larger > 0)
     }
 
     /// Start and length of each; the larger parts come first.
-    fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+    pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.count).map(move |i| {
             (
                 i * self.small + i.min(self.larger),

@@ -1,6 +1,7 @@
 //! The innermost part of a product: a tile of C that stays in registers while k runs.
 
 use crate::Float;
+use crate::simd::{Array, Vector};
 
 /// A tile of C, of as many rows and vectors as the function it is handed to is made for.
 pub(super) struct Tile {
@@ -42,21 +43,6 @@ pub(super) unsafe trait Simd {
     fn vectors(rows: usize) -> usize;
     /// The function for tiles of this size; `edge` if the last vector is not full.
     fn tile(rows: usize, vectors: usize, edge: bool) -> TileFn;
-}
-
-/// The operations on a vector that a tile needs. All of them want a processor with the instructions, and pointers to as many
-/// values as they read or write.
-trait Vector: Copy {
-    const LANES: usize;
-    unsafe fn splat(x: Float) -> Self;
-    unsafe fn load(p: *const Float) -> Self;
-    /// Loads the first `count` values only; the others are zero.
-    unsafe fn load_first(p: *const Float, count: usize) -> Self;
-    unsafe fn store(self, p: *mut Float);
-    /// Stores the first `count` values only.
-    unsafe fn store_first(self, p: *mut Float, count: usize);
-    /// self + x·y, rounded once.
-    unsafe fn add_product(self, x: Self, y: Self) -> Self;
 }
 
 /// The tile for every instruction set: for each p, a column of A times a row of B.
@@ -152,75 +138,6 @@ macro_rules! instruction_set {
     };
 }
 
-/// x·y + z, rounded once, where the processor may have no instruction for it: the function of the C library that the compiler
-/// would call is many times slower, and can't be vectorised.
-///
-/// In `f64` the product is exact; the sum is rounded to odd, that is to the one of its two neighbours whose last bit is 1, and
-/// then rounding it to `f32` is as if the sum had been exact (S. Boldo and G. Melquiond, "Emulation of FMA and correctly
-/// rounded sums: proved algorithms using rounding to odd", 2008).
-#[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-#[inline(always)]
-fn fused(x: f32, y: f32, z: f32) -> f32 {
-    let (product, z) = (f64::from(x) * f64::from(y), f64::from(z));
-    let sum = product + z;
-    // What the rounding lost (D. Knuth).
-    let part = sum - product;
-    let lost = (product - (sum - part)) + (z - part);
-    // Away from zero the next float has the next bits. An infinite sum lost NaN, and stays.
-    let outwards = (lost > 0.0) == (sum > 0.0);
-    let even = sum.to_bits() & 1 == 0;
-    let step = if outwards { 1 } else { u64::MAX };
-    let step = if even && lost.abs() > 0.0 { step } else { 0 };
-    f64::from_bits(sum.to_bits().wrapping_add(step)) as f32
-}
-
-/// x·y + z, rounded once.
-#[cfg(not(all(target_arch = "x86_64", not(gradus_f64))))]
-#[inline(always)]
-fn fused(x: Float, y: Float, z: Float) -> Float {
-    x.mul_add(y, z)
-}
-
-/// A vector in plain code. The compiler makes what it can of it: NEON on AArch64, for one.
-#[derive(Clone, Copy)]
-struct Array([Float; 4]);
-
-impl Vector for Array {
-    const LANES: usize = 4;
-    #[inline(always)]
-    unsafe fn splat(x: Float) -> Self {
-        Array([x; 4])
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const Float) -> Self {
-        // SAFETY: the caller's; arrays of floats need no more alignment than floats.
-        Array(unsafe { *p.cast::<[Float; 4]>() })
-    }
-    #[inline(always)]
-    unsafe fn load_first(p: *const Float, count: usize) -> Self {
-        // SAFETY: the caller's.
-        Array(std::array::from_fn(
-            |i| if i < count { unsafe { *p.add(i) } } else { 0.0 },
-        ))
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut Float) {
-        // SAFETY: the caller's.
-        unsafe { *p.cast::<[Float; 4]>() = self.0 }
-    }
-    #[inline(always)]
-    unsafe fn store_first(self, p: *mut Float, count: usize) {
-        for (i, &x) in self.0.iter().take(count).enumerate() {
-            // SAFETY: the caller's.
-            unsafe { *p.add(i) = x }
-        }
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, x: Self, y: Self) -> Self {
-        Array(std::array::from_fn(|i| fused(x.0[i], y.0[i], self.0[i])))
-    }
-}
-
 instruction_set! {
     /// What every processor has.
     Plain, Array,
@@ -249,77 +166,9 @@ pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 mod x86 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{__m256, __m512};
 
     use super::{Simd, Tile, TileFn, Vector, tile};
-
-    impl Vector for __m256 {
-        const LANES: usize = 8;
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            // SAFETY: the caller's, as in all of these.
-            unsafe { _mm256_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> Self {
-            unsafe { _mm256_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, count: usize) -> Self {
-            unsafe { _mm256_maskload_ps(p, first(count)) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, p: *mut f32) {
-            unsafe { _mm256_storeu_ps(p, self) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, p: *mut f32, count: usize) {
-            unsafe { _mm256_maskstore_ps(p, first(count), self) }
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, x: Self, y: Self) -> Self {
-            unsafe { _mm256_fmadd_ps(x, y, self) }
-        }
-    }
-
-    /// A mask of the first `count` of 8 lanes.
-    #[inline(always)]
-    unsafe fn first(count: usize) -> __m256i {
-        unsafe {
-            _mm256_cmpgt_epi32(
-                _mm256_set1_epi32(count as i32),
-                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-            )
-        }
-    }
-
-    impl Vector for __m512 {
-        const LANES: usize = 16;
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            unsafe { _mm512_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> Self {
-            unsafe { _mm512_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, count: usize) -> Self {
-            unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, p) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, p: *mut f32) {
-            unsafe { _mm512_storeu_ps(p, self) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, p: *mut f32, count: usize) {
-            unsafe { _mm512_mask_storeu_ps(p, ((1u32 << count) - 1) as __mmask16, self) }
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, x: Self, y: Self) -> Self {
-            unsafe { _mm512_fmadd_ps(x, y, self) }
-        }
-    }
 
     instruction_set! {
         /// 16 registers of 8 floats.
@@ -343,56 +192,5 @@ mod x86 {
         6: 1 2 3;
         7: 1 2 3;
         8: 1 2 3;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fused_is_rounded_once() {
-        let mut state = 1u64;
-        let mut random = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 32) as u32
-        };
-        let special = [
-            0.0,
-            -0.0,
-            1.0,
-            -1.0,
-            Float::MAX,
-            Float::MIN_POSITIVE,
-            Float::INFINITY,
-            Float::NEG_INFINITY,
-            1e-45,
-        ];
-        for round in 0..3_000_000u32 {
-            // Any bits, numbers of like size, few bits (ties), and special ones.
-            let mut number = || -> Float {
-                let bits = random();
-                match round % 4 {
-                    0 => f32::from_bits(bits) as Float,
-                    1 => f32::from_bits(bits & 0x81FF_FFFF | 0x3E00_0000) as Float,
-                    2 => f32::from_bits(bits & 0x83F0_0003 | 0x3C00_0000) as Float,
-                    _ => special[bits as usize % special.len()],
-                }
-            };
-            let (x, y) = (number(), number());
-            // Half the time nearly the negative product, so that the sum cancels.
-            let z = if round % 8 < 4 {
-                number()
-            } else {
-                -(x * y) * (1.0 + Float::EPSILON * (number() % 4.0))
-            };
-            let (found, expected) = (fused(x, y, z), x.mul_add(y, z));
-            assert!(
-                found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()),
-                "{x:e} · {y:e} + {z:e} = {found:e}, not {expected:e}"
-            );
-        }
     }
 }

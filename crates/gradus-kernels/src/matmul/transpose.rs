@@ -6,7 +6,7 @@ use crate::Float;
 ///
 /// # Safety
 /// The pointers reach over all these elements, and no element is in both.
-pub(super) unsafe fn transpose(
+pub(crate) unsafe fn transpose(
     rows: usize,
     columns: usize,
     x: *const Float,
