@@ -391,7 +391,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let epochs = &self.history.epochs;
         let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
         let samples = (epochs.len() * self.train.len()) as u64;
-        let profile = self.trainer.profiled(network, samples, Duration::from_secs_f64(seconds));
+        let profile = self
+            .trainer
+            .profiled(network, samples, Duration::from_secs_f64(seconds));
         Ok((self.history, profile))
     }
 

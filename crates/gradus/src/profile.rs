@@ -66,7 +66,13 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.layers.iter().map(|layer| layer.layer.chars().count()).max().unwrap_or(0).max(14);
+        let width = self
+            .layers
+            .iter()
+            .map(|layer| layer.layer.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(14);
         let whole = self.elapsed.as_secs_f64().max(1e-9) * self.threads as f64;
         let per_sample = |time: Duration| time.as_secs_f64() * 1e6 / self.samples.max(1) as f64;
         writeln!(

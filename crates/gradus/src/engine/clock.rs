@@ -23,7 +23,11 @@ impl Clock {
     /// When something starts, if that is of interest.
     #[inline]
     pub fn now(&self) -> Option<Instant> {
-        if self.spent.is_empty() { None } else { Some(Instant::now()) }
+        if self.spent.is_empty() {
+            None
+        } else {
+            Some(Instant::now())
+        }
     }
 
     /// Counts the time since then for the forward pass of operation `i`.

@@ -13,7 +13,7 @@ use gradus_kernels::lanes::LANES;
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
-use super::pixel::{Pixel, pixels, pixels_mut};
+use super::pixel::{pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
@@ -89,37 +89,38 @@ impl AvgPool2d {
         }
     }
 
-    fn pool<P: Pixel>(&self, geometry: &Geometry, x: &[P], y: &mut [P]) {
-        let planes = x.chunks_exact(geometry.in_plane());
-        for (x, y) in planes.zip(y.chunks_exact_mut(geometry.out_plane())) {
+    fn pool<const N: usize>(&self, geometry: &Geometry, x: &[Float], y: &mut [Float]) {
+        let planes = pixels::<N>(x).chunks_exact(geometry.in_plane());
+        for (x, y) in planes.zip(pixels_mut(y).chunks_exact_mut(geometry.out_plane())) {
             vectorize(|| {
-                y.fill(P::splat(0.0));
+                y.fill([0.0; N]);
                 for tap in 0..geometry.taps() {
-                    geometry.runs(tap, |run| {
+                    for run in geometry.runs(tap) {
                         let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                        for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
-                            *y = y.zip(x, |y, x| y + x);
+                        for (y, x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+                            y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
                         }
-                    });
+                    }
                 }
-                self.counts(geometry, |i, n| y[i] = y[i].map(|y| y / n));
+                self.counts(geometry, |i, n| y[i].iter_mut().for_each(|y| *y /= n));
             });
         }
     }
 
     /// dx is 0 at first.
-    fn spread<P: Pixel>(&self, geometry: &Geometry, dy: &[P], dx: &mut [P], shares: &mut [P]) {
-        let planes = dx.chunks_exact_mut(geometry.in_plane());
-        for (dx, dy) in planes.zip(dy.chunks_exact(geometry.out_plane())) {
+    fn spread<const N: usize>(&self, geometry: &Geometry, dy: &[Float], dx: &mut [Float], shares: &mut [Float]) {
+        let shares = pixels_mut::<N>(shares);
+        let planes = pixels_mut::<N>(dx).chunks_exact_mut(geometry.in_plane());
+        for (dx, dy) in planes.zip(pixels(dy).chunks_exact(geometry.out_plane())) {
             vectorize(|| {
                 self.counts(geometry, |i, n| shares[i] = dy[i].map(|dy| dy / n));
                 for tap in 0..geometry.taps() {
-                    geometry.runs(tap, |run| {
+                    for run in geometry.runs(tap) {
                         let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
-                        for (dx, &share) in pixels.zip(&shares[run.y..][..run.count]) {
-                            *dx = dx.zip(share, |dx, share| dx + share);
+                        for (dx, share) in pixels.zip(&shares[run.y..][..run.count]) {
+                            dx.iter_mut().zip(share).for_each(|(dx, share)| *dx += share);
                         }
-                    });
+                    }
                 }
             });
         }
@@ -143,8 +144,8 @@ impl Layer for AvgPool2d {
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         match pass.layout {
-            Layout::SampleMajor => self.pool(&geometry, pass.x, pass.y),
-            Layout::Interleaved => self.pool(&geometry, pixels(pass.x), pixels_mut(pass.y)),
+            Layout::SampleMajor => self.pool::<1>(&geometry, pass.x, pass.y),
+            Layout::Interleaved => self.pool::<LANES>(&geometry, pass.x, pass.y),
         }
     }
 
@@ -153,10 +154,8 @@ impl Layer for AvgPool2d {
         let Some(dx) = pass.dx else { return };
         dx.fill(0.0);
         match pass.layout {
-            Layout::SampleMajor => self.spread(&geometry, pass.dy, dx, pass.scratch),
-            Layout::Interleaved => {
-                self.spread(&geometry, pixels(pass.dy), pixels_mut(dx), pixels_mut(pass.scratch));
-            }
+            Layout::SampleMajor => self.spread::<1>(&geometry, pass.dy, dx, pass.scratch),
+            Layout::Interleaved => self.spread::<LANES>(&geometry, pass.dy, dx, pass.scratch),
         }
     }
 

@@ -346,7 +346,7 @@ fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> 
     let planes = x.chunks_exact(geometry.in_plane());
     for (x, rows) in planes.zip(columns.chunks_exact_mut(geometry.out_plane() * geometry.taps())) {
         for (tap, row) in rows.chunks_exact_mut(geometry.out_plane()).enumerate() {
-            geometry.runs(tap, |run| {
+            for run in geometry.runs(tap) {
                 let row = &mut row[run.y..][..run.count];
                 if stride == 1 {
                     row.copy_from_slice(&x[run.x..][..run.count]);
@@ -354,7 +354,7 @@ fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> 
                     let pixels = x[run.x..].iter().step_by(stride);
                     row.iter_mut().zip(pixels).for_each(|(value, x)| *value = *x);
                 }
-            });
+            }
         }
     }
     columns
@@ -368,7 +368,7 @@ fn scatter(geometry: &Geometry, columns: &[Float], dx: &mut [Float]) {
     let planes = dx.chunks_exact_mut(geometry.in_plane());
     for (dx, rows) in planes.zip(columns.chunks_exact(geometry.out_plane() * geometry.taps())) {
         for (tap, row) in rows.chunks_exact(geometry.out_plane()).enumerate() {
-            geometry.runs(tap, |run| {
+            for run in geometry.runs(tap) {
                 let pixels = dx[run.x..].iter_mut();
                 let row = &row[run.y..][..run.count];
                 if stride == 1 {
@@ -376,7 +376,7 @@ fn scatter(geometry: &Geometry, columns: &[Float], dx: &mut [Float]) {
                 } else {
                     pixels.step_by(stride).zip(row).for_each(|(dx, value)| *dx += value);
                 }
-            });
+            }
         }
     }
 }

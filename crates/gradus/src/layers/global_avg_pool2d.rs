@@ -7,10 +7,11 @@
 //!
 //! Source: Lin, Chen and Yan, "Network in network", 2014.
 
+use gradus_kernels::lanes::LANES;
 use gradus_kernels::{SUMS, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
-use super::pixel::{Pixel, pixels, pixels_mut};
+use super::pixel::{pixels, pixels_mut};
 use super::window::not_an_image;
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
@@ -56,8 +57,8 @@ impl Layer for GlobalAvgPool2d {
                 }
             }
             Layout::Interleaved => {
-                for (x, y) in pixels(pass.x).chunks_exact(size).zip(pixels_mut(pass.y)) {
-                    *y = vectorize(|| sum_of_pixels(x).map(|sum| sum / size as Float));
+                for (x, y) in pixels::<LANES>(pass.x).chunks_exact(size).zip(pixels_mut(pass.y)) {
+                    *y = vectorize(|| sum_of_pixels(x)).map(|sum| sum / size as Float);
                 }
             }
         }
@@ -67,8 +68,8 @@ impl Layer for GlobalAvgPool2d {
         let size = pass.input.size() / pass.output.size();
         let Some(dx) = pass.dx else { return };
         match pass.layout {
-            Layout::SampleMajor => share(size, pass.dy, dx),
-            Layout::Interleaved => share(size, pixels(pass.dy), pixels_mut(dx)),
+            Layout::SampleMajor => share::<1>(size, pass.dy, dx),
+            Layout::Interleaved => share::<LANES>(size, pass.dy, dx),
         }
     }
 
@@ -79,24 +80,25 @@ impl Layer for GlobalAvgPool2d {
 
 /// Each sample's sum, in the order of [`gradus_kernels::sum`].
 #[inline(always)]
-fn sum_of_pixels<P: Pixel>(x: &[P]) -> P {
-    let mut sums = [P::splat(0.0); SUMS];
+fn sum_of_pixels<const N: usize>(x: &[[Float; N]]) -> [Float; N] {
+    let mut sums = [[0.0; N]; SUMS];
     for x in x.chunks(SUMS) {
-        for (sum, &x) in sums.iter_mut().zip(x) {
-            *sum = sum.zip(x, |sum, x| sum + x);
+        for (sum, x) in sums.iter_mut().zip(x) {
+            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
         }
     }
     for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            sums[i] = sums[i].zip(sums[i + half], |a, b| a + b);
+        let (low, high) = sums.split_at_mut(half);
+        for (sum, x) in low.iter_mut().zip(high) {
+            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += *x);
         }
     }
     sums[0]
 }
 
 /// An equal share of dy for each pixel of its channel.
-fn share<P: Pixel>(size: usize, dy: &[P], dx: &mut [P]) {
-    for (dx, dy) in dx.chunks_exact_mut(size).zip(dy) {
+fn share<const N: usize>(size: usize, dy: &[Float], dx: &mut [Float]) {
+    for (dx, dy) in pixels_mut(dx).chunks_exact_mut(size).zip(pixels::<N>(dy)) {
         dx.fill(dy.map(|dy| dy / size as Float));
     }
 }

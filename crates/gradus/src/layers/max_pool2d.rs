@@ -11,10 +11,11 @@
 //! Source: Ranzato, Huang, Boureau and LeCun, "Unsupervised learning of invariant feature hierarchies with applications to
 //! object recognition", 2007.
 
-use gradus_kernels::vectorize;
+use gradus_kernels::lanes::LANES;
+use gradus_kernels::{Work, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use super::pixel::{Pixel, pixels, pixels_mut};
+use super::pixel::{pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
@@ -91,14 +92,9 @@ impl Layer for MaxPool2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
-        let Forward { x, y, kept, .. } = pass;
-        match (pass.layout, pass.training) {
-            (Layout::SampleMajor, true) => pool_with_positions(&geometry, x, y, kept),
-            (Layout::SampleMajor, false) => pool(&geometry, x, y),
-            (Layout::Interleaved, true) => {
-                pool_with_positions(&geometry, pixels(x), pixels_mut(y), pixels_mut(kept));
-            }
-            (Layout::Interleaved, false) => pool(&geometry, pixels(x), pixels_mut(y)),
+        match pass.layout {
+            Layout::SampleMajor => forward::<1>(geometry, pass),
+            Layout::Interleaved => forward::<LANES>(geometry, pass),
         }
     }
 
@@ -108,7 +104,19 @@ impl Layer for MaxPool2d {
         dx.fill(0.0);
         match pass.layout {
             Layout::SampleMajor => scatter(&geometry, pass.kept, pass.dy, dx),
-            Layout::Interleaved => select(&geometry, pixels(pass.kept), pixels(pass.dy), pixels_mut(dx)),
+            Layout::Interleaved => {
+                let dx = pixels_mut::<LANES>(dx).chunks_exact_mut(geometry.in_plane());
+                let dy = pixels(pass.dy).chunks_exact(geometry.out_plane());
+                let positions = pixels(pass.kept).chunks_exact(geometry.out_plane());
+                for ((dx, dy), positions) in dx.zip(dy).zip(positions) {
+                    vectorize_work(Select {
+                        geometry,
+                        positions,
+                        dy,
+                        dx,
+                    });
+                }
+            }
         }
     }
 
@@ -123,47 +131,90 @@ fn wins(x: Float, largest: Float) -> bool {
     x >= largest || x.is_nan()
 }
 
+fn forward<const N: usize>(geometry: Geometry, pass: Forward<'_>) {
+    let p = geometry.out_plane();
+    let planes = pixels::<N>(pass.x).chunks_exact(geometry.in_plane());
+    let planes = planes.zip(pixels_mut(pass.y).chunks_exact_mut(p));
+    if pass.training {
+        for ((x, y), positions) in planes.zip(pixels_mut(pass.kept).chunks_exact_mut(p)) {
+            vectorize_work(PoolWithPositions {
+                geometry,
+                x,
+                y,
+                positions,
+            });
+        }
+    } else {
+        for (x, y) in planes {
+            vectorize_work(Pool { geometry, x, y });
+        }
+    }
+}
+
 /// The largest value of each window. From the last tap to the first, so that of equal values the first in the window wins.
-fn pool<P: Pixel>(geometry: &Geometry, x: &[P], y: &mut [P]) {
-    let planes = x.chunks_exact(geometry.in_plane());
-    for (x, y) in planes.zip(y.chunks_exact_mut(geometry.out_plane())) {
-        vectorize(|| {
-            y.fill(P::splat(Float::NEG_INFINITY));
-            for tap in (0..geometry.taps()).rev() {
-                geometry.runs(tap, |run| {
-                    let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                    for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
-                        *y = y.zip(x, |y, x| if wins(x, y) { x } else { y });
+struct Pool<'a, const N: usize> {
+    geometry: Geometry,
+    x: &'a [[Float; N]],
+    y: &'a mut [[Float; N]],
+}
+
+impl<const N: usize> Work for Pool<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Pool { geometry, x, y } = self;
+        y.fill([Float::NEG_INFINITY; N]);
+        for tap in (0..geometry.taps()).rev() {
+            for run in geometry.runs(tap) {
+                let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+                for (y, x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = if wins(x, *y) { x } else { *y };
                     }
-                });
+                }
             }
-        });
+        }
     }
 }
 
 /// The largest value of each window, and where in the plane it is.
-fn pool_with_positions<P: Pixel>(geometry: &Geometry, x: &[P], y: &mut [P], positions: &mut [P]) {
-    let (n, p) = (geometry.in_plane(), geometry.out_plane());
-    let stride = geometry.columns.stride;
-    let planes = x.chunks_exact(n).zip(y.chunks_exact_mut(p));
-    for ((x, y), positions) in planes.zip(positions.chunks_exact_mut(p)) {
-        vectorize(|| {
-            y.fill(P::splat(Float::NEG_INFINITY));
-            for tap in (0..geometry.taps()).rev() {
-                geometry.runs(tap, |run| {
-                    let pixels = x[run.x..].iter().enumerate().step_by(stride);
-                    let outputs = y[run.y..][..run.count]
-                        .iter_mut()
-                        .zip(&mut positions[run.y..][..run.count]);
-                    for ((y, position), (i, &x)) in outputs.zip(pixels) {
+struct PoolWithPositions<'a, const N: usize> {
+    geometry: Geometry,
+    x: &'a [[Float; N]],
+    y: &'a mut [[Float; N]],
+    positions: &'a mut [[Float; N]],
+}
+
+impl<const N: usize> Work for PoolWithPositions<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let PoolWithPositions {
+            geometry,
+            x,
+            y,
+            positions,
+        } = self;
+        y.fill([Float::NEG_INFINITY; N]);
+        for tap in (0..geometry.taps()).rev() {
+            for run in geometry.runs(tap) {
+                let pixels = x[run.x..].iter().enumerate().step_by(geometry.columns.stride);
+                let outputs = y[run.y..][..run.count]
+                    .iter_mut()
+                    .zip(&mut positions[run.y..][..run.count]);
+                for ((y, positions), (i, x)) in outputs.zip(pixels) {
+                    let here = (run.x + i) as Float;
+                    for ((y, position), &x) in y.iter_mut().zip(positions).zip(x) {
                         // Two choices without a jump: which value is larger can't be predicted.
-                        let here = (run.x + i) as Float;
-                        *position = position.zip3(x, *y, |position, x, y| if wins(x, y) { here } else { position });
-                        *y = y.zip(x, |y, x| if wins(x, y) { x } else { y });
+                        let wins = wins(x, *y);
+                        *y = if wins { x } else { *y };
+                        *position = if wins { here } else { *position };
                     }
-                });
+                }
             }
-        });
+        }
     }
 }
 
@@ -178,29 +229,37 @@ fn scatter(geometry: &Geometry, positions: &[Float], dy: &[Float], dx: &mut [Flo
     }
 }
 
-/// The same for several samples at once, whose positions differ: every pixel of a window takes dy if it was the largest.
-fn select<P: Pixel>(geometry: &Geometry, positions: &[P], dy: &[P], dx: &mut [P]) {
-    let (n, p) = (geometry.in_plane(), geometry.out_plane());
-    let planes = dx.chunks_exact_mut(n).zip(dy.chunks_exact(p));
-    for ((dx, dy), positions) in planes.zip(positions.chunks_exact(p)) {
-        vectorize(|| {
-            for tap in 0..geometry.taps() {
-                geometry.runs(tap, |run| {
-                    let pixels = dx[run.x..].iter_mut().enumerate().step_by(geometry.columns.stride);
-                    let outputs = dy[run.y..][..run.count].iter().zip(&positions[run.y..][..run.count]);
-                    for ((i, dx), (&dy, &position)) in pixels.zip(outputs) {
-                        let here = (run.x + i) as Float;
-                        *dx = dx.zip3(
-                            dy,
-                            position,
-                            |dx, dy, position| {
-                                if position == here { dx + dy } else { dx }
-                            },
-                        );
+/// The same for several samples at once, whose positions differ: each pixel of a window takes dy if it was the largest.
+struct Select<'a, const N: usize> {
+    geometry: Geometry,
+    positions: &'a [[Float; N]],
+    dy: &'a [[Float; N]],
+    dx: &'a mut [[Float; N]],
+}
+
+impl<const N: usize> Work for Select<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Select {
+            geometry,
+            positions,
+            dy,
+            dx,
+        } = self;
+        for tap in 0..geometry.taps() {
+            for run in geometry.runs(tap) {
+                let pixels = dx[run.x..].iter_mut().enumerate().step_by(geometry.columns.stride);
+                let outputs = dy[run.y..][..run.count].iter().zip(&positions[run.y..]);
+                for ((i, dx), (dy, positions)) in pixels.zip(outputs) {
+                    let here = (run.x + i) as Float;
+                    for ((dx, &dy), &position) in dx.iter_mut().zip(dy).zip(positions) {
+                        *dx += if position == here { dy } else { 0.0 };
                     }
-                });
+                }
             }
-        });
+        }
     }
 }
 

@@ -251,22 +251,23 @@ impl Geometry {
             .any(|axis| axis.outputs(0).len() < axis.output || axis.outputs(axis.kernel - 1).len() < axis.output)
     }
 
-    /// Calls `work` with each run of outputs that tap `tap` (row by row) of the window joins to the input.
+    /// The runs of outputs that tap `tap` (row by row) of the window joins to the input.
     #[inline(always)]
-    pub(super) fn runs(&self, tap: usize, mut work: impl FnMut(Run)) {
+    pub(super) fn runs(self, tap: usize) -> impl Iterator<Item = Run> {
         let (ky, kx) = (tap / self.columns.kernel, tap % self.columns.kernel);
         let across = self.columns.outputs(kx);
-        if across.is_empty() {
-            return;
-        }
-        let first = self.columns.position(across.start, kx);
-        for oy in self.rows.outputs(ky) {
-            work(Run {
-                x: self.rows.position(oy, ky) * self.columns.input + first,
-                y: oy * self.columns.output + across.start,
-                count: across.len(),
-            });
-        }
+        let count = across.len();
+        let first = if count > 0 {
+            self.columns.position(across.start, kx)
+        } else {
+            0
+        };
+        let down = if count > 0 { self.rows.outputs(ky) } else { 0..0 };
+        down.map(move |oy| Run {
+            x: self.rows.position(oy, ky) * self.columns.input + first,
+            y: oy * self.columns.output + across.start,
+            count,
+        })
     }
 
     /// Refuses padding that leaves a window with nothing but padding in it.
