@@ -350,6 +350,9 @@ fn run(kernel: &impl Kernel) {
 /// Features that are transposed at a time: their lanes stay in the first-level cache.
 const FEATURES: usize = 128;
 
+/// Features of a line of the cache, which are written together.
+const LINE: usize = 16;
+
 /// Samples one after the other → side by side: y\[feature\]\[lane\] ← x\[lane\]\[feature\] for `samples` lanes, 0 for the others.
 ///
 /// # Panics
@@ -372,10 +375,14 @@ pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
 /// If there are more samples than lanes, or x is not [`LANES`] times as long as a sample of y.
 pub fn from_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(x, samples, y);
-    for (i, x) in x.chunks(FEATURES * LANES).enumerate() {
-        let y = y.as_mut_ptr().wrapping_add(i * FEATURES);
-        // SAFETY: as above.
-        unsafe { transpose(x.len() / LANES, samples, x.as_ptr(), LANES, y, features) }
+    for (i, x) in x.chunks(LINE * LANES).enumerate() {
+        // Where rows are a power of two apart, only a few of them fit the first-level cache.
+        for first in (0..samples).step_by(8) {
+            let count = (samples - first).min(8);
+            let y = y.as_mut_ptr().wrapping_add(first * features + i * LINE);
+            // SAFETY: as above, and the chunk has the lanes.
+            unsafe { transpose(x.len() / LANES, count, x[first..].as_ptr(), LANES, y, features) }
+        }
     }
 }
 
