@@ -66,9 +66,7 @@ type Shapes = (&'static str, Stored, bool, &'static [(usize, usize, usize)]);
 fn main() {
     let peak = peak();
     println!("{:?}, {peak:.0} GFLOP/s at most", arch());
-    if std::env::args().nth(1).is_none() {
-        products(peak);
-    }
+    products(peak);
     convolutions(peak);
 }
 
@@ -197,8 +195,8 @@ const CONVOLUTIONS: [(&str, [usize; 7]); 14] = [
 fn convolutions(peak: f64) {
     println!();
     println!(
-        "{:<20}{:<22}{:>10}{:>12}{:>10}{:>14}{:>10}",
-        "", "GFLOP/s (of most)", "forward", "input", "", "weight", "µs"
+        "{:<38}{:>28}{:>28}{:>28}",
+        "convolution", "forward", "gradient of the input", "gradient of the weights"
     );
     for (name, [in_channels, size, out_channels, kernel, stride, padding, groups]) in CONVOLUTIONS {
         let axis = Axis {
@@ -237,7 +235,7 @@ fn convolutions(peak: f64) {
             time(|| of.input_gradient(&w, black_box(&dy), black_box(&mut dx))),
             time(|| of.weight_gradient(black_box(&x), &dy, black_box(&mut dw))),
         ];
-        print!("{name:<20}{in_channels:>3}×{size:>2}×{size:>2}→{out_channels:>2}, {kernel}×{kernel} ");
+        print!("{name:<20}{in_channels:>3}×{size:>2}×{size:>2}→{out_channels:>2}, {kernel}×{kernel}  ");
         for seconds in times {
             let gflops = 2.0 * products / seconds / 1e9;
             print!(
