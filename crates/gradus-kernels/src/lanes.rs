@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::matmul::transpose::transpose;
-use crate::{Arch, Float, arch, sum};
+use crate::{Float, arch, sum};
 
 mod correlation;
 mod products;
@@ -206,14 +206,22 @@ impl Convolution {
             group_out: out_channels / groups,
             groups,
         };
+        let (height, width) = (sizes.rows.reach(), sizes.columns.reach());
         for factors in [
-            [in_channels, rows.input, columns.input, LANES],
-            [out_channels, rows.output, columns.output, LANES],
-            [out_channels, sizes.group_in, rows.kernel, columns.kernel],
+            [Some(in_channels), Some(rows.input), Some(columns.input), Some(LANES)],
+            [Some(out_channels), Some(rows.output), Some(columns.output), Some(LANES)],
+            [
+                Some(out_channels),
+                Some(sizes.group_in),
+                Some(rows.kernel),
+                Some(columns.kernel),
+            ],
+            // The distances that are computed with, if only to find that there is nothing.
+            [height, width, Some(LANES), Some(1)],
         ] {
             let size = factors
                 .iter()
-                .try_fold(1, |size: usize, &factor| size.checked_mul(factor));
+                .try_fold(1, |size: usize, &factor| size.checked_mul(factor?));
             assert!(
                 size.is_some_and(|size| size <= LARGEST),
                 "a convolution is larger than any memory"
@@ -290,21 +298,17 @@ impl Axis {
         if self.kernel <= 1 {
             self.dilation = 1;
         }
-        let reach = self
-            .output
-            .checked_mul(self.stride)
-            .zip(self.kernel.checked_mul(self.dilation));
-        let reach = reach.and_then(|(outputs, taps)| {
-            outputs
-                .checked_add(taps)?
-                .checked_add(self.input)?
-                .checked_add(self.padding)
-        });
-        assert!(
-            reach.is_some_and(|reach| reach <= LARGEST / LANES),
-            "an axis of a convolution is longer than any memory"
-        );
         self
+    }
+
+    /// More than any number of pixels between two places of the axis, with its padding; none if that is no number.
+    fn reach(&self) -> Option<usize> {
+        let outputs = self.output.checked_mul(self.stride)?;
+        let taps = self.kernel.checked_mul(self.dilation)?;
+        outputs
+            .checked_add(taps)?
+            .checked_add(self.input)?
+            .checked_add(self.padding)
     }
 
     /// The input that an output and a tap meet at, if it is not on the padding.
@@ -338,10 +342,10 @@ fn run(kernel: &impl Kernel) {
     match arch() {
         // SAFETY: the callers checked the slices, and `arch` found the instructions.
         #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-        Arch::Avx512 => unsafe { kernel.compute::<tile::Avx512>() },
+        crate::Arch::Avx512 => unsafe { kernel.compute::<tile::Avx512>() },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        arch if arch >= Arch::Avx2 => unsafe { kernel.compute::<tile::Avx2>() },
+        arch if arch >= crate::Arch::Avx2 => unsafe { kernel.compute::<tile::Avx2>() },
         // SAFETY: as above; every processor has these instructions.
         _ => unsafe { kernel.compute::<tile::Plain>() },
     }
@@ -349,6 +353,9 @@ fn run(kernel: &impl Kernel) {
 
 /// Features that are transposed at a time: their lanes stay in the first-level cache.
 const FEATURES: usize = 128;
+
+/// Features of a line of the cache, which are written together.
+const LINE: usize = 16;
 
 /// Samples one after the other → side by side: y\[feature\]\[lane\] ← x\[lane\]\[feature\] for `samples` lanes, 0 for the others.
 ///
@@ -372,10 +379,14 @@ pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
 /// If there are more samples than lanes, or x is not [`LANES`] times as long as a sample of y.
 pub fn from_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(x, samples, y);
-    for (i, x) in x.chunks(FEATURES * LANES).enumerate() {
-        let y = y.as_mut_ptr().wrapping_add(i * FEATURES);
-        // SAFETY: as above.
-        unsafe { transpose(x.len() / LANES, samples, x.as_ptr(), LANES, y, features) }
+    for (i, x) in x.chunks(LINE * LANES).enumerate() {
+        // Where rows are a power of two apart, only a few of them fit the first-level cache.
+        for first in (0..samples).step_by(8) {
+            let count = (samples - first).min(8);
+            let y = y.as_mut_ptr().wrapping_add(first * features + i * LINE);
+            // SAFETY: as above, and the chunk has the lanes.
+            unsafe { transpose(x.len() / LANES, count, x[first..].as_ptr(), LANES, y, features) }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Vectors of the instruction sets, for kernels that keep sums in registers.
 
-use crate::Float;
+use crate::{Float, SUMS};
 
 /// The operations on a vector that the kernels need. All of them want a processor with the instructions, and pointers to as many
 /// values as they read or write.
@@ -16,6 +16,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(self, p: *mut Float, count: usize);
     /// self + x·y, rounded once.
     unsafe fn add_product(self, x: Self, y: Self) -> Self;
+    /// The sum of [`SUMS`] values: the upper half is added to the lower half until one is left.
+    unsafe fn sum(p: *const Float) -> Float;
 }
 
 /// x·y + z, rounded once, where the processor may have no instruction for it: the function of the C library that the compiler
@@ -85,6 +87,17 @@ impl Vector for Array {
     unsafe fn add_product(self, x: Self, y: Self) -> Self {
         Array(std::array::from_fn(|i| fused(x.0[i], y.0[i], self.0[i])))
     }
+    #[inline(always)]
+    unsafe fn sum(p: *const Float) -> Float {
+        // SAFETY: the caller's.
+        let mut sums = unsafe { *p.cast::<[Float; SUMS]>() };
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                sums[i] += sums[i + half];
+            }
+        }
+        sums[0]
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
@@ -119,6 +132,15 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, x: Self, y: Self) -> Self {
             unsafe { _mm256_fmadd_ps(x, y, self) }
+        }
+        #[inline(always)]
+        unsafe fn sum(p: *const f32) -> f32 {
+            unsafe {
+                let eight = _mm256_add_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)));
+                let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
         }
     }
 
@@ -158,6 +180,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, x: Self, y: Self) -> Self {
             unsafe { _mm512_fmadd_ps(x, y, self) }
+        }
+        #[inline(always)]
+        unsafe fn sum(p: *const f32) -> f32 {
+            unsafe { __m256::sum(p) }
         }
     }
 }

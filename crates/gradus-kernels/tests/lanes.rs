@@ -300,7 +300,7 @@ fn groups_that_divide_nothing_are_refused() {
 }
 
 #[test]
-#[should_panic(expected = "longer than any memory")]
+#[should_panic(expected = "larger than any memory")]
 fn an_axis_beyond_all_numbers_is_refused() {
     let rows = Axis {
         padding: usize::MAX,

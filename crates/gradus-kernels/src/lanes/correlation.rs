@@ -105,6 +105,25 @@ impl Line {
         if start < end { start..end } else { 0..0 }
     }
 
+    /// Where a run's first position and tap are in memory, and how far its others are apart, where inputs, outputs and taps of
+    /// the axis lie so far apart.
+    fn steps(&self, run: &Run, x: usize, y: usize, w: usize) -> Steps {
+        let (position, tap, x) = (run.positions.start, run.taps.start, x as isize);
+        Steps {
+            positions: run.positions.len(),
+            first_x: (self.x + position as isize * self.x_step + tap as isize * self.x_tap) * x,
+            x: self.x_step * x,
+            first_y: ((self.y + position * self.y_step) * y) as isize,
+            y: (self.y_step * y) as isize,
+            first_w: (self.w + tap * self.w_step) * w,
+            taps: Index {
+                count: run.taps.len(),
+                x: self.x_tap * x,
+                w: (self.w_step * w) as isize,
+            },
+        }
+    }
+
     fn runs(&self) -> impl Iterator<Item = Run> {
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -118,6 +137,17 @@ impl Line {
             Some(Run { positions, taps })
         })
     }
+}
+
+/// A run in memory.
+struct Steps {
+    positions: usize,
+    first_x: isize,
+    x: isize,
+    first_y: isize,
+    y: isize,
+    first_w: usize,
+    taps: Index,
 }
 
 /// For each output channel and position, a sum over input channels and taps. Distances are those in memory.
@@ -143,106 +173,78 @@ impl Kernel for Sums {
     /// Goes over rectangles of positions that meet the same taps.
     unsafe fn compute<S: Simd>(&self) {
         let outputs = Parts::new(self.outputs, S::OUTPUTS);
-        let width = S::width(outputs.longest());
         for rows in self.rows.runs() {
             for columns in self.columns.runs() {
-                let (height, across) = (rows.positions.len(), columns.positions.len());
-                let horizontal = height * across.div_ceil(width) <= across * height.div_ceil(width);
-                let (lines, length) = if horizontal { (height, across) } else { (across, height) };
-                for line in 0..lines {
-                    for (position, positions) in Parts::new(length, width).iter() {
-                        let (row, column) = if horizontal { (line, position) } else { (position, line) };
-                        for (output, count) in outputs.iter() {
-                            let mut tile = self.tile(
-                                output,
-                                rows.positions.start + row,
-                                rows.taps.clone(),
-                                columns.positions.start + column,
-                                columns.taps.clone(),
-                                horizontal,
-                            );
-                            let run = S::correlation(count, positions);
-                            for _ in 0..LANES / S::VECTOR {
-                                // SAFETY: the caller's; the taps are inside at all positions of the tile.
-                                unsafe { run(&tile) }
-                                tile.x = tile.x.wrapping_add(S::VECTOR);
-                                tile.y = tile.y.wrapping_add(S::VECTOR);
-                            }
-                        }
-                    }
-                }
+                // SAFETY: the caller's; the taps are inside at all positions.
+                unsafe { self.rectangle::<S>(outputs, &rows, &columns) }
             }
         }
     }
 }
 
 impl Sums {
-    /// The tile whose first output channel and position these are.
-    #[inline(always)]
-    fn tile(
-        &self,
-        output: usize,
-        row: usize,
-        row_taps: Range<usize>,
-        column: usize,
-        column_taps: Range<usize>,
-        horizontal: bool,
-    ) -> Correlation {
-        let Sums { rows, columns, .. } = self;
-        let lanes = LANES as isize;
-        let x_row = columns.length as isize * lanes;
-        let x = (rows.x + row as isize * rows.x_step + row_taps.start as isize * rows.x_tap) * x_row
-            + (columns.x + column as isize * columns.x_step + column_taps.start as isize * columns.x_tap) * lanes;
-        let w = output * self.w_output
-            + (rows.w + row_taps.start * rows.w_step) * self.w_row
-            + columns.w
-            + column_taps.start * columns.w_step;
-        let y = output * self.y_output
-            + (rows.y + row * rows.y_step) * self.y_row
-            + (columns.y + column * columns.y_step) * LANES;
+    /// Computes the sums of these positions, in tiles across or down, whichever are fewer.
+    ///
+    /// # Safety
+    /// As [`Kernel::compute`], and the taps are within the input at all positions.
+    unsafe fn rectangle<S: Simd>(&self, outputs: Parts, rows: &Run, columns: &Run) {
+        let width = S::width(outputs.longest());
+        let down = self
+            .rows
+            .steps(rows, self.columns.length * LANES, self.y_row, self.w_row);
+        let across = self.columns.steps(columns, LANES, LANES, 1);
+        let tiles = |steps: &Steps, other: &Steps| other.positions * steps.positions.div_ceil(width);
+        let (line, along) = if tiles(&across, &down) <= tiles(&down, &across) {
+            (&down, &across)
+        } else {
+            (&across, &down)
+        };
         let mut chain = [
             Index {
                 count: self.channels,
                 x: self.x_channel as isize,
                 w: self.w_channel as isize,
             },
-            Index {
-                count: row_taps.len(),
-                x: rows.x_tap * x_row,
-                w: (rows.w_step * self.w_row) as isize,
-            },
-            Index {
-                count: column_taps.len(),
-                x: columns.x_tap * lanes,
-                w: columns.w_step as isize,
-            },
+            down.taps,
+            across.taps,
         ];
         // The innermost loop is the cheapest.
         while chain[2].count == 1 && chain[0].count * chain[1].count > 1 {
             chain.rotate_right(1);
         }
-        Correlation {
+        let mut tile = Correlation {
             chain,
-            x: self.x.wrapping_offset(x),
-            x_position: if horizontal {
-                columns.x_step * lanes
-            } else {
-                rows.x_step * x_row
-            },
-            w: self.w.wrapping_add(w),
+            x: self.x,
+            x_position: along.x,
+            w: self.w,
             w_output: self.w_output as isize,
-            b: if self.b.is_null() {
-                self.b
-            } else {
-                self.b.wrapping_add(output)
-            },
-            y: self.y.wrapping_add(y),
+            b: self.b,
+            y: self.y,
             y_output: self.y_output as isize,
-            y_position: (if horizontal {
-                columns.y_step * LANES
-            } else {
-                rows.y_step * self.y_row
-            }) as isize,
+            y_position: along.y,
+        };
+        let w = self.w.wrapping_add(down.first_w + across.first_w);
+        let parts = Parts::new(along.positions, width);
+        for i in 0..line.positions as isize {
+            let mut x = self.x.wrapping_offset(down.first_x + across.first_x + i * line.x);
+            let mut y = self.y.wrapping_offset(down.first_y + across.first_y + i * line.y);
+            for (_, positions) in parts.iter() {
+                for (output, count) in outputs.iter() {
+                    let run = S::correlation(count, positions);
+                    tile.w = w.wrapping_add(output * self.w_output);
+                    if !self.b.is_null() {
+                        tile.b = self.b.wrapping_add(output);
+                    }
+                    for lane in (0..LANES).step_by(S::VECTOR) {
+                        tile.x = x.wrapping_add(lane);
+                        tile.y = y.wrapping_add(output * self.y_output + lane);
+                        // SAFETY: the caller's.
+                        unsafe { run(&tile) }
+                    }
+                }
+                x = x.wrapping_offset(positions as isize * along.x);
+                y = y.wrapping_offset(positions as isize * along.y);
+            }
         }
     }
 }

@@ -33,34 +33,49 @@ pub(super) struct Correlation {
     pub y_position: isize,
 }
 
-/// Sums of dy·x over the positions, for as many output channels and taps as the function it is handed to is made for. Taps are
-/// neighbours in a row of the kernel, or the same tap for neighbouring input channels.
+/// Sums of dy·x over the positions, for as many output channels and taps as the function it is handed to is made for.
 pub(super) struct Products {
     /// Rows of positions.
     pub rows: usize,
-    /// Positions of a row: those before and after the ones where all taps are within the input, and these.
+    /// Positions of a row: those where all taps are within the input, and those before and after, where some may not be.
     pub before: usize,
     pub inside: usize,
     pub after: usize,
-    /// The input's column that the first position and tap meet, how far it moves with a position and a tap, and how many
-    /// columns there are.
+    /// The input's column that the kernel's first column meets at the first position, how far it moves with a position, and how
+    /// many columns there are.
     pub column: isize,
     pub column_position: isize,
-    pub column_tap: isize,
     pub columns: usize,
-    /// That input, and how far rows and taps are apart.
+    pub taps: [Tap; Tap::MOST],
+    /// The input that the first position meets, and how far rows are apart.
     pub x: *const Float,
     pub x_row: isize,
-    pub x_tap: isize,
     /// The first position's gradient, and how far rows and output channels are apart.
     pub dy: *const Float,
     pub dy_row: isize,
     pub dy_output: isize,
-    /// Where the sums go, [`LANES`] for each output channel and tap.
-    pub sums: *mut Float,
+    /// The gradient of the first output channel's first weight, and how far output channels are apart.
+    pub dw: *mut Float,
+    pub dw_output: usize,
 }
 
-/// Computes a tile, of the first lanes of a vector only.
+/// A weight of an output channel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tap {
+    /// How many columns further than the kernel's first column it meets the input.
+    pub column: isize,
+    /// How much further in memory.
+    pub x: isize,
+    /// Which weight it is.
+    pub w: usize,
+}
+
+impl Tap {
+    /// The most of a tile.
+    pub const MOST: usize = 16;
+}
+
+/// Computes a tile; a correlation only of the first lanes that fill a vector.
 ///
 /// # Safety
 /// The processor has the instructions, and the pointers of the tile reach over what they describe.
@@ -129,37 +144,88 @@ unsafe fn correlation<V: Vector, const OUTPUTS: usize, const POSITIONS: usize>(t
 unsafe fn products<V: Vector, const OUTPUTS: usize, const TAPS: usize>(t: &Products) {
     // SAFETY: the caller's.
     unsafe {
-        let mut sums = [[V::splat(0.0); TAPS]; OUTPUTS];
-        let (mut row_x, mut row_dy) = (t.x, t.dy);
-        for _ in 0..t.rows {
-            let mut column = t.column;
-            let (mut x, mut dy) = (row_x, row_dy);
-            for (count, edge) in [(t.before, true), (t.inside, false), (t.after, true)] {
-                for _ in 0..count {
-                    let row = |o| V::load(dy.wrapping_offset(o as isize * t.dy_output));
-                    let tap = |tap| V::load(x.wrapping_offset(tap as isize * t.x_tap));
-                    if edge {
-                        for i in 0..TAPS {
-                            if ((column + i as isize * t.column_tap) as usize) < t.columns {
-                                let x = tap(i);
-                                for (o, sums) in sums.iter_mut().enumerate() {
-                                    sums[i] = sums[i].add_product(row(o), x);
-                                }
-                            }
-                        }
-                    } else {
-                        outer_product(&mut sums, row, tap);
-                    }
-                    column += t.column_position;
-                    x = x.wrapping_offset(t.column_position * LANES as isize);
-                    dy = dy.wrapping_add(LANES);
+        let mut lanes = [[[0.0; LANES]; TAPS]; OUTPUTS];
+        for lane in (0..LANES).step_by(V::LANES) {
+            let mut sums = [[V::splat(0.0); TAPS]; OUTPUTS];
+            let (mut x, mut dy) = (t.x.wrapping_add(lane), t.dy.wrapping_add(lane));
+            for _ in 0..t.rows {
+                add_row(t, &mut sums, x, dy);
+                x = x.wrapping_offset(t.x_row);
+                dy = dy.wrapping_offset(t.dy_row);
+            }
+            for (lanes, sums) in lanes.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                sums.store(lanes[lane..].as_mut_ptr());
+            }
+        }
+        for (o, lanes) in lanes.iter().enumerate() {
+            for (tap, lanes) in lanes.iter().enumerate() {
+                *t.dw.add(o * t.dw_output + t.taps[tap].w) += V::sum(lanes.as_ptr());
+            }
+        }
+    }
+}
+
+/// Adds the products of a row, where `x` and `dy` are its first.
+///
+/// # Safety
+/// As [`TileFn`].
+#[inline(always)]
+unsafe fn add_row<V: Vector, const OUTPUTS: usize, const TAPS: usize>(
+    t: &Products,
+    sums: &mut [[V; TAPS]; OUTPUTS],
+    mut x: *const Float,
+    mut dy: *const Float,
+) {
+    let x_position = t.column_position * LANES as isize;
+    let mut column = t.column;
+    // SAFETY: the caller's.
+    unsafe {
+        for _ in 0..t.before {
+            add_edge(t, sums, x, dy, column);
+            column += t.column_position;
+            x = x.wrapping_offset(x_position);
+            dy = dy.wrapping_add(LANES);
+        }
+        for _ in 0..t.inside {
+            outer_product(
+                sums,
+                |o| V::load(dy.wrapping_offset(o as isize * t.dy_output)),
+                |tap| V::load(x.wrapping_offset(t.taps[tap].x)),
+            );
+            x = x.wrapping_offset(x_position);
+            dy = dy.wrapping_add(LANES);
+        }
+        column += t.inside as isize * t.column_position;
+        for _ in 0..t.after {
+            add_edge(t, sums, x, dy, column);
+            column += t.column_position;
+            x = x.wrapping_offset(x_position);
+            dy = dy.wrapping_add(LANES);
+        }
+    }
+}
+
+/// Adds the products of a position where not all taps are within the input.
+///
+/// # Safety
+/// As [`TileFn`].
+#[inline(always)]
+unsafe fn add_edge<V: Vector, const OUTPUTS: usize, const TAPS: usize>(
+    t: &Products,
+    sums: &mut [[V; TAPS]; OUTPUTS],
+    x: *const Float,
+    dy: *const Float,
+    column: isize,
+) {
+    for tap in 0..TAPS {
+        if ((column + t.taps[tap].column) as usize) < t.columns {
+            // SAFETY: the caller's; the column is within the input.
+            unsafe {
+                let x = V::load(x.wrapping_offset(t.taps[tap].x));
+                for (o, sums) in sums.iter_mut().enumerate() {
+                    sums[tap] = sums[tap].add_product(V::load(dy.wrapping_offset(o as isize * t.dy_output)), x);
                 }
             }
-            row_x = row_x.wrapping_offset(t.x_row);
-            row_dy = row_dy.wrapping_offset(t.dy_row);
-        }
-        for (i, sum) in sums.as_flattened().iter().enumerate() {
-            sum.store(t.sums.add(i * LANES));
         }
     }
 }
@@ -178,16 +244,16 @@ fn outer_product<V: Vector, const ROWS: usize, const COLUMNS: usize>(
             let rows: [V; ROWS] = std::array::from_fn(row);
             for j in 0..COLUMNS {
                 let y = column(j);
-                for i in 0..ROWS {
-                    sums[i][j] = sums[i][j].add_product(rows[i], y);
+                for (sums, &x) in sums.iter_mut().zip(&rows) {
+                    sums[j] = sums[j].add_product(x, y);
                 }
             }
         } else {
             let columns: [V; COLUMNS] = std::array::from_fn(column);
-            for i in 0..ROWS {
+            for (i, sums) in sums.iter_mut().enumerate() {
                 let x = row(i);
-                for j in 0..COLUMNS {
-                    sums[i][j] = sums[i][j].add_product(x, columns[j]);
+                for (sum, &y) in sums.iter_mut().zip(&columns) {
+                    *sum = sum.add_product(x, y);
                 }
             }
         }
