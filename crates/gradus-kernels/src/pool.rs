@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,9 +14,10 @@ const SPINS: u32 = 2000;
 
 /// A set of threads that wait for work.
 ///
-/// Tasks are handed out one by one, so a thread that is slow, or that the operating system runs late, takes fewer of them.
-/// The caller works as well and never waits for a thread that has not begun: on a busy machine it simply does more of the
-/// tasks itself.
+/// Every thread has a share of the tasks, and of the same number of tasks always the same share: what it wrote in one run is
+/// still in its cache in the next. Tasks are taken one by one, and a thread that is through with its own takes those of the
+/// others: one that is slow, or that the operating system runs late, does fewer of them. The caller works as well and never
+/// waits for a thread that has not begun: on a busy machine it simply does more of the tasks itself.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
@@ -34,14 +36,23 @@ struct Worker {
 struct Job {
     work: *const (dyn Fn(usize, usize) + Sync),
     tasks: usize,
+    /// How many threads have a share of them.
+    shares: usize,
+}
+
+impl Job {
+    /// The tasks of a share.
+    fn share(self, i: usize) -> Range<usize> {
+        i * self.tasks / self.shares..(i + 1) * self.tasks / self.shares
+    }
 }
 
 struct Shared {
     /// The number of the job (bits 32 up), whether it is open to workers, whether the caller sleeps, whether the pool ends,
     /// and (the low 24 bits) how many workers are in the job.
     state: AtomicU64,
-    /// The next task; on cache lines of its own, since all threads write it.
-    next: Lines<AtomicUsize>,
+    /// How many tasks of each share have been taken; on cache lines of their own, since every share's thread writes its own.
+    taken: Box<[Lines<AtomicUsize>]>,
     job: UnsafeCell<Option<Job>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     left: (Mutex<()>, Condvar),
@@ -74,9 +85,10 @@ impl std::fmt::Debug for Shared {
 impl Pool {
     /// A pool of so many threads (at least one), the caller's among them; fewer if the system grants fewer.
     pub fn new(threads: usize) -> Self {
+        let threads = threads.clamp(1, INSIDE as usize);
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
-            next: Lines(AtomicUsize::new(0)),
+            taken: (0..threads).map(|_| Lines(AtomicUsize::new(0))).collect(),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
             left: (Mutex::new(()), Condvar::new()),
@@ -88,7 +100,7 @@ impl Pool {
             let handle = builder.spawn(move || shared.serve(thread, &flag)).ok()?;
             Some(Worker { asleep, handle })
         };
-        let workers = (1..threads.min(INSIDE as usize)).map_while(start).collect();
+        let workers = (1..threads).map_while(start).collect();
         Pool { shared, workers }
     }
 
@@ -119,10 +131,13 @@ impl Pool {
                 )
             },
             tasks,
+            shares: tasks.min(self.threads()),
         };
         // SAFETY: `&mut self` keeps other callers out, and the last job was closed and left.
         unsafe { *shared.job.get() = Some(job) };
-        shared.next.0.store(0, Ordering::Relaxed);
+        for taken in &shared.taken {
+            taken.0.store(0, Ordering::Relaxed);
+        }
         let number = (shared.state.load(Ordering::Relaxed) & NUMBER).wrapping_add(1 << 32);
         // Sequentially consistent, as is the worker's side: either it sees the job before it sleeps, or we see it asleep.
         shared.state.store(number | OPEN, Ordering::SeqCst);
@@ -140,27 +155,39 @@ impl Pool {
 }
 
 impl Shared {
-    /// Takes tasks until there are none left.
+    /// Takes tasks until there are none left: first of this thread's share, then of the next ones.
     fn work_on(&self, job: Job, thread: usize) {
         let result = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: the caller of `run` lends the work until this thread has left the job.
             let work = unsafe { &*job.work };
-            loop {
-                let task = self.next.0.fetch_add(1, Ordering::Relaxed);
-                if task >= job.tasks {
-                    break;
+            for i in (thread..thread + job.shares).map(|i| i % job.shares) {
+                let share = job.share(i);
+                while let Some(task) = self.take(i, &share) {
+                    work(task, thread);
                 }
-                work(task, thread);
             }
         }));
         if let Err(panic) = result {
             // Nobody begins another task.
-            self.next.0.store(job.tasks, Ordering::Relaxed);
+            for taken in &self.taken {
+                taken.0.store(job.tasks, Ordering::Relaxed);
+            }
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             if first.is_none() {
                 *first = Some(panic);
             }
         }
+    }
+
+    /// Takes the next task of share `i`, if there is one.
+    fn take(&self, i: usize, share: &Range<usize>) -> Option<usize> {
+        let taken = &self.taken[i].0;
+        // Looked at first, since it is another thread's line more often than not when nothing is left.
+        if taken.load(Ordering::Relaxed) >= share.len() {
+            return None;
+        }
+        let task = share.start + taken.fetch_add(1, Ordering::Relaxed);
+        (task < share.end).then_some(task)
     }
 
     /// Lets no more workers in and waits until all have left.

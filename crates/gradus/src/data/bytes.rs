@@ -1,5 +1,7 @@
 //! Samples kept as bytes.
 
+use gradus_kernels::vectorize;
+
 use super::{Dataset, Target, Targets, check_index, check_labels, check_names, check_room};
 use crate::{Error, Float, Result, Shape};
 
@@ -118,9 +120,11 @@ impl Dataset for Bytes {
         check_room(x.len(), self.shape.size())?;
         let maximum = Float::from(self.maximum);
         let bytes = &self.samples[index * x.len()..];
-        for (x, &byte) in x.iter_mut().zip(bytes) {
-            *x = Float::from(byte) / maximum;
-        }
+        vectorize(|| {
+            for (x, &byte) in x.iter_mut().zip(bytes) {
+                *x = Float::from(byte) / maximum;
+            }
+        });
         Ok(())
     }
 
