@@ -1,4 +1,4 @@
-//! Convolution of samples side by side.
+//! Convolution and pooling of samples side by side.
 //!
 //! A block of [`LANES`] samples is kept with the sample as the innermost coordinate: an image lies as
 //! `[channel][row][column][lane]`. So every vector is full, whatever the shape, and a weight is the same for all its lanes.
@@ -9,10 +9,12 @@ use crate::matmul::transpose::transpose;
 use crate::{Float, arch, sum};
 
 mod correlation;
+mod max_pool;
 mod products;
 mod tile;
 
 use correlation::{Line, Sums};
+pub use max_pool::MaxPool;
 use products::Gradient;
 use tile::Simd;
 
@@ -314,6 +316,17 @@ impl Axis {
     /// The input that an output and a tap meet at, if it is not on the padding.
     fn meeting(&self, output: usize, tap: usize) -> isize {
         (output * self.stride + tap * self.dilation) as isize - self.padding as isize
+    }
+
+    /// The taps of output `output` that are not on the padding.
+    fn taps(&self, output: usize) -> Range<usize> {
+        let before = |input: usize| {
+            (self.padding + input)
+                .saturating_sub(output * self.stride)
+                .div_ceil(self.dilation)
+        };
+        let end = before(self.input).min(self.kernel);
+        before(0).min(end)..end
     }
 
     /// The outputs whose tap `tap` is not on the padding.

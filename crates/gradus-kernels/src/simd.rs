@@ -16,6 +16,12 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(self, p: *mut Float, count: usize);
     /// self + x·y, rounded once.
     unsafe fn add_product(self, x: Self, y: Self) -> Self;
+    /// self + x.
+    unsafe fn add(self, x: Self) -> Self;
+    /// a where self is at least x, or NaN; else b.
+    unsafe fn if_at_least(self, x: Self, a: Self, b: Self) -> Self;
+    /// a where self equals x; else 0.
+    unsafe fn if_equal(self, x: Self, a: Self) -> Self;
     /// The sum of [`SUMS`] values: the upper half is added to the lower half until one is left.
     unsafe fn sum(p: *const Float) -> Float;
 }
@@ -88,6 +94,19 @@ impl Vector for Array {
         Array(std::array::from_fn(|i| fused(x.0[i], y.0[i], self.0[i])))
     }
     #[inline(always)]
+    unsafe fn add(self, x: Self) -> Self {
+        Array(std::array::from_fn(|i| self.0[i] + x.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn if_at_least(self, x: Self, a: Self, b: Self) -> Self {
+        let wins = |i: usize| self.0[i] >= x.0[i] || self.0[i].is_nan();
+        Array(std::array::from_fn(|i| if wins(i) { a.0[i] } else { b.0[i] }))
+    }
+    #[inline(always)]
+    unsafe fn if_equal(self, x: Self, a: Self) -> Self {
+        Array(std::array::from_fn(|i| if self.0[i] == x.0[i] { a.0[i] } else { 0.0 }))
+    }
+    #[inline(always)]
     unsafe fn sum(p: *const Float) -> Float {
         // SAFETY: the caller's.
         let mut sums = unsafe { *p.cast::<[Float; SUMS]>() };
@@ -132,6 +151,22 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, x: Self, y: Self) -> Self {
             unsafe { _mm256_fmadd_ps(x, y, self) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, x: Self) -> Self {
+            unsafe { _mm256_add_ps(self, x) }
+        }
+        #[inline(always)]
+        unsafe fn if_at_least(self, x: Self, a: Self, b: Self) -> Self {
+            unsafe {
+                let at_least = _mm256_cmp_ps::<_CMP_GE_OQ>(self, x);
+                let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self, self);
+                _mm256_blendv_ps(b, a, _mm256_or_ps(at_least, nan))
+            }
+        }
+        #[inline(always)]
+        unsafe fn if_equal(self, x: Self, a: Self) -> Self {
+            unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(self, x), a) }
         }
         #[inline(always)]
         unsafe fn sum(p: *const f32) -> f32 {
@@ -180,6 +215,22 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, x: Self, y: Self) -> Self {
             unsafe { _mm512_fmadd_ps(x, y, self) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, x: Self) -> Self {
+            unsafe { _mm512_add_ps(self, x) }
+        }
+        #[inline(always)]
+        unsafe fn if_at_least(self, x: Self, a: Self, b: Self) -> Self {
+            unsafe {
+                let at_least = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self, x);
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+                _mm512_mask_blend_ps(at_least | nan, b, a)
+            }
+        }
+        #[inline(always)]
+        unsafe fn if_equal(self, x: Self, a: Self) -> Self {
+            unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self, x), a) }
         }
         #[inline(always)]
         unsafe fn sum(p: *const f32) -> f32 {

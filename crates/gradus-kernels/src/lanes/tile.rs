@@ -2,6 +2,7 @@
 //! that stay in registers while the other indices run.
 
 use super::LANES;
+use super::max_pool::{Pooling, Spreading, pooling, spreading};
 use crate::Float;
 use crate::simd::{Array, Vector};
 
@@ -94,6 +95,8 @@ pub(super) unsafe trait Simd {
     fn width(outputs: usize) -> usize;
     fn correlation(outputs: usize, positions: usize) -> TileFn<Correlation>;
     fn products(outputs: usize, taps: usize) -> TileFn<Products>;
+    fn pooling() -> TileFn<Pooling>;
+    fn spreading() -> TileFn<Spreading>;
 }
 
 /// # Safety
@@ -306,6 +309,28 @@ macro_rules! instruction_set {
                     _ => unreachable!("no tile of {outputs} output channels and {taps} taps"),
                 }
             }
+
+            fn pooling() -> TileFn<Pooling> {
+                /// # Safety
+                /// As [`TileFn`].
+                $(#[$feature])?
+                unsafe fn compiled(t: &Pooling) {
+                    // SAFETY: the caller's.
+                    unsafe { pooling::<$vector>(t) }
+                }
+                compiled
+            }
+
+            fn spreading() -> TileFn<Spreading> {
+                /// # Safety
+                /// As [`TileFn`].
+                $(#[$feature])?
+                unsafe fn compiled(t: &Spreading) {
+                    // SAFETY: the caller's.
+                    unsafe { spreading::<$vector>(t) }
+                }
+                compiled
+            }
         }
     };
 }
@@ -340,7 +365,9 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
-    use super::{Correlation, Products, Simd, TileFn, Vector, correlation, products};
+    use super::{
+        Correlation, Pooling, Products, Simd, Spreading, TileFn, Vector, correlation, pooling, products, spreading,
+    };
 
     instruction_set! {
         /// 16 registers of 8 floats.

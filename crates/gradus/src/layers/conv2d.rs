@@ -21,7 +21,7 @@
 //! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
 //! matrices).
 
-use gradus_kernels::lanes::{Axis, Convolution, LANES};
+use gradus_kernels::lanes::{Convolution, LANES};
 use gradus_kernels::{Matrix, matmul, matmul_scratch, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
@@ -186,17 +186,9 @@ struct Sizes {
 impl Sizes {
     /// The convolution of samples side by side.
     fn side_by_side(&self) -> Convolution {
-        let axis = |axis: super::window::Axis| Axis {
-            input: axis.input,
-            kernel: axis.kernel,
-            stride: axis.stride,
-            dilation: axis.dilation,
-            padding: axis.before,
-            output: axis.output,
-        };
         Convolution {
-            rows: axis(self.geometry.rows),
-            columns: axis(self.geometry.columns),
+            rows: self.geometry.rows.side_by_side(),
+            columns: self.geometry.columns.side_by_side(),
             in_channels: self.groups * self.group_in,
             out_channels: self.groups * self.group_out,
             groups: self.groups,

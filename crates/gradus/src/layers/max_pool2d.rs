@@ -5,23 +5,19 @@
 //! | forward | y[c, i, j] = the largest x[c, i′, j′] in the window of (i, j) |
 //! | backward | dx[c, i′, j′] = Σ dy[c, i, j] over the windows whose largest value is there |
 //!
-//! Padding never wins, and of equal values the first does, row by row. Training keeps where each largest value was;
+//! Padding never wins, and of equal values the first does, row by row. Training keeps which tap of its window each largest value was under;
 //! inference keeps nothing.
 //!
 //! Source: Ranzato, Huang, Boureau and LeCun, "Unsupervised learning of invariant feature hierarchies with applications to
 //! object recognition", 2007.
 
-use gradus_kernels::lanes::LANES;
-use gradus_kernels::{Work, vectorize_work};
+use gradus_kernels::lanes::MaxPool;
+use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
-use super::pixel::{pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
-
-/// The largest plane whose every position is exact as a [`Float`].
-const MOST_PIXELS: usize = 1 << 24;
 
 /// The largest value of each window of an image.
 ///
@@ -78,11 +74,6 @@ impl Layer for MaxPool2d {
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         let geometry = self.geometry(input)?;
         geometry.every_window_sees_the_image(self.kind())?;
-        if geometry.in_plane() > MOST_PIXELS {
-            return Err(format!(
-                "max_pool2d takes images of up to {MOST_PIXELS} pixels, got {input}"
-            ));
-        }
         let output = geometry.output(geometry.channels);
         Ok(Plan::new(&output)
             .kept(output.size())
@@ -92,31 +83,34 @@ impl Layer for MaxPool2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
-        match pass.layout {
-            Layout::SampleMajor => forward::<1>(geometry, pass),
-            Layout::Interleaved => forward::<LANES>(geometry, pass),
+        if pass.layout == Layout::Interleaved {
+            let taps = pass.training.then_some(pass.kept);
+            return side_by_side(&geometry).forward(pass.x, pass.y, taps);
+        }
+        let (n, p) = (geometry.in_plane(), geometry.out_plane());
+        let planes = pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(p));
+        if pass.training {
+            for ((x, y), taps) in planes.zip(pass.kept.chunks_exact_mut(p)) {
+                vectorize(|| pool_with_taps(geometry, x, y, taps));
+            }
+        } else {
+            for (x, y) in planes {
+                vectorize(|| pool(geometry, x, y));
+            }
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         let Some(dx) = pass.dx else { return };
+        if pass.layout == Layout::Interleaved {
+            return side_by_side(&geometry).input_gradient(pass.kept, pass.dy, dx);
+        }
+        let (n, p) = (geometry.in_plane(), geometry.out_plane());
         dx.fill(0.0);
-        match pass.layout {
-            Layout::SampleMajor => scatter(&geometry, pass.kept, pass.dy, dx),
-            Layout::Interleaved => {
-                let dx = pixels_mut::<LANES>(dx).chunks_exact_mut(geometry.in_plane());
-                let dy = pixels(pass.dy).chunks_exact(geometry.out_plane());
-                let positions = pixels(pass.kept).chunks_exact(geometry.out_plane());
-                for ((dx, dy), positions) in dx.zip(dy).zip(positions) {
-                    vectorize_work(Select {
-                        geometry,
-                        positions,
-                        dy,
-                        dx,
-                    });
-                }
-            }
+        let planes = dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(p));
+        for ((dx, dy), taps) in planes.zip(pass.kept.chunks_exact(p)) {
+            vectorize(|| spread(geometry, taps, dy, dx));
         }
     }
 
@@ -131,133 +125,55 @@ fn wins(x: Float, largest: Float) -> bool {
     x >= largest || x.is_nan()
 }
 
-fn forward<const N: usize>(geometry: Geometry, pass: Forward<'_>) {
-    let p = geometry.out_plane();
-    let planes = pixels::<N>(pass.x).chunks_exact(geometry.in_plane());
-    let planes = planes.zip(pixels_mut(pass.y).chunks_exact_mut(p));
-    if pass.training {
-        for ((x, y), positions) in planes.zip(pixels_mut(pass.kept).chunks_exact_mut(p)) {
-            vectorize_work(PoolWithPositions {
-                geometry,
-                x,
-                y,
-                positions,
-            });
-        }
-    } else {
-        for (x, y) in planes {
-            vectorize_work(Pool { geometry, x, y });
-        }
+/// The same for samples side by side.
+fn side_by_side(geometry: &Geometry) -> MaxPool {
+    MaxPool {
+        rows: geometry.rows.side_by_side(),
+        columns: geometry.columns.side_by_side(),
     }
 }
 
 /// The largest value of each window. From the last tap to the first, so that of equal values the first in the window wins.
-struct Pool<'a, const N: usize> {
-    geometry: Geometry,
-    x: &'a [[Float; N]],
-    y: &'a mut [[Float; N]],
-}
-
-impl<const N: usize> Work for Pool<'_, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Pool { geometry, x, y } = self;
-        y.fill([Float::NEG_INFINITY; N]);
-        for tap in (0..geometry.taps()).rev() {
-            for run in geometry.runs(tap) {
-                let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                for (y, x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        *y = if wins(x, *y) { x } else { *y };
-                    }
-                }
+#[inline(always)]
+fn pool(geometry: Geometry, x: &[Float], y: &mut [Float]) {
+    y.fill(Float::NEG_INFINITY);
+    for tap in (0..geometry.taps()).rev() {
+        for run in geometry.runs(tap) {
+            let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+            for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+                *y = if wins(x, *y) { x } else { *y };
             }
         }
     }
 }
 
-/// The largest value of each window, and where in the plane it is.
-struct PoolWithPositions<'a, const N: usize> {
-    geometry: Geometry,
-    x: &'a [[Float; N]],
-    y: &'a mut [[Float; N]],
-    positions: &'a mut [[Float; N]],
-}
-
-impl<const N: usize> Work for PoolWithPositions<'_, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let PoolWithPositions {
-            geometry,
-            x,
-            y,
-            positions,
-        } = self;
-        y.fill([Float::NEG_INFINITY; N]);
-        for tap in (0..geometry.taps()).rev() {
-            for run in geometry.runs(tap) {
-                let pixels = x[run.x..].iter().enumerate().step_by(geometry.columns.stride);
-                let outputs = y[run.y..][..run.count]
-                    .iter_mut()
-                    .zip(&mut positions[run.y..][..run.count]);
-                for ((y, positions), (i, x)) in outputs.zip(pixels) {
-                    let here = (run.x + i) as Float;
-                    for ((y, position), &x) in y.iter_mut().zip(positions).zip(x) {
-                        // Two choices without a jump: which value is larger can't be predicted.
-                        let wins = wins(x, *y);
-                        *y = if wins { x } else { *y };
-                        *position = if wins { here } else { *position };
-                    }
-                }
+/// The largest value of each window, and which of its taps it is under.
+#[inline(always)]
+fn pool_with_taps(geometry: Geometry, x: &[Float], y: &mut [Float], taps: &mut [Float]) {
+    y.fill(Float::NEG_INFINITY);
+    for tap in (0..geometry.taps()).rev() {
+        for run in geometry.runs(tap) {
+            let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
+            let outputs = y[run.y..][..run.count].iter_mut().zip(&mut taps[run.y..]);
+            for ((y, which), &x) in outputs.zip(pixels) {
+                // Two choices without a jump: which value is larger can't be predicted.
+                let wins = wins(x, *y);
+                *y = if wins { x } else { *y };
+                *which = if wins { tap as Float } else { *which };
             }
         }
     }
 }
 
-/// dx += dy at the positions of the largest values.
-fn scatter(geometry: &Geometry, positions: &[Float], dy: &[Float], dx: &mut [Float]) {
-    let (n, p) = (geometry.in_plane(), geometry.out_plane());
-    let planes = dx.chunks_exact_mut(n).zip(dy.chunks_exact(p));
-    for ((dx, dy), positions) in planes.zip(positions.chunks_exact(p)) {
-        for (dy, &position) in dy.iter().zip(positions) {
-            dx[position as usize] += dy;
-        }
-    }
-}
-
-/// The same for several samples at once, whose positions differ: each pixel of a window takes dy if it was the largest.
-struct Select<'a, const N: usize> {
-    geometry: Geometry,
-    positions: &'a [[Float; N]],
-    dy: &'a [[Float; N]],
-    dx: &'a mut [[Float; N]],
-}
-
-impl<const N: usize> Work for Select<'_, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Select {
-            geometry,
-            positions,
-            dy,
-            dx,
-        } = self;
-        for tap in 0..geometry.taps() {
-            for run in geometry.runs(tap) {
-                let pixels = dx[run.x..].iter_mut().enumerate().step_by(geometry.columns.stride);
-                let outputs = dy[run.y..][..run.count].iter().zip(&positions[run.y..]);
-                for ((i, dx), (dy, positions)) in pixels.zip(outputs) {
-                    let here = (run.x + i) as Float;
-                    for ((dx, &dy), &position) in dx.iter_mut().zip(dy).zip(positions) {
-                        *dx += if position == here { dy } else { 0.0 };
-                    }
-                }
+/// Adds each dy to the dx under the tap of its window's largest value.
+#[inline(always)]
+fn spread(geometry: Geometry, taps: &[Float], dy: &[Float], dx: &mut [Float]) {
+    for tap in 0..geometry.taps() {
+        for run in geometry.runs(tap) {
+            let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
+            let outputs = dy[run.y..][..run.count].iter().zip(&taps[run.y..]);
+            for (dx, (&dy, &which)) in pixels.zip(outputs) {
+                *dx += if which == tap as Float { dy } else { 0.0 };
             }
         }
     }

@@ -13,6 +13,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use gradus_kernels::lanes;
 use serde::{Deserialize, Serialize};
 
 use super::checked_size;
@@ -148,9 +149,9 @@ pub(super) struct Axis {
     pub(super) output: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
-    pub(super) dilation: usize,
+    dilation: usize,
     /// Padding before the first pixel.
-    pub(super) before: usize,
+    before: usize,
 }
 
 /// Neighbouring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input
@@ -326,6 +327,18 @@ impl Axis {
             dilation,
             before,
         })
+    }
+
+    /// The axis as the kernels for samples side by side want it.
+    pub(super) fn side_by_side(&self) -> lanes::Axis {
+        lanes::Axis {
+            input: self.input,
+            kernel: self.kernel,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.before,
+            output: self.output,
+        }
     }
 
     /// The input that tap `tap` of output `output` falls on, which must not be padding.
