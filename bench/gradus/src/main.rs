@@ -126,9 +126,11 @@ fn predict(args: &Args, network: &Network, samples: &Samples, report: &mut Repor
         let times = calls(|i| Ok(predictor.run(network, &x[i * size..(i + 1) * size]).map(drop)?))?;
         report.set_calls(&times);
     } else {
-        let mut predictor = network.predictor(MANY, args.threads)?;
-        let times = passes(args, || Ok(predictor.run(network, &x[..MANY * size]).map(drop)?))?;
-        report.set("times", times);
+        report.set_best(&[128, 1000, MANY], |batch| {
+            let mut predictor = network.predictor(batch, args.threads)?;
+            let mut run = |x: &[f32]| Ok(predictor.run(network, x).map(drop)?);
+            passes(args, || x[..MANY * size].chunks(batch * size).try_for_each(&mut run))
+        })?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use bench_protocol::Random;
+use gradus::Network;
 use gradus::data::mnist;
 
 use crate::works;
@@ -17,12 +18,31 @@ pub fn all(folder: &Path) -> Result<()> {
         write(folder, name, set.bytes(), &labels, &mut random)?;
     }
     for (name, samples, size, classes) in [("noise", 2048, 3 * 32 * 32, 10), ("small", 1024, 4, 2)] {
-        let x: Vec<u8> = (0..samples * size).map(|_| random.next() as u8).collect();
-        let y: Vec<u8> = (0..samples).map(|_| (random.next() % classes) as u8).collect();
+        let x: Vec<u8> = (0..samples * size).map(|_| random.draw() as u8).collect();
+        let y: Vec<u8> = (0..samples).map(|_| (random.draw() % classes) as u8).collect();
         write(folder, name, &x, &y, &mut random)?;
     }
     for name in works::NETWORKS {
-        works::network(name)?.save(folder.join(format!("{name}.safetensors")))?;
+        let mut network = works::network(name)?;
+        if name != "resnet8" {
+            set_biases(&mut network, &mut random)?;
+        }
+        network.save(folder.join(format!("{name}.safetensors")))?;
+    }
+    Ok(())
+}
+
+/// Small random biases: where an image is black, a bias of 0 would put ReLU at its kink, where everyone has a slope of his own.
+fn set_biases(network: &mut Network, random: &mut Random) -> Result<()> {
+    let biases: Vec<(String, usize)> = (network.parameters())
+        .filter(|p| p.name.ends_with("bias"))
+        .map(|p| (p.name, p.values.len()))
+        .collect();
+    for (name, n) in biases {
+        let values: Vec<f32> = (0..n)
+            .map(|_| ((random.draw() >> 48) as f32 / 32768.0 - 1.0) / 16.0)
+            .collect();
+        network.set(&name, &values)?;
     }
     Ok(())
 }

@@ -8,8 +8,11 @@ use rten::{RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::{AsView, TensorView};
 use tract_onnx::prelude::*;
 
-/// Writes the outputs of images that lie one after the other; the number of images is the first.
-type Run = Box<dyn Fn(usize, &[f32]) -> Result<Vec<f32>> + Sync>;
+/// The outputs for images that lie one after the other.
+type Run = Box<dyn Fn(&[f32]) -> Result<Vec<f32>> + Sync>;
+
+/// Loads the network for batches of so many images.
+type Make = fn(&Args, usize) -> Result<Run>;
 
 fn main() -> Result<()> {
     let args = Args::parse()?;
@@ -17,52 +20,35 @@ fn main() -> Result<()> {
     let (x, size) = (samples.floats(), samples.size);
     let images = |first: usize, count: usize| &x[first * size..(first + count) * size];
     let one = args.work.starts_with("one");
-    let (version, make): (&str, fn(&Args, usize) -> Result<Run>) = match args.variant.as_str() {
+    let (version, make): (&str, Make) = match args.variant.as_str() {
         "tract" => ("0.23.9", tract),
         "rten" => ("0.27.0", rten),
         other => bail!("there is no variant {other}"),
     };
     let mut report = Report::new(&args, &args.variant, version);
-    report.set(
-        "outputs",
-        make(&args, CHECKED_IMAGES)?(CHECKED_IMAGES, images(0, CHECKED_IMAGES))?,
-    );
+    report.set("outputs", make(&args, CHECKED_IMAGES)?(images(0, CHECKED_IMAGES))?);
     if one {
         let run = make(&args, 1)?;
-        report.set_calls(&calls(|i| run(1, images(i, 1)).map(drop))?);
+        report.set_calls(&calls(|i| run(images(i, 1)).map(drop))?);
         return report.print();
     }
-    let mut best: Option<(Vec<f64>, usize)> = None;
-    for batch in [20, 125, 1000, MANY / args.threads] {
+    report.set_best(&[20, 125, 1000, MANY / args.threads], |batch| {
         let run = make(&args, batch)?;
         // rten has threads of its own; for tract every thread takes its share of the images.
         let threads = if args.variant == "rten" { 1 } else { args.threads };
         let share = |thread: usize| -> Result<()> {
             (thread * batch..MANY)
                 .step_by(batch * threads)
-                .try_for_each(|first| run(batch, images(first, batch)).map(drop))
+                .try_for_each(|first| run(images(first, batch)).map(drop))
         };
-        let mut times = passes(&args, || {
+        passes(&args, || {
             thread::scope(|scope| {
                 let others: Vec<_> = (1..threads).map(|i| scope.spawn(move || share(i))).collect();
                 share(0)?;
-                others
-                    .into_iter()
-                    .try_for_each(|t| t.join().map_err(|_| anyhow!("a thread failed"))?)
+                (others.into_iter()).try_for_each(|t| t.join().map_err(|_| anyhow!("a thread failed"))?)
             })
-        })?;
-        times.sort_by(f64::total_cmp);
-        if best
-            .as_ref()
-            .is_none_or(|(other, _)| times[times.len() / 2] < other[other.len() / 2])
-        {
-            best = Some((times, batch));
-        }
-    }
-    if let Some((times, batch)) = best {
-        report.set("times", times);
-        report.set("batch", batch);
-    }
+        })
+    })?;
     report.print()
 }
 
@@ -77,7 +63,7 @@ fn tract(args: &Args, batch: usize) -> Result<Run> {
         .with_input_fact(0, f32::fact(&shape).into())?
         .into_optimized()?
         .into_runnable()?;
-    Ok(Box::new(move |_, x| {
+    Ok(Box::new(move |x| {
         let outputs = model.run(tvec!(Tensor::from_shape(&shape, x)?.into()))?;
         Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
     }))
@@ -91,7 +77,7 @@ fn rten(args: &Args, batch: usize) -> Result<Run> {
     // A single image is faster without a second thread.
     let threads = if batch == 1 { 1 } else { args.threads };
     let pool = std::sync::Arc::new(ThreadPool::with_num_threads(threads));
-    Ok(Box::new(move |_, x| {
+    Ok(Box::new(move |x| {
         let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
         let image = ValueOrView::from(TensorView::from_data(&shape, x));
         let output = model.run_one(image, Some(options))?;

@@ -204,7 +204,7 @@ impl Samples {
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -214,7 +214,7 @@ impl Random {
     /// A new order (Fisher and Yates).
     pub fn shuffle(&mut self, order: &mut [usize]) {
         for i in (1..order.len()).rev() {
-            order.swap(i, (self.next() % (i as u64 + 1)) as usize);
+            order.swap(i, (self.draw() % (i as u64 + 1)) as usize);
         }
     }
 }
@@ -319,6 +319,22 @@ impl Report {
     pub fn set_calls(&mut self, times: &[f64]) {
         self.set("times", vec![times[times.len() / 2]]);
         self.set("p99", times[times.len() * 99 / 100]);
+    }
+
+    /// Many images, in the batches that are fastest: `times` measures a size of them.
+    pub fn set_best(&mut self, sizes: &[usize], mut times: impl FnMut(usize) -> Result<Vec<f64>>) -> Result<()> {
+        let mut best = f64::INFINITY;
+        for &size in sizes {
+            let mut times = times(size)?;
+            times.sort_by(f64::total_cmp);
+            let median = times[times.len() / 2];
+            if median < best {
+                best = median;
+                self.set("times", times);
+                self.set("batch", size);
+            }
+        }
+        Ok(())
     }
 
     pub fn print(mut self) -> Result<()> {
