@@ -12,6 +12,7 @@ pub type Float = f32;
 pub type Float = f64;
 
 mod arch;
+mod buffer;
 mod matmul;
 mod pieces;
 mod pool;
@@ -20,6 +21,7 @@ pub mod scalar;
 mod vector;
 
 pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};
+pub use buffer::Buffer;
 pub use matmul::{Matrix, matmul, matmul_scratch};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::data::{Target, Targets};
 use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
 use crate::evaluation::check_finite;
+use crate::graph::Graph;
 use crate::loss::Loss;
 use crate::optim::{Clip, MAX_SLOTS, Optimizer};
 use crate::{Error, Float, Network, Result, Weights};
@@ -29,6 +30,7 @@ use crate::{Error, Float, Network, Result, Weights};
 /// ```
 #[derive(Debug)]
 pub struct Trainer {
+    graph: Arc<Graph>,
     workspace: Workspace,
     update: Update,
     loss: Arc<dyn Loss>,
@@ -78,6 +80,7 @@ impl Trainer {
             )));
         }
         Ok(Trainer {
+            graph: graph.clone(),
             workspace: Workspace::training(graph, batch, threads)?,
             update: Update::new(graph, optimizer.slots()),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
@@ -197,10 +200,15 @@ impl Trainer {
 
     /// Runs a batch forward and backward; gives its mean loss.
     fn pass(&mut self, network: &mut Network, samples: Samples<'_, '_>) -> Result<f64> {
-        let graph = network.graph.clone();
-        let n = samples.count;
+        let Trainer {
+            graph,
+            workspace,
+            fused,
+            ..
+        } = self;
+        let (graph, n): (&Graph, _) = (graph, samples.count);
         // Together with the loss, the last layer is not gone through backward.
-        let (loss, value, backward_end) = match (&self.fused, graph.last_layer()) {
+        let (loss, value, backward_end) = match (fused, graph.last_layer()) {
             (Some(fused), Some(last)) => (&**fused, last.x, graph.ops.len() - 1),
             _ => (&*self.loss, graph.output_value(), graph.ops.len()),
         };
@@ -209,31 +217,30 @@ impl Trainer {
         let share = 1.0 / n as Float;
         let compute_loss = |block: &mut Block| {
             let first = block.first;
-            let (y, dy, losses) = block.loss_views(&graph, value);
+            let (y, dy, losses) = block.loss_views(graph, value);
             let rows = y.chunks_exact(outputs).zip(dy.chunks_exact_mut(outputs));
             for (i, ((y, dy), sample_loss)) in rows.zip(losses).enumerate() {
                 *sample_loss = loss.loss_and_gradient(y, (samples.target)(first + i), dy);
                 dy.iter_mut().for_each(|dy| *dy *= share);
             }
         };
-        self.workspace.divide(n);
-        self.workspace.train(
+        workspace.divide(n);
+        workspace.train(
             network,
             Training {
                 seed: self.seed,
                 step: self.step,
-                input: &|block| block.fill(&graph, samples.read),
+                input: &|block| block.fill(graph, samples.read),
                 loss: &compute_loss,
                 backward_end,
             },
         );
-        for block in self.workspace.blocks_mut() {
+        for block in workspace.blocks_mut() {
             if let Some(error) = block.error.take() {
                 return Err(error);
             }
         }
-        let losses = self
-            .workspace
+        let losses = workspace
             .blocks()
             .iter()
             .flat_map(|block| &block.losses[..block.samples]);

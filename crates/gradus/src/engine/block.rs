@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use gradus_kernels::Buffer;
+
 use crate::graph::{Graph, LayerOp, Op, Value};
 use crate::layer::{Backward, Forward, LayerRandom, Tensors, TensorsMut};
 use crate::network::Weights;
@@ -31,14 +33,14 @@ pub(crate) struct Block {
     /// How many samples it holds now, and at most.
     pub samples: usize,
     capacity: usize,
-    values: Vec<Float>,
-    gradients: Vec<Float>,
-    kept: Vec<Float>,
+    values: Buffer,
+    gradients: Buffer,
+    kept: Buffer,
     /// This block's part of the gradients that are summed over blocks.
-    pub partials: Vec<Float>,
+    pub partials: Buffer,
     /// This block's part of the statistics over the batch.
-    pub statistics: Vec<Float>,
-    pub backward_statistics: Vec<Float>,
+    pub statistics: Buffer,
+    pub backward_statistics: Buffer,
     /// The loss of each sample.
     pub losses: Vec<Float>,
     /// Memory for augmentation.
@@ -50,12 +52,12 @@ pub(crate) struct Block {
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
     pub fn new(graph: &Graph, capacity: usize, training: bool) -> Self {
-        let if_training = |size: usize| vec![0.0; if training { size } else { 0 }];
+        let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
             samples: 0,
             capacity,
-            values: vec![0.0; graph.values_size * capacity],
+            values: Buffer::zeros(graph.values_size * capacity),
             gradients: if_training(graph.values_size * capacity),
             kept: if_training(graph.kept * capacity),
             partials: if_training(graph.partials),

@@ -1,4 +1,4 @@
-use gradus_kernels::{Cuts, Pool};
+use gradus_kernels::{Buffer, Cuts, Pool};
 
 use crate::Float;
 
@@ -6,16 +6,18 @@ use crate::Float;
 #[derive(Debug)]
 pub(crate) struct Hands {
     pool: Pool,
-    scratch: Vec<Float>,
+    scratch: Buffer,
     cuts: Cuts,
 }
 
 impl Hands {
     /// So many threads, with so many values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
+        // Each thread's begins on a cache line of its own.
+        let scratch = scratch.next_multiple_of(16);
         Hands {
             pool: Pool::new(threads),
-            scratch: vec![0.0; scratch * threads],
+            scratch: Buffer::zeros(scratch * threads),
             cuts: Cuts::new((0..=threads).map(|i| i * scratch).collect()),
         }
     }
@@ -27,6 +29,10 @@ impl Hands {
 
     /// Calls `work(task, scratch)` once for every task, on any thread.
     pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, &mut [Float]) + Sync)) {
+        if self.threads() == 1 {
+            (0..tasks).for_each(|task| work(task, &mut self.scratch));
+            return;
+        }
         let scratch = self.cuts.cut(&mut self.scratch);
         self.pool
             .run(tasks, &|task, thread| work(task, &mut scratch.take(thread)));
