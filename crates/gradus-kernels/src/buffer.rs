@@ -81,6 +81,18 @@ impl DerefMut for Buffer {
     }
 }
 
+impl Default for Buffer {
+    fn default() -> Self {
+        Buffer::zeros(0)
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
 impl Clone for Buffer {
     fn clone(&self) -> Self {
         let mut copy = Buffer::zeros(self.length);

@@ -49,7 +49,7 @@ impl<'a> Matrix<'a> {
 const PANEL: usize = 10240;
 
 /// The widest panel, in floats.
-const WIDEST: usize = 128;
+const WIDEST: usize = 256;
 
 /// From how many rows of tiles a panel that could be used as it lies is copied together all the same: the second-level cache
 /// keeps up with fewer of them.
@@ -245,7 +245,12 @@ impl Product<'_> {
         } else {
             scratch
         };
-        let room = if pack { panel.len().min(PANEL) } else { PANEL };
+        let room = match (pack, rows.count) {
+            (true, _) => panel.len().min(PANEL),
+            // What is read once need not fit the cache.
+            (false, 1) => usize::MAX,
+            _ => PANEL,
+        };
         let depth = if whole <= room { self.k } else { room / width };
         for (p, k) in Parts::new(self.k, depth).iter() {
             for (first, count) in vectors.iter() {

@@ -85,18 +85,27 @@ pub fn dot(x: &[Float], y: &[Float]) -> Float {
 
 /// The largest element, or −∞ if there is none; NaN counts as none.
 pub fn max(x: &[Float]) -> Float {
-    vectorize(|| {
-        let larger = |a: Float, b: Float| if b > a { b } else { a };
-        let mut most = [Float::NEG_INFINITY; SUMS];
-        let chunks = x.chunks_exact(SUMS);
-        let rest = chunks.remainder();
+    vectorize(|| largest(x))
+}
+
+#[inline(always)]
+fn largest(x: &[Float]) -> Float {
+    #[inline(always)]
+    fn larger(a: Float, b: Float) -> Float {
+        if b > a { b } else { a }
+    }
+    let (chunks, rest) = x.as_chunks::<SUMS>();
+    let mut most = rest.iter().copied().fold(Float::NEG_INFINITY, larger);
+    if !chunks.is_empty() {
+        let mut lanes = [Float::NEG_INFINITY; SUMS];
         for chunk in chunks {
-            for (most, &x) in most.iter_mut().zip(chunk) {
-                *most = larger(*most, x);
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = larger(*lane, x);
             }
         }
-        most.iter().chain(rest).copied().fold(Float::NEG_INFINITY, larger)
-    })
+        most = lanes.into_iter().fold(most, larger);
+    }
+    most
 }
 
 /// The softmax of a row: yᵢ ← e^(xᵢ − max x) / Σⱼ e^(xⱼ − max x), which can't overflow.
@@ -113,16 +122,24 @@ pub fn max(x: &[Float]) -> Float {
 /// If the slices differ in length.
 pub fn softmax(x: &[Float], y: &mut [Float]) {
     assert_eq!(x.len(), y.len(), "x and y differ in length");
-    let most = max(x);
-    vectorize(|| {
+    vectorize_work(Softmax(x, y));
+}
+
+struct Softmax<'a>(&'a [Float], &'a mut [Float]);
+
+impl Work for Softmax<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Softmax(x, y) = self;
+        let most = largest(x);
         for (&x, y) in x.iter().zip(y.iter_mut()) {
             *y = scalar::exp(x - most);
         }
-    });
-    let total = sum(y);
-    vectorize(|| {
-        for y in y.iter_mut() {
+        let (chunks, rest) = y.as_chunks();
+        let total = add_up(chunks.iter().copied(), rest.iter().copied());
+        for y in y {
             *y /= total;
         }
-    });
+    }
 }

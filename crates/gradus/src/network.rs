@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use gradus_kernels::Buffer;
 use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Predictor;
@@ -27,8 +28,8 @@ pub struct Network {
 /// All values of a network that training changes: parameters, and state such as running statistics.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Weights {
-    pub(crate) parameters: Vec<Float>,
-    pub(crate) state: Vec<Float>,
+    pub(crate) parameters: Buffer,
+    pub(crate) state: Buffer,
 }
 
 /// One parameter tensor of a network.
@@ -45,8 +46,8 @@ pub struct NamedTensor<'a> {
 impl Network {
     pub(crate) fn from_graph(graph: Graph) -> Self {
         let weights = Weights {
-            parameters: vec![0.0; graph.parameters],
-            state: vec![0.0; graph.state],
+            parameters: Buffer::zeros(graph.parameters),
+            state: Buffer::zeros(graph.state),
         };
         Network {
             graph: Arc::new(graph),

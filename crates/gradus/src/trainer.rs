@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::data::{Target, Targets};
 use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
 use crate::evaluation::check_finite;
-use crate::graph::Op;
+use crate::graph::{Graph, Op};
 use crate::loss::Loss;
 use crate::optim::{Clip, MAX_SLOTS, Optimizer};
 use crate::profile::{LayerTime, Profile};
@@ -32,6 +32,7 @@ use crate::{Error, Float, Network, Result, Weights};
 /// ```
 #[derive(Debug)]
 pub struct Trainer {
+    graph: Arc<Graph>,
     workspace: Workspace,
     update: Update,
     loss: Arc<dyn Loss>,
@@ -81,6 +82,7 @@ impl Trainer {
             )));
         }
         Ok(Trainer {
+            graph: graph.clone(),
             workspace: Workspace::training(graph, batch, threads)?,
             update: Update::new(graph, optimizer.slots()),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
@@ -200,10 +202,15 @@ impl Trainer {
 
     /// Runs a batch forward and backward; gives its mean loss.
     fn pass(&mut self, network: &mut Network, samples: Samples<'_, '_>) -> Result<f64> {
-        let graph = network.graph.clone();
-        let n = samples.count;
+        let Trainer {
+            graph,
+            workspace,
+            fused,
+            ..
+        } = self;
+        let (graph, n): (&Graph, _) = (graph, samples.count);
         // Together with the loss, the last layer is not gone through backward.
-        let (loss, value, backward_end) = match (&self.fused, graph.last_layer()) {
+        let (loss, value, backward_end) = match (fused, graph.last_layer()) {
             (Some(fused), Some(last)) => (&**fused, last.x, graph.ops.len() - 1),
             _ => (&*self.loss, graph.output_value(), graph.ops.len()),
         };
@@ -219,8 +226,8 @@ impl Trainer {
                 dy.iter_mut().for_each(|dy| *dy *= share);
             }
         };
-        self.workspace.divide(n);
-        self.workspace.train(
+        workspace.divide(n);
+        workspace.train(
             network,
             Training {
                 seed: self.seed,
@@ -230,13 +237,12 @@ impl Trainer {
                 backward_end,
             },
         );
-        for block in self.workspace.blocks_mut() {
+        for block in workspace.blocks_mut() {
             if let Some(error) = block.error.take() {
                 return Err(error);
             }
         }
-        let losses = self
-            .workspace
+        let losses = workspace
             .blocks()
             .iter()
             .flat_map(|block| &block.losses[..block.samples]);

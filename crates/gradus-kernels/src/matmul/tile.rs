@@ -184,7 +184,7 @@ mod x86 {
     instruction_set! {
         /// 32 registers of 16 floats.
         Avx512, __m512, #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        1: 1 2 3 4 5 6 7 8;
+        1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
         2: 1 2 3 4 5 6 7 8;
         3: 1 2 3 4;
         4: 1 2 3 4;

@@ -46,10 +46,10 @@ pub(crate) struct Block {
     plan: Arc<Memory>,
     memory: Buffer,
     /// This block's part of the gradients that are summed over blocks.
-    pub partials: Vec<Float>,
+    pub partials: Buffer,
     /// This block's part of the statistics over the batch.
-    pub statistics: Vec<Float>,
-    pub backward_statistics: Vec<Float>,
+    pub statistics: Buffer,
+    pub backward_statistics: Buffer,
     /// The loss of each sample.
     pub losses: Vec<Float>,
     /// Memory for augmentation.
@@ -66,7 +66,7 @@ pub(crate) struct Block {
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
     pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
-        let if_training = |size: usize| vec![0.0; if training { size } else { 0 }];
+        let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
             samples: 0,
@@ -75,7 +75,7 @@ impl Block {
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
-            losses: if_training(capacity),
+            losses: vec![0.0; if training { capacity } else { 0 }],
             augment: Vec::new(),
             clock: Clock::default(),
             error: None,

@@ -13,7 +13,7 @@ pub(crate) struct Hands {
 impl Hands {
     /// So many threads, with so many values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
-        // No two threads write to one cache line.
+        // Each thread's begins on a cache line of its own.
         let scratch = scratch.next_multiple_of(16);
         Hands {
             pool: Pool::new(threads),
@@ -29,6 +29,10 @@ impl Hands {
 
     /// Calls `work(task, scratch)` once for every task, on any thread.
     pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, &mut [Float]) + Sync)) {
+        if self.threads() == 1 {
+            (0..tasks).for_each(|task| work(task, &mut self.scratch));
+            return;
+        }
         let scratch = self.cuts.cut(&mut self.scratch);
         self.pool
             .run(tasks, &|task, thread| work(task, &mut scratch.take(thread)));

@@ -1,6 +1,7 @@
 //! Forward passes without training.
 
 use super::Workspace;
+use super::workspace::check_memory;
 use crate::{Error, Float, Network, Result};
 
 /// Memory and threads for predictions, made once and used again and again without allocating.
@@ -18,20 +19,35 @@ use crate::{Error, Float, Network, Result};
 pub struct Predictor {
     workspace: Workspace,
     batch: usize,
+    /// How many of them go through the network at once.
+    at_once: usize,
     input: usize,
     outputs: Vec<Float>,
 }
 
-/// How many samples a block holds: enough for the matrix products, few enough for the cache.
-const BLOCK: usize = 32;
+/// The most samples that a block holds: more make no matrix product faster.
+const MOST: usize = 128;
+
+/// Fewer samples than this are not divided.
+const LEAST: usize = 32;
+
+/// About how many values a block holds beyond the least number of samples: few enough for a thread's cache.
+const VALUES: usize = 1 << 18;
 
 impl Predictor {
     pub(crate) fn new(network: &Network, batch: usize, threads: usize) -> Result<Self> {
         if batch == 0 {
             return Err(Error::invalid("a predictor needs room for at least one sample, got 0"));
         }
+        check_memory(batch, network.graph.output.size())?;
+        let threads = threads.max(1);
+        let most = (VALUES / network.graph.values_size).clamp(LEAST, MOST);
+        let block = batch.div_ceil(threads).clamp(LEAST.min(batch), most);
+        // More samples than the threads work on at once go through the same memory, which stays in the cache.
+        let at_once = batch.min(block.saturating_mul(threads));
         Ok(Predictor {
-            workspace: Workspace::inference(&network.graph, batch, BLOCK.min(batch), threads)?,
+            workspace: Workspace::inference(&network.graph, at_once, block, threads)?,
+            at_once,
             batch,
             input: network.graph.input.size(),
             outputs: Vec::with_capacity(batch * network.graph.output.size()),
@@ -93,13 +109,16 @@ impl Predictor {
     ) -> Result<()> {
         let graph = &network.graph;
         self.workspace.check("predictor", network)?;
-        self.workspace.divide(n);
-        self.workspace.infer(network, &|block, desk| block.fill(desk, read));
-        for block in self.workspace.blocks_mut() {
-            if let Some(error) = block.error.take() {
-                return Err(error);
+        for start in (0..n).step_by(self.at_once) {
+            self.workspace.divide(self.at_once.min(n - start));
+            let read = |i: usize, x: &mut [Float], memory: &mut Vec<Float>| read(start + i, x, memory);
+            self.workspace.infer(network, &|block, desk| block.fill(desk, &read));
+            for block in self.workspace.blocks_mut() {
+                if let Some(error) = block.error.take() {
+                    return Err(error);
+                }
+                each(block.value(graph.output_value()));
             }
-            each(block.value(graph.output_value()));
         }
         Ok(())
     }

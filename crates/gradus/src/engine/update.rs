@@ -2,12 +2,13 @@
 //!
 //! The parameters are divided into shards: some rows of one parameter each. A shard's gradient is computed by one thread, over
 //! the whole batch and in one order, and the optimizer is applied to it while it is in that thread's cache. So gradients are
-//! never reduced across threads, and the numbers don't depend on how many there are.
+//! never reduced across threads, and the numbers don't depend on how many there are. Small shards that follow one another
+//! make up one task, so that a small network has only one.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use gradus_kernels::Cuts;
+use gradus_kernels::{Buffer, Cuts};
 
 use super::block::Block;
 use super::hands::Hands;
@@ -16,8 +17,8 @@ use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{BatchGradient, GradientScope};
 use crate::optim::{Clip, MAX_SLOTS, Optimizer, Step};
 
-/// About how many values a shard has: few enough for a thread's cache, enough for a matrix product.
-const SHARD: usize = 16_384;
+/// About how many values a shard has, and a task: few enough for a thread's cache, enough for a matrix product.
+const SHARD: usize = 8192;
 
 /// Some rows of one parameter.
 #[derive(Debug, Clone)]
@@ -31,19 +32,28 @@ struct Shard {
     decays: bool,
 }
 
-/// The gradients, and what the optimizer remembers.
+/// Shards that follow one another, for one thread.
+#[derive(Debug)]
+struct Task {
+    shards: Vec<Shard>,
+    /// The number of their values.
+    size: usize,
+}
+
+/// The tasks, and what the optimizer remembers.
 #[derive(Debug)]
 pub(crate) struct Update {
-    shards: Vec<Shard>,
-    gradients: Vec<Float>,
+    tasks: Vec<Task>,
+    /// All gradients, once they have been wanted together.
+    gradients: Buffer,
     gradient_cuts: Cuts,
     parameter_cuts: Cuts,
     /// One for each of the optimizer's slots.
     slots: Vec<Slot>,
-    /// The sum of squares of each shard's gradient, for clipping by norm.
+    /// The sum of squares of each task's gradients, for clipping by norm.
     squares: Vec<f64>,
     square_cuts: Cuts,
-    /// How long each shard took, if somebody wants to know; else empty.
+    /// How long each task took, if somebody wants to know; else empty.
     spent: Vec<Duration>,
     spent_cuts: Cuts,
 }
@@ -51,7 +61,7 @@ pub(crate) struct Update {
 /// One value for each parameter, that the optimizer remembers.
 #[derive(Debug)]
 struct Slot {
-    values: Vec<Float>,
+    values: Buffer,
     cuts: Cuts,
 }
 
@@ -68,46 +78,52 @@ pub(crate) struct Rule<'a> {
 impl Update {
     /// Memory for the gradients of a network and for so many slots.
     pub fn new(graph: &Graph, slots: usize) -> Self {
-        let (shards, bounds) = shards(graph);
+        let (tasks, bounds) = tasks(graph);
         Update {
-            gradients: vec![0.0; graph.parameters],
+            gradients: Buffer::default(),
             gradient_cuts: Cuts::new(bounds.clone()),
             parameter_cuts: Cuts::new(bounds.clone()),
             slots: (0..slots)
                 .map(|_| Slot {
-                    values: vec![0.0; graph.parameters],
+                    values: Buffer::zeros(graph.parameters),
                     cuts: Cuts::new(bounds.clone()),
                 })
                 .collect(),
-            squares: vec![0.0; shards.len()],
-            square_cuts: Cuts::singles(shards.len()),
+            squares: vec![0.0; tasks.len()],
+            square_cuts: Cuts::singles(tasks.len()),
             spent: Vec::new(),
             spent_cuts: Cuts::singles(0),
-            shards,
+            tasks,
         }
     }
 
-    /// Begins to count how long the shards take.
+    /// Begins to count how long the tasks take.
     pub fn profile(&mut self) {
-        self.spent = vec![Duration::ZERO; self.shards.len()];
-        self.spent_cuts = Cuts::singles(self.shards.len());
+        self.spent = vec![Duration::ZERO; self.tasks.len()];
+        self.spent_cuts = Cuts::singles(self.tasks.len());
     }
 
-    /// Each shard's operation, and how long it took.
+    /// For each shard its operation, and its share of the time that its task took.
     pub fn spent(&self) -> impl Iterator<Item = (usize, Duration)> {
-        self.shards.iter().map(|shard| shard.op).zip(self.spent.iter().copied())
+        self.tasks.iter().zip(&self.spent).flat_map(|(task, spent)| {
+            let share = |shard: &Shard| spent.mul_f64(shard.within.len() as f64 / task.size as f64);
+            task.shards.iter().map(move |shard| (shard.op, share(shard)))
+        })
     }
 
-    /// The gradients of the last step.
+    /// The gradients that [`compute`](Update::compute) computed last.
     pub fn gradients(&self) -> &[Float] {
         &self.gradients
     }
 
     /// Computes all gradients from the blocks of a training pass.
     pub fn compute(&mut self, graph: &Graph, blocks: &[Block], hands: &mut Hands) {
-        let (gradients, shards) = (self.gradient_cuts.cut(&mut self.gradients), &self.shards);
-        hands.each(shards.len(), &|task, scratch| {
-            shards[task].gradient(graph, blocks, &mut gradients.take(task), scratch);
+        if self.gradients.is_empty() {
+            self.gradients = Buffer::zeros(graph.parameters);
+        }
+        let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
+        hands.each(tasks.len(), &|task, scratch| {
+            tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
         });
     }
 
@@ -121,50 +137,45 @@ impl Update {
         parameters: &mut [Float],
         rule: Rule<'_>,
     ) {
-        let Rule {
-            optimizer,
-            clip,
-            number,
-            learning_rate,
-        } = rule;
         // The norm is over all gradients: they have to be there first.
-        let scale = match clip {
+        let scale = match rule.clip {
             Some(clip @ Clip::Norm(_)) => {
                 self.compute(graph, blocks, hands);
                 Some(clip.scale(self.norm(hands)))
             }
             _ => None,
         };
-        let shards = &self.shards;
-        let gradients = self.gradient_cuts.cut(&mut self.gradients);
+        let gradients = scale.map(|scale| (scale, self.gradient_cuts.cut(&mut self.gradients)));
+        let tasks = &self.tasks;
         let parameters = self.parameter_cuts.cut(parameters);
         let mut slots = self.slots.iter_mut();
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
+        let used = slots.iter().flatten().count();
         let timed = !self.spent.is_empty();
         let spent = self.spent_cuts.cut(&mut self.spent);
-        hands.each(shards.len(), &|task, scratch| {
+        hands.each(tasks.len(), &|i, scratch| {
             let started = timed.then(Instant::now);
-            let shard = &shards[task];
-            let mut dw = gradients.take(task);
-            if scale.is_none() {
-                shard.gradient(graph, blocks, &mut dw, scratch);
-            }
-            match (clip, scale) {
-                (Some(clip @ Clip::Value(_)), _) => clip.clamp(&mut dw),
-                (_, Some(scale)) if scale < 1.0 => dw.iter_mut().for_each(|g| *g *= scale),
-                _ => {}
-            }
-            let mut held: [_; MAX_SLOTS] = std::array::from_fn(|i| slots[i].as_ref().map(|slot| slot.take(task)));
+            let task = &tasks[i];
+            let mut w = parameters.take(i);
+            let mut held: [_; MAX_SLOTS] = std::array::from_fn(|slot| slots[slot].as_ref().map(|slot| slot.take(i)));
             let mut state = held.each_mut().map(|slot| slot.as_deref_mut().unwrap_or_default());
-            let used = slots.iter().flatten().count();
-            let step = Step {
-                number,
-                learning_rate,
-                decays: shard.decays,
-            };
-            optimizer.update(step, &mut parameters.take(task), &dw, &mut state[..used]);
+            let state = &mut state[..used];
+            if let Some((scale, gradients)) = &gradients {
+                let mut dw = gradients.take(i);
+                if *scale < 1.0 {
+                    dw.iter_mut().for_each(|g| *g *= scale);
+                }
+                task.update(rule, &mut w, &dw, state);
+            } else {
+                let (dw, scratch) = scratch.split_at_mut(task.size);
+                task.gradients(graph, blocks, dw, scratch);
+                if let Some(clip) = rule.clip {
+                    clip.clamp(dw);
+                }
+                task.update(rule, &mut w, dw, state);
+            }
             if let Some(started) = started {
-                spent.take(task)[0] += started.elapsed();
+                spent.take(i)[0] += started.elapsed();
             }
         });
     }
@@ -173,10 +184,41 @@ impl Update {
     fn norm(&mut self, hands: &mut Hands) -> f64 {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
         let squares = self.square_cuts.cut(&mut self.squares);
-        hands.each(self.shards.len(), &|task, _| {
+        hands.each(self.tasks.len(), &|task, _| {
             squares.take(task)[0] = gradients.take(task).iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         });
         self.squares.iter().sum::<f64>().sqrt()
+    }
+}
+
+impl Task {
+    /// Computes the gradients of all its shards.
+    fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
+        let mut rest = gradients;
+        for shard in &self.shards {
+            let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
+            shard.gradient(graph, blocks, gradient, scratch);
+        }
+    }
+
+    /// Lets the optimizer follow the gradients.
+    fn update(&self, rule: Rule<'_>, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
+        let mut start = 0;
+        for shard in &self.shards {
+            let range = start..start + shard.within.len();
+            start = range.end;
+            let step = Step {
+                number: rule.number,
+                learning_rate: rule.learning_rate,
+                decays: shard.decays,
+            };
+            let used = state.len();
+            let mut slots = state.iter_mut();
+            let mut slots: [&mut [Float]; MAX_SLOTS] =
+                std::array::from_fn(|_| slots.next().map_or(&mut [][..], |slot| &mut slot[range.clone()]));
+            let slots = &mut slots[..used];
+            rule.optimizer.update(step, &mut w[range.clone()], &dw[range], slots);
+        }
     }
 }
 
@@ -213,9 +255,38 @@ impl Shard {
     }
 }
 
-/// All shards, in the order of the parameters, and where each begins.
-fn shards(graph: &Graph) -> (Vec<Shard>, Vec<usize>) {
-    let (mut shards, mut bounds) = (Vec::new(), vec![0]);
+/// How much scratch memory a thread needs for the gradients of a task, beside what the layers want.
+pub(super) fn scratch(graph: &Graph) -> usize {
+    let (tasks, _) = tasks(graph);
+    tasks.iter().map(|task| task.size).max().unwrap_or(0)
+}
+
+/// All tasks, in the order of the parameters, and where each begins.
+fn tasks(graph: &Graph) -> (Vec<Task>, Vec<usize>) {
+    let (mut tasks, mut bounds): (Vec<Task>, _) = (Vec::new(), vec![0]);
+    let mut end = 0;
+    for shard in shards(graph) {
+        let size = shard.within.len();
+        end += size;
+        match tasks.last_mut() {
+            Some(task) if task.size + size <= SHARD => {
+                task.size += size;
+                task.shards.push(shard);
+                bounds.pop();
+            }
+            _ => tasks.push(Task {
+                shards: vec![shard],
+                size,
+            }),
+        }
+        bounds.push(end);
+    }
+    (tasks, bounds)
+}
+
+/// All shards, in the order of the parameters.
+fn shards(graph: &Graph) -> Vec<Shard> {
+    let mut shards = Vec::new();
     for (i, op) in graph.ops.iter().enumerate() {
         let Op::Layer(op) = op else { continue };
         let mut start = 0;
@@ -225,20 +296,18 @@ fn shards(graph: &Graph) -> (Vec<Shard>, Vec<usize>) {
             let step = (SHARD / width.max(1)).clamp(1, rows);
             for first in (0..rows).step_by(step) {
                 let range = first..(first + step).min(rows);
-                let within = start + range.start * width..start + range.end * width;
-                bounds.push(op.parameters.start + within.end);
                 shards.push(Shard {
                     op: i,
                     parameter: p,
+                    within: start + range.start * width..start + range.end * width,
                     rows: range,
-                    within,
                     decays: parameter.decays,
                 });
             }
             start += op.sizes[p];
         }
     }
-    (shards, bounds)
+    shards
 }
 
 fn layer(graph: &Graph, i: usize) -> &LayerOp {

@@ -162,11 +162,7 @@ impl Workspace {
         } else {
             graph.values_size
         };
-        if batch.saturating_mul(per_sample) > MOST_VALUES {
-            return Err(Error::invalid(format!(
-                "a batch of {batch} samples, with {per_sample} values each in this network, needs more memory than there can be: choose a smaller batch"
-            )));
-        }
+        check_memory(batch, per_sample)?;
         let capacity = division.capacity(batch);
         let segments = segments(graph, training);
         let memory = Arc::new(Memory::new(
@@ -181,11 +177,12 @@ impl Workspace {
         let blocks: Vec<Block> = (0..division.blocks(batch))
             .map(|_| Block::new(graph, &memory, capacity, training))
             .collect();
+        let for_update = if training { super::update::scratch(graph) } else { 0 };
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
         Ok(Workspace {
             graph: graph.clone(),
             crew: Crew {
-                hands: Hands::new(threads.clamp(1, MOST_THREADS), memory.thread + scratch),
+                hands: Hands::new(threads.clamp(1, MOST_THREADS), memory.thread.max(for_update) + scratch),
                 block_cuts: Cuts::singles(blocks.len()),
                 blocks,
                 values: memory.thread,
@@ -352,6 +349,16 @@ impl Workspace {
             });
         }
     }
+}
+
+/// Refuses a batch whose values are more than there can be memory for.
+pub(super) fn check_memory(batch: usize, per_sample: usize) -> Result<()> {
+    if batch.saturating_mul(per_sample) <= MOST_VALUES {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "a batch of {batch} samples, with {per_sample} values each in this network, needs more memory than there can be: choose a smaller batch"
+    )))
 }
 
 /// Merges the blocks' statistics of a layer, in their order.
