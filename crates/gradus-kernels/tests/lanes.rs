@@ -1,6 +1,6 @@
 //! Convolutions of samples side by side against the plain loops, bit for bit, on every level of instructions this machine has.
 
-use gradus_kernels::lanes::{Axis, Convolution, LANES, from_lanes, to_lanes};
+use gradus_kernels::lanes::{Axis, Convolution, LANES, MaxPool, from_lanes, to_lanes};
 use gradus_kernels::{Arch, Float, reference, with_arch};
 
 /// Numbers in -1..1 whose sums round: a multiplicative hash of the position.
@@ -223,6 +223,84 @@ fn a_lane_keeps_to_itself() {
     for (i, (before, after)) in y[0].iter().zip(&y[1]).enumerate() {
         assert!(before.to_bits() == after.to_bits() || (i % LANES == 5 && after.is_nan()));
     }
+}
+
+#[test]
+fn the_largest_of_each_window() {
+    let mut windows = 0;
+    for rows in axes().into_iter().step_by(3) {
+        for columns in axes() {
+            let pool = MaxPool { rows, columns };
+            // The place of a tap in x, if it is within the image.
+            let place = |i: usize, j: usize, tap: usize| {
+                let (k, l) = (tap / columns.kernel, tap % columns.kernel);
+                let row = (i * rows.stride + k * rows.dilation).checked_sub(rows.padding)?;
+                let column = (j * columns.stride + l * columns.dilation).checked_sub(columns.padding)?;
+                (row < rows.input && column < columns.input).then_some((row * columns.input + column) * LANES)
+            };
+            let taps = rows.kernel * columns.kernel;
+            let channels = 2;
+            let plane = rows.input * columns.input * LANES;
+            // Few different numbers, so that some are equal; and NaN.
+            let mut x: Vec<Float> = values(channels * plane, 5).iter().map(|x| (x * 3.0).round()).collect();
+            x[plane / 2] = Float::NAN;
+            let outputs = rows.output * columns.output;
+            let places: Vec<_> = (0..outputs).map(|o| (o / columns.output, o % columns.output)).collect();
+            if !places
+                .iter()
+                .all(|&(i, j)| (0..taps).any(|tap| place(i, j, tap).is_some()))
+            {
+                continue;
+            }
+            windows += 1;
+            let dy = values(channels * outputs * LANES, 6);
+            let (mut y, mut which, mut dx) = (vec![0.0; dy.len()], vec![0.0; dy.len()], vec![0.0; x.len()]);
+            for channel in 0..channels {
+                for (o, &(i, j)) in places.iter().enumerate() {
+                    for lane in 0..LANES {
+                        let at = (channel * outputs + o) * LANES + lane;
+                        let value = |tap: usize| place(i, j, tap).map(|p| x[channel * plane + p + lane]);
+                        let mut best: Option<(usize, Float)> = None;
+                        for tap in 0..taps {
+                            let Some(value) = value(tap) else { continue };
+                            // The first NaN, else the first of the largest.
+                            if best.is_none_or(|(_, b)| !b.is_nan() && (value > b || value.is_nan())) {
+                                best = Some((tap, value));
+                            }
+                        }
+                        let (tap, value) = best.unwrap();
+                        (y[at], which[at]) = (value, tap as Float);
+                        dx[channel * plane + place(i, j, tap).unwrap() + lane] += dy[at];
+                    }
+                }
+            }
+            for arch in Arch::ALL {
+                with_arch(arch, || {
+                    let (mut found, mut taps) = (vec![0.5; y.len()], vec![0.5; y.len()]);
+                    pool.forward(&x, &mut found, None);
+                    assert!(same(&found, &y), "{pool:?} on {arch:?}");
+                    found.fill(0.5);
+                    pool.forward(&x, &mut found, Some(&mut taps));
+                    assert!(same(&found, &y) && same(&taps, &which), "{pool:?} on {arch:?}");
+                    let mut found = vec![0.5; dx.len()];
+                    pool.input_gradient(&which, &dy, &mut found);
+                    let close = found.iter().zip(&dx).all(|(f, e)| (f - e).abs() < 1e-5);
+                    assert!(close, "{pool:?} on {arch:?}");
+                });
+            }
+        }
+    }
+    assert!(windows > 50, "{windows}");
+}
+
+#[test]
+#[should_panic(expected = "with as many channels")]
+fn pooling_other_images_is_refused() {
+    let pool = MaxPool {
+        rows: valid(4, 2),
+        columns: valid(4, 2),
+    };
+    pool.forward(&[0.0; 256], &mut [0.0; 100], None);
 }
 
 #[test]

@@ -7,29 +7,27 @@
 //! where x is 0 on the padding. (Strictly a cross-correlation, as everywhere in the field: the kernel is not flipped.) With
 //! groups, the channels are divided evenly and the sum goes over the input channels of the output channel's own group.
 //!
-//! It is computed as matrix products, sample by sample and group by group. X has a row for each weight of an output
-//! channel and a column for each position, holding the pixel that the two meet at (so a 1×1 kernel needs no copy: its X is
-//! x):
+//! | backward | formula |
+//! | --- | --- |
+//! | | dx[c, i′, j′] = Σ w[o, c, k, l] · dy[o, i, j] over the outputs and taps that meet at the pixel |
+//! | | dw[o, c, k, l] += Σ dy[o, i, j] · x[c, i·s + k·d − p, j·s + l·d − p], db[o] += Σ dy[o, i, j], over samples and positions |
 //!
-//! | | formula | shapes |
-//! | --- | --- | --- |
-//! | forward | Y = W·X + b | W: channels × (in_channels · kernel), X: (in_channels · kernel) × positions |
-//! | backward | dX = Wᵀ·dY | each element of dX is added to the dx of its pixel |
-//! | | dW += dY·Xᵀ, db += Σ dY | sums over the samples |
+//! There are two ways to compute it. Of many samples, [`LANES`] lie side by side, and it is computed as it is written, for all
+//! of them at once ([`gradus_kernels::lanes`]). Of a few, each is made into matrix products ([`matrices`]). Forward,
+//! the numbers are the same bits.
 //!
-//! Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998;
-//! Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006 (as
-//! matrices).
+//! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
+
+mod matrices;
 
 use gradus_kernels::lanes::{Convolution, LANES};
-use gradus_kernels::{Matrix, matmul, matmul_scratch, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
+use crate::Shape;
 use crate::init::{Fans, Initializer};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Parameter, Plan};
-use crate::{Float, Shape};
 
 /// A convolution over images of shape `[channels, height, width]`.
 ///
@@ -147,6 +145,8 @@ impl Conv2d {
         )?;
         let (rows, columns) = (geometry.rows.output, geometry.columns.output);
         checked_size("the output of conv2d", &[channels, rows, columns])?;
+        let reach = [geometry.rows.reach(), geometry.columns.reach(), LANES];
+        checked_size("with its padding, an image of conv2d", &reach)?;
         let k = group_in * geometry.taps();
         let (p, group_out) = (geometry.out_plane(), channels / groups);
         let gathered = if geometry.is_identity() {
@@ -179,7 +179,7 @@ struct Sizes {
     k: usize,
     /// Output positions, the columns of X.
     p: usize,
-    /// The size of X; 0 where it is x itself.
+    /// The size of the matrix X; 0 where it is x itself.
     gathered: usize,
 }
 
@@ -193,14 +193,6 @@ impl Sizes {
             out_channels: self.groups * self.group_out,
             groups: self.groups,
         }
-    }
-
-    /// The scratch memory of all matrix products.
-    fn product_scratch(&self) -> usize {
-        let (m, k, p) = (self.group_out, self.k, self.p);
-        matmul_scratch(m, p, k)
-            .max(matmul_scratch(m, k, p))
-            .max(matmul_scratch(k, p, m))
     }
 }
 
@@ -216,7 +208,7 @@ impl Layer for Conv2d {
         let per_position = self.channels as u64 * sizes.k as u64;
         let mut plan = Plan::new(sizes.geometry.output(self.channels))
             .parameter(Parameter::weight(shape, fans, self.init.0.clone()))
-            .scratch(sizes.gathered + sizes.product_scratch(), 0)
+            .scratch(matrices::scratch(&sizes), 0)
             .multiply_adds(per_position.saturating_mul(sizes.p as u64))
             .layouts(Layouts::PreferInterleaved)
             .forgets_output();
@@ -228,148 +220,43 @@ impl Layer for Conv2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let sizes = self.sizes(pass.input).expect("the input was planned for");
-        if pass.layout == Layout::Interleaved {
-            let convolution = sizes.side_by_side();
-            let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
-            let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
-            for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
-                convolution.forward(x, w, b, y);
+        match pass.layout {
+            Layout::SampleMajor => matrices::forward(sizes, self.bias, pass),
+            Layout::Interleaved => {
+                let convolution = sizes.side_by_side();
+                let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
+                let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
+                for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
+                    convolution.forward(x, w, b, y);
+                }
             }
-            return;
-        }
-        let Sizes {
-            geometry,
-            group_in,
-            group_out,
-            k,
-            p,
-            ..
-        } = sizes;
-        let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
-        if self.bias {
-            let b = pass.parameters[1].iter().cycle();
-            pass.y.chunks_exact_mut(p).zip(b).for_each(|(y, &b)| y.fill(b));
-        }
-        let w = pass.parameters[0].chunks_exact(w_group).cycle();
-        let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
-        let groups = pass.x.chunks_exact(x_group).zip(pass.y.chunks_exact_mut(y_group));
-        for ((x, y), w) in groups.zip(w) {
-            let (w, x) = (Matrix::new(w, k), Matrix::new(gather(&geometry, x, columns), p));
-            matmul(group_out, p, k, w, x, y, p, self.bias, scratch);
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
         let sizes = self.sizes(pass.input).expect("the input was planned for");
-        if pass.layout == Layout::Interleaved {
-            let convolution = sizes.side_by_side();
-            let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
-            let mut gradients = pass.gradients;
-            for (x, dy) in pass.x.chunks_exact(n).zip(pass.dy.chunks_exact(m)) {
-                convolution.weight_gradient(x, dy, gradients.get(0));
-                if self.bias {
-                    convolution.bias_gradient(dy, gradients.get(1));
+        match pass.layout {
+            Layout::SampleMajor => matrices::backward(sizes, self.bias, pass),
+            Layout::Interleaved => {
+                let convolution = sizes.side_by_side();
+                let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
+                let mut gradients = pass.gradients;
+                for (x, dy) in pass.x.chunks_exact(n).zip(pass.dy.chunks_exact(m)) {
+                    convolution.weight_gradient(x, dy, gradients.get(0));
+                    if self.bias {
+                        convolution.bias_gradient(dy, gradients.get(1));
+                    }
                 }
-            }
-            for (dx, dy) in (pass.dx.into_iter()).flat_map(|dx| dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(m))) {
-                convolution.input_gradient(&pass.parameters[0], dy, dx);
-            }
-            return;
-        }
-        let Sizes {
-            geometry,
-            groups,
-            group_in,
-            group_out,
-            k,
-            p,
-            ..
-        } = sizes;
-        let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
-        let w = &pass.parameters[0];
-        let mut gradients = pass.gradients;
-        if self.bias {
-            let db = gradients.get(1);
-            for dy in pass.dy.chunks_exact(p * db.len()) {
-                for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
-                    *db += sum(dy);
+                let Some(dx) = pass.dx else { return };
+                for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(m)) {
+                    convolution.input_gradient(&pass.parameters[0], dy, dx);
                 }
-            }
-        }
-        let dw = gradients.get(0);
-        let mut dx = pass.dx;
-        let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
-        for (i, (x, dy)) in pass
-            .x
-            .chunks_exact(x_group)
-            .zip(pass.dy.chunks_exact(y_group))
-            .enumerate()
-        {
-            let group = i % groups * w_group;
-            let (w, dw) = (Matrix::new(&w[group..], k), &mut dw[group..][..w_group]);
-            let dx = dx.as_deref_mut().map(|dx| &mut dx[i * x_group..][..x_group]);
-            let dy = Matrix::new(dy, p);
-            let x = Matrix::new(gather(&geometry, x, columns), p);
-            matmul(group_out, k, p, dy, x.transposed(), dw, k, true, scratch);
-            let Some(dx) = dx else { continue };
-            if geometry.is_identity() {
-                matmul(k, p, group_out, w.transposed(), dy, dx, p, false, scratch);
-            } else {
-                matmul(k, p, group_out, w.transposed(), dy, columns, p, false, scratch);
-                vectorize(|| scatter(&geometry, columns, dx));
             }
         }
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
-    }
-}
-
-/// The matrix X of the channels in `x`: they themselves for a 1×1 kernel, else written to `columns`.
-fn gather<'a>(geometry: &Geometry, x: &'a [Float], columns: &'a mut [Float]) -> &'a [Float] {
-    if geometry.is_identity() {
-        return x;
-    }
-    if geometry.is_padded() {
-        columns.fill(0.0);
-    }
-    let stride = geometry.columns.stride;
-    let planes = x.chunks_exact(geometry.in_plane());
-    for (x, rows) in planes.zip(columns.chunks_exact_mut(geometry.out_plane() * geometry.taps())) {
-        for (tap, row) in rows.chunks_exact_mut(geometry.out_plane()).enumerate() {
-            for run in geometry.runs(tap) {
-                let row = &mut row[run.y..][..run.count];
-                if stride == 1 {
-                    row.copy_from_slice(&x[run.x..][..run.count]);
-                } else {
-                    let pixels = x[run.x..].iter().step_by(stride);
-                    row.iter_mut().zip(pixels).for_each(|(value, x)| *value = *x);
-                }
-            }
-        }
-    }
-    columns
-}
-
-/// The reverse of [`gather`] for gradients: adds each element of dX to the dx of its pixel, all of which start at 0.
-#[inline(always)]
-fn scatter(geometry: &Geometry, columns: &[Float], dx: &mut [Float]) {
-    dx.fill(0.0);
-    let stride = geometry.columns.stride;
-    let planes = dx.chunks_exact_mut(geometry.in_plane());
-    for (dx, rows) in planes.zip(columns.chunks_exact(geometry.out_plane() * geometry.taps())) {
-        for (tap, row) in rows.chunks_exact(geometry.out_plane()).enumerate() {
-            for run in geometry.runs(tap) {
-                let pixels = dx[run.x..].iter_mut();
-                let row = &row[run.y..][..run.count];
-                if stride == 1 {
-                    pixels.zip(row).for_each(|(dx, value)| *dx += value);
-                } else {
-                    pixels.step_by(stride).zip(row).for_each(|(dx, value)| *dx += value);
-                }
-            }
-        }
     }
 }
 

@@ -293,7 +293,6 @@ mod tests {
             refuse(MaxPool2d::new(2), &[16]),
             "max_pool2d needs an image of shape channels×height×width, got 16: put a Reshape before it"
         );
-        assert!(refuse(MaxPool2d::new(2), &[1, 5000, 5000]).contains("up to 16777216 pixels"));
     }
 
     #[test]

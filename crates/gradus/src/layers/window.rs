@@ -329,6 +329,16 @@ impl Axis {
         })
     }
 
+    /// More than any number of pixels between two places of the axis, with its padding.
+    pub(super) fn reach(&self) -> usize {
+        let outputs = self.output.saturating_mul(self.stride);
+        let taps = self.kernel.saturating_mul(self.dilation);
+        outputs
+            .saturating_add(taps)
+            .saturating_add(self.input)
+            .saturating_add(self.before)
+    }
+
     /// The axis as the kernels for samples side by side want it.
     pub(super) fn side_by_side(&self) -> lanes::Axis {
         lanes::Axis {
