@@ -431,6 +431,9 @@ impl<'r, 'a> Run<'r, 'a> {
             let samples = Samples {
                 count: indices.len(),
                 read: &|i, x, scratch| {
+                    if let Some(&next) = indices.get(i + 1) {
+                        train.prefetch(next);
+                    }
                     read_finite(train, indices[i], x)?;
                     if let Some(augmentation) = augmentation {
                         let coordinates = [epoch as u64, indices[i] as u64];

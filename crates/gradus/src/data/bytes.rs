@@ -128,6 +128,13 @@ impl Dataset for Bytes {
         Ok(())
     }
 
+    fn prefetch(&self, index: usize) {
+        let size = self.shape.size();
+        if let Some(sample) = self.samples.get(index * size..(index + 1) * size) {
+            gradus_kernels::prefetch(sample);
+        }
+    }
+
     fn target(&self, index: usize) -> Target<'_> {
         Target::Class(self.labels[index])
     }

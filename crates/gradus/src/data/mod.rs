@@ -84,6 +84,11 @@ pub trait Dataset: Send + Sync {
     /// Writes sample `index` into `x`, which has the size of [`shape`](Dataset::shape).
     fn read(&self, index: usize, x: &mut [Float]) -> Result<()>;
 
+    /// A hint that sample `index` is to be read next, so that it can come out of main memory meanwhile.
+    fn prefetch(&self, index: usize) {
+        let _ = index;
+    }
+
     /// The target of sample `index`.
     fn target(&self, index: usize) -> Target<'_>;
 
@@ -159,6 +164,9 @@ macro_rules! delegate {
             }
             fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
                 (**self).read(index, x)
+            }
+            fn prefetch(&self, index: usize) {
+                (**self).prefetch(index)
             }
             fn target(&self, index: usize) -> Target<'_> {
                 (**self).target(index)

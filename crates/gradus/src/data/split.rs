@@ -62,6 +62,12 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.data.read(self.indices[index], x)
     }
 
+    fn prefetch(&self, index: usize) {
+        if let Some(&index) = self.indices.get(index) {
+            self.data.prefetch(index);
+        }
+    }
+
     fn target(&self, index: usize) -> Target<'_> {
         self.data.target(self.indices[index])
     }

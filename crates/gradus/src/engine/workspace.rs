@@ -12,12 +12,9 @@ use super::clock::Other;
 use super::hands::Hands;
 use super::memory::{Memory, Purpose};
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::TensorsMut;
+use crate::layer::{GradientScope, TensorsMut};
 use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
-
-/// How many samples a block holds, at most, where the division into blocks is part of the result.
-const BLOCK: usize = LANES;
 
 /// Fewer samples than this in a batch are not worth laying side by side: too many lanes would be empty.
 const WORTH_INTERLEAVING: usize = 6;
@@ -77,8 +74,8 @@ enum Division {
     Among(usize),
     /// Into blocks of so many samples: as `Among`, for passes without end.
     Of(usize),
-    /// In a way that follows from the number of samples alone, since the bits depend on it.
-    Fixed,
+    /// Into blocks of at most so many samples, whatever the number of threads, since the bits depend on it.
+    Fixed(usize),
 }
 
 impl Division {
@@ -88,8 +85,8 @@ impl Division {
             Division::Among(blocks) => blocks.min(n),
             Division::Of(size) => n.div_ceil(size),
             // An even number shares well between two threads.
-            Division::Fixed if n > BLOCK => n.div_ceil(BLOCK).next_multiple_of(2),
-            Division::Fixed => n.min(1),
+            Division::Fixed(size) if n > size => n.div_ceil(size).next_multiple_of(2),
+            Division::Fixed(_) => n.min(1),
         }
     }
 
@@ -98,8 +95,22 @@ impl Division {
         match self {
             Division::Among(blocks) => n.div_ceil(blocks),
             Division::Of(size) => n.min(size),
-            Division::Fixed => n.min(BLOCK),
+            Division::Fixed(size) => n.min(size),
         }
+    }
+}
+
+/// How many samples a block holds where the division is part of the result. The memory of few stays in the cache; but of more,
+/// matrix products make better use of the weights, where these are most of the work.
+fn fixed_block(graph: &Graph) -> usize {
+    let products: u64 = (graph.layers())
+        .filter(|op| op.plan.gradient == GradientScope::WholeBatch)
+        .map(|op| op.plan.multiply_adds)
+        .sum();
+    if 2 * products > graph.multiply_adds() {
+        2 * LANES
+    } else {
+        LANES
     }
 }
 
@@ -143,7 +154,7 @@ impl Workspace {
         let division = if graph.divides_freely() {
             Division::Among(threads)
         } else {
-            Division::Fixed
+            Division::Fixed(fixed_block(graph))
         };
         Self::new(graph, batch, threads, division, true)
     }

@@ -263,6 +263,7 @@ impl Layer for Conv2d {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Float;
     use crate::layers::testing::{Rig, check, check_gradient_is_a_sum, spread};
 
     /// The definition: y[o, i, j] = b[o] + Σ w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p].
