@@ -11,6 +11,7 @@ use crate::{Float, arch, sum};
 mod correlation;
 mod max_pool;
 mod products;
+mod single;
 mod tile;
 
 use correlation::{Line, Sums};
@@ -237,6 +238,7 @@ impl Convolution {
 const LARGEST: usize = isize::MAX as usize / size_of::<Float>();
 
 /// The sizes of a convolution that have been checked, and what follows from them.
+#[derive(Clone, Copy)]
 struct Sizes {
     rows: Axis,
     columns: Axis,
@@ -272,9 +274,14 @@ impl Sizes {
 
     /// Refuses slices of other lengths than these sizes'.
     fn check(&self, x: &[Float], w: &[Float], y: &[Float]) {
+        self.check_lengths(x, w, y, LANES);
+    }
+
+    /// The same for so many samples at each pixel.
+    fn check_lengths(&self, x: &[Float], w: &[Float], y: &[Float], samples: usize) {
         assert_eq!(
             x.len(),
-            self.groups * self.x_group(),
+            self.groups * self.x_group() / LANES * samples,
             "x or dx has not the size of the input"
         );
         assert_eq!(
@@ -284,7 +291,7 @@ impl Sizes {
         );
         assert_eq!(
             y.len(),
-            self.groups * self.y_group(),
+            self.groups * self.y_group() / LANES * samples,
             "y or dy has not the size of the output"
         );
     }

@@ -73,6 +73,15 @@ fn check(rows: Axis, columns: Axis, in_channels: usize, out_channels: usize, gro
             assert!(same(&dx, &true_dx), "input gradient, {arch:?}, {of:?}");
             assert!(same(&dw, &true_dw), "weight gradient, {arch:?}, {of:?}");
             assert!(same(&db, &true_db), "bias gradient, {arch:?}, {of:?}");
+            if of.takes_one() {
+                let lane = |values: &[Float]| -> Vec<Float> { values.iter().skip(5).step_by(LANES).copied().collect() };
+                for (b, expected) in [(Some(&b[..]), &true_y), (None, &true_plain)] {
+                    let expected = lane(expected);
+                    let mut y = vec![Float::NAN; expected.len()];
+                    of.forward_one(&lane(&x), &w, b, &mut y);
+                    assert!(same(&y, &expected), "of one sample, {arch:?}, {of:?}");
+                }
+            }
         });
     }
 }

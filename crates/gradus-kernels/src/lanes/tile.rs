@@ -3,6 +3,7 @@
 
 use super::LANES;
 use super::max_pool::{Pooling, Spreading, pooling, spreading};
+use super::single::{Patch, single};
 use crate::Float;
 use crate::simd::{Array, Vector};
 
@@ -95,6 +96,10 @@ pub(super) unsafe trait Simd {
     fn width(outputs: usize) -> usize;
     fn correlation(outputs: usize, positions: usize) -> TileFn<Correlation>;
     fn products(outputs: usize, taps: usize) -> TileFn<Products>;
+    /// The most vectors of positions of a tile of a single sample.
+    const SINGLE: usize;
+    /// For up to 4 output channels and `SINGLE` vectors of positions.
+    fn single(outputs: usize, vectors: usize) -> TileFn<Patch>;
     fn pooling() -> TileFn<Pooling>;
     fn spreading() -> TileFn<Spreading>;
 }
@@ -310,6 +315,36 @@ macro_rules! instruction_set {
                 }
             }
 
+            const SINGLE: usize = if <$vector as Vector>::LANES == LANES { 6 } else { 3 };
+
+            fn single(outputs: usize, vectors: usize) -> TileFn<Patch> {
+                /// # Safety
+                /// As [`TileFn`].
+                $(#[$feature])?
+                unsafe fn compiled<const OUTPUTS: usize, const VECTORS: usize>(t: &Patch) {
+                    // SAFETY: the caller's.
+                    unsafe { single::<$vector, OUTPUTS, VECTORS>(t) }
+                }
+                fn of<const OUTPUTS: usize>(vectors: usize) -> TileFn<Patch> {
+                    match vectors {
+                        1 => compiled::<OUTPUTS, 1>,
+                        2 => compiled::<OUTPUTS, 2>,
+                        3 => compiled::<OUTPUTS, 3>,
+                        4 => compiled::<OUTPUTS, 4>,
+                        5 => compiled::<OUTPUTS, 5>,
+                        6 => compiled::<OUTPUTS, 6>,
+                        _ => unreachable!("no tile of {vectors} vectors"),
+                    }
+                }
+                match outputs {
+                    1 => of::<1>(vectors),
+                    2 => of::<2>(vectors),
+                    3 => of::<3>(vectors),
+                    4 => of::<4>(vectors),
+                    _ => unreachable!("no tile of {outputs} output channels"),
+                }
+            }
+
             fn pooling() -> TileFn<Pooling> {
                 /// # Safety
                 /// As [`TileFn`].
@@ -366,7 +401,8 @@ mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
     use super::{
-        Correlation, Pooling, Products, Simd, Spreading, TileFn, Vector, correlation, pooling, products, spreading,
+        Correlation, LANES, Patch, Pooling, Products, Simd, Spreading, TileFn, Vector, correlation, pooling, products,
+        single, spreading,
     };
 
     instruction_set! {

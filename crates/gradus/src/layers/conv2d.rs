@@ -185,7 +185,7 @@ struct Sizes {
 
 impl Sizes {
     /// The convolution of samples side by side.
-    fn side_by_side(&self) -> Convolution {
+    fn kernel(&self) -> Convolution {
         Convolution {
             rows: self.geometry.rows.side_by_side(),
             columns: self.geometry.columns.side_by_side(),
@@ -220,13 +220,18 @@ impl Layer for Conv2d {
 
     fn forward(&self, pass: Forward<'_>) {
         let sizes = self.sizes(pass.input).expect("the input was planned for");
+        let convolution = sizes.kernel();
+        let (n, m) = (pass.input.size(), pass.output.size());
+        let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
         match pass.layout {
+            Layout::SampleMajor if convolution.takes_one() => {
+                for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
+                    convolution.forward_one(x, w, b, y);
+                }
+            }
             Layout::SampleMajor => matrices::forward(sizes, self.bias, pass),
             Layout::Interleaved => {
-                let convolution = sizes.side_by_side();
-                let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
-                let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
-                for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
+                for (x, y) in pass.x.chunks_exact(n * LANES).zip(pass.y.chunks_exact_mut(m * LANES)) {
                     convolution.forward(x, w, b, y);
                 }
             }
@@ -238,7 +243,7 @@ impl Layer for Conv2d {
         match pass.layout {
             Layout::SampleMajor => matrices::backward(sizes, self.bias, pass),
             Layout::Interleaved => {
-                let convolution = sizes.side_by_side();
+                let convolution = sizes.kernel();
                 let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
                 let mut gradients = pass.gradients;
                 for (x, dy) in pass.x.chunks_exact(n).zip(pass.dy.chunks_exact(m)) {

@@ -77,6 +77,7 @@ impl Layer for MaxPool2d {
         let output = geometry.output(geometry.channels);
         Ok(Plan::new(&output)
             .kept(output.size())
+            .scratch(geometry.columns.input, 0)
             .layouts(Layouts::PreferInterleaved)
             .forgets_output())
     }
@@ -95,7 +96,7 @@ impl Layer for MaxPool2d {
             }
         } else {
             for (x, y) in planes {
-                vectorize(|| pool(geometry, x, y));
+                pool(geometry, x, y, pass.scratch);
             }
         }
     }
@@ -133,14 +134,39 @@ fn side_by_side(geometry: &Geometry) -> MaxPool {
     }
 }
 
-/// The largest value of each window. From the last tap to the first, so that of equal values the first in the window wins.
-#[inline(always)]
-fn pool(geometry: Geometry, x: &[Float], y: &mut [Float]) {
-    y.fill(Float::NEG_INFINITY);
-    for tap in (0..geometry.taps()).rev() {
-        for run in geometry.runs(tap) {
-            let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-            for (y, &x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
+/// The largest value of each window of a plane: of each column first, and then of those. From the last to the first, so that of
+/// equal values the first wins. `row` is memory for a row of x.
+fn pool(geometry: Geometry, x: &[Float], y: &mut [Float], row: &mut [Float]) {
+    let Geometry { rows, columns, .. } = geometry;
+    let row = &mut row[..columns.input];
+    let in_pairs = columns.kernel == 2 && columns.stride == 2 && !geometry.is_padded();
+    for (i, y) in y.chunks_exact_mut(columns.output).enumerate() {
+        vectorize(|| {
+            row.fill(Float::NEG_INFINITY);
+            for k in rows.inside(i).rev() {
+                let x = &x[rows.position(i, k) * columns.input..][..columns.input];
+                for (largest, &x) in row.iter_mut().zip(x) {
+                    *largest = if wins(x, *largest) { x } else { *largest };
+                }
+            }
+        });
+        if in_pairs {
+            // Nearly always; and pairs the compiler can take apart with vector instructions.
+            vectorize(|| {
+                for (y, &[first, second]) in y.iter_mut().zip(row.as_chunks().0) {
+                    *y = if wins(first, second) { first } else { second };
+                }
+            });
+            continue;
+        }
+        y.fill(Float::NEG_INFINITY);
+        for l in (0..columns.kernel).rev() {
+            let outputs = columns.outputs(l);
+            if outputs.is_empty() {
+                continue;
+            }
+            let x = row[columns.position(outputs.start, l)..].iter().step_by(columns.stride);
+            for (y, &x) in y[outputs].iter_mut().zip(x) {
                 *y = if wins(x, *y) { x } else { *y };
             }
         }
