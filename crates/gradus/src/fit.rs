@@ -235,7 +235,7 @@ impl<'a> Fit<'a> {
     ///
     /// ```
     /// use gradus::{data::digits, prelude::*};
-    /// let (train, _) = digits()?;
+    /// let (train, _) = digits::load()?;
     /// let mut network = Sequential::new([1, 8, 8])
     ///     .layer(Conv2d::new(4, 3))
     ///     .layer(Relu)

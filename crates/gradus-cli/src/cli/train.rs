@@ -12,7 +12,7 @@ use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::{self, Metric};
-use gradus::{Evaluation, Fit, Network};
+use gradus::{Evaluation, Fit, Network, Profile};
 use serde_json::{Value, json};
 
 use super::Settings;
@@ -91,6 +91,9 @@ pub struct Train {
     /// squared_error [default: accuracy for classes; r2 and absolute_error for values]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Training")]
     metric: Vec<String>,
+    /// Tell where the time of training went, layer by layer
+    #[arg(long, help_heading = "Training")]
+    profile: bool,
     /// The folder for all files
     #[arg(long, value_name = "DIR", default_value = "runs/train")]
     out: PathBuf,
@@ -117,9 +120,12 @@ pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
     }
-    let history = lesson
+    let (history, profile) = lesson
         .fit(&mut network)
         .with_context(|| format!("{} on {}", lesson.name, lesson.task.name))?;
+    if let Some(profile) = profile {
+        writeln!(out, "{profile}\n")?;
+    }
     let results = lesson.measure(&mut network, &history)?;
     lesson.write_files(&network, &history)?;
     lesson.print(&network, &history, &results, out)?;
@@ -203,7 +209,7 @@ impl<'a> Lesson<'a> {
         Ok((lesson, network))
     }
 
-    fn fit(&self, network: &mut Network) -> Result<History> {
+    fn fit(&self, network: &mut Network) -> Result<(History, Option<Profile>)> {
         let Lesson { options, recipe, .. } = self;
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
@@ -242,7 +248,11 @@ impl<'a> Lesson<'a> {
                 None => stopping,
             });
         }
-        Ok(fit.run(network, &self.train)?)
+        if options.profile {
+            let (history, profile) = fit.profile(network, &self.train)?;
+            return Ok((history, Some(profile)));
+        }
+        Ok((fit.run(network, &self.train)?, None))
     }
 
     /// The loss and the metrics of the trained network on each part of the samples, which it also keeps among its notes.
