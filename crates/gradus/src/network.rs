@@ -304,7 +304,7 @@ impl fmt::Display for Summary<'_> {
         )?;
         writeln!(
             f,
-            "Parameters take {}; memory is for one sample in training: values, gradients and what is kept.",
+            "Parameters take {}; memory is that of one sample's values, gradients and what is kept, if none of it shares a place.",
             bytes(parameters * size_of::<Float>())
         )
     }
