@@ -6,7 +6,7 @@
 //! cache, and where very many rows of A go over a panel, or B's columns are not side by side, the panel is copied into
 //! scratch memory first. Where C has few columns, or B is stored transposed, Cᵀ = Bᵀ·Aᵀ can be less work; the sums are the same.
 
-use crate::{Arch, Float, arch};
+use crate::{Float, arch};
 
 mod tile;
 pub(crate) mod transpose;
@@ -110,10 +110,10 @@ pub fn matmul(
     match arch() {
         // SAFETY: the slices hold the matrices, and `arch` found the instructions.
         #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-        Arch::Avx512 => unsafe { product.either_way::<tile::Avx512>(scratch) },
+        crate::Arch::Avx512 => unsafe { product.either_way::<tile::Avx512>(scratch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        arch if arch >= Arch::Avx2 => unsafe { product.either_way::<tile::Avx2>(scratch) },
+        arch if arch >= crate::Arch::Avx2 => unsafe { product.either_way::<tile::Avx2>(scratch) },
         // SAFETY: as above; every processor has these instructions.
         _ => unsafe { product.either_way::<tile::Plain>(scratch) },
     }

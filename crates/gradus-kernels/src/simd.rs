@@ -55,9 +55,17 @@ fn fused(x: Float, y: Float, z: Float) -> Float {
     x.mul_add(y, z)
 }
 
-/// A vector in plain code. The compiler makes what it can of it: NEON on AArch64, for one.
+/// A vector in plain code. The compiler makes what it can of it.
 #[derive(Clone, Copy)]
+#[cfg_attr(all(target_arch = "aarch64", not(gradus_f64)), allow(dead_code))]
 pub(crate) struct Array([Float; 4]);
+
+/// The vector that every processor of the target has.
+#[cfg(not(all(target_arch = "aarch64", not(gradus_f64))))]
+pub(crate) type Plain = Array;
+/// The vector that every processor of the target has: NEON's.
+#[cfg(all(target_arch = "aarch64", not(gradus_f64)))]
+pub(crate) type Plain = std::arch::aarch64::float32x4_t;
 
 impl Vector for Array {
     const LANES: usize = 4;
@@ -286,6 +294,78 @@ mod tests {
                 found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()),
                 "{x:e} · {y:e} + {z:e} = {found:e}, not {expected:e}"
             );
+        }
+    }
+}
+
+#[cfg(all(target_arch = "aarch64", not(gradus_f64)))]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use super::Vector;
+
+    // Every processor of this architecture has these instructions.
+    impl Vector for float32x4_t {
+        const LANES: usize = 4;
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            // SAFETY: the caller's, as in all of these.
+            unsafe { vdupq_n_f32(x) }
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            unsafe { vld1q_f32(p) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(p: *const f32, count: usize) -> Self {
+            let mut values = [0.0; 4];
+            for (i, value) in values.iter_mut().enumerate().take(count) {
+                *value = unsafe { *p.add(i) };
+            }
+            unsafe { vld1q_f32(values.as_ptr()) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            unsafe { vst1q_f32(p, self) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, p: *mut f32, count: usize) {
+            let mut values = [0.0; 4];
+            unsafe { vst1q_f32(values.as_mut_ptr(), self) };
+            for (i, value) in values.into_iter().enumerate().take(count) {
+                unsafe { *p.add(i) = value };
+            }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, x: Self, y: Self) -> Self {
+            unsafe { vfmaq_f32(self, x, y) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, x: Self) -> Self {
+            unsafe { vaddq_f32(self, x) }
+        }
+        #[inline(always)]
+        unsafe fn if_at_least(self, x: Self, a: Self, b: Self) -> Self {
+            unsafe {
+                // A number equals itself; NaN doesn't.
+                let number = vceqq_f32(self, self);
+                let wins = vorrq_u32(vcgeq_f32(self, x), vmvnq_u32(number));
+                vbslq_f32(wins, a, b)
+            }
+        }
+        #[inline(always)]
+        unsafe fn if_equal(self, x: Self, a: Self) -> Self {
+            unsafe { vbslq_f32(vceqq_f32(self, x), a, vdupq_n_f32(0.0)) }
+        }
+        #[inline(always)]
+        unsafe fn sum(p: *const f32) -> f32 {
+            unsafe {
+                let low = vaddq_f32(vld1q_f32(p), vld1q_f32(p.add(8)));
+                let high = vaddq_f32(vld1q_f32(p.add(4)), vld1q_f32(p.add(12)));
+                let four = vaddq_f32(low, high);
+                let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+                vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use super::LANES;
 use super::max_pool::{Pooling, Spreading, pooling, spreading};
 use super::single::{Patch, single};
 use crate::Float;
-use crate::simd::{Array, Vector};
+use crate::simd::{self, Vector};
 
 /// An index of the chain of a sum.
 #[derive(Debug, Clone, Copy)]
@@ -370,9 +370,10 @@ macro_rules! instruction_set {
     };
 }
 
+#[cfg(not(all(target_arch = "aarch64", not(gradus_f64))))]
 instruction_set! {
     /// What every processor has.
-    Plain, Array,
+    Plain, simd::Plain,
     1: 1 2 3 4 5 6 7 8;
     2: 1 2 3 4 5 6;
     3: 1 2 3 4;
@@ -381,10 +382,24 @@ instruction_set! {
     6: 1 2;
 }
 
+#[cfg(all(target_arch = "aarch64", not(gradus_f64)))]
+instruction_set! {
+    /// NEON, which every processor has: 32 registers of 4 floats.
+    Plain, simd::Plain,
+    1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
+    2: 1 2 3 4 5 6 7 8 9 10 11 12;
+    3: 1 2 3 4 5 6 7 8;
+    4: 1 2 3 4 5 6;
+    5: 1 2 3 4;
+    6: 1 2 3 4;
+    7: 1 2 3;
+    8: 1 2 3;
+}
+
 #[cfg(all(target_arch = "x86_64", gradus_f64))]
 instruction_set! {
     /// Plain code, compiled for AVX2 and FMA: without them, a fused multiply-add is a call.
-    Avx2, Array, #[target_feature(enable = "avx2,fma")]
+    Avx2, simd::Array, #[target_feature(enable = "avx2,fma")]
     1: 1 2 3 4 5 6 7 8;
     2: 1 2 3 4 5 6;
     3: 1 2 3 4;

@@ -1,7 +1,7 @@
 //! The innermost part of a product: a tile of C that stays in registers while k runs.
 
 use crate::Float;
-use crate::simd::{Array, Vector};
+use crate::simd::{self, Vector};
 
 /// A tile of C, of as many rows and vectors as the function it is handed to is made for.
 pub(super) struct Tile {
@@ -138,9 +138,10 @@ macro_rules! instruction_set {
     };
 }
 
+#[cfg(not(all(target_arch = "aarch64", not(gradus_f64))))]
 instruction_set! {
     /// What every processor has.
-    Plain, Array,
+    Plain, simd::Plain,
     1: 1 2 3 4;
     2: 1 2 3 4;
     3: 1 2;
@@ -149,10 +150,24 @@ instruction_set! {
     6: 1 2;
 }
 
+#[cfg(all(target_arch = "aarch64", not(gradus_f64)))]
+instruction_set! {
+    /// NEON, which every processor has: 32 registers of 4 floats.
+    Plain, simd::Plain,
+    1: 1 2 3 4 5 6 7 8;
+    2: 1 2 3 4 5 6 7 8;
+    3: 1 2 3 4 5 6;
+    4: 1 2 3 4 5;
+    5: 1 2 3 4;
+    6: 1 2 3 4;
+    7: 1 2 3;
+    8: 1 2 3;
+}
+
 #[cfg(all(target_arch = "x86_64", gradus_f64))]
 instruction_set! {
     /// Plain code, compiled for AVX2 and FMA: without them, a fused multiply-add is a call.
-    Avx2, Array, #[target_feature(enable = "avx2,fma")]
+    Avx2, simd::Array, #[target_feature(enable = "avx2,fma")]
     1: 1 2 3 4;
     2: 1 2 3 4;
     3: 1 2;
