@@ -230,6 +230,22 @@ fn tables_and_folders_of_images_are_learned_and_evaluated() {
 }
 
 #[test]
+fn a_profile_tells_where_the_time_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = good(folder.path(), "train cnn --data digits --epochs 1 --profile --out run");
+    let table = output.split("µs a sample").nth(1).unwrap();
+    for what in [
+        "layer 0 (conv2d)",
+        "layer 4 (dense)",
+        "reading",
+        "waiting, rest",
+        "GFLOP/s",
+    ] {
+        assert!(table.contains(what), "{what} is missing:\n{output}");
+    }
+}
+
+#[test]
 fn declared_networks_are_trained() {
     let folder = tempfile::tempdir().unwrap();
     let layers = r#"[{"kind": "flatten"}, {"kind": "dense", "units": 10}, {"kind": "softmax"}]"#;

@@ -19,6 +19,7 @@
 //! Sources: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
 //! shift", 2015; Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::lanes::LANES;
@@ -187,10 +188,13 @@ impl AcrossBatch for BatchNorm {
         let count = features.values(n);
         let (mean, variance) = statistics.split_at_mut(features.count);
         vectorize(|| {
-            features.sum(n, [x, x], mean, |_, x, _| x);
-            mean.iter_mut().for_each(|mean| *mean /= count);
-            features.sum(n, [x, x], variance, |i, x, _| (x - mean[i]) * (x - mean[i]));
-            variance.iter_mut().for_each(|variance| *variance /= count);
+            for some in features.parts() {
+                let (mean, variance) = (&mut mean[some.clone()], &mut variance[some.clone()]);
+                features.sum(&some, n, [x, x], mean, |_, x, _| x);
+                mean.iter_mut().for_each(|mean| *mean /= count);
+                features.sum(&some, n, [x, x], variance, |i, x, _| (x - mean[i]) * (x - mean[i]));
+                variance.iter_mut().for_each(|variance| *variance /= count);
+            }
         });
     }
 
@@ -221,8 +225,12 @@ impl AcrossBatch for BatchNorm {
         let [mean, variance] = halves(statistics);
         let (dgamma, dbeta) = sums.split_at_mut(features.count);
         vectorize(|| {
-            features.sum(block.samples, [x, dy], dgamma, |i, x, dy| dy * (x - mean[i]));
-            features.sum(block.samples, [dy, dy], dbeta, |_, dy, _| dy);
+            for some in features.parts() {
+                let (dgamma, dbeta) = (&mut dgamma[some.clone()], &mut dbeta[some.clone()]);
+                let mean = &mean[some.clone()];
+                features.sum(&some, block.samples, [x, dy], dgamma, |i, x, dy| dy * (x - mean[i]));
+                features.sum(&some, block.samples, [dy, dy], dbeta, |_, dy, _| dy);
+            }
         });
         for (dgamma, variance) in dgamma.iter_mut().zip(variance) {
             *dgamma *= self.inverse_deviation(*variance);
@@ -308,13 +316,30 @@ impl Features {
         }
     }
 
-    /// sums\[feature\] = Σ f(feature, a, b) over all its values in the `samples` samples in `a` and `b`.
+    /// The features in parts that are gone through at once: each by itself, so that its plane is still in the cache for a second
+    /// sum; or all of them, where they lie side by side.
     #[inline(always)]
-    fn sum(&self, samples: usize, [a, b]: [&[Float]; 2], sums: &mut [Float], f: impl Fn(usize, Float, Float) -> Float) {
+    fn parts(self) -> impl Iterator<Item = Range<usize>> {
+        let step = if self.pixels * self.lanes == 1 { self.count } else { 1 };
+        (0..self.count).step_by(step).map(move |i| i..i + step)
+    }
+
+    /// sums\[i\] = Σ f(i, a, b) over all values of feature `some[i]` in the `samples` samples in `a` and `b`.
+    #[inline(always)]
+    fn sum(
+        &self,
+        some: &Range<usize>,
+        samples: usize,
+        [a, b]: [&[Float]; 2],
+        sums: &mut [Float],
+        f: impl Fn(usize, Float, Float) -> Float,
+    ) {
         sums.fill(0.0);
         let plane = self.pixels * self.lanes;
         let size = self.count * plane;
+        let part = some.start * plane..some.end * plane;
         for (group, (a, b)) in a.chunks_exact(size).zip(b.chunks_exact(size)).enumerate() {
+            let (a, b) = (&a[part.clone()], &b[part.clone()]);
             if plane == 1 {
                 for (i, ((sum, &a), &b)) in sums.iter_mut().zip(a).zip(b).enumerate() {
                     *sum += f(i, a, b);
