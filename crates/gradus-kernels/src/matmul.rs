@@ -43,6 +43,12 @@ impl<'a> Matrix<'a> {
             ..self
         }
     }
+
+    /// Where element (i, j) lies.
+    fn part(&self, i: usize, j: usize) -> *const Float {
+        let at = i * self.row_stride + j * self.column_stride;
+        self.values.as_ptr().wrapping_add(at)
+    }
 }
 
 /// The size of a panel of B: 40 KB of the 32 to 64 KB of a first-level cache, where what spills comes from the second.
@@ -110,12 +116,12 @@ pub fn matmul(
     match arch() {
         // SAFETY: the slices hold the matrices, and `arch` found the instructions.
         #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-        crate::Arch::Avx512 => unsafe { product.either_way::<tile::Avx512>(scratch) },
+        crate::Arch::Avx512 => unsafe { product.run::<tile::Avx512>(scratch) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        arch if arch >= crate::Arch::Avx2 => unsafe { product.either_way::<tile::Avx2>(scratch) },
+        arch if arch >= crate::Arch::Avx2 => unsafe { product.run::<tile::Avx2>(scratch) },
         // SAFETY: as above; every processor has these instructions.
-        _ => unsafe { product.either_way::<tile::Plain>(scratch) },
+        _ => unsafe { product.run::<tile::Plain>(scratch) },
     }
 }
 
@@ -157,17 +163,22 @@ impl Parts {
     pub fn new(length: usize, most: usize) -> Self {
         if length <= most {
             // The usual case, without a division.
-            return Parts {
-                count: 1,
-                small: length,
-                larger: 0,
-            };
+            return Parts::one(length);
         }
         let count = length.div_ceil(most);
         Parts {
             count,
             small: length / count,
             larger: length % count,
+        }
+    }
+
+    /// All of it in one part.
+    pub fn one(length: usize) -> Self {
+        Parts {
+            count: 1,
+            small: length,
+            larger: 0,
         }
     }
 
@@ -188,11 +199,30 @@ impl Parts {
 }
 
 impl Product<'_> {
-    /// Computes C or Cᵀ, whichever is less work.
+    /// Computes C.
     ///
     /// # Safety
     /// The processor has the instructions of `S`; the slices and `c` hold the matrices; m and n are not zero.
-    unsafe fn either_way<S: Simd>(self, scratch: &mut [Float]) {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, scratch: &mut [Float]) {
+        let one_tile = self.m <= S::ROWS && self.n <= S::LANES * S::vectors(self.m) && self.b.column_stride == 1;
+        // SAFETY: the caller's.
+        unsafe {
+            if one_tile {
+                // So small that to decide anything would take longer.
+                self.panel::<S>(Parts::one(self.m), (0, self.k), (0, self.n), None);
+            } else {
+                self.either_way::<S>(scratch);
+            }
+        }
+    }
+
+    /// Computes C or Cᵀ, whichever is less work.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    #[inline(never)]
+    unsafe fn either_way<S: Simd>(&self, scratch: &mut [Float]) {
         let transposed = Product {
             m: self.n,
             n: self.m,
@@ -200,10 +230,10 @@ impl Product<'_> {
             b: self.a.transposed(),
             c_row: self.c_column,
             c_column: self.c_row,
-            ..self
+            ..*self
         };
         let product = if transposed.work::<S>() < self.work::<S>() {
-            transposed
+            &transposed
         } else {
             self
         };
@@ -227,13 +257,38 @@ impl Product<'_> {
         multiply.saturating_add(pack).saturating_add(turn)
     }
 
-    /// Computes C panel by panel.
+    /// Computes C this way.
     ///
     /// # Safety
-    /// As [`Self::either_way`].
+    /// As [`Self::run`].
+    #[inline(always)]
     unsafe fn compute<S: Simd>(&self, scratch: &mut [Float]) {
         let rows = Parts::new(self.m, S::ROWS);
         let vectors = Parts::new(self.n.div_ceil(S::LANES), S::vectors(rows.longest()));
+        let width = vectors.longest() * S::LANES;
+        let pack = self.b.column_stride != 1;
+        let room = if pack { scratch.len().min(PANEL) } else { PANEL };
+        // SAFETY: the caller's; the panel has room for k rows of `width`.
+        unsafe {
+            if vectors.count == 1 && self.k.saturating_mul(width) <= room {
+                self.panel::<S>(
+                    rows,
+                    (0, self.k),
+                    (0, self.n),
+                    pack.then_some((scratch.as_mut_ptr(), width)),
+                );
+            } else {
+                self.panels::<S>(rows, vectors, scratch);
+            }
+        }
+    }
+
+    /// Computes C panel by panel.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    #[inline(never)]
+    unsafe fn panels<S: Simd>(&self, rows: Parts, vectors: Parts, scratch: &mut [Float]) {
         let width = vectors.longest() * S::LANES;
         let pack = self.b.column_stride != 1 || (rows.count >= PACK_FROM && vectors.count > 1);
         let whole = self.k.saturating_mul(width);
@@ -256,44 +311,58 @@ impl Product<'_> {
             for (first, count) in vectors.iter() {
                 let j = first * S::LANES;
                 let n = (count * S::LANES).min(self.n - j);
+                let copy = pack.then_some((panel.as_mut_ptr(), width));
                 // SAFETY: the caller's; the panel has room for `depth` rows of `width`.
-                unsafe {
-                    let mut b = self
-                        .b
-                        .values
-                        .as_ptr()
-                        .wrapping_add(p * self.b.row_stride + j * self.b.column_stride);
-                    let mut b_row = self.b.row_stride;
-                    if pack {
-                        self.pack(b, k, n, panel.as_mut_ptr(), width);
-                        (b, b_row) = (panel.as_ptr(), width);
-                    }
-                    for (i, m) in rows.iter() {
-                        let tile = Tile {
-                            k,
-                            a: self
-                                .a
-                                .values
-                                .as_ptr()
-                                .wrapping_add(i * self.a.row_stride + p * self.a.column_stride),
-                            a_row: self.a.row_stride,
-                            a_column: self.a.column_stride,
-                            b,
-                            b_row,
-                            c: self.c.wrapping_add(i * self.c_row + j * self.c_column),
-                            c_row: self.c_row,
-                            last: n - (count - 1) * S::LANES,
-                            from_zero: p == 0 && !self.accumulate,
-                        };
-                        let run = S::tile(m, count, tile.last < S::LANES);
-                        if self.c_column == 1 {
-                            run(&tile);
-                        } else {
-                            self.turned(tile, run, m, n);
-                        }
-                    }
+                unsafe { self.panel::<S>(rows, (p, k), (j, n), copy) }
+            }
+        }
+    }
+
+    /// Computes what rows `p..p + k` and columns `j..j + n` of B contribute; they are copied first if there is a place for
+    /// the copy, and for its rows so far apart.
+    ///
+    /// # Safety
+    /// As [`Self::run`]; n is of no more columns than fit a tile of the longest of `rows`; the copy has its place.
+    #[inline(always)]
+    unsafe fn panel<S: Simd>(
+        &self,
+        rows: Parts,
+        (p, k): (usize, usize),
+        (j, n): (usize, usize),
+        copy: Option<(*mut Float, usize)>,
+    ) {
+        let (mut b, mut b_row) = (self.b.part(p, j), self.b.row_stride);
+        if let Some((panel, width)) = copy {
+            // SAFETY: the caller's.
+            unsafe { self.pack(b, k, n, panel, width) };
+            (b, b_row) = (panel, width);
+        }
+        let vectors = n.div_ceil(S::LANES);
+        let mut tile = Tile {
+            k,
+            a: self.a.part(0, p),
+            a_row: self.a.row_stride,
+            a_column: self.a.column_stride,
+            b,
+            b_row,
+            c: self.c.wrapping_add(j * self.c_column),
+            c_row: self.c_row,
+            last: n - (vectors - 1) * S::LANES,
+            from_zero: p == 0 && !self.accumulate,
+        };
+        for (_, m) in rows.iter() {
+            let run = S::tile(m, vectors, tile.last < S::LANES);
+            // SAFETY: the caller's.
+            unsafe {
+                if self.c_column == 1 {
+                    run(&tile);
+                } else {
+                    self.turned(&tile, run, m, n);
                 }
             }
+            // The last step leaves the slices.
+            tile.a = tile.a.wrapping_add(m * self.a.row_stride);
+            tile.c = tile.c.wrapping_add(m * self.c_row);
         }
     }
 
@@ -301,6 +370,7 @@ impl Product<'_> {
     ///
     /// # Safety
     /// The pointers reach that far.
+    #[inline(never)]
     unsafe fn pack(&self, b: *const Float, k: usize, n: usize, panel: *mut Float, width: usize) {
         let (row, column) = (self.b.row_stride, self.b.column_stride);
         // SAFETY: the caller's.
@@ -325,7 +395,8 @@ impl Product<'_> {
     ///
     /// # Safety
     /// As the tile's.
-    unsafe fn turned(&self, tile: Tile, run: tile::TileFn, m: usize, n: usize) {
+    #[inline(never)]
+    unsafe fn turned(&self, tile: &Tile, run: tile::TileFn, m: usize, n: usize) {
         let mut values = [const { std::mem::MaybeUninit::<Float>::uninit() }; 8 * WIDEST];
         let (own, c) = (values.as_mut_ptr().cast::<Float>(), tile.c);
         // SAFETY: the caller's; no tile is wider than `WIDEST` or higher than 8.
@@ -336,7 +407,7 @@ impl Product<'_> {
             run(&Tile {
                 c: own,
                 c_row: WIDEST,
-                ..tile
+                ..*tile
             });
             transpose(m, n, own, WIDEST, c, self.c_column);
         }

@@ -1,5 +1,7 @@
 //! How good a network is on a set of samples.
 
+use std::ops::Range;
+
 use std::fmt;
 
 use gradus_kernels::vectorize;
@@ -80,7 +82,10 @@ impl Predictor {
         let mut index = 0;
         for start in (0..data.len()).step_by(self.batch()) {
             let n = self.batch().min(data.len() - start);
-            let read = |i: usize, x: &mut [Float], _: &mut Vec<Float>| read_finite(data, start + i, x);
+            let read = |samples: Range<usize>, inputs: &mut [Float], _: &mut Vec<Float>| {
+                let size = inputs.len() / samples.len();
+                (samples.zip(inputs.chunks_exact_mut(size))).try_for_each(|(i, x)| read_finite(data, start + i, x))
+            };
             self.pass(network, n, &read, |block| {
                 for y in block.chunks_exact(outputs) {
                     each(index, y, data.target(index));
@@ -156,18 +161,20 @@ pub(crate) fn check_targets(data: &dyn Dataset) -> Result<()> {
 /// Reads a sample and refuses it if a value is not finite.
 pub(crate) fn read_finite(data: &dyn Dataset, index: usize, x: &mut [Float]) -> Result<()> {
     data.read(index, x)?;
-    check_finite(index, x)
+    check_finite(index, x, x.len())
 }
 
-/// Refuses a sample if a value is not finite.
-pub(crate) fn check_finite(index: usize, x: &[Float]) -> Result<()> {
+/// Refuses samples of `size` values, the first of them of number `first`, if a value is not finite.
+pub(crate) fn check_finite(first: usize, x: &[Float], size: usize) -> Result<()> {
     // Without a branch for each value it costs next to nothing.
     let finite = vectorize(|| x.iter().fold(true, |all, v| all & v.is_finite()));
     if !finite {
         let place = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
         return Err(Error::data(format!(
-            "sample {index} has the value {} at position {place}: every value must be finite",
-            x[place]
+            "sample {} has the value {} at position {}: every value must be finite",
+            first + place / size,
+            x[place],
+            place % size
         )));
     }
     Ok(())

@@ -430,19 +430,23 @@ impl<'r, 'a> Run<'r, 'a> {
             let augmentation = fit.augmentation.as_deref();
             let samples = Samples {
                 count: indices.len(),
-                read: &|i, x, scratch| {
-                    if let Some(&next) = indices.get(i + 1) {
-                        train.prefetch(next);
-                    }
-                    read_finite(train, indices[i], x)?;
-                    if let Some(augmentation) = augmentation {
-                        let coordinates = [epoch as u64, indices[i] as u64];
-                        let mut rng = stream(seed, Purpose::Augment, &coordinates);
-                        augmentation.apply(&shape, x, &mut rng, scratch);
+                read: &|samples, inputs, scratch| {
+                    let inputs = inputs.chunks_exact_mut(shape.size());
+                    for ((i, &index), x) in samples.clone().zip(&indices[samples]).zip(inputs) {
+                        if let Some(&next) = indices.get(i + 1) {
+                            train.prefetch(next);
+                        }
+                        read_finite(train, index, x)?;
+                        if let Some(augmentation) = augmentation {
+                            let coordinates = [epoch as u64, index as u64];
+                            let mut rng = stream(seed, Purpose::Augment, &coordinates);
+                            augmentation.apply(&shape, x, &mut rng, scratch);
+                        }
                     }
                     Ok(())
                 },
                 target: &|i| train.target(indices[i]),
+                outputs: !meters.is_empty(),
             };
             let loss = trainer.step_on(network, samples, rate as Float)?;
             total += loss * indices.len() as f64;

@@ -50,12 +50,14 @@ pub struct Trainer {
 const REMEDIES: &str =
     "a smaller learning rate, clipped gradients (Clip::Norm) or inputs of a smaller range usually help";
 
-/// The samples of a step: how to write the input of one, and what its target is.
+/// The samples of a step: how to write their inputs, and what the target of each is.
 #[derive(Clone, Copy)]
 pub(crate) struct Samples<'a, 't> {
     pub count: usize,
     pub read: Read<'a>,
     pub target: &'a (dyn Fn(usize) -> Target<'t> + Sync),
+    /// Whether [`Trainer::each_output`] is going to be asked for the outputs.
+    pub outputs: bool,
 }
 
 impl Trainer {
@@ -84,7 +86,7 @@ impl Trainer {
         Ok(Trainer {
             graph: graph.clone(),
             workspace: Workspace::training(graph, batch, threads)?,
-            update: Update::new(graph, optimizer.slots()),
+            update: Update::new(graph, &*optimizer),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,
             optimizer,
@@ -153,11 +155,12 @@ impl Trainer {
         self.check_targets(network, targets)?;
         let samples = Samples {
             count: n,
-            read: &|i, sample, _| {
-                sample.copy_from_slice(&x[i * size..(i + 1) * size]);
-                check_finite(i, sample)
+            read: &|samples, inputs, _| {
+                inputs.copy_from_slice(&x[samples.start * size..samples.end * size]);
+                check_finite(samples.start, inputs, size)
             },
             target: &|i| targets[i],
+            outputs: false,
         };
         work(self, network, samples)
     }
@@ -209,22 +212,19 @@ impl Trainer {
             ..
         } = self;
         let (graph, n): (&Graph, _) = (graph, samples.count);
-        // Together with the loss, the last layer is not gone through backward.
-        let (loss, value, backward_end) = match (fused, graph.last_layer()) {
-            (Some(fused), Some(last)) => (&**fused, last.x, graph.ops.len() - 1),
-            _ => (&*self.loss, graph.output_value(), graph.ops.len()),
+        let all = graph.ops.len();
+        // Together with the loss, the last layer is not gone through backward; nor forward, if nobody wants its output.
+        let (loss, value, forward_end, backward_end) = match (fused, graph.last_layer()) {
+            (Some(fused), Some(last)) => (&**fused, last.x, all - usize::from(!samples.outputs), all - 1),
+            _ => (&*self.loss, graph.output_value(), all, all),
         };
-        let outputs = graph.values[value].size;
         // The one place where the mean over the batch is taken.
         let share = 1.0 / n as Float;
         let compute_loss = |block: &mut Block| {
             let first = block.first;
             let (y, dy, losses) = block.loss_views(value);
-            let rows = y.chunks_exact(outputs).zip(dy.chunks_exact_mut(outputs));
-            for (i, ((y, dy), sample_loss)) in rows.zip(losses).enumerate() {
-                *sample_loss = loss.loss_and_gradient(y, (samples.target)(first + i), dy);
-                dy.iter_mut().for_each(|dy| *dy *= share);
-            }
+            loss.losses_and_gradients(y, &|i| (samples.target)(first + i), dy, losses);
+            dy.iter_mut().for_each(|dy| *dy *= share);
         };
         workspace.divide(n);
         workspace.train(
@@ -234,6 +234,7 @@ impl Trainer {
                 step: self.step,
                 input: &|block, desk| block.fill(desk, samples.read),
                 loss: &compute_loss,
+                forward_end,
                 backward_end,
             },
         );
@@ -330,7 +331,8 @@ impl Trainer {
         }
     }
 
-    /// Calls `each` with the output and target of every sample of the last step, in order.
+    /// Calls `each` with the output and target of every sample of the last step, in order; [`Samples::outputs`] must have
+    /// said so.
     pub(crate) fn each_output(
         &self,
         network: &Network,

@@ -16,57 +16,53 @@ pub(crate) unsafe fn transpose(
 ) {
     // SAFETY: the caller's, and `arch` found the instructions.
     #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-    if crate::arch() >= crate::Arch::Avx2 {
+    if rows >= 8 && crate::arch() >= crate::Arch::Avx2 {
         return unsafe { transpose_avx2(rows, columns, x, x_row, y, y_row) };
     }
-    // SAFETY: the caller's.
-    unsafe { transpose_part(0..rows, 0..columns, x, x_row, y, y_row) }
-}
-
-/// As [`transpose`], for some rows and columns, one by one.
-#[inline(always)]
-unsafe fn transpose_part(
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-    x: *const Float,
-    x_row: usize,
-    y: *mut Float,
-    y_row: usize,
-) {
-    for j in columns {
-        for i in rows.clone() {
+    for j in 0..columns {
+        for i in 0..rows {
             // SAFETY: the caller's.
             unsafe { *y.add(j * y_row + i) = *x.add(i * x_row + j) }
         }
     }
 }
 
-/// As [`transpose`], in blocks of 8×8.
+/// As [`transpose`], 8 rows at a time. The last 8 may be partly those before them: their elements are written twice.
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_avx2(rows: usize, columns: usize, x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
-    let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
     // SAFETY: the caller's.
     unsafe {
-        for i in (0..whole_rows).step_by(8) {
-            for j in (0..whole_columns).step_by(8) {
-                transpose_8x8(x.add(i * x_row + j), x_row, y.add(j * y_row + i), y_row);
+        for i in (0..rows).step_by(8) {
+            let i = i.min(rows - 8);
+            for j in (0..columns).step_by(8) {
+                let (x, y) = (x.add(i * x_row + j), y.add(j * y_row + i));
+                match columns - j {
+                    8.. => transpose_8_rows::<true>(8, x, x_row, y, y_row),
+                    few => transpose_8_rows::<false>(few, x, x_row, y, y_row),
+                }
             }
         }
-        transpose_part(0..whole_rows, whole_columns..columns, x, x_row, y, y_row);
-        transpose_part(whole_rows..rows, 0..columns, x, x_row, y, y_row);
     }
 }
 
-/// Exchanges single floats, then pairs, then quadruples.
+/// Of 8 rows and up to 8 columns, all of them if `FULL`: exchanges single floats, then pairs, then quadruples.
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_8x8(x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+unsafe fn transpose_8_rows<const FULL: bool>(columns: usize, x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+    use crate::simd::Vector;
     use std::arch::x86_64::*;
     // SAFETY: the caller's.
     unsafe {
-        let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(x.add(i * x_row)));
+        let r: [__m256; 8] = std::array::from_fn(|i| {
+            let row = x.add(i * x_row);
+            if FULL {
+                Vector::load(row)
+            } else {
+                Vector::load_first(row, columns)
+            }
+        });
         let mut s = r;
         for i in 0..4 {
             s[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
@@ -79,9 +75,16 @@ unsafe fn transpose_8x8(x: *const f32, x_row: usize, y: *mut f32, y_row: usize) 
             t[i + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(s[i + 1], s[i + 3]);
             t[i + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(s[i + 1], s[i + 3]);
         }
-        for i in 0..4 {
-            _mm256_storeu_ps(y.add(i * y_row), _mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]));
-            _mm256_storeu_ps(y.add((i + 4) * y_row), _mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
+        for j in 0..8 {
+            if FULL || j < columns {
+                let (low, high) = (t[j % 4], t[j % 4 + 4]);
+                let column = if j < 4 {
+                    _mm256_permute2f128_ps::<0x20>(low, high)
+                } else {
+                    _mm256_permute2f128_ps::<0x31>(low, high)
+                };
+                column.store(y.add(j * y_row));
+            }
         }
     }
 }

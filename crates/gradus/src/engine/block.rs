@@ -7,7 +7,7 @@ use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
 use gradus_kernels::{Buffer, vectorize};
 
 use super::clock::{Clock, Other};
-use super::memory::{Home, Manner, Memory, Place};
+use super::memory::{Home, Manner, Memory, Operands, Place, Places};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
@@ -26,8 +26,8 @@ pub(crate) struct Lent<'a> {
     pub step: u64,
 }
 
-/// Writes the input of the sample at a place in the batch; the vector is memory for augmentation.
-pub(crate) type Read<'a> = &'a (dyn Fn(usize, &mut [Float], &mut Vec<Float>) -> Result<()> + Sync);
+/// Writes the inputs of the samples at some places in the batch; the vector is memory for augmentation.
+pub(crate) type Read<'a> = &'a (dyn Fn(Range<usize>, &mut [Float], &mut Vec<Float>) -> Result<()> + Sync);
 
 /// What a thread lends to the block that it works on: memory for what is not needed afterwards, and scratch memory.
 #[derive(Debug)]
@@ -98,52 +98,50 @@ impl Block {
         &self.memory[place.of(self.samples)]
     }
 
-    /// Lets `read` write the input of each sample, given its place in the batch, until one fails.
+    /// Lets `read` write the inputs of the samples, given their places in the batch.
     pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
         let started = self.clock.now();
         let samples = self.samples;
-        let [input] = places(&mut self.memory, desk.memory, samples, [self.plan.value(0)]);
-        for (i, x) in input.chunks_exact_mut(input.len() / samples).enumerate() {
-            if let Err(error) = read(self.first + i, x, &mut self.augment) {
-                self.error = Some(error);
-                return;
-            }
+        let place = Places::new([self.plan.value(0)]);
+        let [input] = place.lend(&mut self.memory, desk.memory, samples);
+        if let Err(error) = read(self.first..self.first + samples, input, &mut self.augment) {
+            self.error = Some(error);
         }
         self.clock.other(Other::Reading, started);
     }
 
     /// The values of number `v`, their gradients (empty unless training) and the losses: what a loss reads and writes.
     pub fn loss_views(&mut self, v: usize) -> (&[Float], &mut [Float], &mut [Float]) {
-        let both = [self.plan.value(v), self.plan.gradient(v)];
-        let [values, gradients] = places(&mut self.memory, &mut [], self.samples, both);
+        let both = Places::new([self.plan.value(v), self.plan.gradient(v)]);
+        let [values, gradients] = both.lend(&mut self.memory, &mut [], self.samples);
         (values, gradients, &mut self.losses[..self.samples])
     }
 
     /// Runs these operations forward.
     pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, desk: &mut Desk<'_>) {
         let n = self.samples;
-        let plan = &*self.plan;
-        for (i, op) in lent.graph.ops[ops.clone()].iter().enumerate() {
-            let i = ops.start + i;
-            let manner = plan.manner(i);
+        for i in ops {
+            let Operands {
+                manner,
+                layout,
+                forward,
+                ..
+            } = self.plan.operands(i);
+            if *manner == Manner::View {
+                continue;
+            }
             let started = self.clock.now();
-            match op {
-                _ if manner == Manner::View => {}
+            let [x, y, z] = forward.lend(&mut self.memory, desk.memory, n);
+            match &lent.graph.ops[i] {
                 Op::Layer(op) => {
-                    let y = plan.value(op.y);
-                    let x = match manner {
-                        Manner::InPlace => Place::NOWHERE,
-                        _ => plan.value(op.x),
-                    };
-                    let [x, y_values, kept] = places(&mut self.memory, desk.memory, n, [x, y, plan.kept(i)]);
                     let pass = Forward {
                         training,
                         samples: n,
-                        layout: y.layout,
+                        layout: *layout,
                         input: &op.input,
                         output: &op.plan.output,
                         x,
-                        y: y_values,
+                        y,
                         parameters: parameters(op, &lent.weights.parameters),
                         state: Tensors::new(&lent.weights.state[op.state.clone()], &op.state_sizes),
                         statistics: if training {
@@ -151,7 +149,7 @@ impl Block {
                         } else {
                             &[]
                         },
-                        kept,
+                        kept: z,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                         random: LayerRandom {
                             seed: lent.seed,
@@ -160,27 +158,17 @@ impl Block {
                             first_sample: self.first as u64,
                         },
                     };
-                    match (manner, op.layer.in_place()) {
-                        (Manner::InPlace, Some(layer)) => layer.forward_in_place(pass),
-                        _ => op.layer.forward(pass),
+                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
+                        Some(layer) => layer.forward_in_place(pass),
+                        None => op.layer.forward(pass),
                     }
                 }
-                Op::Turn { x, y } => {
-                    let (from, to) = (plan.value(*x), plan.value(*y));
-                    let [x, y] = places(&mut self.memory, desk.memory, n, [from, to]);
-                    turn(n, from.layout, x, y);
+                Op::Turn { .. } => turn(n, *layout, x, y),
+                Op::Fork { .. } => {
+                    y.copy_from_slice(x);
+                    z.copy_from_slice(x);
                 }
-                Op::Fork { x, y } => {
-                    let all = [*x, y[0], y[1]].map(|v| plan.value(v));
-                    let [x, y0, y1] = places(&mut self.memory, desk.memory, n, all);
-                    y0.copy_from_slice(x);
-                    y1.copy_from_slice(x);
-                }
-                Op::Add { x, y } => {
-                    let all = [x[0], x[1], *y].map(|v| plan.value(v));
-                    let [x0, x1, y] = places(&mut self.memory, desk.memory, n, all);
-                    add(x0, x1, y);
-                }
+                Op::Add { .. } => add(x, y, z),
             }
             self.clock.forward(i, started);
         }
@@ -189,33 +177,29 @@ impl Block {
     /// Runs these operations backward, the last first.
     pub fn backward(&mut self, lent: Lent<'_>, ops: Range<usize>, desk: &mut Desk<'_>) {
         let n = self.samples;
-        let plan = &*self.plan;
         let needed = |v: usize| lent.graph.values[v].needs_gradient;
         for i in ops.rev() {
-            let manner = plan.manner(i);
+            let Operands {
+                manner,
+                layout,
+                backward,
+                ..
+            } = self.plan.operands(i);
+            if *manner == Manner::View {
+                continue;
+            }
             let started = self.clock.now();
+            let operands = backward.lend(&mut self.memory, desk.memory, n);
             match &lent.graph.ops[i] {
-                _ if manner == Manner::View => {}
                 Op::Layer(op) if needed(op.y) => {
-                    let y = plan.value(op.y);
-                    let all = match manner {
-                        Manner::InPlace => [Place::NOWHERE, y, Place::NOWHERE, plan.gradient(op.x), plan.kept(i)],
-                        _ => [
-                            plan.value(op.x),
-                            y,
-                            plan.gradient(op.y),
-                            plan.gradient(op.x),
-                            plan.kept(i),
-                        ],
-                    };
-                    let [x, y_values, dy, dx, kept] = places(&mut self.memory, desk.memory, n, all);
+                    let [x, y, dy, dx, kept] = operands;
                     let pass = Backward {
                         samples: n,
-                        layout: y.layout,
+                        layout: *layout,
                         input: &op.input,
                         output: &op.plan.output,
                         x,
-                        y: y_values,
+                        y,
                         dy,
                         dx: needed(op.x).then_some(dx),
                         parameters: parameters(op, &lent.weights.parameters),
@@ -227,24 +211,21 @@ impl Block {
                         kept,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    match (manner, op.layer.in_place()) {
-                        (Manner::InPlace, Some(layer)) => layer.backward_in_place(pass),
-                        _ => op.layer.backward(pass),
+                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
+                        Some(layer) => layer.backward_in_place(pass),
+                        None => op.layer.backward(pass),
                     }
                 }
-                Op::Turn { x, y } if needed(*x) => {
-                    let (to, from) = (plan.gradient(*x), plan.gradient(*y));
-                    let [dx, dy] = places(&mut self.memory, desk.memory, n, [to, from]);
-                    turn(n, from.layout, dy, dx);
+                Op::Turn { x, .. } if needed(*x) => {
+                    let [dx, dy, ..] = operands;
+                    turn(n, self.plan.gradient(*x).layout, dy, dx);
                 }
-                Op::Fork { x, y } if needed(*x) => {
-                    let all = [*x, y[0], y[1]].map(|v| plan.gradient(v));
-                    let [dx, dy0, dy1] = places(&mut self.memory, desk.memory, n, all);
+                Op::Fork { x, .. } if needed(*x) => {
+                    let [dx, dy0, dy1, ..] = operands;
                     add(dy0, dy1, dx);
                 }
-                Op::Add { x, y } => {
-                    let all = [x[0], x[1], *y].map(|v| plan.gradient(v));
-                    let [dx0, dx1, dy] = places(&mut self.memory, desk.memory, n, all);
+                Op::Add { .. } => {
+                    let [dx0, dx1, dy, ..] = operands;
                     for dx in [dx0, dx1] {
                         // Nobody wants the gradient of what no parameter has touched.
                         if !dx.is_empty() {
@@ -298,8 +279,8 @@ impl Block {
         }
         for op in lent.graph.layers() {
             let parameters_finite = finite(&lent.weights.parameters[op.parameters.clone()]);
-            let y = [self.plan.value(op.y)];
-            let [y] = places(&mut self.memory, desk.memory, self.samples, y);
+            let y = Places::new([self.plan.value(op.y)]);
+            let [y] = y.lend(&mut self.memory, desk.memory, self.samples);
             if !parameters_finite || !finite(y) {
                 self.not_finite = Some((op.number, !parameters_finite));
                 return;
@@ -318,37 +299,11 @@ fn gradients<'a>(op: &'a LayerOp, partials: &'a mut [Float]) -> TensorsMut<'a> {
     TensorsMut::new(&mut partials[op.partials.clone()], sizes)
 }
 
-/// What lies at several places, none of which overlap.
-fn places<'a, const N: usize>(
-    block: &'a mut [Float],
-    thread: &'a mut [Float],
-    n: usize,
-    places: [Place; N],
-) -> [&'a mut [Float]; N] {
-    let of = |home: Home| {
-        places.map(|place| match place.of(n) {
-            range if place.home == home && !range.is_empty() => range,
-            _ => 0..0,
-        })
-    };
-    let mut block = disjoint(block, of(Home::Block));
-    let mut thread = disjoint(thread, of(Home::Thread));
-    std::array::from_fn(|i| match places[i].home {
-        Home::Block => std::mem::take(&mut block[i]),
-        Home::Thread => std::mem::take(&mut thread[i]),
-    })
-}
-
-/// Several ranges of one slice, none of which overlap.
-fn disjoint<const N: usize>(slice: &mut [Float], ranges: [Range<usize>; N]) -> [&mut [Float]; N] {
-    slice.get_disjoint_mut(ranges).expect("places don't overlap")
-}
-
-/// y ← x, whose samples lie in the layout `from`, in the other one.
-fn turn(samples: usize, from: Layout, x: &[Float], y: &mut [Float]) {
-    let features = match from {
-        Layout::SampleMajor => x.len() / samples,
-        Layout::Interleaved => y.len() / samples,
+/// y ← x, in the layout `to`, where x is in the other one.
+fn turn(samples: usize, to: Layout, x: &[Float], y: &mut [Float]) {
+    let features = match to {
+        Layout::SampleMajor => y.len() / samples,
+        Layout::Interleaved => x.len() / samples,
     };
     for first in (0..samples).step_by(LANES) {
         let count = LANES.min(samples - first);
@@ -356,9 +311,9 @@ fn turn(samples: usize, from: Layout, x: &[Float], y: &mut [Float]) {
             first * features..(first + count) * features,
             first * features..(first + LANES) * features,
         );
-        match from {
-            Layout::SampleMajor => to_lanes(&x[rows], count, &mut y[lanes]),
-            Layout::Interleaved => from_lanes(&x[lanes], count, &mut y[rows]),
+        match to {
+            Layout::SampleMajor => from_lanes(&x[lanes], count, &mut y[rows]),
+            Layout::Interleaved => to_lanes(&x[rows], count, &mut y[lanes]),
         }
     }
 }

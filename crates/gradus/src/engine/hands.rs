@@ -27,10 +27,15 @@ impl Hands {
         self.pool.threads()
     }
 
+    /// The scratch memory of the only thread, if there is only one: nothing has to be shared out then.
+    pub fn alone(&mut self) -> Option<&mut [Float]> {
+        (self.threads() == 1).then_some(&mut self.scratch)
+    }
+
     /// Calls `work(task, scratch)` once for every task, on any thread.
     pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, &mut [Float]) + Sync)) {
-        if self.threads() == 1 {
-            (0..tasks).for_each(|task| work(task, &mut self.scratch));
+        if let Some(scratch) = self.alone() {
+            (0..tasks).for_each(|task| work(task, scratch));
             return;
         }
         let scratch = self.cuts.cut(&mut self.scratch);

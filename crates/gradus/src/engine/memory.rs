@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::Float;
 use crate::graph::{Graph, Op};
 use crate::layer::{GradientScope, Layout};
 
@@ -49,15 +50,99 @@ impl Place {
     }
 }
 
+/// Several places, none of which overlap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<const N: usize> {
+    /// Each with its number; in the order in which they lie, first those in the block's memory, then those in the
+    /// thread's, then those that are nowhere.
+    sorted: [(usize, Place); N],
+    /// Where the second and the third begin.
+    in_thread: usize,
+    nowhere: usize,
+}
+
+impl<const N: usize> Places<N> {
+    pub fn new(places: [Place; N]) -> Self {
+        let mut sorted = std::array::from_fn(|i| (i, places[i]));
+        sorted.sort_by_key(|(_, place)| (place.size == 0, place.home == Home::Thread, place.start));
+        let before = |f: fn(&Place) -> bool| sorted.iter().take_while(|(_, place)| f(place)).count();
+        Places {
+            in_thread: before(|place| place.size > 0 && place.home == Home::Block),
+            nowhere: before(|place| place.size > 0),
+            sorted,
+        }
+    }
+
+    /// What lies there, for `n` samples, in the memory of a block and of its thread.
+    #[inline]
+    pub fn lend<'a>(&self, block: &'a mut [Float], thread: &'a mut [Float], n: usize) -> [&'a mut [Float]; N] {
+        let mut lent = [(); N].map(|()| &mut [][..]);
+        let (in_block, rest) = self.sorted[..self.nowhere].split_at(self.in_thread);
+        for (mut memory, places) in [(block, in_block), (thread, rest)] {
+            let mut end = 0;
+            for (i, place) in places {
+                let range = place.of(n);
+                let (_, from_here) = memory.split_at_mut(range.start - end);
+                (lent[*i], memory) = from_here.split_at_mut(range.len());
+                end = range.end;
+            }
+        }
+        lent
+    }
+}
+
+/// Where the values and the gradients lie that an operation reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operands {
+    pub manner: Manner,
+    /// How the samples of its output lie.
+    pub layout: Layout,
+    /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs.
+    pub forward: Places<3>,
+    /// Of a layer: x, y, dy, dx and what it kept. Of the others: their inputs' gradients, then their outputs'.
+    pub backward: Places<5>,
+}
+
+impl Operands {
+    fn new(op: &Op, manner: Manner, values: &[Place], gradients: &[Place], kept: Place) -> Self {
+        let nowhere = Place::NOWHERE;
+        let (x, y) = ends(op);
+        let (forward, backward) = match op {
+            _ if manner == Manner::View => ([nowhere; 3], [nowhere; 5]),
+            // What is in one place is lent once: as the output, and as the gradient of the input.
+            Op::Layer(op) if manner == Manner::InPlace => (
+                [nowhere, values[op.y], kept],
+                [nowhere, values[op.y], nowhere, gradients[op.x], kept],
+            ),
+            Op::Layer(op) => (
+                [values[op.x], values[op.y], kept],
+                [values[op.x], values[op.y], gradients[op.y], gradients[op.x], kept],
+            ),
+            _ => {
+                let ends: Vec<usize> = x.iter().chain(&y).copied().collect();
+                let place = |places: &[Place], i| ends.get(i).map_or(nowhere, |&v: &usize| places[v]);
+                (
+                    std::array::from_fn(|i| place(values, i)),
+                    std::array::from_fn(|i| place(gradients, i)),
+                )
+            }
+        };
+        Operands {
+            manner,
+            layout: values[y[0]].layout,
+            forward: Places::new(forward),
+            backward: Places::new(backward),
+        }
+    }
+}
+
 /// The layout of the memory of blocks, for one network and one purpose.
 #[derive(Debug)]
 pub(crate) struct Memory {
     values: Vec<Place>,
     gradients: Vec<Place>,
-    /// What each operation's layer keeps.
-    kept: Vec<Place>,
-    /// How each operation runs.
-    manners: Vec<Manner>,
+    /// For each operation.
+    operands: Vec<Operands>,
     /// The size of a block's own memory, and of a thread's.
     pub block: usize,
     pub thread: usize,
@@ -114,7 +199,7 @@ impl Memory {
             }
         }
         let lives = Lives::new(graph, purpose);
-        let mut places = Places {
+        let mut allocator = Allocator {
             purpose,
             taken: Vec::new(),
             block: 0,
@@ -131,17 +216,20 @@ impl Memory {
             }
             merged
         };
-        let (n, m) = (graph.values.len(), graph.ops.len());
+        let n = graph.values.len();
         let needs = [merged(&lives.values), merged(&lives.gradients), lives.kept].concat();
-        let found = places.find(&needs);
-        let at = |i: usize| found[i];
+        let found = allocator.find(&needs);
+        let values: Vec<Place> = (0..n).map(|v| found[root[v]]).collect();
+        let gradients: Vec<Place> = (0..n).map(|v| found[n + root[v]]).collect();
+        let operands = (graph.ops.iter().zip(manners).zip(&found[2 * n..]))
+            .map(|((op, manner), kept)| Operands::new(op, manner, &values, &gradients, *kept))
+            .collect();
         Memory {
-            values: (0..n).map(|v| at(root[v])).collect(),
-            gradients: (0..n).map(|v| at(n + root[v])).collect(),
-            kept: (0..m).map(|i| at(2 * n + i)).collect(),
-            manners,
-            block: places.block,
-            thread: places.thread,
+            values,
+            gradients,
+            operands,
+            block: allocator.block,
+            thread: allocator.thread,
         }
     }
 
@@ -155,14 +243,9 @@ impl Memory {
         self.gradients[v]
     }
 
-    /// The place of what operation `i` keeps.
-    pub fn kept(&self, i: usize) -> Place {
-        self.kept[i]
-    }
-
-    /// How operation `i` runs.
-    pub fn manner(&self, i: usize) -> Manner {
-        self.manners[i]
+    /// How operation `i` runs, and where.
+    pub fn operands(&self, i: usize) -> &Operands {
+        &self.operands[i]
     }
 }
 
@@ -291,7 +374,7 @@ impl Lives {
 }
 
 /// Gives out places, the lowest that is free all the time that it is needed.
-struct Places {
+struct Allocator {
     purpose: Purpose,
     /// What has been given out: where, and when it is needed.
     taken: Vec<(Home, Range<usize>, Need)>,
@@ -299,7 +382,7 @@ struct Places {
     thread: usize,
 }
 
-impl Places {
+impl Allocator {
     fn find(&mut self, needs: &[Option<Need>]) -> Vec<Place> {
         let mut order: Vec<usize> = (0..needs.len()).filter(|&i| needs[i].is_some()).collect();
         // What is needed first is placed first; and large before small, which fits into gaps.

@@ -1,5 +1,7 @@
 //! Forward passes without training.
 
+use std::ops::Range;
+
 use super::Workspace;
 use super::workspace::check_memory;
 use crate::{Error, Float, Network, Result};
@@ -80,8 +82,8 @@ impl Predictor {
         self.pass(
             network,
             n,
-            &|i, sample, _| {
-                sample.copy_from_slice(&x[i * size..(i + 1) * size]);
+            &|samples, inputs, _| {
+                inputs.copy_from_slice(&x[samples.start * size..samples.end * size]);
                 Ok(())
             },
             |block| outputs.extend_from_slice(block),
@@ -111,7 +113,9 @@ impl Predictor {
         self.workspace.check("predictor", network)?;
         for start in (0..n).step_by(self.at_once) {
             self.workspace.divide(self.at_once.min(n - start));
-            let read = |i: usize, x: &mut [Float], memory: &mut Vec<Float>| read(start + i, x, memory);
+            let read = |samples: Range<usize>, inputs: &mut [Float], memory: &mut Vec<Float>| {
+                read(start + samples.start..start + samples.end, inputs, memory)
+            };
             self.workspace.infer(network, &|block, desk| block.fill(desk, &read));
             for block in self.workspace.blocks_mut() {
                 if let Some(error) = block.error.take() {

@@ -32,10 +32,19 @@ struct Shard {
     decays: bool,
 }
 
+/// Values that follow one another in a task and are updated together.
+#[derive(Debug)]
+struct Run {
+    values: Range<usize>,
+    decays: bool,
+}
+
 /// Shards that follow one another, for one thread.
 #[derive(Debug)]
 struct Task {
     shards: Vec<Shard>,
+    /// How the optimizer goes over their values.
+    runs: Vec<Run>,
     /// The number of their values.
     size: usize,
 }
@@ -76,14 +85,15 @@ pub(crate) struct Rule<'a> {
 }
 
 impl Update {
-    /// Memory for the gradients of a network and for so many slots.
-    pub fn new(graph: &Graph, slots: usize) -> Self {
-        let (tasks, bounds) = tasks(graph);
+    /// Memory for the gradients of a network and for the optimizer's slots.
+    pub fn new(graph: &Graph, optimizer: &dyn Optimizer) -> Self {
+        let (mut tasks, bounds) = tasks(graph);
+        tasks.iter_mut().for_each(|task| task.divide(optimizer.decays()));
         Update {
             gradients: Buffer::default(),
             gradient_cuts: Cuts::new(bounds.clone()),
             parameter_cuts: Cuts::new(bounds.clone()),
-            slots: (0..slots)
+            slots: (0..optimizer.slots())
                 .map(|_| Slot {
                     values: Buffer::zeros(graph.parameters),
                     cuts: Cuts::new(bounds.clone()),
@@ -145,35 +155,32 @@ impl Update {
             }
             _ => None,
         };
+        let timed = !self.spent.is_empty();
+        if let ([task], Some(scratch), false) = (&self.tasks[..], hands.alone(), timed) {
+            // All there is, in one go.
+            let (used, mut slots) = (self.slots.len(), self.slots.iter_mut());
+            let mut state: [&mut [Float]; MAX_SLOTS] =
+                std::array::from_fn(|_| slots.next().map_or(&mut [][..], |slot| &mut slot.values));
+            let state = &mut state[..used];
+            let ready = scale.map(|scale| (scale, &mut self.gradients[..]));
+            task.step(graph, blocks, rule, ready, parameters, state, scratch);
+            return;
+        }
         let gradients = scale.map(|scale| (scale, self.gradient_cuts.cut(&mut self.gradients)));
         let tasks = &self.tasks;
         let parameters = self.parameter_cuts.cut(parameters);
         let mut slots = self.slots.iter_mut();
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
         let used = slots.iter().flatten().count();
-        let timed = !self.spent.is_empty();
         let spent = self.spent_cuts.cut(&mut self.spent);
         hands.each(tasks.len(), &|i, scratch| {
             let started = timed.then(Instant::now);
-            let task = &tasks[i];
             let mut w = parameters.take(i);
             let mut held: [_; MAX_SLOTS] = std::array::from_fn(|slot| slots[slot].as_ref().map(|slot| slot.take(i)));
             let mut state = held.each_mut().map(|slot| slot.as_deref_mut().unwrap_or_default());
-            let state = &mut state[..used];
-            if let Some((scale, gradients)) = &gradients {
-                let mut dw = gradients.take(i);
-                if *scale < 1.0 {
-                    dw.iter_mut().for_each(|g| *g *= scale);
-                }
-                task.update(rule, &mut w, &dw, state);
-            } else {
-                let (dw, scratch) = scratch.split_at_mut(task.size);
-                task.gradients(graph, blocks, dw, scratch);
-                if let Some(clip) = rule.clip {
-                    clip.clamp(dw);
-                }
-                task.update(rule, &mut w, dw, state);
-            }
+            let mut ready = gradients.as_ref().map(|(scale, gradients)| (*scale, gradients.take(i)));
+            let ready = ready.as_mut().map(|(scale, gradients)| (*scale, &mut gradients[..]));
+            tasks[i].step(graph, blocks, rule, ready, &mut w, &mut state[..used], scratch);
             if let Some(started) = started {
                 spent.take(i)[0] += started.elapsed();
             }
@@ -194,6 +201,7 @@ impl Update {
 impl Task {
     /// Computes the gradients of all its shards.
     fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
+        gradients.fill(0.0);
         let mut rest = gradients;
         for shard in &self.shards {
             let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
@@ -201,31 +209,71 @@ impl Task {
         }
     }
 
+    /// Lets the optimizer follow the gradients: those that are `ready`, times their scale, or else those of the blocks.
+    #[allow(clippy::too_many_arguments)]
+    fn step(
+        &self,
+        graph: &Graph,
+        blocks: &[Block],
+        rule: Rule<'_>,
+        ready: Option<(Float, &mut [Float])>,
+        w: &mut [Float],
+        state: &mut [&mut [Float]],
+        scratch: &mut [Float],
+    ) {
+        if let Some((scale, dw)) = ready {
+            if scale < 1.0 {
+                dw.iter_mut().for_each(|g| *g *= scale);
+            }
+            self.update(rule, w, dw, state);
+        } else {
+            let (dw, scratch) = scratch.split_at_mut(self.size);
+            self.gradients(graph, blocks, dw, scratch);
+            if let Some(clip) = rule.clip {
+                clip.clamp(dw);
+            }
+            self.update(rule, w, dw, state);
+        }
+    }
+
+    /// Divides the values where the optimizer has to know whether they decay.
+    fn divide(&mut self, decays: bool) {
+        let mut end = 0;
+        for shard in &self.shards {
+            let start = end;
+            end += shard.within.len();
+            match self.runs.last_mut() {
+                Some(run) if run.decays == shard.decays || !decays => run.values.end = end,
+                _ => self.runs.push(Run {
+                    values: start..end,
+                    decays: shard.decays,
+                }),
+            }
+        }
+    }
+
     /// Lets the optimizer follow the gradients.
     fn update(&self, rule: Rule<'_>, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
-        let mut start = 0;
-        for shard in &self.shards {
-            let range = start..start + shard.within.len();
-            start = range.end;
+        for Run { values, decays } in &self.runs {
             let step = Step {
                 number: rule.number,
                 learning_rate: rule.learning_rate,
-                decays: shard.decays,
+                decays: *decays,
             };
             let used = state.len();
             let mut slots = state.iter_mut();
             let mut slots: [&mut [Float]; MAX_SLOTS] =
-                std::array::from_fn(|_| slots.next().map_or(&mut [][..], |slot| &mut slot[range.clone()]));
+                std::array::from_fn(|_| slots.next().map_or(&mut [][..], |slot| &mut slot[values.clone()]));
             let slots = &mut slots[..used];
-            rule.optimizer.update(step, &mut w[range.clone()], &dw[range], slots);
+            (rule.optimizer).update(step, &mut w[values.clone()], &dw[values.clone()], slots);
         }
     }
 }
 
 impl Shard {
+    /// Adds its gradient to what is there.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
-        gradient.fill(0.0);
         match op.plan.gradient {
             GradientScope::WholeBatch => {
                 for block in blocks {
@@ -276,6 +324,7 @@ fn tasks(graph: &Graph) -> (Vec<Task>, Vec<usize>) {
             }
             _ => tasks.push(Task {
                 shards: vec![shard],
+                runs: Vec::new(),
                 size,
             }),
         }

@@ -58,12 +58,20 @@ struct Crew {
 impl Crew {
     /// Does `work` on every block, on all threads.
     fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut Desk<'_>) + Sync)) {
-        let blocks = self.block_cuts.cut(&mut self.blocks);
         let values = self.values;
-        self.hands.each(self.filled, &|task, memory| {
+        let work = |block: &mut Block, memory: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
-            work(&mut blocks.take(task)[0], &mut Desk { memory, scratch });
-        });
+            work(block, &mut Desk { memory, scratch });
+        };
+        if let Some(memory) = self.hands.alone() {
+            self.blocks[..self.filled]
+                .iter_mut()
+                .for_each(|block| work(block, memory));
+            return;
+        }
+        let blocks = self.block_cuts.cut(&mut self.blocks);
+        self.hands
+            .each(self.filled, &|task, memory| work(&mut blocks.take(task)[0], memory));
     }
 }
 
@@ -123,7 +131,8 @@ pub(crate) struct Training<'a> {
     pub input: &'a (dyn Fn(&mut Block, &mut Desk<'_>) + Sync),
     /// Reads a block's outputs; writes the losses and their gradients.
     pub loss: &'a (dyn Fn(&mut Block) + Sync),
-    /// Where the backward pass starts: before this operation.
+    /// Where the forward pass ends and where the backward pass starts: before these operations.
+    pub forward_end: usize,
     pub backward_end: usize,
 }
 
@@ -316,7 +325,7 @@ impl Workspace {
                     block.partials.fill(0.0);
                     (training.input)(block, desk);
                 }
-                block.forward(lent, segment.clone(), true, desk);
+                block.forward(lent, segment.start..segment.end.min(training.forward_end), true, desk);
                 if s < last {
                     block.gather(across(graph, segments[s + 1].start));
                 } else {

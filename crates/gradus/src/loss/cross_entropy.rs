@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use gradus_kernels::{Work, scalar, vectorize_work};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, expected, log, log_derivative, wants};
@@ -118,8 +119,8 @@ impl Loss for SoftmaxCrossEntropy {
 
     fn loss(&self, z: &[Float], target: Target<'_>) -> Float {
         let most = largest(z);
-        let sum: Float = z.iter().map(|&z| (z - most).exp()).sum();
-        self.loss_given(z, target, most, sum)
+        let sum: Float = z.iter().map(|&z| scalar::exp(z - most)).sum();
+        self.loss_given(z, target, most, scalar::ln(sum))
     }
 
     fn gradient(&self, z: &[Float], target: Target<'_>, dz: &mut [Float]) {
@@ -127,39 +128,132 @@ impl Loss for SoftmaxCrossEntropy {
     }
 
     fn loss_and_gradient(&self, z: &[Float], target: Target<'_>, dz: &mut [Float]) -> Float {
-        let most = largest(z);
-        let mut sum = 0.0;
-        for (dz, &z) in dz.iter_mut().zip(z) {
-            // No exponential can overflow, and one of them is 1.
-            *dz = (z - most).exp();
-            sum += *dz;
-        }
-        let t = self.0.targets(z.len(), target);
-        let total = match target {
-            Target::Class(_) => 1.0,
-            Target::Values(_) => (0..z.len()).map(&t).sum(),
+        let mut loss = [0.0];
+        self.losses_and_gradients(z, &|_| target, dz, &mut loss);
+        loss[0]
+    }
+
+    fn losses_and_gradients<'t>(
+        &self,
+        z: &[Float],
+        target: &dyn Fn(usize) -> Target<'t>,
+        dz: &mut [Float],
+        losses: &mut [Float],
+    ) {
+        let Some(classes) = z.len().checked_div(losses.len()).filter(|&classes| classes > 0) else {
+            return;
         };
-        for (i, dz) in dz.iter_mut().enumerate() {
-            *dz = *dz / sum * total - t(i);
+        let chunks = z.chunks(CHUNK * classes).zip(dz.chunks_mut(CHUNK * classes));
+        for (first, ((z, dz), losses)) in (0..).step_by(CHUNK).zip(chunks.zip(losses.chunks_mut(CHUNK))) {
+            self.chunk(classes, z, &|i| target(first + i), dz, losses);
         }
-        self.loss_given(z, target, most, sum)
     }
 }
 
 impl SoftmaxCrossEntropy {
-    /// The loss, given the largest of `z` and the sum of exp(zᵢ - largest).
-    fn loss_given(&self, z: &[Float], target: Target<'_>, most: Float, sum: Float) -> Float {
-        let t = self.0.targets(z.len(), target);
-        let log_sum = sum.ln();
-        let mut loss = 0.0;
-        for (i, &z) in z.iter().enumerate() {
-            // The difference to the largest first: both may be large, and their difference is what counts.
-            loss += t(i) * (log_sum - (z - most));
+    /// The losses and gradients of up to [`CHUNK`] samples. The exponentials and the logarithms of all of them are computed
+    /// together, since one sample's may be too few to fill a vector.
+    fn chunk<'t>(
+        &self,
+        classes: usize,
+        z: &[Float],
+        target: &dyn Fn(usize) -> Target<'t>,
+        dz: &mut [Float],
+        losses: &mut [Float],
+    ) {
+        let (mut largest_of, mut sums) = ([0.0; CHUNK], [0.0; CHUNK]);
+        for ((z, dz), most) in rows(classes, z, dz).zip(&mut largest_of) {
+            *most = largest(z);
+            for (dz, &z) in dz.iter_mut().zip(z) {
+                // No exponential can overflow, and one of them is 1.
+                *dz = z - *most;
+            }
         }
-        loss
+        vectorize_work(Exp(dz));
+        for (dz, sum) in dz.chunks_exact_mut(classes).zip(&mut sums) {
+            *sum = dz.iter().sum();
+            dz.iter_mut().for_each(|dz| *dz /= *sum);
+        }
+        let sums = &mut sums[..losses.len()];
+        vectorize_work(Ln(sums));
+        for (i, ((z, dz), loss)) in rows(classes, z, dz).zip(losses).enumerate() {
+            let (target, most, log_sum) = (target(i), largest_of[i], sums[i]);
+            if let Some(class) = self.only_class(target, classes) {
+                dz[class] -= 1.0;
+            } else {
+                let t = self.0.targets(classes, target);
+                let total: Float = match target {
+                    Target::Class(_) => 1.0,
+                    Target::Values(_) => (0..classes).map(&t).sum(),
+                };
+                for (i, dz) in dz.iter_mut().enumerate() {
+                    *dz = *dz * total - t(i);
+                }
+            }
+            *loss = self.loss_given(z, target, most, log_sum);
+        }
+    }
+
+    /// The one class whose target is 1 where those of the others are 0, if there is one.
+    fn only_class(&self, target: Target<'_>, classes: usize) -> Option<usize> {
+        match target {
+            Target::Class(class) if class < classes && self.0.label_smoothing == 0.0 => Some(class),
+            _ => None,
+        }
+    }
+
+    /// The loss, given the largest of `z` and the logarithm of the sum of exp(zᵢ - largest).
+    fn loss_given(&self, z: &[Float], target: Target<'_>, most: Float, log_sum: Float) -> Float {
+        // The difference to the largest first: both may be large, and their difference is what counts.
+        let loss = |z: Float| log_sum - (z - most);
+        if let Some(class) = self.only_class(target, z.len()) {
+            return loss(z[class]);
+        }
+        let t = self.0.targets(z.len(), target);
+        z.iter().enumerate().map(|(i, &z)| t(i) * loss(z)).sum()
     }
 }
 
+/// How many samples are computed together.
+const CHUNK: usize = 32;
+
+/// The rows of z and dz.
+fn rows<'a>(
+    classes: usize,
+    z: &'a [Float],
+    dz: &'a mut [Float],
+) -> impl Iterator<Item = (&'a [Float], &'a mut [Float])> {
+    z.chunks_exact(classes).zip(dz.chunks_exact_mut(classes))
+}
+
 fn largest(z: &[Float]) -> Float {
-    z.iter().fold(Float::NEG_INFINITY, |a, &b| a.max(b))
+    z.iter().fold(Float::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+}
+
+/// x ← exp x
+struct Exp<'a>(&'a mut [Float]);
+
+impl Work for Exp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for x in self.0 {
+            *x = scalar::exp(*x);
+        }
+    }
+}
+
+/// x ← ln x
+struct Ln<'a>(&'a mut [Float]);
+
+impl Work for Ln<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for x in self.0 {
+            *x = scalar::ln(*x);
+        }
+    }
 }

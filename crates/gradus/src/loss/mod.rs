@@ -69,6 +69,23 @@ pub trait Loss: Debug + Send + Sync {
         self.loss(y, target)
     }
 
+    /// The losses of several samples, whose outputs `y` lie one after the other, and their gradients, written to `dy`;
+    /// `target(i)` is the target of the i-th. Worth writing where the samples' sizes make more of a vector than one's does.
+    /// What is computed for a sample must not depend on the others.
+    fn losses_and_gradients<'t>(
+        &self,
+        y: &[Float],
+        target: &(dyn Fn(usize) -> Target<'t> + 't),
+        dy: &mut [Float],
+        losses: &mut [Float],
+    ) {
+        let outputs = y.len() / losses.len().max(1);
+        let rows = y.chunks_exact(outputs.max(1)).zip(dy.chunks_exact_mut(outputs.max(1)));
+        for (i, ((y, dy), loss)) in rows.zip(losses).enumerate() {
+            *loss = self.loss_and_gradient(y, target(i), dy);
+        }
+    }
+
     /// The same loss as a function of the *inputs* of `last`, the network's last layer, if the two are better computed
     /// together (cross entropy after softmax): exact and finite where one after the other would overflow.
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {

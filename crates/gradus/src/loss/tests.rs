@@ -115,6 +115,33 @@ fn fused_is_unfused() {
     }
 }
 
+/// However many samples are computed together, each has the bits that it has alone.
+#[test]
+fn samples_together_are_samples_alone() {
+    let n = 75;
+    let z: Vec<Float> = (0..n * 3).map(|i| ((i * i) as Float).sin() * 9.0).collect();
+    let values = [0.2, 0.5, 0.3];
+    let target = |i| match i % 4 {
+        3 => Target::Values(&values),
+        class => Target::Class(class),
+    };
+    let losses: [Box<dyn Loss>; 3] = [
+        fused(&CrossEntropy::new(), &Softmax),
+        fused(&CrossEntropy::new().label_smoothing(0.2), &Softmax),
+        Box::new(MeanSquaredError),
+    ];
+    for loss in losses {
+        let (mut dz, mut found) = (vec![Float::NAN; n * 3], vec![Float::NAN; n]);
+        loss.losses_and_gradients(&z, &target, &mut dz, &mut found);
+        for i in 0..n {
+            let row = 3 * i..3 * i + 3;
+            let mut alone = [Float::NAN; 3];
+            assert_eq!(loss.loss_and_gradient(&z[row.clone()], target(i), &mut alone), found[i]);
+            assert_eq!(alone, dz[row]);
+        }
+    }
+}
+
 #[test]
 fn only_the_right_layer_is_fused() {
     assert!(CrossEntropy::new().fused_with(&Sigmoid).is_none());

@@ -130,6 +130,10 @@ impl Optimizer for Adam {
         2
     }
 
+    fn decays(&self) -> bool {
+        self.weight_decay != 0.0
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         self.step(step, step.decay(self.weight_decay), 1.0, w, dw, state);
     }

@@ -93,6 +93,10 @@ impl Optimizer for AdamW {
         2
     }
 
+    fn decays(&self) -> bool {
+        self.weight_decay != 0.0
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let shrink = 1.0 - step.learning_rate * step.decay(self.weight_decay);
         self.adam().step(step, 0.0, shrink, w, dw, state);

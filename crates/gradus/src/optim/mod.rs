@@ -63,8 +63,13 @@ pub trait Optimizer: Debug + Send + Sync {
         0
     }
 
-    /// Updates some values `w` of one parameter tensor, given their gradients `dw`; `state` has a slice, as long as `w`, for
-    /// each slot.
+    /// Whether [`Step::decays`] makes a difference. If not, parameters that follow one another are updated together,
+    /// weights and biases, which is fast where they are small.
+    fn decays(&self) -> bool {
+        true
+    }
+
+    /// Updates some values `w` of parameters, given their gradients `dw`; `state` has a slice, as long as `w`, for each slot.
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]);
 }
 
@@ -75,12 +80,12 @@ pub struct Step {
     pub number: u64,
     /// The learning rate of this step, after the schedule.
     pub learning_rate: Float,
-    /// Whether weight decay applies to this parameter.
+    /// Whether weight decay applies to these values.
     pub decays: bool,
 }
 
 impl Step {
-    /// The weight decay of this parameter: 0 where none applies.
+    /// The weight decay of these values: 0 where none applies.
     fn decay(&self, weight_decay: f64) -> Float {
         if self.decays { weight_decay as Float } else { 0.0 }
     }

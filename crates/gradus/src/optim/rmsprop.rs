@@ -1,5 +1,6 @@
 //! RMSProp.
 
+use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, Step};
@@ -101,29 +102,33 @@ impl Optimizer for RmsProp {
         if self.momentum > 0.0 { 2 } else { 1 }
     }
 
+    fn decays(&self) -> bool {
+        self.weight_decay != 0.0
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let rate = step.learning_rate;
         let decay = step.decay(self.weight_decay);
         let (alpha, rest) = (self.alpha as Float, (1.0 - self.alpha) as Float);
         let epsilon = self.epsilon as Float;
         let momentum = self.momentum as Float;
-        gradus_kernels::vectorize(|| match state {
-            [s] => {
+        match state {
+            [s] => vectorize(|| {
                 for ((w, &dw), s) in w.iter_mut().zip(dw).zip(s.iter_mut()) {
                     let g = dw + decay * *w;
                     *s = alpha * *s + rest * g * g;
                     *w -= rate * (g / (s.sqrt() + epsilon));
                 }
-            }
-            [s, v] => {
+            }),
+            [s, v] => vectorize(|| {
                 for (((w, &dw), s), v) in w.iter_mut().zip(dw).zip(s.iter_mut()).zip(v.iter_mut()) {
                     let g = dw + decay * *w;
                     *s = alpha * *s + rest * g * g;
                     *v = momentum * *v + g / (s.sqrt() + epsilon);
                     *w -= rate * *v;
                 }
-            }
+            }),
             _ => panic!("RMSProp needs its slots of state, got {}", state.len()),
-        });
+        }
     }
 }

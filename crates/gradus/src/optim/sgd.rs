@@ -1,5 +1,6 @@
 //! Stochastic gradient descent.
 
+use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, Step};
@@ -98,29 +99,33 @@ impl Optimizer for Sgd {
         if self.momentum > 0.0 { 1 } else { 0 }
     }
 
+    fn decays(&self) -> bool {
+        self.weight_decay != 0.0
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let rate = step.learning_rate;
         let decay = step.decay(self.weight_decay);
         let momentum = self.momentum as Float;
-        gradus_kernels::vectorize(|| match state {
-            [] => {
+        match state {
+            [] => vectorize(|| {
                 for (w, &dw) in w.iter_mut().zip(dw) {
                     *w -= rate * (dw + decay * *w);
                 }
-            }
-            [v, ..] if self.nesterov => {
+            }),
+            [v, ..] if self.nesterov => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
                     let g = dw + decay * *w;
                     *v = momentum * *v + g;
                     *w -= rate * (g + momentum * *v);
                 }
-            }
-            [v, ..] => {
+            }),
+            [v, ..] => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
                     *v = momentum * *v + (dw + decay * *w);
                     *w -= rate * *v;
                 }
-            }
-        });
+            }),
+        }
     }
 }
