@@ -295,7 +295,8 @@ pub fn measure(threads: usize) -> Result<()> {
 }
 
 fn products() {
-    let kinds: [(&str, fn(&mut Dense), fn(&mut Dense)); 3] = [
+    type Run = fn(&mut Dense);
+    let kinds: [(&str, Run, Run); 3] = [
         ("y = x w", Dense::forward, Dense::forward_bf16),
         ("dx = dy wᵀ", Dense::input_gradient, Dense::input_gradient_bf16),
         ("dw += xᵀ dy", Dense::weight_gradient, Dense::weight_gradient_bf16),
