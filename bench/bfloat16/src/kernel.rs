@@ -122,10 +122,11 @@ pub fn transpose(x: &Pairs, rows: usize, pairs: usize, y: &mut Pairs) {
     }
 }
 
-/// A of a product: pair (i, p) is number i · row + p · pair.
+/// A of a product: pair (i, p) is number first + i · row + p · pair.
 #[derive(Clone, Copy)]
 pub struct A<'a> {
     pub values: &'a Pairs,
+    pub first: usize,
     pub row: usize,
     pub pair: usize,
 }
@@ -134,7 +135,7 @@ pub struct A<'a> {
 pub fn product([m, n, pairs]: [usize; 3], a: A<'_>, b: &Pairs, c: &mut [f32], accumulate: bool) {
     assert!(available() && m > 0 && n > 0 && pairs > 0);
     assert!(
-        (m - 1) * a.row + (pairs - 1) * a.pair < 16 * a.values.0.len(),
+        a.first + (m - 1) * a.row + (pairs - 1) * a.pair < 16 * a.values.0.len(),
         "a is too short"
     );
     assert!(n.div_ceil(16) * pairs <= b.0.len(), "b is too short");
@@ -148,7 +149,7 @@ pub fn product([m, n, pairs]: [usize; 3], a: A<'_>, b: &Pairs, c: &mut [f32], ac
             for (i, high) in parts(m, rows) {
                 let tile = Tile {
                     pairs: depth,
-                    a: a.values.pointer().wrapping_add(i * a.row + p * a.pair),
+                    a: a.values.pointer().wrapping_add(a.first + i * a.row + p * a.pair),
                     a_row: a.row,
                     a_pair: a.pair,
                     b: b.pointer().wrapping_add((v * pairs + p) * 16),
@@ -310,6 +311,7 @@ mod tests {
             down(&w, n, true, &mut b);
             let a = A {
                 values: &a,
+                first: 0,
                 row: k / 2,
                 pair: 1,
             };
@@ -345,6 +347,7 @@ mod tests {
             in_rows(&dy, &mut a);
             let a = A {
                 values: &a,
+                first: 0,
                 row: units / 2,
                 pair: 1,
             };
@@ -367,6 +370,7 @@ mod tests {
             down(&dy, units, true, &mut b);
             let a = A {
                 values: &a,
+                first: 0,
                 row: 1,
                 pair: inputs,
             };
