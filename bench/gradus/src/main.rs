@@ -3,11 +3,11 @@
 //! `bench-gradus prepare --data DIR` writes the data, the orders and the first weights that every side reads.
 
 mod prepare;
-mod works;
 
 use std::time::Instant;
 
 use anyhow::Result;
+use bench_gradus::works;
 use bench_protocol::{Args, CHECKED_IMAGES, CHECKED_STEPS, MANY, Report, Samples, calls, passes, steps};
 use gradus::callback::{Callback, EpochEnd, Flow};
 use gradus::data::{Bytes, Target};

@@ -7,7 +7,7 @@ use bench_protocol::Random;
 use gradus::Network;
 use gradus::data::mnist;
 
-use crate::works;
+use bench_gradus::works;
 
 pub fn all(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;

@@ -1,0 +1,3 @@
+//! The networks of the comparison, for the other programs that measure them.
+
+pub mod works;
