@@ -115,6 +115,19 @@ fn batch_norm_first_and_within_blocks() {
     };
     check_values(image().layer(Residual::new(block())).layer(Tanh));
     let normed = Layers::new().layer(Conv2d::new(2, 1)).layer(BatchNorm::new());
+    // A sum whose second branch is a sum itself, and one whose both branches are.
+    let within = || Layers::new().layer(Residual::new(body([same(2).into()])));
+    check_values(
+        image()
+            .layer(same(2))
+            .layer(Residual::new(body([same(2).into()])).shortcut(within())),
+    );
+    check_values(
+        image()
+            .layer(same(2))
+            .layer(Residual::new(within()).shortcut(within()))
+            .layer(Tanh),
+    );
     let nested = Residual::new(body([Residual::new(block()).into(), same(2).into()])).shortcut(normed);
     check_values(
         image()

@@ -127,9 +127,7 @@ impl Block {
                 forward,
                 ..
             } = self.plan.operands(i);
-            if *manner == Manner::View {
-                continue;
-            }
+            let Some(forward) = forward else { continue };
             let started = self.clock.now();
             let [x, y, z] = forward.lend(&mut self.memory, desk.memory, n);
             match &lent.graph.ops[i] {
@@ -185,9 +183,7 @@ impl Block {
                 backward,
                 ..
             } = self.plan.operands(i);
-            if *manner == Manner::View {
-                continue;
-            }
+            let Some(backward) = backward else { continue };
             let started = self.clock.now();
             let operands = backward.lend(&mut self.memory, desk.memory, n);
             match &lent.graph.ops[i] {

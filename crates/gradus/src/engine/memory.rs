@@ -97,10 +97,10 @@ pub(crate) struct Operands {
     pub manner: Manner,
     /// How the samples of its output lie.
     pub layout: Layout,
-    /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs.
-    pub forward: Places<3>,
+    /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs. None if there is nothing to do.
+    pub forward: Option<Places<3>>,
     /// Of a layer: x, y, dy, dx and what it kept. Of the others: their inputs' gradients, then their outputs'.
-    pub backward: Places<5>,
+    pub backward: Option<Places<5>>,
 }
 
 impl Operands {
@@ -108,7 +108,6 @@ impl Operands {
         let nowhere = Place::NOWHERE;
         let (x, y) = ends(op);
         let (forward, backward) = match op {
-            _ if manner == Manner::View => ([nowhere; 3], [nowhere; 5]),
             // What is in one place is lent once: as the output, and as the gradient of the input.
             Op::Layer(op) if manner == Manner::InPlace => (
                 [nowhere, values[op.y], kept],
@@ -127,11 +126,12 @@ impl Operands {
                 )
             }
         };
+        let view = manner == Manner::View;
         Operands {
             manner,
             layout: values[y[0]].layout,
-            forward: Places::new(forward),
-            backward: Places::new(backward),
+            forward: (!view || matches!(op, Op::Add { .. })).then(|| Places::new(forward)),
+            backward: (!view || matches!(op, Op::Fork { .. })).then(|| Places::new(backward)),
         }
     }
 }
@@ -155,7 +155,8 @@ pub(crate) enum Manner {
     Apart,
     /// In its input's memory.
     InPlace,
-    /// Not at all: its output is its input.
+    /// Not at all: its output is its input, and the gradient of one that of the other. The outputs of a fork are its input, but
+    /// their gradients are added up; the gradients of the inputs of a sum are that of its output.
     View,
 }
 
@@ -190,14 +191,7 @@ impl Need {
 impl Memory {
     pub fn new(graph: &Graph, purpose: Purpose) -> Memory {
         let manners = manners(graph, purpose);
-        // Each value's root: itself, or the value whose memory it is in.
-        let mut root: Vec<usize> = (0..graph.values.len()).collect();
-        for (op, manner) in graph.ops.iter().zip(&manners) {
-            if *manner != Manner::Apart {
-                let (x, y) = ends(op);
-                root[y[0]] = root[x[0]];
-            }
-        }
+        let [value_roots, gradient_roots] = roots(graph, &manners);
         let lives = Lives::new(graph, purpose);
         let mut allocator = Allocator {
             purpose,
@@ -205,7 +199,7 @@ impl Memory {
             block: 0,
             thread: 0,
         };
-        let merged = |lives: &[Option<Need>]| {
+        let merged = |lives: &[Option<Need>], root: &[usize]| {
             let mut merged: Vec<Option<Need>> = vec![None; lives.len()];
             for (v, need) in lives.iter().enumerate() {
                 let Some(need) = need else { continue };
@@ -217,10 +211,11 @@ impl Memory {
             merged
         };
         let n = graph.values.len();
-        let needs = [merged(&lives.values), merged(&lives.gradients), lives.kept].concat();
-        let found = allocator.find(&needs);
-        let values: Vec<Place> = (0..n).map(|v| found[root[v]]).collect();
-        let gradients: Vec<Place> = (0..n).map(|v| found[n + root[v]]).collect();
+        let values = merged(&lives.values, &value_roots);
+        let gradients = merged(&lives.gradients, &gradient_roots);
+        let found = allocator.find(&[values, gradients, lives.kept].concat());
+        let values: Vec<Place> = value_roots.iter().map(|&v| found[v]).collect();
+        let gradients: Vec<Place> = gradient_roots.iter().map(|&v| found[n + v]).collect();
         let operands = (graph.ops.iter().zip(manners).zip(&found[2 * n..]))
             .map(|((op, manner), kept)| Operands::new(op, manner, &values, &gradients, *kept))
             .collect();
@@ -285,7 +280,51 @@ fn manners(graph: &Graph, purpose: Purpose) -> Vec<Manner> {
         };
         manners.push(manner);
     }
+    let apart = |v: usize, ends_of: fn(&Op) -> Vec<usize>| {
+        let mut there = graph
+            .ops
+            .iter()
+            .zip(&manners)
+            .filter(|(op, _)| ends_of(op).contains(&v));
+        there.all(|(_, manner)| *manner == Manner::Apart)
+    };
+    let joints = graph.ops.iter().map(|op| match op {
+        // Nobody may write over what the other branch reads.
+        Op::Fork { y, .. } => y.iter().all(|&v| apart(v, |op| ends(op).0)),
+        // Nor over the gradient of what the other branch gave.
+        Op::Add { x, .. } => x.iter().all(|&v| apart(v, |op| ends(op).1)),
+        _ => false,
+    });
+    let joints: Vec<bool> = joints.collect();
+    for (manner, _) in manners.iter_mut().zip(joints).filter(|(_, view)| *view) {
+        *manner = Manner::View;
+    }
     manners
+}
+
+/// For each value the one whose memory it is in, itself or another; and for each gradient.
+fn roots(graph: &Graph, manners: &[Manner]) -> [Vec<usize>; 2] {
+    let mut values: Vec<usize> = (0..graph.values.len()).collect();
+    let mut gradients = values.clone();
+    let join = |roots: &mut Vec<usize>, a: usize, b: usize| {
+        let (to, from) = (roots[a], roots[b]);
+        roots
+            .iter_mut()
+            .filter(|root| **root == from)
+            .for_each(|root| *root = to);
+    };
+    for (op, _) in graph.ops.iter().zip(manners).filter(|(_, m)| **m != Manner::Apart) {
+        let (x, y) = ends(op);
+        match op {
+            Op::Layer(_) | Op::Turn { .. } => {
+                join(&mut values, x[0], y[0]);
+                join(&mut gradients, x[0], y[0]);
+            }
+            Op::Fork { .. } => y.iter().for_each(|&y| join(&mut values, x[0], y)),
+            Op::Add { .. } => [x[1], y[0]].iter().for_each(|&v| join(&mut gradients, x[0], v)),
+        }
+    }
+    [values, gradients]
 }
 
 /// The values that an operation reads and writes.
