@@ -385,4 +385,33 @@ mod tests {
             }
         }
     }
+
+    /// So any processor could compute the same bits, with plain additions.
+    #[test]
+    fn the_second_product_of_a_pair_is_added_first_and_each_sum_is_rounded() {
+        if !available() {
+            return;
+        }
+        let mut state = 1u32;
+        let mut number = |bits: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let exponent = 120 + (state >> 4) % 12;
+            f32::from_bits(state & 0x8000_0000 | exponent << 23 | (state >> 8) & (0x7F_FFFF ^ ((1 << (23 - bits)) - 1)))
+        };
+        for _ in 0..100_000 {
+            let (x, w, c) = ([number(7), number(7)], [number(7), number(7)], number(23));
+            let (mut a, mut b) = (Pairs::zeros(1), Pairs::zeros(16));
+            in_rows(&x, &mut a);
+            down(&w, 1, true, &mut b);
+            let a = A {
+                values: &a,
+                first: 0,
+                row: 1,
+                pair: 1,
+            };
+            let mut y = [c];
+            product([1, 1, 1], a, &b, &mut y, true);
+            assert_eq!(y[0], c + x[1] * w[1] + x[0] * w[0], "{x:?} {w:?} {c}");
+        }
+    }
 }
