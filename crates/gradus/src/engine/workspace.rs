@@ -17,7 +17,7 @@ use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
 
 /// Fewer samples than this in a batch are not worth laying side by side: too many lanes would be empty.
-const WORTH_INTERLEAVING: usize = 6;
+const WORTH_INTERLEAVING: usize = 8;
 
 /// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
 const WORTH_A_THREAD: u64 = 400_000;
