@@ -10,7 +10,7 @@
 //! from overfitting", 2014; scaled in training rather than at inference.
 
 use gradus_kernels::lanes::LANES;
-use gradus_kernels::vectorize;
+use gradus_kernels::{Work, vectorize, vectorize_work};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -101,37 +101,53 @@ impl InPlace for Dropout {
 impl Dropout {
     /// Writes the mask to the kept memory: 0 for what is dropped, else 1 / (1 − rate).
     fn draw(&self, pass: &mut Forward<'_>) {
-        // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
-        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
-        let scale = 1.0 / (1.0 - self.rate);
-        let factor = |key: u64, i: u64| {
-            let bits = (random::nth(key, i) >> 32) as u32;
-            if bits < threshold { 0.0 } else { scale }
-        };
-        let random = pass.random;
         let size = pass.input.size();
+        let random = pass.random;
         match pass.layout {
             Layout::SampleMajor => {
                 for (sample, mask) in pass.kept.chunks_exact_mut(size).enumerate() {
-                    let key = random.sample(sample).random();
-                    vectorize(|| {
-                        for (mask, i) in mask.iter_mut().zip(0..) {
-                            *mask = factor(key, i);
-                        }
+                    let keys = [random.sample(sample).random()];
+                    vectorize_work(Draw {
+                        rate: self.rate,
+                        keys,
+                        mask,
                     });
                 }
             }
             Layout::Interleaved => {
                 for (group, mask) in pass.kept.chunks_exact_mut(size * LANES).enumerate() {
                     let keys: [u64; LANES] = std::array::from_fn(|lane| random.sample(group * LANES + lane).random());
-                    vectorize(|| {
-                        for (mask, i) in mask.as_chunks_mut::<LANES>().0.iter_mut().zip(0..) {
-                            for (mask, key) in mask.iter_mut().zip(keys) {
-                                *mask = factor(key, i);
-                            }
-                        }
+                    vectorize_work(Draw {
+                        rate: self.rate,
+                        keys,
+                        mask,
                     });
                 }
+            }
+        }
+    }
+}
+
+/// Draws the masks of samples, `N` side by side: a key for each.
+struct Draw<'a, const N: usize> {
+    rate: Float,
+    keys: [u64; N],
+    mask: &'a mut [Float],
+}
+
+impl<const N: usize> Work for Draw<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
+        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
+        let scale = 1.0 / (1.0 - self.rate);
+        for (mask, i) in self.mask.as_chunks_mut::<N>().0.iter_mut().zip(0..) {
+            for (mask, key) in mask.iter_mut().zip(self.keys) {
+                let kept = (random::nth(key, i) >> 32) as u32 >= threshold;
+                // A product, since a choice would become a jump that can't be predicted.
+                *mask = scale * Float::from(u8::from(kept));
             }
         }
     }
