@@ -1,7 +1,8 @@
 //! How a network runs: memory for blocks of samples, passes over a batch on several threads, and updates.
 //!
-//! [`memory.rs`](memory) decides where everything lies. The data flow is one way: a [`Workspace`] runs a batch forward and backward and then holds all its values and gradients in
-//! blocks; an [`Update`] turns those into new parameters.
+//! The data flow is one way. `Memory` decides where everything lies. A [`Workspace`] runs a batch forward and backward, block by
+//! block; what the blocks keep of it (outputs, and what dense layers read and are given back) an [`Update`] turns into new
+//! parameters.
 
 mod block;
 mod clock;

@@ -12,9 +12,10 @@
 //! | | dx[c, i′, j′] = Σ w[o, c, k, l] · dy[o, i, j] over the outputs and taps that meet at the pixel |
 //! | | dw[o, c, k, l] += Σ dy[o, i, j] · x[c, i·s + k·d − p, j·s + l·d − p], db[o] += Σ dy[o, i, j], over samples and positions |
 //!
-//! There are two ways to compute it. Of many samples, [`LANES`] lie side by side, and it is computed as it is written, for all
-//! of them at once ([`gradus_kernels::lanes`]). Of a few, each is made into matrix products ([`matrices`]). Forward,
-//! the numbers are the same bits.
+//! There are three ways to compute it, and forward the numbers are the same bits in each. Of many samples, [`LANES`] lie side by
+//! side, and it is computed as it is written, for all of them at once. Of a few, each is computed as it is written with
+//! neighbouring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
+//! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::lanes`].
 //!
 //! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 
