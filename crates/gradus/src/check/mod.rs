@@ -144,7 +144,7 @@ fn check_promises(layer: &dyn Layer, input: &Shape, plan: &Plan) -> Result<(), S
 }
 
 /// Puts a loss through its contract on random outputs between 0 and 1 of this shape: its gradient agrees with finite
-/// differences, all of `dy` is written, and loss and gradient are the same together as alone.
+/// differences, all of `dy` is written, loss and gradient are the same together as alone, and so are those of several samples.
 ///
 /// ```
 /// use gradus::{check, data::Targets, loss::CrossEntropy};
@@ -166,7 +166,30 @@ pub fn loss(loss: &dyn Loss, output: impl Into<Shape>, targets: &Targets) -> Res
             Targets::Classes(count) => Target::Class(rng.random_range(0..*count)),
             Targets::Values(_) => Target::Values(&values),
         };
-        check_loss(loss, &mut y, target).map_err(|what| Error::invalid(format!("{}: {what}", loss.name())))?;
+        check_loss(loss, &mut y, target)
+            .and_then(|()| check_losses(loss, &y, target))
+            .map_err(|what| Error::invalid(format!("{}: {what}", loss.name())))?;
+    }
+    Ok(())
+}
+
+/// Several samples together have the losses and gradients that they have alone.
+fn check_losses(loss: &dyn Loss, y: &[Float], target: Target<'_>) -> Result<(), String> {
+    let mut alone = vec![Float::NAN; y.len()];
+    let expected = loss.loss_and_gradient(y, target, &mut alone);
+    // Each sample is between others: the same outputs, and others.
+    let other: Vec<Float> = y.iter().map(|y| 1.0 - y).collect();
+    for samples in [1, 3, 17, 20] {
+        let of = |i: usize| if i % 3 == 1 { &other[..] } else { y };
+        let together: Vec<Float> = (0..samples).flat_map(of).copied().collect();
+        let (mut dy, mut losses) = (vec![Float::NAN; together.len()], vec![Float::NAN; samples]);
+        loss.losses_and_gradients(&together, &|_| target, &mut dy, &mut losses);
+        for (i, (dy, &found)) in dy.chunks_exact(y.len()).zip(&losses).enumerate() {
+            if i % 3 != 1 {
+                close("the loss of one of several samples", &[found], &[expected], 1e-5)?;
+                close("the gradient of one of several samples", dy, &alone, 1e-5)?;
+            }
+        }
     }
     Ok(())
 }
