@@ -148,10 +148,10 @@ pub enum Layouts {
 /// How a layer's parameter gradients are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GradientScope {
-    /// [`Layer::backward`] adds each block's part to a gradient of that block's own; the parts are summed in a fixed order.
+    /// [`crate::Layer::backward`] adds each block's part to a gradient of that block's own; the parts are summed in a fixed order.
     /// Right for few parameters used at many places, as in a convolution, and the simplest to write.
     PerBlock,
-    /// [`Layer::batch_gradient`] computes rows of it over the whole batch, each row by one thread.
+    /// [`crate::Layer::batch_gradient`] computes rows of it over the whole batch, each row by one thread.
     /// Right for many parameters, each used once a sample, as in a dense layer.
     WholeBatch,
 }
