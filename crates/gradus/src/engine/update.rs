@@ -14,7 +14,7 @@ use super::block::Block;
 use super::hands::Hands;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{BatchGradient, GradientScope};
+use crate::layer::{BatchGradient, BlockGradient, GradientScope};
 use crate::optim::{Clip, MAX_SLOTS, Optimizer, Step};
 
 /// About how many values a shard has, and a task: few enough for a thread's cache, enough for a matrix product.
@@ -201,7 +201,6 @@ impl Update {
 impl Task {
     /// Computes the gradients of all its shards.
     fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
-        gradients.fill(0.0);
         let mut rest = gradients;
         for shard in &self.shards {
             let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
@@ -271,27 +270,29 @@ impl Task {
 }
 
 impl Shard {
-    /// Adds its gradient to what is there.
+    /// Computes its gradient.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
         match op.plan.gradient {
             GradientScope::WholeBatch => {
-                for block in blocks {
-                    op.layer.batch_gradient(BatchGradient {
-                        parameter: self.parameter,
-                        rows: self.rows.clone(),
-                        gradient,
-                        samples: block.samples,
-                        input: &op.input,
-                        output: &op.plan.output,
-                        x: block.value(op.x),
-                        dy: block.gradient(op.y),
-                        scratch,
-                    });
-                }
+                let mut parts = blocks.iter().map(|block| BlockGradient {
+                    samples: block.samples,
+                    x: block.value(op.x),
+                    dy: block.gradient(op.y),
+                });
+                op.layer.batch_gradient(BatchGradient {
+                    parameter: self.parameter,
+                    rows: self.rows.clone(),
+                    gradient,
+                    blocks: &mut parts,
+                    input: &op.input,
+                    output: &op.plan.output,
+                    scratch,
+                });
             }
             GradientScope::PerBlock => {
                 let start = op.partials.start;
+                gradient.fill(0.0);
                 for block in blocks {
                     let part = &block.partials[start + self.within.start..start + self.within.end];
                     for (sum, part) in gradient.iter_mut().zip(part) {
