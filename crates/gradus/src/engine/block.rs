@@ -56,8 +56,8 @@ pub(crate) struct Block {
     pub augment: Vec<Float>,
     /// Where its time went.
     pub clock: Clock,
-    /// What went wrong with this block's samples.
-    pub error: Option<Error>,
+    /// What went wrong with this block's samples first, and the place of the first of them in the batch.
+    pub error: Option<(usize, Error)>,
     /// The number of the first layer whose output is not finite, and whether its parameters are the cause; where the loss is
     /// not finite.
     pub not_finite: Option<(usize, bool)>,
@@ -104,8 +104,10 @@ impl Block {
         let samples = self.samples;
         let place = Places::new([self.plan.value(0)]);
         let [input] = place.lend(&mut self.memory, desk.memory, samples);
-        if let Err(error) = read(self.first..self.first + samples, input, &mut self.augment) {
-            self.error = Some(error);
+        let result = read(self.first..self.first + samples, input, &mut self.augment);
+        let is_first = |(first, _): &(usize, Error)| self.first < *first;
+        if let (Err(error), true) = (result, self.error.as_ref().is_none_or(is_first)) {
+            self.error = Some((self.first, error));
         }
         self.clock.other(Other::Reading, started);
     }

@@ -132,7 +132,7 @@ impl Update {
             self.gradients = Buffer::zeros(graph.parameters);
         }
         let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
-        hands.each(tasks.len(), &|task, scratch| {
+        hands.each(tasks.len(), &|task, _, scratch| {
             tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
         });
     }
@@ -173,7 +173,7 @@ impl Update {
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
         let used = slots.iter().flatten().count();
         let spent = self.spent_cuts.cut(&mut self.spent);
-        hands.each(tasks.len(), &|i, scratch| {
+        hands.each(tasks.len(), &|i, _, scratch| {
             let started = timed.then(Instant::now);
             let mut w = parameters.take(i);
             let mut held: [_; MAX_SLOTS] = std::array::from_fn(|slot| slots[slot].as_ref().map(|slot| slot.take(i)));
@@ -191,7 +191,7 @@ impl Update {
     fn norm(&mut self, hands: &mut Hands) -> f64 {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
         let squares = self.square_cuts.cut(&mut self.squares);
-        hands.each(self.tasks.len(), &|task, _| {
+        hands.each(self.tasks.len(), &|task, _, _| {
             squares.take(task)[0] = gradients.take(task).iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         });
         self.squares.iter().sum::<f64>().sqrt()
