@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
-use gradus_kernels::{Buffer, vectorize};
+use gradus_kernels::{Buffer, Spans, vectorize};
 
 use super::clock::{Clock, Other};
-use super::memory::{Home, Manner, Memory, Operands, Place, Places};
+use super::memory::{Home, Manner, Memory, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
@@ -45,6 +45,8 @@ pub(crate) struct Block {
     pub samples: usize,
     plan: Arc<Memory>,
     memory: Buffer,
+    /// Where everything lies for so many samples.
+    spans: BlockSpans,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
@@ -63,6 +65,33 @@ pub(crate) struct Block {
     pub not_finite: Option<(usize, bool)>,
 }
 
+/// What is borrowed from a block's memory again and again.
+#[derive(Debug)]
+struct BlockSpans {
+    input: Spans<1>,
+    /// Of the value that the loss was last computed from, and its gradient.
+    loss: Option<(usize, Spans<2>)>,
+    /// For each operation, forward and backward.
+    ops: Vec<(Option<Spans<3>>, Option<Spans<5>>)>,
+}
+
+impl BlockSpans {
+    fn new(plan: &Memory, n: usize) -> Self {
+        BlockSpans {
+            input: spans([plan.value(0)], n),
+            loss: None,
+            ops: plan.operands().iter().map(|op| Self::of(op, n)).collect(),
+        }
+    }
+
+    fn of(op: &Operands, n: usize) -> (Option<Spans<3>>, Option<Spans<5>>) {
+        (
+            op.forward.map(|places| spans(places, n)),
+            op.backward.map(|places| spans(places, n)),
+        )
+    }
+}
+
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
     pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
@@ -71,6 +100,7 @@ impl Block {
             first: 0,
             samples: 0,
             memory: Buffer::zeros(plan.block),
+            spans: BlockSpans::new(plan, 0),
             plan: plan.clone(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
@@ -80,6 +110,20 @@ impl Block {
             clock: Clock::default(),
             error: None,
             not_finite: None,
+        }
+    }
+
+    /// Holds so many samples from now on, beginning with this one of the batch.
+    pub fn hold(&mut self, first: usize, samples: usize) {
+        self.first = first;
+        if samples == self.samples {
+            return;
+        }
+        self.samples = samples;
+        self.spans.input = spans([self.plan.value(0)], samples);
+        self.spans.loss = None;
+        for (spans, op) in self.spans.ops.iter_mut().zip(self.plan.operands()) {
+            *spans = BlockSpans::of(op, samples);
         }
     }
 
@@ -102,8 +146,7 @@ impl Block {
     pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
         let started = self.clock.now();
         let samples = self.samples;
-        let place = Places::new([self.plan.value(0)]);
-        let [input] = place.lend(&mut self.memory, desk.memory, samples);
+        let [input] = self.spans.input.borrow(&mut self.memory, desk.memory);
         let result = read(self.first..self.first + samples, input, &mut self.augment);
         let is_first = |(first, _): &(usize, Error)| self.first < *first;
         if let (Err(error), true) = (result, self.error.as_ref().is_none_or(is_first)) {
@@ -114,8 +157,12 @@ impl Block {
 
     /// The values of number `v`, their gradients (empty unless training) and the losses: what a loss reads and writes.
     pub fn loss_views(&mut self, v: usize) -> (&[Float], &mut [Float], &mut [Float]) {
-        let both = Places::new([self.plan.value(v), self.plan.gradient(v)]);
-        let [values, gradients] = both.lend(&mut self.memory, &mut [], self.samples);
+        let (_, both) = match self.spans.loss {
+            Some(known) if known.0 == v => known,
+            _ => (v, spans([self.plan.value(v), self.plan.gradient(v)], self.samples)),
+        };
+        self.spans.loss = Some((v, both));
+        let [values, gradients] = both.borrow(&mut self.memory, &mut []);
         (values, gradients, &mut self.losses[..self.samples])
     }
 
@@ -123,15 +170,10 @@ impl Block {
     pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, desk: &mut Desk<'_>) {
         let n = self.samples;
         for i in ops {
-            let Operands {
-                manner,
-                layout,
-                forward,
-                ..
-            } = self.plan.operands(i);
-            let Some(forward) = forward else { continue };
+            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Some(spans) = &self.spans.ops[i].0 else { continue };
             let started = self.clock.now();
-            let [x, y, z] = forward.lend(&mut self.memory, desk.memory, n);
+            let [x, y, z] = spans.borrow(&mut self.memory, desk.memory);
             match &lent.graph.ops[i] {
                 Op::Layer(op) => {
                     let pass = Forward {
@@ -179,15 +221,10 @@ impl Block {
         let n = self.samples;
         let needed = |v: usize| lent.graph.values[v].needs_gradient;
         for i in ops.rev() {
-            let Operands {
-                manner,
-                layout,
-                backward,
-                ..
-            } = self.plan.operands(i);
-            let Some(backward) = backward else { continue };
+            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Some(spans) = &self.spans.ops[i].1 else { continue };
             let started = self.clock.now();
-            let operands = backward.lend(&mut self.memory, desk.memory, n);
+            let operands = spans.borrow(&mut self.memory, desk.memory);
             match &lent.graph.ops[i] {
                 Op::Layer(op) if needed(op.y) => {
                     let [x, y, dy, dx, kept] = operands;
@@ -277,8 +314,8 @@ impl Block {
         }
         for op in lent.graph.layers() {
             let parameters_finite = finite(&lent.weights.parameters[op.parameters.clone()]);
-            let y = Places::new([self.plan.value(op.y)]);
-            let [y] = y.lend(&mut self.memory, desk.memory, self.samples);
+            let y = spans([self.plan.value(op.y)], self.samples);
+            let [y] = y.borrow(&mut self.memory, desk.memory);
             if !parameters_finite || !finite(y) {
                 self.not_finite = Some((op.number, !parameters_finite));
                 return;

@@ -239,8 +239,7 @@ impl Workspace {
         self.crew.filled = filled;
         let mut first = 0;
         for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
-            block.first = first;
-            block.samples = n / filled + usize::from(i < n % filled);
+            block.hold(first, n / filled + usize::from(i < n % filled));
             block.error = None;
             first += block.samples;
         }
