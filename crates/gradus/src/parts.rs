@@ -114,7 +114,7 @@ impl<'n> LayerPart<'n> {
         let values = &self.network.weights.parameters[self.op.parameters.clone()];
         let parameters = self.op.plan.parameters.iter();
         (parameters.zip(places(&self.op.sizes))).map(move |(parameter, place)| LayerTensor {
-            name: &parameter.name,
+            name: parameter.name,
             shape: &parameter.shape,
             values: &values[place],
         })
@@ -124,7 +124,7 @@ impl<'n> LayerPart<'n> {
     pub fn state(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
         let values = &self.network.weights.state[self.op.state.clone()];
         (self.op.plan.state.iter().zip(places(&self.op.state_sizes))).map(move |(state, place)| LayerTensor {
-            name: &state.name,
+            name: state.name,
             shape: &state.shape,
             values: &values[place],
         })
