@@ -204,6 +204,8 @@ impl<'a> Lesson<'a> {
         let mut notes = task.notes();
         notes.training = Some(json!({
             "network": name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "data": { "name": task.name, "sha256": task::sha256(&*task.train)? },
             "seed": settings.seed,
             "validation": validation.as_ref().map_or(0, Dataset::len),
             "samples": train.len(),
