@@ -61,6 +61,7 @@ pub struct Fit<'a> {
     callbacks: Vec<Box<dyn Callback + 'a>>,
     seed: Option<u64>,
     threads: Option<usize>,
+    bfloat16: bool,
 }
 
 /// Where validation samples come from.
@@ -110,6 +111,7 @@ impl<'a> Fit<'a> {
             callbacks: Vec::new(),
             seed: None,
             threads: None,
+            bfloat16: false,
         }
     }
 
@@ -198,6 +200,12 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Whether dense layers multiply in bfloat16.
+    pub fn bfloat16(mut self, bfloat16: bool) -> Self {
+        self.bfloat16 = bfloat16;
+        self
+    }
+
     /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed
     /// and threads; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
     ///
@@ -215,7 +223,11 @@ impl<'a> Fit<'a> {
             self.loss.clone(),
             self.optimizer.clone(),
             self.clip,
-            (self.batch_size, self.threads.unwrap_or_else(default_threads)),
+            (
+                self.batch_size,
+                self.threads.unwrap_or_else(default_threads),
+                self.bfloat16,
+            ),
             self.seed.unwrap_or(network.seed()),
         )
     }

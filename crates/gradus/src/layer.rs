@@ -30,8 +30,10 @@ use std::ops::{Index, Range};
 use crate::random::{self, Purpose, Rng};
 use crate::{Float, Result, Shape};
 
+mod bfloat16;
 mod plan;
 
+pub use bfloat16::Bfloat16;
 pub use plan::{GradientScope, Layout, Layouts, Parameter, Plan, State};
 
 /// A layer of a network: ours and a user's own alike.
@@ -106,6 +108,11 @@ pub trait Layer: Any + Debug + Send + Sync {
 
     /// What the layer computes over all samples of a batch, for the few that do (batch normalisation).
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
+        None
+    }
+
+    /// The part of this layer that can multiply in bfloat16, if it has one.
+    fn bfloat16(&self) -> Option<&dyn Bfloat16> {
         None
     }
 

@@ -66,7 +66,7 @@ impl Trainer {
         loss: Arc<dyn Loss>,
         optimizer: Arc<dyn Optimizer>,
         clip: Option<Clip>,
-        (batch, threads): (usize, usize),
+        (batch, threads, bfloat16): (usize, usize, bool),
         seed: u64,
     ) -> Result<Self> {
         let graph = &network.graph;
@@ -85,7 +85,7 @@ impl Trainer {
         }
         Ok(Trainer {
             graph: graph.clone(),
-            workspace: Workspace::training(graph, batch, threads)?,
+            workspace: Workspace::training(graph, batch, threads, bfloat16)?,
             update: Update::new(graph, &*optimizer),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,
@@ -129,8 +129,8 @@ impl Trainer {
     pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
             let loss = trainer.pass(network, samples)?;
-            let (blocks, hands) = trainer.workspace.blocks_and_hands();
-            trainer.update.compute(&network.graph, blocks, hands);
+            let (blocks, copies, hands) = trainer.workspace.blocks_and_hands();
+            trainer.update.compute(&network.graph, blocks, copies, hands);
             Ok(loss)
         })?;
         Ok((loss, self.update.gradients()))
@@ -187,10 +187,11 @@ impl Trainer {
     ) -> Result<f64> {
         let loss = self.pass(network, samples)?;
         self.step += 1;
-        let (blocks, hands) = self.workspace.blocks_and_hands();
+        let (blocks, copies, hands) = self.workspace.blocks_and_hands();
         self.update.apply(
             &network.graph,
             blocks,
+            copies,
             hands,
             &mut network.weights.parameters,
             Rule {

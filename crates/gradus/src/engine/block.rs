@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use gradus_kernels::bfloat16::{Pair, pairs, pairs_mut};
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
 use gradus_kernels::{Buffer, vectorize};
 
+use super::bfloat16::Copies;
 use super::clock::{Clock, Other};
 use super::memory::{Home, Manner, Memory, Operands, Place, Places};
 use crate::graph::{Graph, LayerOp, Op};
@@ -18,6 +20,8 @@ use crate::{Error, Float, Result};
 pub(crate) struct Lent<'a> {
     pub graph: &'a Graph,
     pub weights: &'a Weights,
+    /// The copies of the weights in bfloat16, if there are any.
+    pub copies: Option<&'a Copies>,
     pub statistics: &'a [Float],
     pub backward_statistics: &'a [Float],
     /// Samples in the whole batch.
@@ -45,6 +49,8 @@ pub(crate) struct Block {
     pub samples: usize,
     plan: Arc<Memory>,
     memory: Buffer,
+    /// What layers that multiply in bfloat16 keep, by operation, and where.
+    pairs: Buffer,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
@@ -65,13 +71,14 @@ pub(crate) struct Block {
 
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
-    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
+    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool, pairs: usize) -> Self {
         let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
             samples: 0,
             memory: Buffer::zeros(plan.block),
             plan: plan.clone(),
+            pairs: Buffer::zeros(pairs),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
@@ -96,6 +103,11 @@ impl Block {
     fn kept_here(&self, place: Place) -> &[Float] {
         debug_assert_eq!(place.home, Home::Block);
         &self.memory[place.of(self.samples)]
+    }
+
+    /// What an operation keeps in bfloat16.
+    pub fn pairs(&self, at: Range<usize>) -> &[Pair] {
+        &pairs(&self.pairs)[at]
     }
 
     /// Lets `read` write the inputs of the samples, given their places in the batch.
@@ -156,9 +168,13 @@ impl Block {
                             first_sample: self.first as u64,
                         },
                     };
-                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                        Some(layer) => layer.forward_in_place(pass),
-                        None => op.layer.forward(pass),
+                    if let (Some(layer), Some((w, at))) = (op.layer.bfloat16(), lent.copies.and_then(|c| c.of(i))) {
+                        layer.forward(pass, w, &mut pairs_mut(&mut self.pairs)[at]);
+                    } else {
+                        match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
+                            Some(layer) => layer.forward_in_place(pass),
+                            None => op.layer.forward(pass),
+                        }
                     }
                 }
                 Op::Turn { .. } => turn(n, *layout, x, y),
@@ -207,9 +223,13 @@ impl Block {
                         kept,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                        Some(layer) => layer.backward_in_place(pass),
-                        None => op.layer.backward(pass),
+                    if let (Some(layer), Some((w, at))) = (op.layer.bfloat16(), lent.copies.and_then(|c| c.of(i))) {
+                        layer.backward(pass, w, &mut pairs_mut(&mut self.pairs)[at]);
+                    } else {
+                        match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
+                            Some(layer) => layer.backward_in_place(pass),
+                            None => op.layer.backward(pass),
+                        }
                     }
                 }
                 Op::Turn { x, .. } if needed(*x) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
 
+use super::bfloat16::Copies;
 use super::block::{Block, Desk, Lent};
 use super::clock::Other;
 use super::hands::Hands;
@@ -40,6 +41,8 @@ pub(crate) struct Workspace {
     /// The operations between barriers: each range but the first begins with a layer across the batch.
     segments: Vec<Range<usize>>,
     batch: usize,
+    /// The copies of the weights in bfloat16, if this is for training in it.
+    copies: Option<Copies>,
 }
 
 /// The threads, and the memory that they work on.
@@ -138,11 +141,19 @@ pub(crate) struct Training<'a> {
 
 impl Training<'_> {
     /// What a pass reads: the network, and the statistics over the batch, forward and backward.
-    fn lend<'a>(&self, graph: &'a Graph, weights: &'a Weights, statistics: [&'a [Float]; 2], batch: usize) -> Lent<'a> {
+    fn lend<'a>(
+        &self,
+        graph: &'a Graph,
+        weights: &'a Weights,
+        copies: Option<&'a Copies>,
+        statistics: [&'a [Float]; 2],
+        batch: usize,
+    ) -> Lent<'a> {
         let [statistics, backward_statistics] = statistics;
         Lent {
             graph,
             weights,
+            copies,
             statistics,
             backward_statistics,
             batch,
@@ -157,7 +168,7 @@ impl Workspace {
     ///
     /// # Errors
     /// If that is more than there can be.
-    pub fn training(graph: &Arc<Graph>, batch: usize, threads: usize) -> Result<Self> {
+    pub fn training(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
         let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
         let division = if graph.divides_freely() {
@@ -165,7 +176,7 @@ impl Workspace {
         } else {
             Division::Fixed(fixed_block(graph))
         };
-        Self::new(graph, batch, threads, division, true)
+        Self::new(graph, batch, threads, division, true, bfloat16)
     }
 
     /// Memory for forward passes of up to `batch` samples, `block` of them in a block.
@@ -173,17 +184,26 @@ impl Workspace {
     /// # Errors
     /// If that is more than there can be.
     pub fn inference(graph: &Arc<Graph>, batch: usize, block: usize, threads: usize) -> Result<Self> {
-        Self::new(graph, batch, threads, Division::Of(block), false)
+        Self::new(graph, batch, threads, Division::Of(block), false, false)
     }
 
-    fn new(graph: &Arc<Graph>, batch: usize, threads: usize, division: Division, training: bool) -> Result<Self> {
+    fn new(
+        graph: &Arc<Graph>,
+        batch: usize,
+        threads: usize,
+        division: Division,
+        training: bool,
+        bfloat16: bool,
+    ) -> Result<Self> {
         let per_sample = if training {
             2 * graph.values_size + graph.kept
         } else {
             graph.values_size
         };
         check_memory(batch, per_sample)?;
-        let capacity = division.capacity(batch);
+        let unit = if bfloat16 { 2 } else { 1 };
+        let capacity = unit * division.capacity(batch.div_ceil(unit));
+        let copies = bfloat16.then(|| Copies::new(graph, capacity));
         let segments = segments(graph, training);
         let memory = Arc::new(Memory::new(
             graph,
@@ -195,7 +215,15 @@ impl Workspace {
             },
         ));
         let blocks: Vec<Block> = (0..division.blocks(batch))
-            .map(|_| Block::new(graph, &memory, capacity, training))
+            .map(|_| {
+                Block::new(
+                    graph,
+                    &memory,
+                    capacity,
+                    training,
+                    copies.as_ref().map_or(0, |c| c.block),
+                )
+            })
             .collect();
         let for_update = if training { super::update::scratch(graph) } else { 0 };
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
@@ -212,6 +240,7 @@ impl Workspace {
             statistics: vec![0.0; graph.statistics],
             backward_statistics: vec![0.0; graph.backward_statistics],
             segments,
+            copies,
             batch: 0,
         })
     }
@@ -242,8 +271,12 @@ impl Workspace {
     }
 
     /// The same, with the threads.
-    pub fn blocks_and_hands(&mut self) -> (&[Block], &mut Hands) {
-        (&self.crew.blocks[..self.crew.filled], &mut self.crew.hands)
+    pub fn blocks_and_hands(&mut self) -> (&[Block], Option<&Copies>, &mut Hands) {
+        (
+            &self.crew.blocks[..self.crew.filled],
+            self.copies.as_ref(),
+            &mut self.crew.hands,
+        )
     }
 
     /// Begins to count what the time goes into.
@@ -269,12 +302,14 @@ impl Workspace {
     /// Divides a batch of `n` samples among the blocks.
     pub fn divide(&mut self, n: usize) {
         self.batch = n;
-        let filled = self.crew.division.blocks(n);
+        let unit = if self.copies.is_some() { 2 } else { 1 };
+        let units = n.div_ceil(unit);
+        let filled = self.crew.division.blocks(units);
         self.crew.filled = filled;
         let mut first = 0;
         for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
             block.first = first;
-            block.samples = n / filled + usize::from(i < n % filled);
+            block.samples = (unit * (units / filled + usize::from(i < units % filled))).min(n - first);
             block.error = None;
             first += block.samples;
         }
@@ -285,6 +320,7 @@ impl Workspace {
         let lent = Lent {
             graph: &network.graph,
             weights: &network.weights,
+            copies: None,
             statistics: &[],
             backward_statistics: &[],
             batch: self.batch,
@@ -307,10 +343,15 @@ impl Workspace {
             backward_statistics,
             segments,
             batch,
+            copies,
             ..
         } = self;
         let Network { graph, weights, .. } = network;
         let graph: &Graph = graph;
+        if let Some(copies) = copies {
+            copies.make(graph, &weights.parameters, &mut crew.hands);
+        }
+        let copies = copies.as_ref();
         let last = segments.len() - 1;
         // Backward, a layer across the batch runs after the barrier that it needs: with the segment before its own.
         let backward_range = |s: usize| {
@@ -319,7 +360,7 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, weights, copies, [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 if s == 0 {
                     block.partials.fill(0.0);
@@ -360,7 +401,7 @@ impl Workspace {
                 &crew.blocks[..crew.filled],
                 &mut backward_statistics[op.backward_statistics.clone()],
             );
-            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, weights, copies, [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 block.backward(lent, backward_range(s), desk);
                 if s > 0 {
