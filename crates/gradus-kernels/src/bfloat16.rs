@@ -160,7 +160,7 @@ pub fn convert_transposed(x: &[Float], columns: usize, which: Range<usize>, down
         return unsafe { avx512::convert_transposed(x, columns, which, down.as_mut_ptr().cast()) };
     }
     for (j, down) in which.clone().step_by(2).zip(down.chunks_mut(stride(rows))) {
-        down.fill(Pair(0));
+        down[..rows.next_multiple_of(LANES)].fill(Pair(0));
         for (x, down) in x.chunks(columns).zip(down) {
             let x = &x[j..which.end];
             *down = Pair::new(x[0], x.get(1).copied().unwrap_or(0.0));
@@ -229,11 +229,12 @@ impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
                 for p in 0..pairs {
                     let (a0, a1) = a.values[i * a.row_stride + p * a.pair_stride].split();
                     let b = &b[p * stride(n) + v * LANES..][..LANES];
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        let (b0, b1) = b.split();
-                        *sum = normal(fused::<FUSED>(a1, b1, *sum));
-                        *sum = normal(fused::<FUSED>(a0, b0, *sum));
+                    let [mut b0, mut b1] = [[0.0; LANES]; 2];
+                    for ((b, b0), b1) in b.iter().zip(&mut b0).zip(&mut b1) {
+                        (*b0, *b1) = b.split();
                     }
+                    add_products::<FUSED>(a1, &b1, &mut sums);
+                    add_products::<FUSED>(a0, &b0, &mut sums);
                 }
                 c.copy_from_slice(&sums[..c.len()]);
             }
@@ -241,13 +242,349 @@ impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
     }
 }
 
+/// sums ← sums + x·y, each rounded once, and 0 where it is then below the smallest normal number.
 #[inline(always)]
-fn fused<const FUSED: bool>(x: Float, y: Float, z: Float) -> Float {
-    if FUSED { x.mul_add(y, z) } else { simd::fused(x, y, z) }
+fn add_products<const FUSED: bool>(x: Float, y: &[Float; LANES], sums: &mut [Float; LANES]) {
+    let old = *sums;
+    let mut small = false;
+    for (sum, &y) in sums.iter_mut().zip(y) {
+        *sum = if FUSED {
+            x.mul_add(y, *sum)
+        } else {
+            simd::fused(x, y, *sum)
+        };
+        small |= sum.abs() <= Float::MIN_POSITIVE && *sum != 0.0;
+    }
+    if small {
+        flush(x, y, &old, sums);
+    }
+}
+
+/// Sets sums to 0 that are too small, when rounded to as many digits as normal numbers have: 2⁻¹²⁶ − 2⁻¹⁵⁰ is a sum that f32
+/// would round up to the smallest normal number.
+#[cold]
+fn flush(x: Float, y: &[Float; LANES], old: &[Float; LANES], sums: &mut [Float; LANES]) {
+    let least = f64::from(Float::MIN_POSITIVE) * (1.0 - 2f64.powi(-25));
+    for ((sum, &y), &old) in sums.iter_mut().zip(y).zip(old) {
+        // Here it is exact: the product has 16 digits.
+        let exact = f64::from(x) * f64::from(y) + f64::from(old);
+        if exact.abs() < least {
+            *sum *= 0.0;
+        }
+    }
 }
 
 /// x, or 0 of its sign if it is below the smallest normal number.
 #[inline(always)]
 fn normal(x: Float) -> Float {
     if x.abs() < Float::MIN_POSITIVE { x * 0.0 } else { x }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Matrix, reference, with_arch};
+
+    /// A generator of bits.
+    fn random(seed: u32) -> impl FnMut() -> u32 {
+        let mut state = u64::from(seed) << 1 | 1;
+        move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        }
+    }
+
+    /// Numbers between -1 and 1.
+    fn numbers(count: usize, seed: u32) -> Vec<Float> {
+        let mut random = random(seed);
+        (0..count)
+            .map(|_| (f64::from(random()) / 2f64.powi(31) - 1.0) as Float)
+            .collect()
+    }
+
+    /// Numbers of which many are, and many products and sums become, too small to be normal; zeros of both signs among them.
+    fn tiny(count: usize, seed: u32) -> Vec<Float> {
+        let mut random = random(seed);
+        let mut number = |_| {
+            let bits = random();
+            let exponent = [0, 1, 2, 20, 62, 63, 64, 65][bits as usize >> 8 & 7];
+            let mantissa = if bits & 16 == 0 { bits & 0x7F_0000 } else { bits >> 9 };
+            f32::from_bits(bits & 0x8000_0000 | exponent << 23 | mantissa) as Float
+        };
+        (0..count).map(&mut number).collect()
+    }
+
+    fn bits(values: &[Float]) -> Vec<u64> {
+        values.iter().map(|&v| (v as f64).to_bits()).collect()
+    }
+
+    const NOTHING: Pair = Pair(0x7FC1_7FC1);
+
+    /// All forms of a matrix: across, down, and its transpose down, in parts of 6 columns.
+    fn forms(x: &[Float], columns: usize) -> [Vec<Pair>; 3] {
+        let rows = x.len() / columns;
+        let mut across = vec![NOTHING; size_across(rows, columns)];
+        let mut down = vec![NOTHING; size_down(rows, columns)];
+        convert(x, columns, Some(&mut across), &mut down);
+        let mut again = vec![NOTHING; down.len()];
+        convert(x, columns, None, &mut again);
+        assert!(again == down);
+        let mut turned = vec![NOTHING; size_down(columns, rows)];
+        for (j, turned) in (0..columns).step_by(6).zip(turned.chunks_mut(3 * stride(rows))) {
+            convert_transposed(x, columns, j..(j + 6).min(columns), turned);
+        }
+        [across, down, turned]
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_the_nearest() {
+        let round = |x: Float| Pair::new(x, 0.0).split().0;
+        let step = 2f64.powi(-7) as Float;
+        assert_eq!(round(1.0 + 0.49 * step), 1.0);
+        assert_eq!(round(1.0 + 0.51 * step), 1.0 + step);
+        assert_eq!(round(1.0 + 0.5 * step), 1.0);
+        assert_eq!(round(1.0 + 1.5 * step), 1.0 + 2.0 * step);
+        assert_eq!(round(2.0 - 0.4 * step), 2.0);
+        assert_eq!(round(f32::MAX as Float), Float::INFINITY);
+        assert_eq!(round(Float::NEG_INFINITY), Float::NEG_INFINITY);
+        assert!(round(Float::NAN).is_nan() && round(f32::from_bits(0x7F80_0001) as Float).is_nan());
+        let smallest = f32::MIN_POSITIVE as Float;
+        assert_eq!(round(smallest), smallest);
+        assert!(round(-0.999 * smallest) == 0.0 && round(-0.999 * smallest).is_sign_negative());
+    }
+
+    /// Any bits, in all forms of matrices of awkward sizes.
+    #[test]
+    fn conversions_are_the_same_on_every_level() {
+        let mut random = random(1);
+        for (rows, columns) in [
+            (1, 1),
+            (2, 3),
+            (3, 16),
+            (5, 17),
+            (16, 32),
+            (17, 33),
+            (40, 784),
+            (100, 10),
+        ] {
+            let x: Vec<Float> = (0..rows * columns).map(|_| f32::from_bits(random()) as Float).collect();
+            let best = forms(&x, columns);
+            for level in [Arch::Plain, Arch::Avx2] {
+                assert!(
+                    with_arch(level, || forms(&x, columns)) == best,
+                    "{rows}×{columns} on {level:?}"
+                );
+            }
+            let [across, down, turned] = best;
+            let (half, value) = (columns.div_ceil(2), |i: usize, j: usize| {
+                let there = i < rows && j < columns;
+                if there { x[i * columns + j] } else { 0.0 }
+            });
+            for (at, pair) in across.into_iter().enumerate() {
+                let (i, j) = (at / half, at % half * 2);
+                assert_eq!(pair, Pair::new(value(i, j), value(i, j + 1)));
+            }
+            for i in 0..rows {
+                for j in 0..columns {
+                    let pair = Pair::new(value(i & !1, j), value(i | 1, j));
+                    assert_eq!(down[i / 2 * stride(columns) + j], pair);
+                    let pair = Pair::new(value(i, j & !1), value(i, j | 1));
+                    assert_eq!(turned[j / 2 * stride(rows) + i], pair);
+                }
+            }
+        }
+    }
+
+    const SIZES: [[usize; 3]; 9] = [
+        [1, 1, 1],
+        [1, 16, 2],
+        [7, 10, 5],
+        [6, 64, 33],
+        [12, 15, 3],
+        [13, 17, 784],
+        [25, 256, 301],
+        [50, 70, 8],
+        [3, 129, 1],
+    ];
+
+    /// C ← A·B or C + A·B for matrices of numbers.
+    fn multiply([m, n, k]: [usize; 3], a: &[Float], b: &[Float], c: &mut [Float], accumulate: bool) {
+        let ([across, ..], [_, down, _]) = (forms(a, k), forms(b, n));
+        let pairs = k.div_ceil(2);
+        let left = Left {
+            values: &across,
+            row_stride: pairs,
+            pair_stride: 1,
+        };
+        product([m, n, pairs], left, &down, c, accumulate);
+    }
+
+    /// The hardware's sums, where there is the instruction, and those of plain code.
+    #[test]
+    fn products_are_the_same_on_every_level() {
+        for (seed, [m, n, k]) in (1..).zip(SIZES) {
+            for numbers in [numbers, tiny] {
+                let (a, b, old) = (
+                    numbers(m * k, seed),
+                    numbers(k * n, seed + 50),
+                    numbers(m * n, seed + 99),
+                );
+                for accumulate in [false, true] {
+                    let mut best = old.clone();
+                    multiply([m, n, k], &a, &b, &mut best, accumulate);
+                    for level in [Arch::Plain, Arch::Avx2] {
+                        let mut c = old.clone();
+                        with_arch(level, || multiply([m, n, k], &a, &b, &mut c, accumulate));
+                        assert!(bits(&c) == bits(&best), "{m}×{n}×{k} on {level:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sums that are just below the smallest normal number, and may be rounded to it.
+    #[test]
+    fn the_edge_of_the_normal_numbers_is_the_same_on_every_level() {
+        let mut random = random(3);
+        for _ in 0..20_000 {
+            let power = |n: u32| f32::from_bits((127 - n) << 23) as Float;
+            let size = random() % 30;
+            let mut factor = |n: u32| (1.0 + (random() % 128) as Float / 128.0) * power(n);
+            let a = [factor(64 + size / 2), factor(64)];
+            let b = [-factor(64 + size / 2), factor(63)];
+            let old = power(126) * (1.0 + (random() % 2) as Float * Float::EPSILON);
+            for sign in [1.0, -1.0] {
+                let run = |level| {
+                    let mut c = [sign * old];
+                    let a = [sign * a[0], if size % 2 == 0 { 0.0 } else { a[1] }];
+                    with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, true));
+                    c[0]
+                };
+                let (best, plain) = (run(Arch::Avx512), run(Arch::Plain));
+                assert!(bits(&[best]) == bits(&[plain]), "{a:?} {b:?}: {best:e}, {plain:e}");
+            }
+        }
+    }
+
+    /// Each operand is rounded once, by at most 2⁻⁸ of it, and sums as in f32.
+    #[test]
+    fn products_are_those_of_the_reference_within_the_rounding() {
+        for (seed, [m, n, k]) in (1..).zip(SIZES) {
+            let (a, b, mut c) = (
+                numbers(m * k, seed),
+                numbers(k * n, seed + 50),
+                numbers(m * n, seed + 99),
+            );
+            let mut expected = c.clone();
+            reference::matmul(m, n, k, Matrix::new(&a, k), Matrix::new(&b, n), &mut expected, n, true);
+            multiply([m, n, k], &a, &b, &mut c, true);
+            for (at, (c, expected)) in c.into_iter().zip(expected).enumerate() {
+                let (i, j) = (at / n, at % n);
+                let sizes: Float = (0..k).map(|p| (a[i * k + p] * b[p * n + j]).abs()).sum();
+                let bound = 2.1 / 256.0 * sizes + 1e-5 * (1.0 + k as Float / 100.0);
+                assert!((c - expected).abs() <= bound, "{m}×{n}×{k}: {c} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_reference_where_nothing_is_rounded() {
+        // Small whole numbers are exact, and so are their sums.
+        let whole = |count, seed| -> Vec<Float> {
+            let mut random = random(seed);
+            (0..count).map(|_| (random() % 17) as Float - 8.0).collect()
+        };
+        for [samples, inputs, units] in [[1, 3, 2], [7, 20, 5], [50, 33, 100], [25, 256, 10]] {
+            let (x, w, dy) = (
+                whole(samples * inputs, 1),
+                whole(inputs * units, 2),
+                whole(samples * units, 3),
+            );
+            let (x_matrix, w_matrix, dy_matrix) =
+                (Matrix::new(&x, inputs), Matrix::new(&w, units), Matrix::new(&dy, units));
+            let [x_forms, w_forms, dy_forms] = [forms(&x, inputs), forms(&w, units), forms(&dy, units)];
+
+            let (mut dx, mut expected) = (vec![9.0; x.len()], vec![9.0; x.len()]);
+            reference::matmul(
+                samples,
+                inputs,
+                units,
+                dy_matrix,
+                w_matrix.transposed(),
+                &mut expected,
+                inputs,
+                false,
+            );
+            let left = Left {
+                values: &dy_forms[0],
+                row_stride: units.div_ceil(2),
+                pair_stride: 1,
+            };
+            product([samples, inputs, units.div_ceil(2)], left, &w_forms[2], &mut dx, false);
+            assert_eq!(dx, expected);
+
+            // Of the weights, from the second row on.
+            let (mut dw, mut expected) = (vec![9.0; w.len()], vec![9.0; w.len()]);
+            reference::matmul(
+                inputs,
+                units,
+                samples,
+                x_matrix.transposed(),
+                dy_matrix,
+                &mut expected,
+                units,
+                true,
+            );
+            let left = Left {
+                values: &x_forms[1][1..],
+                row_stride: 1,
+                pair_stride: stride(inputs),
+            };
+            let sizes = [inputs - 1, units, samples.div_ceil(2)];
+            product(sizes, left, &dy_forms[1], &mut dw[units..], true);
+            assert_eq!(dw[units..], expected[units..]);
+            assert!(dw[..units].iter().all(|&dw| dw == 9.0));
+        }
+    }
+
+    /// So a batch may be divided anywhere, but between the two numbers of a pair.
+    #[test]
+    fn sums_do_not_depend_on_how_pairs_are_divided() {
+        let [m, n, pairs] = [9, 40, 200];
+        let (a, b) = (numbers(m * 2 * pairs, 1), numbers(2 * pairs * n, 2));
+        let ([across, ..], [_, down, _]) = (forms(&a, 2 * pairs), forms(&b, n));
+        let part = |from: usize, to: usize, c: &mut [Float]| {
+            let left = Left {
+                values: &across[from..],
+                row_stride: pairs,
+                pair_stride: 1,
+            };
+            product([m, n, to - from], left, &down[from * stride(n)..], c, from > 0);
+        };
+        let (mut whole, mut parts) = (vec![0.0; m * n], vec![0.0; m * n]);
+        part(0, pairs, &mut whole);
+        [(0, 1), (1, 150), (150, 151), (151, pairs)]
+            .iter()
+            .for_each(|&(from, to)| part(from, to, &mut parts));
+        assert!(bits(&whole) == bits(&parts));
+    }
+
+    #[test]
+    #[should_panic(expected = "b is too short")]
+    fn a_short_side_is_refused() {
+        let left = Left {
+            values: &[Pair::default(); 4],
+            row_stride: 2,
+            pair_stride: 1,
+        };
+        product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], false);
+    }
+
+    #[test]
+    #[should_panic(expected = "too little room down")]
+    fn too_little_room_is_refused() {
+        convert(&[1.0; 9], 3, None, &mut [Pair::default(); 16]);
+    }
 }
