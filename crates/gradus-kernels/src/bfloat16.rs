@@ -179,6 +179,17 @@ pub struct Left<'a> {
     pub pair_stride: usize,
 }
 
+impl<'a> Left<'a> {
+    /// A matrix of so many columns, paired across.
+    pub fn across(values: &'a [Pair], columns: usize) -> Self {
+        Left {
+            values,
+            row_stride: columns.div_ceil(2),
+            pair_stride: 1,
+        }
+    }
+}
+
 /// C ← A·B, or C ← C + A·B if `accumulate`: A has m rows of so many pairs, B is paired down and has n columns, C is m×n.
 ///
 /// Every element of C is one chain of fused multiply-adds, each rounded to f32, over the pairs in ascending order: of a pair the second
@@ -458,7 +469,7 @@ mod tests {
             for sign in [1.0, -1.0] {
                 let run = |level| {
                     let mut c = [sign * old];
-                    let a = [sign * a[0], if size % 2 == 0 { 0.0 } else { a[1] }];
+                    let a = [sign * a[0], if size.is_multiple_of(2) { 0.0 } else { a[1] }];
                     with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, true));
                     c[0]
                 };

@@ -129,8 +129,8 @@ impl Trainer {
     pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
             let loss = trainer.pass(network, samples)?;
-            let (blocks, copies, hands) = trainer.workspace.blocks_and_hands();
-            trainer.update.compute(&network.graph, blocks, copies, hands);
+            let (blocks, hands) = trainer.workspace.blocks_and_hands();
+            trainer.update.compute(&network.graph, blocks, hands);
             Ok(loss)
         })?;
         Ok((loss, self.update.gradients()))
@@ -187,11 +187,10 @@ impl Trainer {
     ) -> Result<f64> {
         let loss = self.pass(network, samples)?;
         self.step += 1;
-        let (blocks, copies, hands) = self.workspace.blocks_and_hands();
+        let (blocks, hands) = self.workspace.blocks_and_hands();
         self.update.apply(
             &network.graph,
             blocks,
-            copies,
             hands,
             &mut network.weights.parameters,
             Rule {

@@ -1,4 +1,4 @@
-//! The copies of weights in bfloat16.
+//! What training in bfloat16 needs beside the network's memory: copies of the weights, and what blocks keep.
 
 use std::ops::Range;
 
@@ -7,72 +7,111 @@ use gradus_kernels::{Buffer, Cuts};
 
 use super::hands::Hands;
 use crate::Float;
-use crate::graph::{Graph, Op};
-use crate::layer::Tensors;
+use crate::graph::{Graph, LayerOp, Op};
+use crate::layer::{Bfloat16, Tensors};
 
-/// The copies of a network's weights in bfloat16, which a trainer makes anew at every step.
+/// Whether a network has layers that multiply in bfloat16.
+pub(super) fn is_used_by(graph: &Graph) -> bool {
+    graph.layers().any(|op| op.layer.bfloat16().is_some())
+}
+
+/// The weights in bfloat16, of the layers that multiply in it. They are made from the network's at every step, since anybody may
+/// have changed those.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    /// For each operation, where its copy lies, and where its pairs lie in a block.
-    ops: Vec<Option<[Range<usize>; 2]>>,
-    /// How many pairs a block has.
-    pub block: usize,
-    /// The operation and the part of each piece.
-    tasks: Vec<(usize, usize)>,
-    memory: Buffer,
+    /// Where that of each operation lies.
+    places: Vec<Range<usize>>,
+    /// The parts that one thread makes each: the operation, and which of its parts.
+    parts: Vec<(usize, usize)>,
     cuts: Cuts,
+    memory: Buffer,
 }
 
 impl Copies {
-    /// Memory for the copies of a network's weights, and a plan for blocks of so many samples.
-    pub fn new(graph: &Graph, capacity: usize) -> Self {
-        let (mut tasks, mut bounds, mut block) = (Vec::new(), vec![0], 0);
-        let mut end = 0;
-        let ops = (graph.ops.iter().enumerate())
-            .map(|(i, op)| {
-                let Op::Layer(op) = op else { return None };
-                let layer = op.layer.bfloat16()?;
-                let start = end;
-                for (part, size) in layer
-                    .weights(&op.input, graph.values[op.x].needs_gradient)
-                    .into_iter()
-                    .enumerate()
-                {
+    /// Memory for them.
+    pub fn new(graph: &Graph) -> Self {
+        let (mut places, mut parts, mut bounds, mut end) = (Vec::new(), Vec::new(), vec![0], 0);
+        for (i, op) in graph.ops.iter().enumerate() {
+            let start = end;
+            if let Some((op, layer)) = bfloat16(op) {
+                let sizes = layer.weights(&op.input, graph.values[op.x].needs_gradient);
+                for (part, size) in sizes.into_iter().enumerate() {
+                    parts.push((i, part));
                     end += size;
-                    tasks.push((i, part));
                     bounds.push(end);
                 }
-                let first = block;
-                block += layer.block(&op.input, capacity).next_multiple_of(16);
-                Some([start..end, first..block])
-            })
-            .collect();
+            }
+            places.push(start..end);
+        }
         Copies {
-            ops,
-            block,
-            tasks,
-            memory: Buffer::zeros(end),
+            places,
+            parts,
             cuts: Cuts::new(bounds),
+            memory: Buffer::zeros(end),
         }
     }
 
-    /// Makes them from these parameters.
+    /// Makes them, on all threads.
     pub fn make(&mut self, graph: &Graph, parameters: &[Float], hands: &mut Hands) {
-        let end = self.memory.len();
-        let (tasks, copies) = (&self.tasks, self.cuts.cut(&mut pairs_mut(&mut self.memory)[..end]));
-        hands.each(tasks.len(), &|task, _| {
-            let (i, part) = tasks[task];
-            let Op::Layer(op) = &graph.ops[i] else { return };
-            if let Some(layer) = op.layer.bfloat16() {
+        let (parts, size) = (&self.parts, self.memory.len());
+        let copies = self.cuts.cut(&mut pairs_mut(&mut self.memory)[..size]);
+        hands.each(parts.len(), &|task, _| {
+            let (i, part) = parts[task];
+            if let Some((op, layer)) = bfloat16(&graph.ops[i]) {
                 let parameters = Tensors::new(&parameters[op.parameters.clone()], &op.sizes);
                 layer.convert(&op.input, parameters, part, &mut copies.take(task));
             }
         });
     }
 
-    /// The copy of operation `i`, and where its pairs lie in a block, if it multiplies in bfloat16.
-    pub fn of(&self, i: usize) -> Option<(&[Pair], Range<usize>)> {
-        let [copy, block] = self.ops[i].clone()?;
-        Some((&pairs(&self.memory)[copy], block))
+    /// That of operation `i`; empty if it has none.
+    pub fn of(&self, i: usize) -> &[Pair] {
+        &pairs(&self.memory)[self.places[i].clone()]
+    }
+}
+
+/// What the layers of a block keep in bfloat16, from their passes to the update.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Where that of each operation lies; nothing at all in a block that doesn't use bfloat16.
+    places: Vec<Range<usize>>,
+    memory: Buffer,
+}
+
+impl Kept {
+    /// Memory for blocks of so many samples.
+    pub fn new(graph: &Graph, capacity: usize) -> Self {
+        let (mut places, mut end) = (Vec::new(), 0);
+        for op in &graph.ops {
+            let start = end;
+            if let Some((op, layer)) = bfloat16(op) {
+                end += layer.kept(&op.input, capacity);
+            }
+            places.push(start..end);
+        }
+        Kept {
+            places,
+            memory: Buffer::zeros(end),
+        }
+    }
+
+    /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
+    pub fn of<'a>(&'a self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a [Pair])> {
+        let place = self.places.get(i)?.clone();
+        Some((op.layer.bfloat16()?, &pairs(&self.memory)[place]))
+    }
+
+    /// The same, for writing.
+    pub fn of_mut<'a>(&'a mut self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a mut [Pair])> {
+        let place = self.places.get(i)?.clone();
+        Some((op.layer.bfloat16()?, &mut pairs_mut(&mut self.memory)[place]))
+    }
+}
+
+/// The layer of an operation, if it multiplies in bfloat16.
+fn bfloat16(op: &Op) -> Option<(&LayerOp, &dyn Bfloat16)> {
+    match op {
+        Op::Layer(op) => Some((op, op.layer.bfloat16()?)),
+        _ => None,
     }
 }

@@ -3,15 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gradus_kernels::bfloat16::{Pair, pairs, pairs_mut};
+use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
 use gradus_kernels::{Buffer, vectorize};
 
-use super::bfloat16::Copies;
+use super::bfloat16::{Copies, Kept};
 use super::clock::{Clock, Other};
 use super::memory::{Home, Manner, Memory, Operands, Place, Places};
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
+use crate::layer::{Backward, Bfloat16, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
 use crate::{Error, Float, Result};
 
@@ -20,7 +20,7 @@ use crate::{Error, Float, Result};
 pub(crate) struct Lent<'a> {
     pub graph: &'a Graph,
     pub weights: &'a Weights,
-    /// The copies of the weights in bfloat16, if there are any.
+    /// The weights in bfloat16, if this is training in it.
     pub copies: Option<&'a Copies>,
     pub statistics: &'a [Float],
     pub backward_statistics: &'a [Float],
@@ -49,8 +49,8 @@ pub(crate) struct Block {
     pub samples: usize,
     plan: Arc<Memory>,
     memory: Buffer,
-    /// What layers that multiply in bfloat16 keep, by operation, and where.
-    pairs: Buffer,
+    /// What layers that multiply in bfloat16 keep until the next batch.
+    kept: Kept,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
@@ -70,15 +70,19 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Memory for `capacity` samples; for a forward pass alone unless `training`.
-    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool, pairs: usize) -> Self {
+    /// Memory for `capacity` samples; for a forward pass alone unless `training`, which may be in bfloat16.
+    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool, bfloat16: bool) -> Self {
         let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
             samples: 0,
             memory: Buffer::zeros(plan.block),
             plan: plan.clone(),
-            pairs: Buffer::zeros(pairs),
+            kept: if bfloat16 {
+                Kept::new(graph, capacity)
+            } else {
+                Kept::default()
+            },
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
@@ -100,14 +104,14 @@ impl Block {
         self.kept_here(self.plan.gradient(v))
     }
 
+    /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
+    pub fn bfloat16<'a>(&'a self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a [Pair])> {
+        self.kept.of(i, op)
+    }
+
     fn kept_here(&self, place: Place) -> &[Float] {
         debug_assert_eq!(place.home, Home::Block);
         &self.memory[place.of(self.samples)]
-    }
-
-    /// What an operation keeps in bfloat16.
-    pub fn pairs(&self, at: Range<usize>) -> &[Pair] {
-        &pairs(&self.pairs)[at]
     }
 
     /// Lets `read` write the inputs of the samples, given their places in the batch.
@@ -168,8 +172,8 @@ impl Block {
                             first_sample: self.first as u64,
                         },
                     };
-                    if let (Some(layer), Some((w, at))) = (op.layer.bfloat16(), lent.copies.and_then(|c| c.of(i))) {
-                        layer.forward(pass, w, &mut pairs_mut(&mut self.pairs)[at]);
+                    if let (Some(copies), Some((layer, kept))) = (lent.copies, self.kept.of_mut(i, op)) {
+                        layer.forward(pass, copies.of(i), kept);
                     } else {
                         match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
                             Some(layer) => layer.forward_in_place(pass),
@@ -223,8 +227,8 @@ impl Block {
                         kept,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    if let (Some(layer), Some((w, at))) = (op.layer.bfloat16(), lent.copies.and_then(|c| c.of(i))) {
-                        layer.backward(pass, w, &mut pairs_mut(&mut self.pairs)[at]);
+                    if let (Some(copies), Some((layer, kept))) = (lent.copies, self.kept.of_mut(i, op)) {
+                        layer.backward(pass, copies.of(i), kept);
                     } else {
                         match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
                             Some(layer) => layer.backward_in_place(pass),

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use gradus_kernels::{Buffer, Cuts};
 
-use super::bfloat16::Copies;
 use super::block::Block;
 use super::hands::Hands;
 use crate::Float;
@@ -128,13 +127,13 @@ impl Update {
     }
 
     /// Computes all gradients from the blocks of a training pass.
-    pub fn compute(&mut self, graph: &Graph, blocks: &[Block], copies: Option<&Copies>, hands: &mut Hands) {
+    pub fn compute(&mut self, graph: &Graph, blocks: &[Block], hands: &mut Hands) {
         if self.gradients.is_empty() {
             self.gradients = Buffer::zeros(graph.parameters);
         }
         let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
         hands.each(tasks.len(), &|task, scratch| {
-            tasks[task].gradients(graph, blocks, copies, &mut gradients.take(task), scratch);
+            tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
         });
     }
 
@@ -144,7 +143,6 @@ impl Update {
         &mut self,
         graph: &Graph,
         blocks: &[Block],
-        copies: Option<&Copies>,
         hands: &mut Hands,
         parameters: &mut [Float],
         rule: Rule<'_>,
@@ -152,7 +150,7 @@ impl Update {
         // The norm is over all gradients: they have to be there first.
         let scale = match rule.clip {
             Some(clip @ Clip::Norm(_)) => {
-                self.compute(graph, blocks, copies, hands);
+                self.compute(graph, blocks, hands);
                 Some(clip.scale(self.norm(hands)))
             }
             _ => None,
@@ -165,7 +163,7 @@ impl Update {
                 std::array::from_fn(|_| slots.next().map_or(&mut [][..], |slot| &mut slot.values));
             let state = &mut state[..used];
             let ready = scale.map(|scale| (scale, &mut self.gradients[..]));
-            task.step(graph, blocks, copies, rule, ready, parameters, state, scratch);
+            task.step(graph, blocks, rule, ready, parameters, state, scratch);
             return;
         }
         let gradients = scale.map(|scale| (scale, self.gradient_cuts.cut(&mut self.gradients)));
@@ -182,7 +180,7 @@ impl Update {
             let mut state = held.each_mut().map(|slot| slot.as_deref_mut().unwrap_or_default());
             let mut ready = gradients.as_ref().map(|(scale, gradients)| (*scale, gradients.take(i)));
             let ready = ready.as_mut().map(|(scale, gradients)| (*scale, &mut gradients[..]));
-            tasks[i].step(graph, blocks, copies, rule, ready, &mut w, &mut state[..used], scratch);
+            tasks[i].step(graph, blocks, rule, ready, &mut w, &mut state[..used], scratch);
             if let Some(started) = started {
                 spent.take(i)[0] += started.elapsed();
             }
@@ -202,19 +200,12 @@ impl Update {
 
 impl Task {
     /// Computes the gradients of all its shards.
-    fn gradients(
-        &self,
-        graph: &Graph,
-        blocks: &[Block],
-        copies: Option<&Copies>,
-        gradients: &mut [Float],
-        scratch: &mut [Float],
-    ) {
+    fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
         gradients.fill(0.0);
         let mut rest = gradients;
         for shard in &self.shards {
             let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
-            shard.gradient(graph, blocks, copies, gradient, scratch);
+            shard.gradient(graph, blocks, gradient, scratch);
         }
     }
 
@@ -224,7 +215,6 @@ impl Task {
         &self,
         graph: &Graph,
         blocks: &[Block],
-        copies: Option<&Copies>,
         rule: Rule<'_>,
         ready: Option<(Float, &mut [Float])>,
         w: &mut [Float],
@@ -238,7 +228,7 @@ impl Task {
             self.update(rule, w, dw, state);
         } else {
             let (dw, scratch) = scratch.split_at_mut(self.size);
-            self.gradients(graph, blocks, copies, dw, scratch);
+            self.gradients(graph, blocks, dw, scratch);
             if let Some(clip) = rule.clip {
                 clip.clamp(dw);
             }
@@ -282,14 +272,7 @@ impl Task {
 
 impl Shard {
     /// Adds its gradient to what is there.
-    fn gradient(
-        &self,
-        graph: &Graph,
-        blocks: &[Block],
-        copies: Option<&Copies>,
-        gradient: &mut [Float],
-        scratch: &mut [Float],
-    ) {
+    fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
         match op.plan.gradient {
             GradientScope::WholeBatch => {
@@ -305,9 +288,9 @@ impl Shard {
                         dy: block.gradient(op.y),
                         scratch,
                     };
-                    match (op.layer.bfloat16(), copies.and_then(|c| c.of(self.op))) {
-                        (Some(layer), Some((_, at))) => layer.batch_gradient(pass, block.pairs(at)),
-                        _ => op.layer.batch_gradient(pass),
+                    match block.bfloat16(self.op, op) {
+                        Some((layer, kept)) => layer.batch_gradient(pass, kept),
+                        None => op.layer.batch_gradient(pass),
                     }
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
 
-use super::bfloat16::Copies;
+use super::bfloat16::{self, Copies};
 use super::block::{Block, Desk, Lent};
 use super::clock::Other;
 use super::hands::Hands;
@@ -41,7 +41,7 @@ pub(crate) struct Workspace {
     /// The operations between barriers: each range but the first begins with a layer across the batch.
     segments: Vec<Range<usize>>,
     batch: usize,
-    /// The copies of the weights in bfloat16, if this is for training in it.
+    /// The weights in bfloat16, if this is for training in it.
     copies: Option<Copies>,
 }
 
@@ -81,8 +81,8 @@ impl Crew {
 /// How the samples of a batch are divided among blocks.
 #[derive(Debug, Clone, Copy)]
 enum Division {
-    /// Evenly among so many blocks: the bits don't depend on it.
-    Among(usize),
+    /// Evenly among so many blocks, in whole units of so many samples: the bits don't depend on it.
+    Among { blocks: usize, unit: usize },
     /// Into blocks of so many samples: as `Among`, for passes without end.
     Of(usize),
     /// Into blocks of at most so many samples, whatever the number of threads, since the bits depend on it.
@@ -93,7 +93,7 @@ impl Division {
     /// The number of blocks for `n` samples.
     fn blocks(self, n: usize) -> usize {
         match self {
-            Division::Among(blocks) => blocks.min(n),
+            Division::Among { blocks, unit } => blocks.min(n.div_ceil(unit)),
             Division::Of(size) => n.div_ceil(size),
             // An even number shares well between two threads.
             Division::Fixed(size) if n > size => n.div_ceil(size).next_multiple_of(2),
@@ -101,10 +101,18 @@ impl Division {
         }
     }
 
+    /// How many samples are not to be divided.
+    fn unit(self) -> usize {
+        match self {
+            Division::Among { unit, .. } => unit,
+            _ => 1,
+        }
+    }
+
     /// The most samples that a block has to hold for batches of up to `n`.
     fn capacity(self, n: usize) -> usize {
         match self {
-            Division::Among(blocks) => n.div_ceil(blocks),
+            Division::Among { blocks, unit } => unit * n.div_ceil(unit).div_ceil(blocks),
             Division::Of(size) => n.min(size),
             Division::Fixed(size) => n.min(size),
         }
@@ -144,8 +152,7 @@ impl Training<'_> {
     fn lend<'a>(
         &self,
         graph: &'a Graph,
-        weights: &'a Weights,
-        copies: Option<&'a Copies>,
+        (weights, copies): (&'a Weights, Option<&'a Copies>),
         statistics: [&'a [Float]; 2],
         batch: usize,
     ) -> Lent<'a> {
@@ -164,19 +171,22 @@ impl Training<'_> {
 }
 
 impl Workspace {
-    /// Memory for training on batches of up to `batch` samples.
+    /// Memory for training on batches of up to `batch` samples; in bfloat16, if that is wanted and a layer can.
     ///
     /// # Errors
     /// If that is more than there can be.
     pub fn training(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
+        let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
         let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
         let division = if graph.divides_freely() {
-            Division::Among(threads)
+            // The samples of a pair stay together.
+            let unit = if bfloat16 { 2 } else { 1 };
+            Division::Among { blocks: threads, unit }
         } else {
             Division::Fixed(fixed_block(graph))
         };
-        Self::new(graph, batch, threads, division, true, bfloat16)
+        Self::new(graph, batch, threads, division, Some(bfloat16))
     }
 
     /// Memory for forward passes of up to `batch` samples, `block` of them in a block.
@@ -184,26 +194,25 @@ impl Workspace {
     /// # Errors
     /// If that is more than there can be.
     pub fn inference(graph: &Arc<Graph>, batch: usize, block: usize, threads: usize) -> Result<Self> {
-        Self::new(graph, batch, threads, Division::Of(block), false, false)
+        Self::new(graph, batch, threads, Division::Of(block), None)
     }
 
+    /// For training, in bfloat16 or not, or else for forward passes.
     fn new(
         graph: &Arc<Graph>,
         batch: usize,
         threads: usize,
         division: Division,
-        training: bool,
-        bfloat16: bool,
+        training: Option<bool>,
     ) -> Result<Self> {
+        let (training, bfloat16) = (training.is_some(), training == Some(true));
         let per_sample = if training {
             2 * graph.values_size + graph.kept
         } else {
             graph.values_size
         };
         check_memory(batch, per_sample)?;
-        let unit = if bfloat16 { 2 } else { 1 };
-        let capacity = unit * division.capacity(batch.div_ceil(unit));
-        let copies = bfloat16.then(|| Copies::new(graph, capacity));
+        let capacity = division.capacity(batch);
         let segments = segments(graph, training);
         let memory = Arc::new(Memory::new(
             graph,
@@ -215,15 +224,7 @@ impl Workspace {
             },
         ));
         let blocks: Vec<Block> = (0..division.blocks(batch))
-            .map(|_| {
-                Block::new(
-                    graph,
-                    &memory,
-                    capacity,
-                    training,
-                    copies.as_ref().map_or(0, |c| c.block),
-                )
-            })
+            .map(|_| Block::new(graph, &memory, capacity, training, bfloat16))
             .collect();
         let for_update = if training { super::update::scratch(graph) } else { 0 };
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
@@ -240,8 +241,8 @@ impl Workspace {
             statistics: vec![0.0; graph.statistics],
             backward_statistics: vec![0.0; graph.backward_statistics],
             segments,
-            copies,
             batch: 0,
+            copies: bfloat16.then(|| Copies::new(graph)),
         })
     }
 
@@ -271,12 +272,8 @@ impl Workspace {
     }
 
     /// The same, with the threads.
-    pub fn blocks_and_hands(&mut self) -> (&[Block], Option<&Copies>, &mut Hands) {
-        (
-            &self.crew.blocks[..self.crew.filled],
-            self.copies.as_ref(),
-            &mut self.crew.hands,
-        )
+    pub fn blocks_and_hands(&mut self) -> (&[Block], &mut Hands) {
+        (&self.crew.blocks[..self.crew.filled], &mut self.crew.hands)
     }
 
     /// Begins to count what the time goes into.
@@ -302,9 +299,9 @@ impl Workspace {
     /// Divides a batch of `n` samples among the blocks.
     pub fn divide(&mut self, n: usize) {
         self.batch = n;
-        let unit = if self.copies.is_some() { 2 } else { 1 };
+        let filled = self.crew.division.blocks(n);
+        let unit = self.crew.division.unit();
         let units = n.div_ceil(unit);
-        let filled = self.crew.division.blocks(units);
         self.crew.filled = filled;
         let mut first = 0;
         for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
@@ -360,7 +357,7 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let lent = training.lend(graph, weights, copies, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 if s == 0 {
                     block.partials.fill(0.0);
@@ -401,7 +398,7 @@ impl Workspace {
                 &crew.blocks[..crew.filled],
                 &mut backward_statistics[op.backward_statistics.clone()],
             );
-            let lent = training.lend(graph, weights, copies, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 block.backward(lent, backward_range(s), desk);
                 if s > 0 {

@@ -5,24 +5,30 @@ use gradus_kernels::bfloat16::Pair;
 use super::{Backward, BatchGradient, Forward, Tensors};
 use crate::Shape;
 
-/// The part of a layer that can multiply in bfloat16.
+/// The part of a layer that can multiply in bfloat16 as it is trained: see [`Fit::bfloat16`](crate::Fit::bfloat16).
+///
+/// The three passes get the same as those of [`Layer`](super::Layer), all of it in [`Float`](crate::Float), and two kinds of memory for
+/// [pairs](Pair): `w`, a copy of the weights, made at the beginning of the step; and `kept`, in which a block keeps whatever a
+/// later pass needs, from `forward` to `batch_gradient`. Other memory than `kept` they must not count on.
+///
+/// [`check::layer`](crate::check) compares what it computes with what the layer's own passes do.
 pub trait Bfloat16 {
-    /// How many pairs each part of the copy of the weights has; one thread makes a part. `dx` says whether `backward` is going
-    /// to be asked for it.
+    /// How many pairs the parts of the copy of the weights have, in order; each part is made by one thread. `dx` says
+    /// whether `backward` is going to be asked for it.
     fn weights(&self, input: &Shape, dx: bool) -> Vec<usize>;
 
-    /// How many pairs a block of so many samples keeps until the update.
-    fn block(&self, input: &Shape, samples: usize) -> usize;
-
-    /// Makes a part of the copy of the weights.
+    /// Makes a part of the copy.
     fn convert(&self, input: &Shape, parameters: Tensors<'_>, part: usize, copy: &mut [Pair]);
 
-    /// As [`Layer::forward`](super::Layer::forward).
-    fn forward(&self, pass: Forward<'_>, w: &[Pair], block: &mut [Pair]);
+    /// How many pairs a block of so many samples keeps.
+    fn kept(&self, input: &Shape, samples: usize) -> usize;
+
+    /// As [`Layer::forward`](super::Layer::forward), in training.
+    fn forward(&self, pass: Forward<'_>, w: &[Pair], kept: &mut [Pair]);
 
     /// As [`Layer::backward`](super::Layer::backward).
-    fn backward(&self, pass: Backward<'_>, w: &[Pair], block: &mut [Pair]);
+    fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]);
 
     /// As [`Layer::batch_gradient`](super::Layer::batch_gradient).
-    fn batch_gradient(&self, pass: BatchGradient<'_>, block: &[Pair]);
+    fn batch_gradient(&self, pass: BatchGradient<'_>, kept: &[Pair]);
 }

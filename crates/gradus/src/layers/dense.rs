@@ -9,14 +9,15 @@
 //!
 //! Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, algorithms 6.3 and 6.4.
 
-use gradus_kernels::bfloat16::{self, Left, Pair, size_across, size_down};
 use gradus_kernels::{Matrix, matmul, matmul_scratch, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::{Init, checked_size, on};
-use crate::Shape;
 use crate::init::{Fans, Initializer};
 use crate::layer::{Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Parameter, Plan, Tensors};
+use crate::{Float, Shape};
+
+mod bfloat16;
 
 /// The largest block of samples that the scratch memory is planned for.
 const MOST_SAMPLES: usize = 1 << 12;
@@ -67,6 +68,15 @@ impl Dense {
         self.init = Init::new(init);
         self
     }
+
+    /// Sets every row of y to the bias, if there is one, for the products to be added.
+    fn start_from_bias(&self, y: &mut [Float], parameters: Tensors<'_>) {
+        if self.bias {
+            for y in y.chunks_exact_mut(self.units) {
+                y.copy_from_slice(&parameters[1]);
+            }
+        }
+    }
 }
 
 impl Layer for Dense {
@@ -105,11 +115,7 @@ impl Layer for Dense {
     fn forward(&self, pass: Forward<'_>) {
         let (inputs, units) = (pass.input.size(), self.units);
         let w = Matrix::new(&pass.parameters[0], units);
-        if self.bias {
-            for y in pass.y.chunks_exact_mut(units) {
-                y.copy_from_slice(&pass.parameters[1]);
-            }
-        }
+        self.start_from_bias(pass.y, pass.parameters);
         let x = Matrix::new(pass.x, inputs);
         matmul(
             pass.samples,
@@ -178,119 +184,6 @@ impl Layer for Dense {
 
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
-    }
-}
-
-/// About how many weights one thread converts in one go.
-const PART: usize = 8192;
-
-impl Dense {
-    /// Rows, and columns, of the weights that a thread converts in one go.
-    fn part(&self, inputs: usize) -> [usize; 2] {
-        [
-            (PART / self.units).max(2) / 2 * 2,
-            (PART / inputs).max(1).next_multiple_of(32),
-        ]
-    }
-
-    fn block_sizes(&self, inputs: usize, samples: usize) -> [usize; 2] {
-        [size_down(samples, inputs), size_down(samples, self.units)]
-    }
-}
-
-impl Bfloat16 for Dense {
-    fn weights(&self, input: &Shape, dx: bool) -> Vec<usize> {
-        let (inputs, units) = (input.size(), self.units);
-        let [rows, columns] = self.part(inputs);
-        let down = (0..inputs)
-            .step_by(rows)
-            .map(|i| size_down(rows.min(inputs - i), units));
-        let turned = (0..units)
-            .step_by(columns)
-            .map(|j| size_down(columns.min(units - j), inputs));
-        down.chain(turned.filter(|_| dx)).collect()
-    }
-
-    fn block(&self, input: &Shape, samples: usize) -> usize {
-        let [x, dy] = self.block_sizes(input.size(), samples);
-        x + dy + size_across(samples, input.size().max(self.units))
-    }
-
-    fn convert(&self, input: &Shape, parameters: Tensors<'_>, part: usize, copy: &mut [Pair]) {
-        let (inputs, units) = (input.size(), self.units);
-        let [rows, columns] = self.part(inputs);
-        let w = &parameters[0];
-        match part.checked_sub(inputs.div_ceil(rows)) {
-            None => {
-                let first = part * rows;
-                let end = (first + rows).min(inputs);
-                bfloat16::convert(&w[first * units..end * units], units, None, copy);
-            }
-            Some(part) => {
-                let first = part * columns;
-                bfloat16::convert_transposed(w, units, first..(first + columns).min(units), copy);
-            }
-        }
-    }
-
-    fn forward(&self, pass: Forward<'_>, w: &[Pair], block: &mut [Pair]) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let [x, dy] = self.block_sizes(inputs, pass.samples);
-        let (x, rest) = block.split_at_mut(x);
-        let across = &mut rest[dy..];
-        bfloat16::convert(pass.x, inputs, Some(across), x);
-        if self.bias {
-            for y in pass.y.chunks_exact_mut(units) {
-                y.copy_from_slice(&pass.parameters[1]);
-            }
-        }
-        let pairs = inputs.div_ceil(2);
-        let x = Left {
-            values: across,
-            row_stride: pairs,
-            pair_stride: 1,
-        };
-        bfloat16::product([pass.samples, units, pairs], x, w, pass.y, self.bias);
-    }
-
-    fn backward(&self, pass: Backward<'_>, w: &[Pair], block: &mut [Pair]) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let [x, dy] = self.block_sizes(inputs, pass.samples);
-        let (dy, across) = block[x..].split_at_mut(dy);
-        let Some(dx) = pass.dx else {
-            bfloat16::convert(pass.dy, units, None, dy);
-            return;
-        };
-        bfloat16::convert(pass.dy, units, Some(across), dy);
-        let pairs = units.div_ceil(2);
-        let dy = Left {
-            values: across,
-            row_stride: pairs,
-            pair_stride: 1,
-        };
-        let w = &w[size_down(inputs, units)..];
-        bfloat16::product([pass.samples, inputs, pairs], dy, w, dx, false);
-    }
-
-    fn batch_gradient(&self, pass: BatchGradient<'_>, block: &[Pair]) {
-        if pass.parameter == 1 {
-            return Layer::batch_gradient(self, pass);
-        }
-        let (inputs, units) = (pass.input.size(), self.units);
-        let [x, _] = self.block_sizes(inputs, pass.samples);
-        let (x, dy) = block.split_at(x);
-        let x = Left {
-            values: &x[pass.rows.start..],
-            row_stride: 1,
-            pair_stride: bfloat16::stride(inputs),
-        };
-        bfloat16::product(
-            [pass.rows.len(), units, pass.samples.div_ceil(2)],
-            x,
-            dy,
-            pass.gradient,
-            true,
-        );
     }
 }
 
