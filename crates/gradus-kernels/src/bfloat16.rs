@@ -220,6 +220,9 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
     }
 }
 
+/// How many sums plain code has at a time.
+const WIDE: usize = 64;
+
 /// The product in plain code; whether the processor has fused multiply-adds.
 struct Fallback<'a, const FUSED: bool>([usize; 3], Left<'a>, &'a [Pair], &'a mut [Float], bool);
 
@@ -230,59 +233,63 @@ impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
     fn run(self) {
         let Fallback([m, n, pairs], a, b, c, accumulate) = self;
         for (i, c) in c.chunks_exact_mut(n).take(m).enumerate() {
-            for (v, c) in c.chunks_mut(LANES).enumerate() {
-                let mut sums = [0.0; LANES];
+            for (v, c) in c.chunks_mut(WIDE).enumerate() {
+                let (mut old, mut sums) = ([0.0; WIDE], [0.0; WIDE]);
                 if accumulate {
-                    for (sum, &c) in sums.iter_mut().zip(&*c) {
-                        *sum = normal(c);
+                    for (old, &c) in old.iter_mut().zip(&*c) {
+                        *old = normal(c);
                     }
                 }
+                sums.copy_from_slice(&old);
+                let sums = &mut sums[..c.len()];
+                let mut small = 0;
                 for p in 0..pairs {
                     let (a0, a1) = a.values[i * a.row_stride + p * a.pair_stride].split();
-                    let b = &b[p * stride(n) + v * LANES..][..LANES];
-                    let [mut b0, mut b1] = [[0.0; LANES]; 2];
-                    for ((b, b0), b1) in b.iter().zip(&mut b0).zip(&mut b1) {
-                        (*b0, *b1) = b.split();
+                    for (sum, b) in sums.iter_mut().zip(&b[p * stride(n) + v * WIDE..]) {
+                        let (b0, b1) = b.split();
+                        let between = fused::<FUSED>(a1, b1, *sum);
+                        *sum = fused::<FUSED>(a0, b0, between);
+                        small |= u32::from(is_small(between)) | u32::from(is_small(*sum));
                     }
-                    add_products::<FUSED>(a1, &b1, &mut sums);
-                    add_products::<FUSED>(a0, &b0, &mut sums);
                 }
-                c.copy_from_slice(&sums[..c.len()]);
+                if small > 0 {
+                    // Once more, and with care.
+                    sums.copy_from_slice(&old[..c.len()]);
+                    for p in 0..pairs {
+                        let (a0, a1) = a.values[i * a.row_stride + p * a.pair_stride].split();
+                        for (sum, b) in sums.iter_mut().zip(&b[p * stride(n) + v * WIDE..]) {
+                            let (b0, b1) = b.split();
+                            *sum = flushed(a0, b0, flushed(a1, b1, *sum));
+                        }
+                    }
+                }
+                c.copy_from_slice(sums);
             }
         }
     }
 }
 
-/// sums ← sums + x·y, each rounded once, and 0 where it is then below the smallest normal number.
+/// x·y + z, rounded once.
 #[inline(always)]
-fn add_products<const FUSED: bool>(x: Float, y: &[Float; LANES], sums: &mut [Float; LANES]) {
-    let old = *sums;
-    let mut small = false;
-    for (sum, &y) in sums.iter_mut().zip(y) {
-        *sum = if FUSED {
-            x.mul_add(y, *sum)
-        } else {
-            simd::fused(x, y, *sum)
-        };
-        small |= sum.abs() <= Float::MIN_POSITIVE && *sum != 0.0;
-    }
-    if small {
-        flush(x, y, &old, sums);
-    }
+fn fused<const FUSED: bool>(x: Float, y: Float, z: Float) -> Float {
+    if FUSED { x.mul_add(y, z) } else { simd::fused(x, y, z) }
 }
 
-/// Sets sums to 0 that are too small, when rounded to as many digits as normal numbers have: 2⁻¹²⁶ − 2⁻¹⁵⁰ is a sum that f32
-/// would round up to the smallest normal number.
-#[cold]
-fn flush(x: Float, y: &[Float; LANES], old: &[Float; LANES], sums: &mut [Float; LANES]) {
+/// Whether this may be a sum that should be 0.
+#[inline(always)]
+fn is_small(sum: Float) -> bool {
+    (sum.abs() <= Float::MIN_POSITIVE) & (sum != 0.0)
+}
+
+/// x·y + z, rounded once, and 0 if it is below the smallest normal number when it has as many digits as normal numbers
+/// have: 2⁻¹²⁶ − 2⁻¹⁵⁰, which f32 has to round up to 2⁻¹²⁶, is.
+#[inline(always)]
+fn flushed(x: Float, y: Float, z: Float) -> Float {
+    let sum = simd::fused(x, y, z);
+    // Where it matters, this is exact: the product has 16 digits.
+    let exact = f64::from(x) * f64::from(y) + f64::from(z);
     let least = f64::from(Float::MIN_POSITIVE) * (1.0 - 2f64.powi(-25));
-    for ((sum, &y), &old) in sums.iter_mut().zip(y).zip(old) {
-        // Here it is exact: the product has 16 digits.
-        let exact = f64::from(x) * f64::from(y) + f64::from(old);
-        if exact.abs() < least {
-            *sum *= 0.0;
-        }
-    }
+    if exact.abs() < least { sum * 0.0 } else { sum }
 }
 
 /// x, or 0 of its sign if it is below the smallest normal number.
