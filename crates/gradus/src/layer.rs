@@ -22,6 +22,8 @@
 //!   after it need not have them turned;
 //! - its output needs no memory but its input's ([`Layer::in_place`]), or is its input ([`Plan::view`]);
 //! - its `backward` doesn't read `y` ([`Plan::forgets_output`]), so that the next layer may overwrite it.
+//!
+//! And it may have a [part](Bfloat16) that multiplies in bfloat16, for training that [asks for it](crate::Fit::bfloat16).
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -111,7 +113,7 @@ pub trait Layer: Any + Debug + Send + Sync {
         None
     }
 
-    /// The part of this layer that can multiply in bfloat16, if it has one.
+    /// This layer, if it can multiply in bfloat16 as it is trained.
     fn bfloat16(&self) -> Option<&dyn Bfloat16> {
         None
     }

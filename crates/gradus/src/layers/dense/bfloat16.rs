@@ -101,3 +101,43 @@ fn parts(count: usize, each: usize) -> impl Iterator<Item = Range<usize>> {
         .step_by(size)
         .map(move |first| first..(first + size).min(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Float;
+    use crate::check::Rig;
+
+    /// Small whole numbers are exact in bfloat16, and so are their sums.
+    fn whole(count: usize) -> Vec<Float> {
+        (0..count).map(|i| (i * 7919 % 17) as Float - 8.0).collect()
+    }
+
+    /// Odd numbers of everything, and weights that are converted in several parts.
+    #[test]
+    fn what_needs_no_rounding_is_the_same() {
+        for (samples, inputs, units) in [(1, 1, 1), (3, 5, 2), (7, 33, 17), (5, 201, 101), (4, 2, 900)] {
+            for bias in [false, true] {
+                let layer = Dense::new(units).bias(bias);
+                let size = (inputs + usize::from(bias)) * units;
+                let rig = || Rig::new(&layer, [inputs]).unwrap().parameters(&whole(size));
+                let (x, dy) = (whole(samples * inputs), whole(samples * units));
+                let (found, expected) = (rig().bfloat16().step(&x, &dy), rig().step(&x, &dy));
+                assert!(
+                    found.unwrap() == expected.unwrap(),
+                    "{samples} samples of {inputs}, {units} units"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn operands_are_rounded() {
+        // 1 + 2⁻⁸ becomes 1; the bias and its gradient stay.
+        let (odd, layer) = (1.00390625, Dense::new(1));
+        let rig = Rig::new(&layer, [1]).unwrap().parameters(&[odd, odd]).bfloat16();
+        let step = rig.step(&[odd], &[odd]).unwrap();
+        assert_eq!((step.y, step.dx), (vec![1.0 + odd], vec![1.0]));
+        assert_eq!(step.gradient, [1.0, odd]);
+    }
+}
