@@ -9,7 +9,7 @@ use anyhow::Result;
 use bench_gradus::works;
 use gradus::data::Target;
 use gradus::prelude::*;
-use gradus_kernels::{Buffer, Matrix, Pool, matmul, matmul_scratch};
+use gradus_kernels::{Buffer, Matrix, Start, Pool, matmul, matmul_scratch};
 
 use crate::kernel::{A, Pairs, ceiling, down, in_rows, product, transpose};
 
@@ -128,7 +128,7 @@ impl Dense {
         let (inputs, units) = (self.inputs, self.units);
         let (x, w) = (Matrix::new(&self.x, inputs), Matrix::new(&self.w, units));
         let (y, scratch) = (&mut self.y, &mut self.scratch);
-        matmul(self.samples, units, inputs, x, w, y, units, false, scratch);
+        matmul(self.samples, units, inputs, x, w, y, units, Start::Zero, scratch);
     }
 
     /// dx = dy·Wᵀ
@@ -136,7 +136,7 @@ impl Dense {
         let (inputs, units) = (self.inputs, self.units);
         let (dy, w) = (Matrix::new(&self.dy, units), Matrix::new(&self.w, units).transposed());
         let (dx, scratch) = (&mut self.dx, &mut self.scratch);
-        matmul(self.samples, inputs, units, dy, w, dx, inputs, false, scratch);
+        matmul(self.samples, inputs, units, dy, w, dx, inputs, Start::Zero, scratch);
     }
 
     /// dw = xᵀ·dy: this thread's rows, from the samples of every thread; part by part, as the library updates weights.
@@ -149,7 +149,8 @@ impl Dense {
                     Matrix::new(&self.dy, units),
                 );
                 let (dw, scratch) = (&mut self.dw, &mut self.scratch);
-                matmul(rows.len(), units, self.samples, x, dy, dw, units, block > 0, scratch);
+                let start = if block > 0 { Start::Sum } else { Start::Zero };
+                matmul(rows.len(), units, self.samples, x, dy, dw, units, start, scratch);
             }
         }
     }

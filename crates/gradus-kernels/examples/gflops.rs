@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gradus_kernels::lanes::{Axis, Convolution, LANES, from_lanes, to_lanes};
-use gradus_kernels::{Float, Matrix, arch, matmul, matmul_scratch, vectorize};
+use gradus_kernels::{Float, Matrix, Start, arch, matmul, matmul_scratch, vectorize};
 
 /// The shortest time of several runs, in seconds.
 fn time(mut work: impl FnMut()) -> f64 {
@@ -147,6 +147,7 @@ fn products(peak: f64) {
         ("large", Plain, false, &[(512, 512, 512), (1024, 1024, 1024)]),
     ];
     for &(name, stored, accumulate, sizes) in shapes {
+        let start = if accumulate { Start::Sum } else { Start::Zero };
         for &(m, n, k) in sizes {
             let (a, b, mut c) = (
                 vec![0.5 as Float; m * k],
@@ -164,7 +165,7 @@ fn products(peak: f64) {
             } else {
                 Matrix::new(&b, n)
             };
-            let seconds = time(|| matmul(m, n, k, black_box(a), b, black_box(&mut c), n, accumulate, &mut scratch));
+            let seconds = time(|| matmul(m, n, k, black_box(a), b, black_box(&mut c), n, start, &mut scratch));
             let gflops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
             let (share, micros) = (100.0 * gflops / peak, 1e6 * seconds);
             println!("{name:<24}{m:>5}{n:>6}{k:>5}{gflops:>11.1}{share:>8.0} %{micros:>10.2}");

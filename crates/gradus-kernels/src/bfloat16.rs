@@ -17,7 +17,7 @@
 
 use std::ops::Range;
 
-use crate::{Arch, Float, Work, arch, simd, vectorize_work};
+use crate::{Arch, Float, Start, Work, arch, simd, vectorize_work};
 
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 mod avx512;
@@ -100,11 +100,9 @@ pub const fn size_down(rows: usize, columns: usize) -> usize {
 }
 
 /// Whether this thread may use the instructions.
+#[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 fn has_instructions() -> bool {
-    #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
-    return arch() == Arch::Avx512 && is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(all(target_arch = "x86_64", not(gradus_f64))))]
-    return false;
+    arch() == Arch::Avx512 && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Rounds the rows of x, and pairs them across (unless that is `None`) and down.
@@ -190,14 +188,14 @@ impl<'a> Left<'a> {
     }
 }
 
-/// C ← A·B, or C ← C + A·B if `accumulate`: A has m rows of so many pairs, B is paired down and has n columns, C is m×n.
+/// C ← A·B, on top of what `start` says: A has m rows of so many pairs, B is paired down and has n columns, C is m×n.
 ///
 /// Every element of C is one chain of fused multiply-adds, each rounded to f32, over the pairs in ascending order: of a pair the second
 /// product comes first. Whatever is below the smallest normal number becomes 0.
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Float], accumulate: bool) {
+pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Float], start: Start<'_>) {
     if m == 0 || n == 0 {
         return;
     }
@@ -207,16 +205,19 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
     }
     assert!(pairs * stride(n) <= b.len(), "b is too short");
     assert!(m * n <= c.len(), "c is too short");
+    if let Start::Row(row) = start {
+        assert!(n <= row.len(), "the row that sums start from is too short");
+    }
     #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
     if has_instructions() {
         // SAFETY: there are the instructions, and all is within what was asserted.
-        return unsafe { avx512::product([m, n, pairs], a, b, c, accumulate) };
+        return unsafe { avx512::product([m, n, pairs], a, b, c, start) };
     }
     let sizes = [m, n, pairs];
     if arch() >= Arch::Avx2 {
-        vectorize_work(Fallback::<true>(sizes, a, b, c, accumulate));
+        vectorize_work(Fallback::<true>(sizes, a, b, c, start));
     } else {
-        Fallback::<false>(sizes, a, b, c, accumulate).run();
+        Fallback::<false>(sizes, a, b, c, start).run();
     }
 }
 
@@ -224,21 +225,24 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
 const WIDE: usize = 64;
 
 /// The product in plain code; whether the processor has fused multiply-adds.
-struct Fallback<'a, const FUSED: bool>([usize; 3], Left<'a>, &'a [Pair], &'a mut [Float], bool);
+struct Fallback<'a, const FUSED: bool>([usize; 3], Left<'a>, &'a [Pair], &'a mut [Float], Start<'a>);
 
 impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Fallback([m, n, pairs], a, b, c, accumulate) = self;
+        let Fallback([m, n, pairs], a, b, c, start) = self;
         for (i, c) in c.chunks_exact_mut(n).take(m).enumerate() {
             for (v, c) in c.chunks_mut(WIDE).enumerate() {
                 let (mut old, mut sums) = ([0.0; WIDE], [0.0; WIDE]);
-                if accumulate {
-                    for (old, &c) in old.iter_mut().zip(&*c) {
-                        *old = normal(c);
-                    }
+                let from = match start {
+                    Start::Zero => &[],
+                    Start::Sum => &*c,
+                    Start::Row(row) => &row[v * WIDE..][..c.len()],
+                };
+                for (old, &from) in old.iter_mut().zip(from) {
+                    *old = normal(from);
                 }
                 sums.copy_from_slice(&old);
                 let sums = &mut sums[..c.len()];
@@ -427,8 +431,8 @@ mod tests {
         [3, 129, 1],
     ];
 
-    /// C ← A·B or C + A·B for matrices of numbers.
-    fn multiply([m, n, k]: [usize; 3], a: &[Float], b: &[Float], c: &mut [Float], accumulate: bool) {
+    /// The product of matrices of numbers.
+    fn multiply([m, n, k]: [usize; 3], a: &[Float], b: &[Float], c: &mut [Float], start: Start<'_>) {
         let ([across, ..], [_, down, _]) = (forms(a, k), forms(b, n));
         let pairs = k.div_ceil(2);
         let left = Left {
@@ -436,7 +440,7 @@ mod tests {
             row_stride: pairs,
             pair_stride: 1,
         };
-        product([m, n, pairs], left, &down, c, accumulate);
+        product([m, n, pairs], left, &down, c, start);
     }
 
     /// The hardware's sums, where there is the instruction, and those of plain code.
@@ -449,12 +453,13 @@ mod tests {
                     numbers(k * n, seed + 50),
                     numbers(m * n, seed + 99),
                 );
-                for accumulate in [false, true] {
+                let row = numbers(n, seed + 150);
+                for start in [Start::Zero, Start::Sum, Start::Row(&row)] {
                     let mut best = old.clone();
-                    multiply([m, n, k], &a, &b, &mut best, accumulate);
+                    multiply([m, n, k], &a, &b, &mut best, start);
                     for level in [Arch::Plain, Arch::Avx2] {
                         let mut c = old.clone();
-                        with_arch(level, || multiply([m, n, k], &a, &b, &mut c, accumulate));
+                        with_arch(level, || multiply([m, n, k], &a, &b, &mut c, start));
                         assert!(bits(&c) == bits(&best), "{m}×{n}×{k} on {level:?}");
                     }
                 }
@@ -477,7 +482,7 @@ mod tests {
                 let run = |level| {
                     let mut c = [sign * old];
                     let a = [sign * a[0], if size.is_multiple_of(2) { 0.0 } else { a[1] }];
-                    with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, true));
+                    with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, Start::Sum));
                     c[0]
                 };
                 let (best, plain) = (run(Arch::Avx512), run(Arch::Plain));
@@ -496,8 +501,17 @@ mod tests {
                 numbers(m * n, seed + 99),
             );
             let mut expected = c.clone();
-            reference::matmul(m, n, k, Matrix::new(&a, k), Matrix::new(&b, n), &mut expected, n, true);
-            multiply([m, n, k], &a, &b, &mut c, true);
+            reference::matmul(
+                m,
+                n,
+                k,
+                Matrix::new(&a, k),
+                Matrix::new(&b, n),
+                &mut expected,
+                n,
+                Start::Sum,
+            );
+            multiply([m, n, k], &a, &b, &mut c, Start::Sum);
             for (at, (c, expected)) in c.into_iter().zip(expected).enumerate() {
                 let (i, j) = (at / n, at % n);
                 let sizes: Float = (0..k).map(|p| (a[i * k + p] * b[p * n + j]).abs()).sum();
@@ -533,14 +547,20 @@ mod tests {
                 w_matrix.transposed(),
                 &mut expected,
                 inputs,
-                false,
+                Start::Zero,
             );
             let left = Left {
                 values: &dy_forms[0],
                 row_stride: units.div_ceil(2),
                 pair_stride: 1,
             };
-            product([samples, inputs, units.div_ceil(2)], left, &w_forms[2], &mut dx, false);
+            product(
+                [samples, inputs, units.div_ceil(2)],
+                left,
+                &w_forms[2],
+                &mut dx,
+                Start::Zero,
+            );
             assert_eq!(dx, expected);
 
             // Of the weights, from the second row on.
@@ -553,7 +573,7 @@ mod tests {
                 dy_matrix,
                 &mut expected,
                 units,
-                true,
+                Start::Sum,
             );
             let left = Left {
                 values: &x_forms[1][1..],
@@ -561,7 +581,7 @@ mod tests {
                 pair_stride: stride(inputs),
             };
             let sizes = [inputs - 1, units, samples.div_ceil(2)];
-            product(sizes, left, &dy_forms[1], &mut dw[units..], true);
+            product(sizes, left, &dy_forms[1], &mut dw[units..], Start::Sum);
             assert_eq!(dw[units..], expected[units..]);
             assert!(dw[..units].iter().all(|&dw| dw == 9.0));
         }
@@ -574,12 +594,13 @@ mod tests {
         let (a, b) = (numbers(m * 2 * pairs, 1), numbers(2 * pairs * n, 2));
         let ([across, ..], [_, down, _]) = (forms(&a, 2 * pairs), forms(&b, n));
         let part = |from: usize, to: usize, c: &mut [Float]| {
+            let start = if from == 0 { Start::Zero } else { Start::Sum };
             let left = Left {
                 values: &across[from..],
                 row_stride: pairs,
                 pair_stride: 1,
             };
-            product([m, n, to - from], left, &down[from * stride(n)..], c, from > 0);
+            product([m, n, to - from], left, &down[from * stride(n)..], c, start);
         };
         let (mut whole, mut parts) = (vec![0.0; m * n], vec![0.0; m * n]);
         part(0, pairs, &mut whole);
@@ -597,7 +618,7 @@ mod tests {
             row_stride: 2,
             pair_stride: 1,
         };
-        product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], false);
+        product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], Start::Zero);
     }
 
     #[test]

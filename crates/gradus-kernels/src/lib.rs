@@ -26,7 +26,7 @@ mod vector;
 
 pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};
 pub use buffer::Buffer;
-pub use matmul::{Matrix, matmul, matmul_scratch};
+pub use matmul::{Matrix, Start, matmul, matmul_scratch, matmul_sum};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;
 pub use prefetch::prefetch;

@@ -8,11 +8,13 @@
 
 use crate::{Float, arch};
 
+mod product;
 mod tile;
 pub(crate) mod transpose;
 
-use tile::{Simd, Tile};
-use transpose::transpose;
+pub(crate) use product::Parts;
+use product::{PANEL, Product, WIDEST};
+use tile::Factors;
 
 /// A matrix somewhere in a slice: element (i, j) is `values[i * row_stride + j * column_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -44,22 +46,27 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Where element (i, j) lies.
-    fn part(&self, i: usize, j: usize) -> *const Float {
-        let at = i * self.row_stride + j * self.column_stride;
-        self.values.as_ptr().wrapping_add(at)
+    /// Refuses values that don't hold so many rows and columns.
+    fn check(&self, name: &str, rows: usize, columns: usize) {
+        let holds = holds(self.values, rows, columns, self.row_stride, self.column_stride);
+        assert!(holds, "{name} is too short");
     }
 }
 
-/// The size of a panel of B: 40 KB of the 32 to 64 KB of a first-level cache, where what spills comes from the second.
-const PANEL: usize = 10240;
+/// What every sum of a product starts from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start<'a> {
+    /// From zero: C ← A·B.
+    Zero,
+    /// From what C holds: C ← C + A·B.
+    Sum,
+    /// From this row, which is added to every row: cᵢⱼ ← rowⱼ + (A·B)ᵢⱼ.
+    Row(&'a [Float]),
+}
 
-/// The widest panel, in floats.
-const WIDEST: usize = 256;
-
-/// From how many rows of tiles a panel that could be used as it lies is copied together all the same: the second-level cache
-/// keeps up with fewer of them.
-const PACK_FROM: usize = 32;
+/// The most products that are added up at once, and the most summands of a sum in them.
+const MOST_FACTORS: usize = 8;
+const MOST_SUMMANDS: usize = 256;
 
 /// How many values of scratch memory [`matmul`] wants for a product of this size.
 pub fn matmul_scratch(m: usize, n: usize, k: usize) -> usize {
@@ -67,17 +74,17 @@ pub fn matmul_scratch(m: usize, n: usize, k: usize) -> usize {
     width.saturating_mul(k).min(PANEL)
 }
 
-/// C ← A·B, or C ← C + A·B if `accumulate`: `a` is m×k, `b` k×n, and `c` m×n with rows `c_stride` apart.
+/// C ← A·B, on top of what `start` says: `a` is m×k, `b` k×n, and `c` m×n with rows `c_stride` apart.
 ///
-/// Every element of C is one chain of fused multiply-adds over k in ascending order, starting from zero or from its old
-/// value. So its bits don't depend on m, on n, on where it stands in C, or on how a caller divides k into successive
-/// accumulating calls. It is fastest with [`matmul_scratch`] values of scratch memory, and right with any number.
+/// Every element of C is one chain of fused multiply-adds over k in ascending order, beginning with its start.
+/// So its bits don't depend on m, on n, on where it stands in C, or on how a caller divides k into successive
+/// calls. It is fastest with [`matmul_scratch`] values of scratch memory, and right with any number.
 ///
 /// ```
-/// use gradus_kernels::{Matrix, matmul};
+/// use gradus_kernels::{Matrix, Start, matmul};
 /// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
 /// let mut c = [0.0; 4];
-/// matmul(2, 2, 2, Matrix::new(&a, 2), Matrix::new(&b, 2), &mut c, 2, false, &mut []);
+/// matmul(2, 2, 2, Matrix::new(&a, 2), Matrix::new(&b, 2), &mut c, 2, Start::Zero, &mut []);
 /// assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
 /// ```
 ///
@@ -92,26 +99,102 @@ pub fn matmul(
     b: Matrix<'_>,
     c: &mut [Float],
     c_stride: usize,
-    accumulate: bool,
+    start: Start<'_>,
     scratch: &mut [Float],
 ) {
-    assert!(holds(a.values, m, k, a.row_stride, a.column_stride), "a is too short");
-    assert!(holds(b.values, k, n, b.row_stride, b.column_stride), "b is too short");
+    a.check("a", m, k);
+    b.check("b", k, n);
+    let factors = [Factors::new(k, a, b)];
+    let strides = [(a.row_stride, a.column_stride), (b.row_stride, b.column_stride)];
+    // SAFETY: the slices hold the matrices.
+    unsafe { run(m, n, &factors, strides, c, c_stride, start, scratch) }
+}
+
+/// C ← Σ A·B over several products of the same strides, each with its own k, as if all their columns of A and rows of B stood side
+/// by side in one; otherwise as [`matmul`]. An element of C stays in a register from one product to the next.
+///
+/// ```
+/// use gradus_kernels::{Matrix, Start, matmul_sum};
+/// let factors = [([1.0, 2.0], [3.0]), ([4.0, 5.0], [6.0])];
+/// let mut c = [0.0; 2];
+/// let products = factors.iter().map(|(a, b)| (1, Matrix::new(a, 1), Matrix::new(b, 1)));
+/// matmul_sum(2, 1, products, &mut c, 1, Start::Zero, &mut []);
+/// assert_eq!(c, [27.0, 36.0]);
+/// ```
+///
+/// # Panics
+/// As [`matmul`], and if strides differ.
+pub fn matmul_sum<'a>(
+    m: usize,
+    n: usize,
+    products: impl IntoIterator<Item = (usize, Matrix<'a>, Matrix<'a>)>,
+    c: &mut [Float],
+    c_stride: usize,
+    mut start: Start<'_>,
+    scratch: &mut [Float],
+) {
+    let mut add = |factors: &[Factors], strides, start| {
+        // SAFETY: the slices of all factors hold their matrices, which was checked.
+        unsafe { run(m, n, factors, strides, c, c_stride, start, scratch) }
+    };
+    let mut factors = [Factors::NONE; MOST_FACTORS];
+    let (mut count, mut summands, mut strides) = (0, 0, None);
+    for (k, a, b) in products {
+        a.check("a", m, k);
+        b.check("b", k, n);
+        let these = [(a.row_stride, a.column_stride), (b.row_stride, b.column_stride)];
+        assert!(*strides.get_or_insert(these) == these, "the products' strides differ");
+        if count == MOST_FACTORS || (count > 0 && summands + k > MOST_SUMMANDS) {
+            add(&factors[..count], these, start);
+            (count, summands, start) = (0, 0, Start::Sum);
+        }
+        factors[count] = Factors::new(k, a, b);
+        count += 1;
+        summands += k;
+    }
+    add(&factors[..count], strides.unwrap_or_default(), start);
+}
+
+/// The sum of products of these strides (of A's rows and columns, of B's).
+///
+/// # Safety
+/// The factors reach over m×k and k×n values.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+unsafe fn run(
+    m: usize,
+    n: usize,
+    factors: &[Factors],
+    strides: [(usize, usize); 2],
+    c: &mut [Float],
+    c_stride: usize,
+    start: Start<'_>,
+    scratch: &mut [Float],
+) {
     assert!(holds(c, m, n, c_stride, 1), "c is too short");
     assert!(m <= 1 || n <= c_stride, "rows of c overlap");
     if m == 0 || n == 0 {
         return;
     }
+    let c_start = c.as_mut_ptr();
+    let (from, from_row) = match start {
+        Start::Zero => (std::ptr::null(), 0),
+        Start::Sum => (c_start.cast_const(), c_stride),
+        Start::Row(row) => {
+            assert!(n <= row.len(), "the row that sums start from is too short");
+            (row.as_ptr(), 0)
+        }
+    };
     let product = Product {
         m,
         n,
-        k,
-        a,
-        b,
-        c: c.as_mut_ptr(),
-        c_row: c_stride,
-        c_column: 1,
-        accumulate,
+        factors,
+        a: strides[0],
+        b: strides[1],
+        c: c_start,
+        c_strides: (c_stride, 1),
+        from,
+        from_strides: (from_row, 1),
     };
     match arch() {
         // SAFETY: the slices hold the matrices, and `arch` found the instructions.
@@ -135,281 +218,4 @@ fn holds(values: &[Float], rows: usize, columns: usize, row_stride: usize, colum
         .zip((columns - 1).checked_mul(column_stride))
         .and_then(|(row, column)| row.checked_add(column));
     last.is_some_and(|last| last < values.len())
-}
-
-/// A product to compute. One of C's strides is 1, and no two elements of C are one.
-struct Product<'a> {
-    m: usize,
-    n: usize,
-    k: usize,
-    a: Matrix<'a>,
-    b: Matrix<'a>,
-    c: *mut Float,
-    c_row: usize,
-    c_column: usize,
-    accumulate: bool,
-}
-
-/// `0..length` in so many parts, equal but for one.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts {
-    pub count: usize,
-    small: usize,
-    larger: usize,
-}
-
-impl Parts {
-    /// The fewest parts of at most `most`, at least one.
-    pub fn new(length: usize, most: usize) -> Self {
-        if length <= most {
-            // The usual case, without a division.
-            return Parts::one(length);
-        }
-        let count = length.div_ceil(most);
-        Parts {
-            count,
-            small: length / count,
-            larger: length % count,
-        }
-    }
-
-    /// All of it in one part.
-    pub fn one(length: usize) -> Self {
-        Parts {
-            count: 1,
-            small: length,
-            larger: 0,
-        }
-    }
-
-    /// The longest part's length.
-    pub fn longest(self) -> usize {
-        self.small + usize::from(self.larger > 0)
-    }
-
-    /// Start and length of each; the larger parts come first.
-    pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.count).map(move |i| {
-            (
-                i * self.small + i.min(self.larger),
-                self.small + usize::from(i < self.larger),
-            )
-        })
-    }
-}
-
-impl Product<'_> {
-    /// Computes C.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `S`; the slices and `c` hold the matrices; m and n are not zero.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, scratch: &mut [Float]) {
-        let one_tile = self.m <= S::ROWS && self.n <= S::LANES * S::vectors(self.m) && self.b.column_stride == 1;
-        // SAFETY: the caller's.
-        unsafe {
-            if one_tile {
-                // So small that to decide anything would take longer.
-                self.panel::<S>(Parts::one(self.m), (0, self.k), (0, self.n), None);
-            } else {
-                self.either_way::<S>(scratch);
-            }
-        }
-    }
-
-    /// Computes C or Cᵀ, whichever is less work.
-    ///
-    /// # Safety
-    /// As [`Self::run`].
-    #[inline(never)]
-    unsafe fn either_way<S: Simd>(&self, scratch: &mut [Float]) {
-        let transposed = Product {
-            m: self.n,
-            n: self.m,
-            a: self.b.transposed(),
-            b: self.a.transposed(),
-            c_row: self.c_column,
-            c_column: self.c_row,
-            ..*self
-        };
-        let product = if transposed.work::<S>() < self.work::<S>() {
-            &transposed
-        } else {
-            self
-        };
-        // SAFETY: the caller's.
-        unsafe { product.compute::<S>(scratch) }
-    }
-
-    /// About how much work it is to compute it this way: multiplications of vectors, and moves of single values.
-    fn work<S: Simd>(&self) -> usize {
-        let multiply = (self.m * self.n.div_ceil(S::LANES)).saturating_mul(self.k);
-        let pack = if self.b.column_stride == 1 {
-            0
-        } else {
-            self.n.saturating_mul(self.k) / 2
-        };
-        let turn = if self.c_column == 1 {
-            0
-        } else {
-            self.m * self.n * if self.accumulate { 4 } else { 2 }
-        };
-        multiply.saturating_add(pack).saturating_add(turn)
-    }
-
-    /// Computes C this way.
-    ///
-    /// # Safety
-    /// As [`Self::run`].
-    #[inline(always)]
-    unsafe fn compute<S: Simd>(&self, scratch: &mut [Float]) {
-        let rows = Parts::new(self.m, S::ROWS);
-        let vectors = Parts::new(self.n.div_ceil(S::LANES), S::vectors(rows.longest()));
-        let width = vectors.longest() * S::LANES;
-        let pack = self.b.column_stride != 1;
-        let room = if pack { scratch.len().min(PANEL) } else { PANEL };
-        // SAFETY: the caller's; the panel has room for k rows of `width`.
-        unsafe {
-            if vectors.count == 1 && self.k.saturating_mul(width) <= room {
-                self.panel::<S>(
-                    rows,
-                    (0, self.k),
-                    (0, self.n),
-                    pack.then_some((scratch.as_mut_ptr(), width)),
-                );
-            } else {
-                self.panels::<S>(rows, vectors, scratch);
-            }
-        }
-    }
-
-    /// Computes C panel by panel.
-    ///
-    /// # Safety
-    /// As [`Self::run`].
-    #[inline(never)]
-    unsafe fn panels<S: Simd>(&self, rows: Parts, vectors: Parts, scratch: &mut [Float]) {
-        let width = vectors.longest() * S::LANES;
-        let pack = self.b.column_stride != 1 || (rows.count >= PACK_FROM && vectors.count > 1);
-        let whole = self.k.saturating_mul(width);
-        // Enough for the widest panel, if only of a few rows.
-        let mut few;
-        let panel = if pack && scratch.len() < PANEL.min(whole) && scratch.len() < 8 * WIDEST {
-            few = [0.0; 8 * WIDEST];
-            &mut few[..]
-        } else {
-            scratch
-        };
-        let room = match (pack, rows.count) {
-            (true, _) => panel.len().min(PANEL),
-            // What is read once need not fit the cache.
-            (false, 1) => usize::MAX,
-            _ => PANEL,
-        };
-        let depth = if whole <= room { self.k } else { room / width };
-        for (p, k) in Parts::new(self.k, depth).iter() {
-            for (first, count) in vectors.iter() {
-                let j = first * S::LANES;
-                let n = (count * S::LANES).min(self.n - j);
-                let copy = pack.then_some((panel.as_mut_ptr(), width));
-                // SAFETY: the caller's; the panel has room for `depth` rows of `width`.
-                unsafe { self.panel::<S>(rows, (p, k), (j, n), copy) }
-            }
-        }
-    }
-
-    /// Computes what rows `p..p + k` and columns `j..j + n` of B contribute; they are copied first if there is a place for
-    /// the copy, and for its rows so far apart.
-    ///
-    /// # Safety
-    /// As [`Self::run`]; n is of no more columns than fit a tile of the longest of `rows`; the copy has its place.
-    #[inline(always)]
-    unsafe fn panel<S: Simd>(
-        &self,
-        rows: Parts,
-        (p, k): (usize, usize),
-        (j, n): (usize, usize),
-        copy: Option<(*mut Float, usize)>,
-    ) {
-        let (mut b, mut b_row) = (self.b.part(p, j), self.b.row_stride);
-        if let Some((panel, width)) = copy {
-            // SAFETY: the caller's.
-            unsafe { self.pack(b, k, n, panel, width) };
-            (b, b_row) = (panel, width);
-        }
-        let vectors = n.div_ceil(S::LANES);
-        let mut tile = Tile {
-            k,
-            a: self.a.part(0, p),
-            a_row: self.a.row_stride,
-            a_column: self.a.column_stride,
-            b,
-            b_row,
-            c: self.c.wrapping_add(j * self.c_column),
-            c_row: self.c_row,
-            last: n - (vectors - 1) * S::LANES,
-            from_zero: p == 0 && !self.accumulate,
-        };
-        for (_, m) in rows.iter() {
-            let run = S::tile(m, vectors, tile.last < S::LANES);
-            // SAFETY: the caller's.
-            unsafe {
-                if self.c_column == 1 {
-                    run(&tile);
-                } else {
-                    self.turned(&tile, run, m, n);
-                }
-            }
-            // The last step leaves the slices.
-            tile.a = tile.a.wrapping_add(m * self.a.row_stride);
-            tile.c = tile.c.wrapping_add(m * self.c_row);
-        }
-    }
-
-    /// Copies k×n values of B from `b` on into rows `width` apart.
-    ///
-    /// # Safety
-    /// The pointers reach that far.
-    #[inline(never)]
-    unsafe fn pack(&self, b: *const Float, k: usize, n: usize, panel: *mut Float, width: usize) {
-        let (row, column) = (self.b.row_stride, self.b.column_stride);
-        // SAFETY: the caller's.
-        unsafe {
-            if column == 1 {
-                for p in 0..k {
-                    b.add(p * row).copy_to_nonoverlapping(panel.add(p * width), n);
-                }
-            } else if row == 1 {
-                transpose(n, k, b, column, panel, width);
-            } else {
-                for p in 0..k {
-                    for j in 0..n {
-                        *panel.add(p * width + j) = *b.add(p * row + j * column);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Computes a tile of m rows and n columns whose columns, not rows, lie side by side in C.
-    ///
-    /// # Safety
-    /// As the tile's.
-    #[inline(never)]
-    unsafe fn turned(&self, tile: &Tile, run: tile::TileFn, m: usize, n: usize) {
-        let mut values = [const { std::mem::MaybeUninit::<Float>::uninit() }; 8 * WIDEST];
-        let (own, c) = (values.as_mut_ptr().cast::<Float>(), tile.c);
-        // SAFETY: the caller's; no tile is wider than `WIDEST` or higher than 8.
-        unsafe {
-            if !tile.from_zero {
-                transpose(n, m, c, self.c_column, own, WIDEST);
-            }
-            run(&Tile {
-                c: own,
-                c_row: WIDEST,
-                ..*tile
-            });
-            transpose(m, n, own, WIDEST, c, self.c_column);
-        }
-    }
 }

@@ -33,6 +33,15 @@ impl Cuts {
         Self::new((0..=n).collect())
     }
 
+    /// Cuts a slice of `length` into pieces of `size`, of which the last may be smaller. Allocates only for more pieces than
+    /// there ever were.
+    pub fn space_evenly(&mut self, length: usize, size: usize) {
+        let count = length.div_ceil(size.max(1));
+        self.bounds.clear();
+        self.bounds.extend((0..=count).map(|i| length.min(i * size)));
+        self.taken.resize_with(count, AtomicBool::default);
+    }
+
     /// The number of pieces.
     pub fn count(&self) -> usize {
         self.taken.len()
@@ -136,6 +145,19 @@ mod tests {
         assert!(pieces.take(1).is_empty());
         pieces.take(2)[6] = 90;
         assert_eq!(values[9], 90);
+    }
+
+    #[test]
+    fn cuts_can_be_spaced_anew() {
+        let mut values: Vec<usize> = (0..10).collect();
+        let mut cuts = Cuts::singles(4);
+        for (length, size, count) in [(10, 3, 4), (9, 3, 3), (2, 5, 1), (0, 5, 0), (10, 1, 10)] {
+            cuts.space_evenly(length, size);
+            assert_eq!(cuts.count(), count);
+            let pieces = cuts.cut(&mut values[..length]);
+            let all: Vec<usize> = (0..count).flat_map(|i| pieces.take(i).to_vec()).collect();
+            assert!(all.into_iter().eq(0..length));
+        }
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! these, bit for bit.
 
 use crate::lanes::{Axis, Convolution, LANES};
-use crate::{Float, Matrix, SUMS};
+use crate::{Float, Matrix, SUMS, Start};
 
 /// What [`matmul`](crate::matmul()) computes: for each element of C, one chain of fused multiply-adds over ascending k,
-/// starting from zero, or from the old value if `accumulate`.
+/// beginning with its start.
 ///
 /// # Panics
 /// If a slice is too short for its matrix.
@@ -18,11 +18,15 @@ pub fn matmul(
     b: Matrix<'_>,
     c: &mut [Float],
     c_stride: usize,
-    accumulate: bool,
+    start: Start<'_>,
 ) {
     for i in 0..m {
         for j in 0..n {
-            let mut sum = if accumulate { c[i * c_stride + j] } else { 0.0 };
+            let mut sum = match start {
+                Start::Zero => 0.0,
+                Start::Sum => c[i * c_stride + j],
+                Start::Row(row) => row[j],
+            };
             for p in 0..k {
                 let x = a.values[i * a.row_stride + p * a.column_stride];
                 let y = b.values[p * b.row_stride + j * b.column_stride];

@@ -1,6 +1,6 @@
 //! The matrix product against the plain loops, bit for bit, on every level of instructions this machine has.
 
-use gradus_kernels::{Arch, Float, Matrix, matmul, matmul_scratch, reference, with_arch};
+use gradus_kernels::{Arch, Float, Matrix, Start, matmul, matmul_scratch, matmul_sum, reference, with_arch};
 
 /// Numbers in -1..1 whose sums round: a multiplicative hash of the position.
 fn values(count: usize, seed: u64) -> Vec<Float> {
@@ -44,34 +44,43 @@ impl Order {
     }
 }
 
+/// What sums start from.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    Zero,
+    Sum,
+    Row,
+}
+
+const BEGINS: [Begin; 3] = [Begin::Zero, Begin::Sum, Begin::Row];
+
+impl Begin {
+    fn start(self, row: &[Float]) -> Start<'_> {
+        match self {
+            Begin::Zero => Start::Zero,
+            Begin::Sum => Start::Sum,
+            Begin::Row => Start::Row(row),
+        }
+    }
+}
+
 #[allow(clippy::too_many_arguments)]
-fn check(m: usize, n: usize, k: usize, a: Order, b: Order, c_gap: usize, accumulate: bool, scratch: usize) {
+fn check(m: usize, n: usize, k: usize, a: Order, b: Order, c_gap: usize, begin: Begin, scratch: usize) {
     let (a_values, b_values) = (values(2 * (m + 5) * (k + 5), 1), values(2 * (k + 5) * (n + 5), 2));
     let (a_matrix, b_matrix) = (a.matrix(&a_values, m, k), b.matrix(&b_values, k, n));
     let c = values(m * (n + c_gap), 3);
+    let row = values(n, 4);
+    let start = begin.start(&row);
     let mut expected = c.clone();
-    reference::matmul(m, n, k, a_matrix, b_matrix, &mut expected, n + c_gap, accumulate);
+    reference::matmul(m, n, k, a_matrix, b_matrix, &mut expected, n + c_gap, start);
     for arch in Arch::ALL.into_iter().filter(|arch| arch.is_available()) {
         let mut found = c.clone();
         let mut scratch = vec![Float::NAN; scratch];
         with_arch(arch, || {
-            matmul(
-                m,
-                n,
-                k,
-                a_matrix,
-                b_matrix,
-                &mut found,
-                n + c_gap,
-                accumulate,
-                &mut scratch,
-            )
+            matmul(m, n, k, a_matrix, b_matrix, &mut found, n + c_gap, start, &mut scratch)
         });
         let same = found.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits());
-        assert!(
-            same,
-            "{arch:?} {m}×{n}×{k} {a:?} {b:?} gap {c_gap} accumulate {accumulate}"
-        );
+        assert!(same, "{arch:?} {m}×{n}×{k} {a:?} {b:?} gap {c_gap} {begin:?}");
     }
 }
 
@@ -96,9 +105,9 @@ fn every_order_of_elements() {
                 (1, 150, 20),
                 (150, 1, 20),
             ] {
-                for accumulate in [false, true] {
-                    check(m, n, k, a, b, 0, accumulate, matmul_scratch(m, n, k));
-                    check(m, n, k, a, b, 3, accumulate, matmul_scratch(m, n, k));
+                for begin in BEGINS {
+                    check(m, n, k, a, b, 0, begin, matmul_scratch(m, n, k));
+                    check(m, n, k, a, b, 3, begin, matmul_scratch(m, n, k));
                 }
             }
         }
@@ -120,16 +129,43 @@ fn sizes_around_every_tile_edge() {
                 Order::Rows,
                 Order::Rows,
                 m % 2,
-                n % 2 == 0,
+                BEGINS[n % 3],
                 matmul_scratch(m, n, k),
             );
-            check(m, n, k, Order::Columns, Order::Rows, 0, true, matmul_scratch(m, n, k));
-            check(m, n, k, Order::Rows, Order::Columns, 0, false, matmul_scratch(m, n, k));
+            check(
+                m,
+                n,
+                k,
+                Order::Columns,
+                Order::Rows,
+                0,
+                Begin::Sum,
+                matmul_scratch(m, n, k),
+            );
+            check(
+                m,
+                n,
+                k,
+                Order::Rows,
+                Order::Columns,
+                0,
+                Begin::Zero,
+                matmul_scratch(m, n, k),
+            );
         }
     }
     for n in [127, 128, 129, 257] {
         for m in [1, 2, 3, 4] {
-            check(m, n, 5, Order::Rows, Order::Rows, 1, true, matmul_scratch(m, n, 5));
+            check(
+                m,
+                n,
+                5,
+                Order::Rows,
+                Order::Rows,
+                1,
+                Begin::Sum,
+                matmul_scratch(m, n, 5),
+            );
         }
     }
 }
@@ -137,7 +173,16 @@ fn sizes_around_every_tile_edge() {
 #[test]
 fn long_sums_are_one_chain() {
     for k in [79, 80, 81, 212, 213, 214, 427, 641, 1300] {
-        check(33, 50, k, Order::Rows, Order::Rows, 0, true, matmul_scratch(33, 50, k));
+        check(
+            33,
+            50,
+            k,
+            Order::Rows,
+            Order::Rows,
+            0,
+            Begin::Sum,
+            matmul_scratch(33, 50, k),
+        );
         check(
             7,
             17,
@@ -145,30 +190,48 @@ fn long_sums_are_one_chain() {
             Order::Rows,
             Order::Columns,
             0,
-            false,
+            Begin::Row,
             matmul_scratch(7, 17, k),
         );
-        check(30, 10, k, Order::Rows, Order::Rows, 0, true, matmul_scratch(30, 10, k));
-        check(1, 130, k, Order::Rows, Order::Rows, 0, false, matmul_scratch(1, 130, k));
+        check(
+            30,
+            10,
+            k,
+            Order::Rows,
+            Order::Rows,
+            0,
+            Begin::Sum,
+            matmul_scratch(30, 10, k),
+        );
+        check(
+            1,
+            130,
+            k,
+            Order::Rows,
+            Order::Rows,
+            0,
+            Begin::Zero,
+            matmul_scratch(1, 130, k),
+        );
     }
 }
 
 #[test]
 fn any_scratch_is_enough() {
     for scratch in [0, 1, 100, 1000, 1500, 5000, 20000] {
-        check(40, 100, 150, Order::Rows, Order::Rows, 0, true, scratch);
-        check(40, 100, 150, Order::Rows, Order::Columns, 0, false, scratch);
-        check(1, 150, 70, Order::Rows, Order::Columns, 0, false, scratch);
-        check(2, 3, 4, Order::Rows, Order::Columns, 0, false, scratch);
+        check(40, 100, 150, Order::Rows, Order::Rows, 0, Begin::Sum, scratch);
+        check(40, 100, 150, Order::Rows, Order::Columns, 0, Begin::Zero, scratch);
+        check(1, 150, 70, Order::Rows, Order::Columns, 0, Begin::Zero, scratch);
+        check(2, 3, 4, Order::Rows, Order::Columns, 0, Begin::Zero, scratch);
     }
 }
 
 #[test]
 fn empty_sums_and_empty_matrices() {
-    for accumulate in [false, true] {
-        check(3, 40, 0, Order::Rows, Order::Rows, 1, accumulate, 0);
-        check(0, 4, 5, Order::Rows, Order::Rows, 0, accumulate, 0);
-        check(4, 0, 5, Order::Rows, Order::Rows, 0, accumulate, 0);
+    for begin in BEGINS {
+        check(3, 40, 0, Order::Rows, Order::Rows, 1, begin, 0);
+        check(0, 4, 5, Order::Rows, Order::Rows, 0, begin, 0);
+        check(4, 0, 5, Order::Rows, Order::Rows, 0, begin, 0);
     }
 }
 
@@ -185,7 +248,7 @@ fn a_divided_sum_is_the_same() {
         Matrix::new(&b, n),
         &mut whole,
         n,
-        false,
+        Start::Zero,
         &mut [],
     );
     for (from, to) in [(0, 1), (1, 40), (40, 90)] {
@@ -195,7 +258,7 @@ fn a_divided_sum_is_the_same() {
             column_stride: 1,
         };
         let b = Matrix::new(&b[from * n..to * n], n);
-        matmul(m, n, to - from, a, b, &mut parts, n, true, &mut []);
+        matmul(m, n, to - from, a, b, &mut parts, n, Start::Sum, &mut []);
     }
     assert_eq!(whole, parts);
 }
@@ -215,7 +278,7 @@ fn infinities_and_missing_numbers_stay_in_their_rows() {
         Matrix::new(&b, n),
         &mut c,
         n,
-        false,
+        Start::Zero,
         &mut [],
     );
     for (i, row) in c.chunks(n).enumerate() {
@@ -238,7 +301,7 @@ fn a_short_a_is_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         2,
-        false,
+        Start::Zero,
         &mut [],
     );
 }
@@ -251,7 +314,17 @@ fn a_short_b_is_refused() {
         row_stride: usize::MAX,
         column_stride: 2,
     };
-    matmul(2, 2, 2, Matrix::new(&[1.0; 4], 2), b, &mut [0.0; 4], 2, false, &mut []);
+    matmul(
+        2,
+        2,
+        2,
+        Matrix::new(&[1.0; 4], 2),
+        b,
+        &mut [0.0; 4],
+        2,
+        Start::Zero,
+        &mut [],
+    );
 }
 
 #[test]
@@ -265,7 +338,7 @@ fn a_short_c_is_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         3,
-        false,
+        Start::Zero,
         &mut [],
     );
 }
@@ -281,7 +354,45 @@ fn overlapping_rows_are_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         1,
-        false,
+        Start::Zero,
         &mut [],
     );
+}
+
+#[test]
+fn several_products_are_one() {
+    for (m, n) in [(1, 1), (3, 10), (7, 17), (33, 50), (50, 9), (8, 200), (300, 40)] {
+        for lengths in [&[5, 1, 0, 7][..], &[50, 50], &[16; 40], &[300, 20, 90], &[0], &[]] {
+            let k = lengths.iter().sum();
+            let (a_values, b_values) = (values(m * k, 1), values(k * n, 2));
+            for [a_order, b_order] in [
+                [Order::Rows, Order::Rows],
+                [Order::Columns, Order::Rows],
+                [Order::Rows, Order::Columns],
+            ] {
+                let (a, b) = (a_order.matrix(&a_values, m, k), b_order.matrix(&b_values, k, n));
+                fn part(matrix: Matrix<'_>, start: usize) -> &[Float] {
+                    matrix.values.get(start..).unwrap_or_default()
+                }
+                let products = lengths.iter().scan(0, |first, &length| {
+                    let (in_a, in_b) = (*first * a.column_stride, *first * b.row_stride);
+                    *first += length;
+                    let (a_values, b_values) = (part(a, in_a), part(b, in_b));
+                    Some((
+                        length,
+                        Matrix { values: a_values, ..a },
+                        Matrix { values: b_values, ..b },
+                    ))
+                });
+                for begin in BEGINS {
+                    let row = values(n, 4);
+                    let (mut whole, mut sum) = (values(m * n, 3), values(m * n, 3));
+                    let mut scratch = vec![Float::NAN; matmul_scratch(m, n, k)];
+                    matmul(m, n, k, a, b, &mut whole, n, begin.start(&row), &mut scratch);
+                    matmul_sum(m, n, products.clone(), &mut sum, n, begin.start(&row), &mut scratch);
+                    assert_eq!(whole, sum, "{m}×{n} of {lengths:?} {a_order:?} {b_order:?} {begin:?}");
+                }
+            }
+        }
+    }
 }

@@ -12,6 +12,9 @@ use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::{Error, Float, Network, Result};
 
+/// About how many outputs are computed before they are looked at.
+const OUTPUTS: usize = 1 << 20;
+
 /// The loss and the metrics of a network on a set of samples; each is over samples, whatever the batches.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Evaluation {
@@ -61,7 +64,8 @@ impl Network {
 
     /// What [`evaluate`](Network::evaluate) needs, to be used more than once.
     pub(crate) fn evaluator(&self, data: &dyn Dataset, threads: usize) -> Result<Predictor> {
-        Predictor::new(self, data.len().clamp(1, threads.clamp(1, 64) * 128), threads)
+        let at_once = (OUTPUTS / self.output_shape().size().max(1)).clamp(256, 8192);
+        Predictor::new(self, data.len().clamp(1, at_once), threads)
     }
 }
 
@@ -79,19 +83,15 @@ impl Predictor {
         check_samples(network, data)?;
         check_targets(data)?;
         let outputs = network.output_shape().size();
-        let mut index = 0;
         for start in (0..data.len()).step_by(self.batch()) {
             let n = self.batch().min(data.len() - start);
             let read = |samples: Range<usize>, inputs: &mut [Float], _: &mut Vec<Float>| {
                 let size = inputs.len() / samples.len();
                 (samples.zip(inputs.chunks_exact_mut(size))).try_for_each(|(i, x)| read_finite(data, start + i, x))
             };
-            self.pass(network, n, &read, |block| {
-                for y in block.chunks_exact(outputs) {
-                    each(index, y, data.target(index));
-                    index += 1;
-                }
-            })?;
+            for (i, y) in (start..).zip(self.pass(network, n, &read)?.chunks_exact(outputs)) {
+                each(i, y, data.target(i));
+            }
         }
         Ok(())
     }

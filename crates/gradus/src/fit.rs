@@ -20,6 +20,9 @@ use crate::schedule::{Moment, Schedule};
 use crate::trainer::{Samples, Trainer};
 use crate::{Error, Float, Network, Result};
 
+/// How many samples before a sample is read its memory is asked for: memory is slower than the reading of one.
+const AHEAD: usize = 3;
+
 /// How to train a network: declared in one go, then [`run`](Fit::run).
 ///
 /// Every epoch goes through all training samples once, in a new order, in batches; each batch is a step of the optimizer along
@@ -445,7 +448,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 read: &|samples, inputs, scratch| {
                     let inputs = inputs.chunks_exact_mut(shape.size());
                     for ((i, &index), x) in samples.clone().zip(&indices[samples]).zip(inputs) {
-                        if let Some(&next) = indices.get(i + 1) {
+                        if let Some(&next) = indices.get(i + AHEAD) {
                             train.prefetch(next);
                         }
                         read_finite(train, index, x)?;

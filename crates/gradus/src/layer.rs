@@ -29,6 +29,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Index, Range};
 
+use gradus_kernels::bfloat16::Pair;
+
 use crate::random::{self, Purpose, Rng};
 use crate::{Float, Result, Shape};
 
@@ -303,26 +305,34 @@ pub struct Backward<'a> {
 }
 
 /// What [`Layer::batch_gradient`] works on: some rows of one parameter.
-#[derive(Debug)]
 pub struct BatchGradient<'a> {
     /// Which of the layer's parameters.
     pub parameter: usize,
     /// Which of its rows (first dimension).
     pub rows: Range<usize>,
-    /// The gradient of those rows; zero at the first block, and to be added to at each.
+    /// The gradient of those rows, to be overwritten.
     pub gradient: &'a mut [Float],
-    /// The number of samples in this block; the blocks of a batch come one after the other, in order.
-    pub samples: usize,
+    /// The blocks of the batch, in order.
+    pub blocks: &'a mut dyn Iterator<Item = BlockGradient<'a>>,
     /// The shape of one input sample.
     pub input: &'a Shape,
     /// The shape of one output sample.
     pub output: &'a Shape,
-    /// The block's input.
-    pub x: &'a [Float],
-    /// The derivative of the loss with respect to the block's output.
-    pub dy: &'a [Float],
     /// Scratch memory, as planned; holds anything at first.
     pub scratch: &'a mut [Float],
+}
+
+/// What a block of samples gives to a gradient.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockGradient<'a> {
+    /// The number of samples in it.
+    pub samples: usize,
+    /// Their input.
+    pub x: &'a [Float],
+    /// The derivative of the loss with respect to their output.
+    pub dy: &'a [Float],
+    /// What the layer kept in bfloat16; empty unless it multiplies in it.
+    pub pairs: &'a [Pair],
 }
 
 /// The part of a layer that works in its input's memory.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::data::{Target, Targets};
-use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
+use crate::engine::{Block, Read, Rule, Training, Update, Workspace, check_network};
 use crate::evaluation::check_finite;
 use crate::graph::{Graph, Op};
 use crate::loss::Loss;
@@ -85,7 +85,7 @@ impl Trainer {
         }
         Ok(Trainer {
             graph: graph.clone(),
-            workspace: Workspace::training(graph, batch, threads, bfloat16)?,
+            workspace: Workspace::new(graph, batch, threads, bfloat16)?,
             update: Update::new(graph, &*optimizer),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,
@@ -143,7 +143,7 @@ impl Trainer {
         targets: &[Target<'_>],
         work: impl FnOnce(&mut Self, &mut Network, Samples<'_, '_>) -> Result<R>,
     ) -> Result<R> {
-        self.workspace.check("trainer", network)?;
+        check_network("trainer", &self.graph, network)?;
         let (n, size) = (targets.len(), network.graph.input.size());
         if n == 0 || n > self.batch || x.len() != n * size {
             return Err(Error::invalid(format!(
@@ -239,7 +239,7 @@ impl Trainer {
             },
         );
         for block in workspace.blocks_mut() {
-            if let Some(error) = block.error.take() {
+            if let Some((_, error)) = block.error.take() {
                 return Err(error);
             }
         }

@@ -217,6 +217,7 @@ impl<'a> Lesson<'a> {
             .schedule_boxed(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
+            .bfloat16(recipe.bfloat16)
             .callback(Log {
                 folder: options.out.clone(),
                 keeps_best: self.validation.is_some(),

@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::{LANES, Left, Pair, stride};
+use crate::Start;
 use crate::matmul::Parts;
 use crate::matmul::transpose::transpose;
 
@@ -102,11 +103,17 @@ pub(super) unsafe fn convert_transposed(x: &[f32], columns: usize, which: Range<
 /// # Safety
 /// The processor has the instructions; the slices are long enough; m and n are not 0.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [f32], accumulate: bool) {
+pub(super) unsafe fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [f32], start: Start<'_>) {
     let vectors = n.div_ceil(LANES);
     let rows = Parts::new(m, if vectors == 1 { 12 } else { 6 });
     let columns = Parts::new(vectors, 4);
+    let c_start = c.as_mut_ptr();
     for (p, depth) in Parts::new(pairs, DEPTH).iter() {
+        let (from, from_row) = match start {
+            Start::Zero if p == 0 => (std::ptr::null(), 0),
+            Start::Row(row) if p == 0 => (row.as_ptr(), 0),
+            _ => (c_start.cast_const(), n),
+        };
         for (v, count) in columns.iter() {
             for (i, high) in rows.iter() {
                 let tile = Tile {
@@ -119,10 +126,15 @@ pub(super) unsafe fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair],
                     a_pair: a.pair_stride,
                     b: b.as_ptr().wrapping_add(p * stride(n) + v * LANES).cast(),
                     b_row: stride(n),
-                    c: c.as_mut_ptr().wrapping_add(i * n + v * LANES),
+                    c: c_start.wrapping_add(i * n + v * LANES),
                     c_row: n,
                     last: mask((n - (v + count - 1) * LANES).min(LANES)),
-                    from_zero: !accumulate && p == 0,
+                    from: if from.is_null() {
+                        from
+                    } else {
+                        from.wrapping_add(i * from_row + v * LANES)
+                    },
+                    from_row,
                 };
                 // SAFETY: the caller's.
                 unsafe { tile_of(high, count)(&tile) }
@@ -146,8 +158,9 @@ struct Tile {
     c_row: usize,
     /// What of the last vector is there.
     last: __mmask16,
-    /// Whether sums start from zero, not from C.
-    from_zero: bool,
+    /// What sums start from, zero if that is null; row i is `from_row * i` further.
+    from: *const f32,
+    from_row: usize,
 }
 
 /// # Safety
@@ -181,10 +194,10 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(t: &Tile) {
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
         let there = |v: usize| if v + 1 == VECTORS { t.last } else { !0 };
-        if !t.from_zero {
+        if !t.from.is_null() {
             for (i, sums) in sums.iter_mut().enumerate() {
                 for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm512_maskz_loadu_ps(there(v), t.c.add(i * t.c_row + v * LANES));
+                    *sum = _mm512_maskz_loadu_ps(there(v), t.from.add(i * t.from_row + v * LANES));
                 }
             }
         }

@@ -1,33 +1,69 @@
 //! The innermost part of a product: a tile of C that stays in registers while k runs.
 
+use super::Matrix;
 use crate::Float;
 use crate::simd::{self, Vector};
 
-/// A tile of C, of as many rows and vectors as the function it is handed to is made for.
-pub(super) struct Tile {
-    /// The number of products in each element.
+/// The factors of one product: k columns of A and as many rows of B.
+#[derive(Clone, Copy)]
+pub(super) struct Factors {
     pub k: usize,
-    /// A's first element for this tile; element (i, p) is `a_row * i + a_column * p` further.
     pub a: *const Float,
+    pub b: *const Float,
+}
+
+impl Factors {
+    pub const NONE: Factors = Factors {
+        k: 0,
+        a: std::ptr::null(),
+        b: std::ptr::null(),
+    };
+
+    pub fn new(k: usize, a: Matrix<'_>, b: Matrix<'_>) -> Self {
+        Factors {
+            k,
+            a: a.values.as_ptr(),
+            b: b.values.as_ptr(),
+        }
+    }
+
+    /// Those of the transposed product.
+    pub fn transposed(self) -> Self {
+        Factors {
+            a: self.b,
+            b: self.a,
+            ..self
+        }
+    }
+}
+
+/// A tile of C, of as many rows and vectors as the function it is handed to is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    /// The products that are added up.
+    pub factors: &'a [Factors],
+    /// Where in each A this tile begins; element (i, p) is `a_row * i + a_column * p` further.
+    pub a_start: usize,
     pub a_row: usize,
     pub a_column: usize,
-    /// B's first element for this tile; row p is `b_row * p` further, its columns lie side by side.
-    pub b: *const Float,
+    /// Where in each B this tile begins; row p is `b_row * p` further, its columns lie side by side.
+    pub b_start: usize,
     pub b_row: usize,
     /// C's first element of this tile; row i is `c_row * i` further.
     pub c: *mut Float,
     pub c_row: usize,
+    /// What sums start from: zero if null; else row i is `from_row * i` further.
+    pub from: *const Float,
+    pub from_row: usize,
     /// How many columns the last vector has.
     pub last: usize,
-    /// Whether sums start from zero, not from C.
-    pub from_zero: bool,
 }
 
 /// Computes a tile.
 ///
 /// # Safety
 /// The processor has the instructions, and the pointers of the tile reach over what they describe.
-pub(super) type TileFn = unsafe fn(&Tile);
+pub(super) type TileFn = unsafe fn(&Tile<'_>);
 
 /// A vector type of some instruction set, and which tiles fit its registers.
 ///
@@ -50,42 +86,44 @@ pub(super) unsafe trait Simd {
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const EDGE: bool>(t: &Tile) {
+unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const EDGE: bool>(t: &Tile<'_>) {
     // SAFETY: the caller's.
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        if !t.from_zero {
+        if !t.from.is_null() {
             for (i, sums) in sums.iter_mut().enumerate() {
                 for (j, sum) in sums.iter_mut().enumerate() {
-                    let c = t.c.add(i * t.c_row + j * V::LANES);
+                    let from = t.from.add(i * t.from_row + j * V::LANES);
                     *sum = if EDGE && j == VECTORS - 1 {
-                        V::load_first(c, t.last)
+                        V::load_first(from, t.last)
                     } else {
-                        V::load(c)
+                        V::load(from)
                     };
                 }
             }
         }
-        let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.k {
-            let mut y = [V::splat(0.0); VECTORS];
-            for (j, y) in y.iter_mut().enumerate() {
-                let b = b.add(j * V::LANES);
-                *y = if EDGE && j == VECTORS - 1 {
-                    V::load_first(b, t.last)
-                } else {
-                    V::load(b)
-                };
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat(*a.add(i * t.a_row));
-                for (sum, &y) in sums.iter_mut().zip(&y) {
-                    *sum = sum.add_product(x, y);
-                }
-            }
+        for &Factors { k, a, b } in t.factors {
             // The last step leaves the slices.
-            a = a.wrapping_add(t.a_column);
-            b = b.wrapping_add(t.b_row);
+            let (mut a, mut b) = (a.wrapping_add(t.a_start), b.wrapping_add(t.b_start));
+            for _ in 0..k {
+                let mut y = [V::splat(0.0); VECTORS];
+                for (j, y) in y.iter_mut().enumerate() {
+                    let b = b.add(j * V::LANES);
+                    *y = if EDGE && j == VECTORS - 1 {
+                        V::load_first(b, t.last)
+                    } else {
+                        V::load(b)
+                    };
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*a.add(i * t.a_row));
+                    for (sum, &y) in sums.iter_mut().zip(&y) {
+                        *sum = sum.add_product(x, y);
+                    }
+                }
+                a = a.wrapping_add(t.a_column);
+                b = b.wrapping_add(t.b_row);
+            }
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
@@ -122,7 +160,7 @@ macro_rules! instruction_set {
                 /// # Safety
                 /// As [`TileFn`].
                 $(#[$feature])?
-                unsafe fn compiled<const ROWS: usize, const VECTORS: usize, const EDGE: bool>(t: &Tile) {
+                unsafe fn compiled<const ROWS: usize, const VECTORS: usize, const EDGE: bool>(t: &Tile<'_>) {
                     // SAFETY: the caller's.
                     unsafe { tile::<$vector, ROWS, VECTORS, EDGE>(t) }
                 }

@@ -5,8 +5,8 @@ use gradus_kernels::lanes::LANES;
 use rand::RngExt;
 
 use crate::layer::{
-    Backward, BatchGradient, Bfloat16, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors,
-    TensorsMut,
+    Backward, BatchGradient, Bfloat16, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout,
+    Plan, Tensors, TensorsMut,
 };
 use crate::random::{Purpose, stream};
 use crate::{Float, Shape};
@@ -308,10 +308,11 @@ impl<'a> Rig<'a> {
                     if part.iter().any(|&g| g != 1.0) {
                         return Err("backward touches gradients that batch_gradient is to compute".into());
                     }
-                    let pairs = pairs.get(start / block).map_or(&[][..], |pairs| pairs);
-                    self.batch_gradient(n, x, dy, pairs, &mut gradient);
                 }
             }
+        }
+        if self.plan.gradient == GradientScope::WholeBatch {
+            self.batch_gradient(x, dy, &pairs, &mut gradient);
         }
         let mut state = self.state.clone();
         if let Some(across) = self.layer.across_batch() {
@@ -321,27 +322,38 @@ impl<'a> Rig<'a> {
         Ok(Step { y, dx, gradient, state })
     }
 
-    /// Adds a block's part to the gradients, in two pieces of each parameter.
-    fn batch_gradient(&self, samples: usize, x: &[Float], dy: &[Float], pairs: &[Pair], gradient: &mut [Float]) {
+    /// Computes the gradients, in two pieces of each parameter.
+    fn batch_gradient(&self, x: &[Float], dy: &[Float], pairs: &[Vec<Pair>], gradient: &mut [Float]) {
+        let (n_in, n_out) = (self.input.size(), self.plan.output.size());
+        let samples = x.len() / n_in;
+        let block = self.block.min(samples);
+        gradient.fill(Float::NAN);
         let mut rest = gradient;
         for (parameter, p) in self.plan.parameters.iter().enumerate() {
             let (values, tail) = rest.split_at_mut(p.shape.size());
             rest = tail;
             let (rows, row) = (p.shape[0], p.shape.size() / p.shape[0]);
             for rows in [0..rows / 2, rows / 2..rows] {
+                let mut blocks =
+                    (x.chunks(block * n_in).zip(dy.chunks(block * n_out)).enumerate()).map(|(i, (x, dy))| {
+                        BlockGradient {
+                            samples: x.len() / n_in,
+                            x,
+                            dy,
+                            pairs: pairs.get(i).map_or(&[], |pairs| pairs),
+                        }
+                    });
                 let pass = BatchGradient {
                     parameter,
                     gradient: &mut values[rows.start * row..rows.end * row],
                     rows,
-                    samples,
+                    blocks: &mut blocks,
                     input: &self.input,
                     output: &self.plan.output,
-                    x,
-                    dy,
-                    scratch: &mut self.scratch(samples),
+                    scratch: &mut self.scratch(block),
                 };
                 match self.layer.bfloat16().filter(|_| self.bfloat16) {
-                    Some(layer) => layer.batch_gradient(pass, pairs),
+                    Some(layer) => layer.batch_gradient(pass),
                     None => self.layer.batch_gradient(pass),
                 }
             }

@@ -55,7 +55,7 @@ impl Copies {
     pub fn make(&mut self, graph: &Graph, parameters: &[Float], hands: &mut Hands) {
         let (parts, size) = (&self.parts, self.memory.len());
         let copies = self.cuts.cut(&mut pairs_mut(&mut self.memory)[..size]);
-        hands.each(parts.len(), &|task, _| {
+        hands.each(parts.len(), &|task, _, _| {
             let (i, part) = parts[task];
             if let Some((op, layer)) = bfloat16(&graph.ops[i]) {
                 let parameters = Tensors::new(&parameters[op.parameters.clone()], &op.sizes);
@@ -95,13 +95,13 @@ impl Kept {
         }
     }
 
-    /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
-    pub fn of<'a>(&'a self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a [Pair])> {
-        let place = self.places.get(i)?.clone();
-        Some((op.layer.bfloat16()?, &pairs(&self.memory)[place]))
+    /// That of operation `i`; empty if it doesn't multiply in bfloat16 here.
+    pub fn of(&self, i: usize) -> &[Pair] {
+        let place = self.places.get(i).cloned().unwrap_or_default();
+        &pairs(&self.memory)[place]
     }
 
-    /// The same, for writing.
+    /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
     pub fn of_mut<'a>(&'a mut self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a mut [Pair])> {
         let place = self.places.get(i)?.clone();
         Some((op.layer.bfloat16()?, &mut pairs_mut(&mut self.memory)[place]))

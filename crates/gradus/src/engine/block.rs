@@ -11,7 +11,7 @@ use super::bfloat16::{Copies, Kept};
 use super::clock::{Clock, Other};
 use super::memory::{Home, Manner, Memory, Operands, Place, Places};
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{Backward, Bfloat16, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
+use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
 use crate::{Error, Float, Result};
 
@@ -62,27 +62,23 @@ pub(crate) struct Block {
     pub augment: Vec<Float>,
     /// Where its time went.
     pub clock: Clock,
-    /// What went wrong with this block's samples.
-    pub error: Option<Error>,
+    /// What went wrong with this block's samples first, and the place of the first of them in the batch.
+    pub error: Option<(usize, Error)>,
     /// The number of the first layer whose output is not finite, and whether its parameters are the cause; where the loss is
     /// not finite.
     pub not_finite: Option<(usize, bool)>,
 }
 
 impl Block {
-    /// Memory for `capacity` samples; for a forward pass alone unless `training`, which may be in bfloat16.
-    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool, bfloat16: bool) -> Self {
+    /// Memory for `capacity` samples; for a forward pass alone unless `training`.
+    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
         let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
             samples: 0,
             memory: Buffer::zeros(plan.block),
             plan: plan.clone(),
-            kept: if bfloat16 {
-                Kept::new(graph, capacity)
-            } else {
-                Kept::default()
-            },
+            kept: Kept::default(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
@@ -92,6 +88,12 @@ impl Block {
             error: None,
             not_finite: None,
         }
+    }
+
+    /// The same with memory for layers that multiply in bfloat16.
+    pub fn in_bfloat16(self, graph: &Graph, capacity: usize) -> Self {
+        let kept = Kept::new(graph, capacity);
+        Block { kept, ..self }
     }
 
     /// The samples' values of number `v`, if the block keeps them: the output, and what an update reads.
@@ -104,9 +106,9 @@ impl Block {
         self.kept_here(self.plan.gradient(v))
     }
 
-    /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
-    pub fn bfloat16<'a>(&'a self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a [Pair])> {
-        self.kept.of(i, op)
+    /// What the layer of operation `i` keeps in bfloat16; nothing if it doesn't multiply in it.
+    pub fn pairs(&self, i: usize) -> &[Pair] {
+        self.kept.of(i)
     }
 
     fn kept_here(&self, place: Place) -> &[Float] {
@@ -120,8 +122,10 @@ impl Block {
         let samples = self.samples;
         let place = Places::new([self.plan.value(0)]);
         let [input] = place.lend(&mut self.memory, desk.memory, samples);
-        if let Err(error) = read(self.first..self.first + samples, input, &mut self.augment) {
-            self.error = Some(error);
+        let result = read(self.first..self.first + samples, input, &mut self.augment);
+        let is_first = |(first, _): &(usize, Error)| self.first < *first;
+        if let (Err(error), true) = (result, self.error.as_ref().is_none_or(is_first)) {
+            self.error = Some((self.first, error));
         }
         self.clock.other(Other::Reading, started);
     }

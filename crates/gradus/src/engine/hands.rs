@@ -2,6 +2,9 @@ use gradus_kernels::{Buffer, Cuts, Pool};
 
 use crate::Float;
 
+/// The most threads that are started, whatever is asked for.
+const MOST_THREADS: usize = 1024;
+
 /// Threads, each with scratch memory of its own.
 #[derive(Debug)]
 pub(crate) struct Hands {
@@ -13,6 +16,7 @@ pub(crate) struct Hands {
 impl Hands {
     /// So many threads, with so many values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
+        let threads = threads.clamp(1, MOST_THREADS);
         // Each thread's begins on a cache line of its own.
         let scratch = scratch.next_multiple_of(16);
         Hands {
@@ -32,14 +36,14 @@ impl Hands {
         (self.threads() == 1).then_some(&mut self.scratch)
     }
 
-    /// Calls `work(task, scratch)` once for every task, on any thread.
-    pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, &mut [Float]) + Sync)) {
+    /// Calls `work(task, thread, scratch)` once for every task, on any thread.
+    pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, usize, &mut [Float]) + Sync)) {
         if let Some(scratch) = self.alone() {
-            (0..tasks).for_each(|task| work(task, scratch));
+            (0..tasks).for_each(|task| work(task, 0, scratch));
             return;
         }
         let scratch = self.cuts.cut(&mut self.scratch);
         self.pool
-            .run(tasks, &|task, thread| work(task, &mut scratch.take(thread)));
+            .run(tasks, &|task, thread| work(task, thread, &mut scratch.take(thread)));
     }
 }

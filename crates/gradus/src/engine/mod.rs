@@ -16,4 +16,4 @@ mod workspace;
 pub(crate) use block::{Block, Read};
 pub use predictor::Predictor;
 pub(crate) use update::{Rule, Update};
-pub(crate) use workspace::{Training, Workspace};
+pub(crate) use workspace::{Training, Workspace, check_network};

@@ -1,9 +1,15 @@
 //! Forward passes without training.
 
-use std::ops::Range;
+use std::sync::Arc;
 
-use super::Workspace;
-use super::workspace::check_memory;
+use gradus_kernels::Cuts;
+
+use super::Read;
+use super::block::{Block, Desk, Lent};
+use super::hands::Hands;
+use super::memory::{Memory, Purpose};
+use super::workspace::{WORTH_INTERLEAVING, check_memory, check_network};
+use crate::graph::Graph;
 use crate::{Error, Float, Network, Result};
 
 /// Memory and threads for predictions, made once and used again and again without allocating.
@@ -19,12 +25,19 @@ use crate::{Error, Float, Network, Result};
 /// ```
 #[derive(Debug)]
 pub struct Predictor {
-    workspace: Workspace,
+    /// What it was made for.
+    graph: Arc<Graph>,
+    hands: Hands,
+    /// A block for each thread, which goes through it again and again: its memory stays in the thread's cache.
+    blocks: Vec<Block>,
+    block_cuts: Cuts,
+    /// How much of a thread's memory is for values; the rest is scratch.
+    values: usize,
+    /// The most samples of a block, and of a pass.
+    capacity: usize,
     batch: usize,
-    /// How many of them go through the network at once.
-    at_once: usize,
-    input: usize,
     outputs: Vec<Float>,
+    output_cuts: Cuts,
 }
 
 /// The most samples that a block holds: more make no matrix product faster.
@@ -41,18 +54,36 @@ impl Predictor {
         if batch == 0 {
             return Err(Error::invalid("a predictor needs room for at least one sample, got 0"));
         }
-        check_memory(batch, network.graph.output.size())?;
-        let threads = threads.max(1);
-        let most = (VALUES / network.graph.values_size).clamp(LEAST, MOST);
-        let block = batch.div_ceil(threads).clamp(LEAST.min(batch), most);
-        // More samples than the threads work on at once go through the same memory, which stays in the cache.
-        let at_once = batch.min(block.saturating_mul(threads));
+        let graph = &network.graph;
+        check_memory(batch, graph.output.size())?;
+        let threads = threads.clamp(1, batch.div_ceil(LEAST));
+        let most = (VALUES / graph.values_size).clamp(LEAST, MOST);
+        let capacity = batch.div_ceil(threads).clamp(LEAST.min(batch), most);
+        check_memory(capacity.saturating_mul(threads), graph.values_size)?;
+        let memory = Arc::new(Memory::new(
+            graph,
+            Purpose {
+                capacity,
+                training: false,
+                interleaved: batch >= WORTH_INTERLEAVING,
+                in_one_go: true,
+            },
+        ));
+        let scratch = graph.scratch + capacity * graph.scratch_per_sample;
+        let hands = Hands::new(threads, memory.thread + scratch);
+        let blocks: Vec<Block> = (0..hands.threads())
+            .map(|_| Block::new(graph, &memory, capacity, false))
+            .collect();
         Ok(Predictor {
-            workspace: Workspace::inference(&network.graph, at_once, block, threads)?,
-            at_once,
+            graph: graph.clone(),
+            block_cuts: Cuts::singles(blocks.len()),
+            blocks,
+            hands,
+            values: memory.thread,
+            capacity,
             batch,
-            input: network.graph.input.size(),
-            outputs: Vec::with_capacity(batch * network.graph.output.size()),
+            outputs: Vec::with_capacity(batch * graph.output.size()),
+            output_cuts: Cuts::singles(batch.div_ceil(LEAST.min(capacity))),
         })
     }
 
@@ -67,63 +98,73 @@ impl Predictor {
     /// If `x` is not a whole number of samples, or more than the predictor has room for, or the network is neither the one
     /// that the predictor was made for nor a clone of it.
     pub fn run(&mut self, network: &Network, x: &[Float]) -> Result<&[Float]> {
-        let n = x.len() / self.input;
-        if n == 0 || !x.len().is_multiple_of(self.input) || n > self.batch {
+        let size = self.graph.input.size();
+        let n = x.len() / size;
+        if n == 0 || !x.len().is_multiple_of(size) || n > self.batch {
             return Err(Error::invalid(format!(
-                "the predictor takes 1 to {} samples of {} values each, got {} values",
+                "the predictor takes 1 to {} samples of {size} values each, got {} values",
                 self.batch,
-                self.input,
                 x.len()
             )));
         }
-        self.outputs.clear();
-        let size = self.input;
-        let mut outputs = std::mem::take(&mut self.outputs);
-        self.pass(
-            network,
-            n,
-            &|samples, inputs, _| {
-                inputs.copy_from_slice(&x[samples.start * size..samples.end * size]);
-                Ok(())
-            },
-            |block| outputs.extend_from_slice(block),
-        )?;
-        self.outputs = outputs;
-        Ok(&self.outputs)
+        self.pass(network, n, &|samples, inputs, _| {
+            inputs.copy_from_slice(&x[samples.start * size..samples.end * size]);
+            Ok(())
+        })
     }
 
     /// The outputs for `n` samples, however many.
     pub(crate) fn outputs(&mut self, network: &Network, x: &[Float], n: usize) -> Result<Vec<Float>> {
-        let mut outputs = Vec::with_capacity(n * network.graph.output.size());
-        for x in x.chunks(self.batch * self.input) {
+        let mut outputs = Vec::with_capacity(n * self.graph.output.size());
+        for x in x.chunks(self.batch * self.graph.input.size()) {
             outputs.extend_from_slice(self.run(network, x)?);
         }
         Ok(outputs)
     }
 
-    /// One pass over `n` samples; `each` gets the outputs block by block, in order.
-    pub(crate) fn pass(
-        &mut self,
-        network: &Network,
-        n: usize,
-        read: super::Read<'_>,
-        mut each: impl FnMut(&[Float]),
-    ) -> Result<()> {
-        let graph = &network.graph;
-        self.workspace.check("predictor", network)?;
-        for start in (0..n).step_by(self.at_once) {
-            self.workspace.divide(self.at_once.min(n - start));
-            let read = |samples: Range<usize>, inputs: &mut [Float], memory: &mut Vec<Float>| {
-                read(start + samples.start..start + samples.end, inputs, memory)
-            };
-            self.workspace.infer(network, &|block, desk| block.fill(desk, &read));
-            for block in self.workspace.blocks_mut() {
-                if let Some(error) = block.error.take() {
-                    return Err(error);
-                }
-                each(block.value(graph.output_value()));
+    /// The outputs for `n` samples, no more than [`batch`](Predictor::batch), that `read` writes.
+    pub(crate) fn pass(&mut self, network: &Network, n: usize, read: Read<'_>) -> Result<&[Float]> {
+        check_network("predictor", &self.graph, network)?;
+        let outputs = self.graph.output.size();
+        let size = n.div_ceil(self.hands.threads()).clamp(LEAST.min(n), self.capacity);
+        let (tasks, values) = (n.div_ceil(size), self.values);
+        let lent = Lent {
+            graph: &network.graph,
+            weights: &network.weights,
+            copies: None,
+            statistics: &[],
+            backward_statistics: &[],
+            batch: n,
+            seed: 0,
+            step: 0,
+        };
+        let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float]| {
+            let (memory, scratch) = memory.split_at_mut(values);
+            let desk = &mut Desk { memory, scratch };
+            block.first = task * size;
+            block.samples = size.min(n - block.first);
+            block.fill(desk, read);
+            block.forward(lent, 0..lent.graph.ops.len(), false, desk);
+            y.copy_from_slice(block.value(lent.graph.output_value()));
+        };
+        self.outputs.resize(n * outputs, 0.0);
+        if let Some(memory) = self.hands.alone() {
+            for (task, y) in self.outputs.chunks_mut(size * outputs).enumerate() {
+                work(task, &mut self.blocks[0], memory, y);
             }
+        } else {
+            let blocks = self.block_cuts.cut(&mut self.blocks);
+            self.output_cuts.space_evenly(n * outputs, size * outputs);
+            let y = self.output_cuts.cut(&mut self.outputs);
+            self.hands.each(tasks, &|task, thread, memory| {
+                work(task, &mut blocks.take(thread)[0], memory, &mut y.take(task));
+            });
         }
-        Ok(())
+        // Of several errors, that of the first sample.
+        let errors = self.blocks.iter_mut().filter_map(|block| block.error.take());
+        match errors.min_by_key(|(sample, _)| *sample) {
+            Some((_, error)) => Err(error),
+            None => Ok(&self.outputs),
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::block::Block;
 use super::hands::Hands;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{BatchGradient, GradientScope};
+use crate::layer::{BatchGradient, BlockGradient, GradientScope};
 use crate::optim::{Clip, MAX_SLOTS, Optimizer, Step};
 
 /// About how many values a shard has, and a task: few enough for a thread's cache, enough for a matrix product.
@@ -132,7 +132,7 @@ impl Update {
             self.gradients = Buffer::zeros(graph.parameters);
         }
         let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
-        hands.each(tasks.len(), &|task, scratch| {
+        hands.each(tasks.len(), &|task, _, scratch| {
             tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
         });
     }
@@ -173,7 +173,7 @@ impl Update {
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
         let used = slots.iter().flatten().count();
         let spent = self.spent_cuts.cut(&mut self.spent);
-        hands.each(tasks.len(), &|i, scratch| {
+        hands.each(tasks.len(), &|i, _, scratch| {
             let started = timed.then(Instant::now);
             let mut w = parameters.take(i);
             let mut held: [_; MAX_SLOTS] = std::array::from_fn(|slot| slots[slot].as_ref().map(|slot| slot.take(i)));
@@ -191,7 +191,7 @@ impl Update {
     fn norm(&mut self, hands: &mut Hands) -> f64 {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
         let squares = self.square_cuts.cut(&mut self.squares);
-        hands.each(self.tasks.len(), &|task, _| {
+        hands.each(self.tasks.len(), &|task, _, _| {
             squares.take(task)[0] = gradients.take(task).iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         });
         self.squares.iter().sum::<f64>().sqrt()
@@ -201,7 +201,6 @@ impl Update {
 impl Task {
     /// Computes the gradients of all its shards.
     fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
-        gradients.fill(0.0);
         let mut rest = gradients;
         for shard in &self.shards {
             let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
@@ -271,31 +270,35 @@ impl Task {
 }
 
 impl Shard {
-    /// Adds its gradient to what is there.
+    /// Computes its gradient.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
         match op.plan.gradient {
             GradientScope::WholeBatch => {
-                for block in blocks {
-                    let pass = BatchGradient {
-                        parameter: self.parameter,
-                        rows: self.rows.clone(),
-                        gradient,
-                        samples: block.samples,
-                        input: &op.input,
-                        output: &op.plan.output,
-                        x: block.value(op.x),
-                        dy: block.gradient(op.y),
-                        scratch,
-                    };
-                    match block.bfloat16(self.op, op) {
-                        Some((layer, kept)) => layer.batch_gradient(pass, kept),
-                        None => op.layer.batch_gradient(pass),
-                    }
+                let mut parts = blocks.iter().map(|block| BlockGradient {
+                    samples: block.samples,
+                    x: block.value(op.x),
+                    dy: block.gradient(op.y),
+                    pairs: block.pairs(self.op),
+                });
+                let pass = BatchGradient {
+                    parameter: self.parameter,
+                    rows: self.rows.clone(),
+                    gradient,
+                    blocks: &mut parts,
+                    input: &op.input,
+                    output: &op.plan.output,
+                    scratch,
+                };
+                let in_bfloat16 = blocks.iter().any(|block| !block.pairs(self.op).is_empty());
+                match op.layer.bfloat16().filter(|_| in_bfloat16) {
+                    Some(layer) => layer.batch_gradient(pass),
+                    None => op.layer.batch_gradient(pass),
                 }
             }
             GradientScope::PerBlock => {
                 let start = op.partials.start;
+                gradient.fill(0.0);
                 for block in blocks {
                     let part = &block.partials[start + self.within.start..start + self.within.end];
                     for (sum, part) in gradient.iter_mut().zip(part) {

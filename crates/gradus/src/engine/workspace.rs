@@ -18,18 +18,15 @@ use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
 
 /// Fewer samples than this in a batch are not worth laying side by side: too many lanes would be empty.
-const WORTH_INTERLEAVING: usize = 8;
+pub(super) const WORTH_INTERLEAVING: usize = 8;
 
 /// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
 const WORTH_A_THREAD: u64 = 400_000;
 
-/// The most threads that are started, whatever is asked for.
-const MOST_THREADS: usize = 1024;
-
 /// The most values that the memory of a batch may hold.
 const MOST_VALUES: usize = 1 << 34;
 
-/// The memory and the threads for passes over batches of up to so many samples.
+/// The memory and the threads for training on batches of up to so many samples.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// What it was made for.
@@ -74,7 +71,7 @@ impl Crew {
         }
         let blocks = self.block_cuts.cut(&mut self.blocks);
         self.hands
-            .each(self.filled, &|task, memory| work(&mut blocks.take(task)[0], memory));
+            .each(self.filled, &|task, _, memory| work(&mut blocks.take(task)[0], memory));
     }
 }
 
@@ -83,8 +80,6 @@ impl Crew {
 enum Division {
     /// Evenly among so many blocks, in whole units of so many samples: the bits don't depend on it.
     Among { blocks: usize, unit: usize },
-    /// Into blocks of so many samples: as `Among`, for passes without end.
-    Of(usize),
     /// Into blocks of at most so many samples, whatever the number of threads, since the bits depend on it.
     Fixed(usize),
 }
@@ -94,7 +89,6 @@ impl Division {
     fn blocks(self, n: usize) -> usize {
         match self {
             Division::Among { blocks, unit } => blocks.min(n.div_ceil(unit)),
-            Division::Of(size) => n.div_ceil(size),
             // An even number shares well between two threads.
             Division::Fixed(size) if n > size => n.div_ceil(size).next_multiple_of(2),
             Division::Fixed(_) => n.min(1),
@@ -113,7 +107,6 @@ impl Division {
     fn capacity(self, n: usize) -> usize {
         match self {
             Division::Among { blocks, unit } => unit * n.div_ceil(unit).div_ceil(blocks),
-            Division::Of(size) => n.min(size),
             Division::Fixed(size) => n.min(size),
         }
     }
@@ -171,12 +164,13 @@ impl Training<'_> {
 }
 
 impl Workspace {
-    /// Memory for training on batches of up to `batch` samples; in bfloat16, if that is wanted and a layer can.
+    /// Memory for batches of up to `batch` samples; in bfloat16, if that is wanted and a layer can.
     ///
     /// # Errors
     /// If that is more than there can be.
-    pub fn training(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
+    pub fn new(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
         let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
+        check_memory(batch, 2 * graph.values_size + graph.kept)?;
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
         let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
         let division = if graph.divides_freely() {
@@ -186,52 +180,29 @@ impl Workspace {
         } else {
             Division::Fixed(fixed_block(graph))
         };
-        Self::new(graph, batch, threads, division, Some(bfloat16))
-    }
-
-    /// Memory for forward passes of up to `batch` samples, `block` of them in a block.
-    ///
-    /// # Errors
-    /// If that is more than there can be.
-    pub fn inference(graph: &Arc<Graph>, batch: usize, block: usize, threads: usize) -> Result<Self> {
-        Self::new(graph, batch, threads, Division::Of(block), None)
-    }
-
-    /// For training, in bfloat16 or not, or else for forward passes.
-    fn new(
-        graph: &Arc<Graph>,
-        batch: usize,
-        threads: usize,
-        division: Division,
-        training: Option<bool>,
-    ) -> Result<Self> {
-        let (training, bfloat16) = (training.is_some(), training == Some(true));
-        let per_sample = if training {
-            2 * graph.values_size + graph.kept
-        } else {
-            graph.values_size
-        };
-        check_memory(batch, per_sample)?;
         let capacity = division.capacity(batch);
-        let segments = segments(graph, training);
+        let segments = segments(graph);
         let memory = Arc::new(Memory::new(
             graph,
             Purpose {
                 capacity,
-                training,
+                training: true,
                 interleaved: batch >= WORTH_INTERLEAVING,
                 in_one_go: segments.len() == 1,
             },
         ));
         let blocks: Vec<Block> = (0..division.blocks(batch))
-            .map(|_| Block::new(graph, &memory, capacity, training, bfloat16))
+            .map(|_| match Block::new(graph, &memory, capacity, true) {
+                block if bfloat16 => block.in_bfloat16(graph, capacity),
+                block => block,
+            })
             .collect();
-        let for_update = if training { super::update::scratch(graph) } else { 0 };
+        let values = memory.thread.max(super::update::scratch(graph));
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
         Ok(Workspace {
             graph: graph.clone(),
             crew: Crew {
-                hands: Hands::new(threads.clamp(1, MOST_THREADS), memory.thread.max(for_update) + scratch),
+                hands: Hands::new(threads, values + scratch),
                 block_cuts: Cuts::singles(blocks.len()),
                 blocks,
                 values: memory.thread,
@@ -244,16 +215,6 @@ impl Workspace {
             batch: 0,
             copies: bfloat16.then(|| Copies::new(graph)),
         })
-    }
-
-    /// Refuses a network that it was not made for: its memory is laid out for one network and that network's clones.
-    pub fn check(&self, what: &str, network: &Network) -> Result<()> {
-        if Arc::ptr_eq(&self.graph, &network.graph) {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "this {what} was made for another network: make one for this network, or use the one it was made for or a clone of that"
-        )))
     }
 
     /// The number of threads.
@@ -310,24 +271,6 @@ impl Workspace {
             block.error = None;
             first += block.samples;
         }
-    }
-
-    /// Runs the whole batch forward, without training: `input` writes each block's input.
-    pub fn infer(&mut self, network: &Network, input: &(dyn Fn(&mut Block, &mut Desk<'_>) + Sync)) {
-        let lent = Lent {
-            graph: &network.graph,
-            weights: &network.weights,
-            copies: None,
-            statistics: &[],
-            backward_statistics: &[],
-            batch: self.batch,
-            seed: 0,
-            step: 0,
-        };
-        self.crew.each_block(&|block, desk| {
-            input(block, desk);
-            block.forward(lent, 0..lent.graph.ops.len(), false, desk);
-        });
     }
 
     /// Runs the whole batch forward and backward. Each thread takes one block after the other through all of it; they
@@ -409,6 +352,16 @@ impl Workspace {
     }
 }
 
+/// Refuses a network that `what` was not made for: memory is laid out for one network and that network's clones.
+pub(crate) fn check_network(what: &str, made_for: &Arc<Graph>, network: &Network) -> Result<()> {
+    if Arc::ptr_eq(made_for, &network.graph) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "this {what} was made for another network: make one for this network, or use the one it was made for or a clone of that"
+    )))
+}
+
 /// Refuses a batch whose values are more than there can be memory for.
 pub(super) fn check_memory(batch: usize, per_sample: usize) -> Result<()> {
     if batch.saturating_mul(per_sample) <= MOST_VALUES {
@@ -443,12 +396,10 @@ fn add_up(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
 }
 
 /// The operations between barriers.
-fn segments(graph: &Graph, training: bool) -> Vec<Range<usize>> {
+fn segments(graph: &Graph) -> Vec<Range<usize>> {
     let barrier = |op: &Op| matches!(op, Op::Layer(op) if !op.statistics.is_empty());
     let mut starts = vec![0];
-    if training {
-        starts.extend((0..graph.ops.len()).filter(|&i| barrier(&graph.ops[i])));
-    }
+    starts.extend((0..graph.ops.len()).filter(|&i| barrier(&graph.ops[i])));
     let ends = starts.iter().skip(1).copied().chain([graph.ops.len()]);
     starts
         .iter()

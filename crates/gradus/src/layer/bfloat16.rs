@@ -29,6 +29,6 @@ pub trait Bfloat16 {
     /// As [`Layer::backward`](super::Layer::backward).
     fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]);
 
-    /// As [`Layer::batch_gradient`](super::Layer::batch_gradient).
-    fn batch_gradient(&self, pass: BatchGradient<'_>, kept: &[Pair]);
+    /// As [`Layer::batch_gradient`](super::Layer::batch_gradient); what was kept is among the [parts](super::BlockGradient::pairs) of the blocks.
+    fn batch_gradient(&self, pass: BatchGradient<'_>);
 }

@@ -9,13 +9,13 @@
 //!
 //! Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, algorithms 6.3 and 6.4.
 
-use gradus_kernels::{Matrix, matmul, matmul_scratch, vectorize};
+use gradus_kernels::{Matrix, Start, matmul, matmul_scratch, matmul_sum};
 use serde::{Deserialize, Serialize};
 
 use super::{Init, checked_size, on};
+use crate::Shape;
 use crate::init::{Fans, Initializer};
 use crate::layer::{Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Parameter, Plan, Tensors};
-use crate::{Float, Shape};
 
 mod bfloat16;
 
@@ -69,12 +69,11 @@ impl Dense {
         self
     }
 
-    /// Sets every row of y to the bias, if there is one, for the products to be added.
-    fn start_from_bias(&self, y: &mut [Float], parameters: Tensors<'_>) {
-        if self.bias {
-            for y in y.chunks_exact_mut(self.units) {
-                y.copy_from_slice(&parameters[1]);
-            }
+    /// What every row of y starts from: the bias, if there is one.
+    fn start<'a>(&self, parameters: Tensors<'a>) -> Start<'a> {
+        match self.bias {
+            true => Start::Row(parameters.split::<2>()[1]),
+            false => Start::Zero,
         }
     }
 }
@@ -115,19 +114,9 @@ impl Layer for Dense {
     fn forward(&self, pass: Forward<'_>) {
         let (inputs, units) = (pass.input.size(), self.units);
         let w = Matrix::new(&pass.parameters[0], units);
-        self.start_from_bias(pass.y, pass.parameters);
         let x = Matrix::new(pass.x, inputs);
-        matmul(
-            pass.samples,
-            units,
-            inputs,
-            x,
-            w,
-            pass.y,
-            units,
-            self.bias,
-            pass.scratch,
-        );
+        let start = self.start(pass.parameters);
+        matmul(pass.samples, units, inputs, x, w, pass.y, units, start, pass.scratch);
     }
 
     fn backward(&self, pass: Backward<'_>) {
@@ -143,38 +132,34 @@ impl Layer for Dense {
             w.transposed(),
             dx,
             inputs,
-            false,
+            Start::Zero,
             pass.scratch,
         );
     }
 
     fn batch_gradient(&self, pass: BatchGradient<'_>) {
         let (inputs, units) = (pass.input.size(), self.units);
-        let rows = pass.rows;
+        let BatchGradient {
+            rows,
+            gradient,
+            blocks,
+            scratch,
+            ..
+        } = pass;
         if pass.parameter == 0 {
-            // dW[rows] += x[:, rows]ᵀ·dy
-            let x = Matrix::new(&pass.x[rows.start..], inputs);
-            let dy = Matrix::new(pass.dy, units);
-            matmul(
-                rows.len(),
-                units,
-                pass.samples,
-                x.transposed(),
-                dy,
-                pass.gradient,
-                units,
-                true,
-                pass.scratch,
-            );
-        } else {
-            // db[rows] += Σ dy[:, rows]
-            vectorize(|| {
-                for dy in pass.dy.chunks_exact(units) {
-                    for (db, dy) in pass.gradient.iter_mut().zip(&dy[rows.clone()]) {
-                        *db += dy;
-                    }
-                }
+            // dW[rows] = x[:, rows]ᵀ·dy
+            let products = blocks.map(|block| {
+                let x = Matrix::new(&block.x[rows.start..], inputs);
+                (block.samples, x.transposed(), Matrix::new(block.dy, units))
             });
+            matmul_sum(rows.len(), units, products, gradient, units, Start::Zero, scratch);
+        } else {
+            // db[rows] = Σ dy[:, rows] = 1ᵀ·dy[:, rows]
+            let products = blocks.map(|block| {
+                let dy = Matrix::new(&block.dy[rows.start..], units);
+                (block.samples, Matrix::new(&[1.0], 0).transposed(), dy)
+            });
+            matmul_sum(1, rows.len(), products, gradient, units, Start::Zero, scratch);
         }
     }
 

@@ -1,7 +1,8 @@
 //! One layer run by itself: its plan, memory that holds NaN wherever it has to be written first, forward and backward.
 
 use gradus::layer::{
-    Backward, BatchGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors, TensorsMut,
+    Backward, BatchGradient, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors,
+    TensorsMut,
 };
 use gradus::{Float, Shape};
 
@@ -236,19 +237,21 @@ fn batch_gradients(
             .into_iter()
             .filter(|rows| !rows.is_empty())
         {
-            for Block { first, samples, .. } in blocks {
-                layer.batch_gradient(BatchGradient {
-                    parameter,
-                    rows: rows.clone(),
-                    gradient: &mut gradient[rows.start * width..rows.end * width],
-                    samples: *samples,
-                    input,
-                    output,
-                    x: &given.x[first * n..][..samples * n],
-                    dy: &given.dy[first * m..][..samples * m],
-                    scratch: &mut scratch(plan, *samples),
-                });
-            }
+            let mut parts = blocks.iter().map(|&Block { first, samples, .. }| BlockGradient {
+                samples,
+                x: &given.x[first * n..][..samples * n],
+                dy: &given.dy[first * m..][..samples * m],
+                pairs: &[],
+            });
+            layer.batch_gradient(BatchGradient {
+                parameter,
+                gradient: &mut gradient[rows.start * width..rows.end * width],
+                rows,
+                blocks: &mut parts,
+                input,
+                output,
+                scratch: &mut scratch(plan, blocks[0].samples),
+            });
         }
     }
 }

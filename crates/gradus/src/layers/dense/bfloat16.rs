@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use gradus_kernels::Start;
 use gradus_kernels::bfloat16::{Left, Pair, convert, convert_transposed, product, size_across, size_down, stride};
 
 use super::Dense;
@@ -50,10 +51,9 @@ impl Bfloat16 for Dense {
         let (inputs, units) = (pass.input.size(), self.units);
         let [x_down, _, x_across] = self.divide(inputs, pass.samples, kept);
         convert(pass.x, inputs, Some(x_across), x_down);
-        self.start_from_bias(pass.y, pass.parameters);
         let pairs = inputs.div_ceil(2);
         let x = Left::across(x_across, inputs);
-        product([pass.samples, units, pairs], x, w, pass.y, self.bias);
+        product([pass.samples, units, pairs], x, w, pass.y, self.start(pass.parameters));
     }
 
     fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]) {
@@ -65,23 +65,27 @@ impl Bfloat16 for Dense {
         convert(pass.dy, units, Some(dy_across), dy_down);
         let w = &w[size_down(inputs, units)..];
         let dy = Left::across(dy_across, units);
-        product([pass.samples, inputs, units.div_ceil(2)], dy, w, dx, false);
+        product([pass.samples, inputs, units.div_ceil(2)], dy, w, dx, Start::Zero);
     }
 
-    fn batch_gradient(&self, pass: BatchGradient<'_>, kept: &[Pair]) {
+    fn batch_gradient(&self, pass: BatchGradient<'_>) {
         if pass.parameter > 0 {
             return Layer::batch_gradient(self, pass);
         }
         let (inputs, units) = (pass.input.size(), self.units);
-        let (x_down, dy_down) = kept.split_at(size_down(pass.samples, inputs));
-        // dW[rows] += ‹x›[:, rows]ᵀ·‹dy›
-        let x = Left {
-            values: &x_down[pass.rows.start..],
-            row_stride: 1,
-            pair_stride: stride(inputs),
-        };
-        let sizes = [pass.rows.len(), units, pass.samples.div_ceil(2)];
-        product(sizes, x, dy_down, pass.gradient, true);
+        let mut start = Start::Zero;
+        for block in pass.blocks {
+            let (x_down, dy_down) = block.pairs.split_at(size_down(block.samples, inputs));
+            // dW[rows] = Σ ‹x›[:, rows]ᵀ·‹dy›
+            let x = Left {
+                values: &x_down[pass.rows.start..],
+                row_stride: 1,
+                pair_stride: stride(inputs),
+            };
+            let sizes = [pass.rows.len(), units, block.samples.div_ceil(2)];
+            product(sizes, x, dy_down, pass.gradient, start);
+            start = Start::Sum;
+        }
     }
 }
 
@@ -134,7 +138,7 @@ mod tests {
     #[test]
     fn operands_are_rounded() {
         // 1 + 2⁻⁸ becomes 1; the bias and its gradient stay.
-        let (odd, layer) = (1.00390625, Dense::new(1));
+        let (odd, layer) = (1.0 + 1.0 / 256.0, Dense::new(1));
         let rig = Rig::new(&layer, [1]).unwrap().parameters(&[odd, odd]).bfloat16();
         let step = rig.step(&[odd], &[odd]).unwrap();
         assert_eq!((step.y, step.dx), (vec![1.0 + odd], vec![1.0]));
