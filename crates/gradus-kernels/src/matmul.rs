@@ -133,13 +133,18 @@ pub fn matmul_sum<'a>(
     mut start: Start<'_>,
     scratch: &mut [Float],
 ) {
+    let mut products = products.into_iter();
+    let (first, second) = (products.next(), products.next());
+    if let (Some((k, a, b)), None) = (first, second) {
+        return matmul(m, n, k, a, b, c, c_stride, start, scratch);
+    }
     let mut add = |factors: &[Factors], strides, start| {
         // SAFETY: the slices of all factors hold their matrices, which was checked.
         unsafe { run(m, n, factors, strides, c, c_stride, start, scratch) }
     };
     let mut factors = [Factors::NONE; MOST_FACTORS];
     let (mut count, mut summands, mut strides) = (0, 0, None);
-    for (k, a, b) in products {
+    for (k, a, b) in first.into_iter().chain(second).chain(products) {
         a.check("a", m, k);
         b.check("b", k, n);
         let these = [(a.row_stride, a.column_stride), (b.row_stride, b.column_stride)];

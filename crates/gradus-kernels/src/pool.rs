@@ -7,6 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
+
+mod pace;
+
+use pace::{Pace, Way};
 
 /// How often a thread looks again before it sleeps: some tens of microseconds, a little more than the time from one
 /// parallel part of a training step to the next, and far less than a scheduler's time slice.
@@ -17,11 +22,13 @@ const SPINS: u32 = 2000;
 /// Every thread has a share of the tasks, and of the same number of tasks always the same share: what it wrote in one run is
 /// still in its cache in the next. Tasks are taken one by one, and a thread that is through with its own takes those of the
 /// others: one that is slow, or that the operating system runs late, does fewer of them. The caller works as well and never
-/// waits for a thread that has not begun: on a busy machine it simply does more of the tasks itself.
+/// waits for a thread that has not begun: on a busy machine it simply does more of the tasks itself. And where it would be
+/// faster without the others, it does all of them.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -101,7 +108,8 @@ impl Pool {
             Some(Worker { asleep, handle })
         };
         let workers = (1..threads).map_while(start).collect();
-        Pool { shared, workers }
+        let pace = Pace::default();
+        Pool { shared, workers, pace }
     }
 
     /// How many threads there are, the caller's among them.
@@ -115,12 +123,20 @@ impl Pool {
     /// # Panics
     /// If `work` panics: the tasks not yet begun are left out, and the first panic goes on once all threads have stopped.
     pub fn run(&mut self, tasks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        let alone = |work: &(dyn Fn(usize, usize) + Sync)| (0..tasks).for_each(|task| work(task, 0));
         if tasks <= 1 || self.workers.is_empty() {
-            for task in 0..tasks {
-                work(task, 0);
-            }
-            return;
+            return alone(work);
         }
+        let started = Instant::now();
+        match self.pace.way(tasks) {
+            Way::Together => self.share(tasks, work),
+            Way::Alone => alone(work),
+        }
+        self.pace.took(tasks, started.elapsed());
+    }
+
+    /// Does the tasks with all threads.
+    fn share(&mut self, tasks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         let shared = &*self.shared;
         // SAFETY: only the lifetime is forgotten; workers use the pointer only while inside the job, and `run` ends (also
         // when `work` panics here, since that is caught) only after it has closed the job and all have left.

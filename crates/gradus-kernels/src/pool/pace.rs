@@ -1,0 +1,224 @@
+//! Whether threads are worth it, found out by trying.
+//!
+//! Where another program keeps a core busy, each job waits for the thread that has to share that core, and the caller alone may be
+//! faster. No thread can see that: one that doesn't run doesn't know. But time tells. Jobs of the same number of tasks are taken to
+//! be the same work; now and then one of them is done by the caller alone for a few milliseconds, more and more seldom as
+//! long as the threads win, and by the threads again when the caller has won.
+
+use std::time::Duration;
+
+/// How many kinds of jobs are told apart: a training step has few.
+const KINDS: usize = 8;
+
+/// How long a look takes.
+const LOOK: Duration = Duration::from_millis(40);
+/// How long the caller works alone to see how fast it is; so short that it costs next to nothing where the threads win.
+const GLANCE: Duration = Duration::from_millis(4);
+/// For how long a winner goes on, at least and at most.
+const SHORT: Duration = Duration::from_millis(400);
+const LONG: Duration = Duration::from_secs(6);
+/// Jobs that take longer share well among threads of different speed, since these take tasks one by one.
+const LONG_JOB: Duration = Duration::from_millis(4);
+/// Threads that have become so much slower are compared with the caller at once.
+const SUSPICIOUS: f64 = 1.3;
+
+/// Who does a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Together,
+    Alone,
+}
+
+/// Which way each kind of job goes.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    kinds: [Kind; KINDS],
+}
+
+/// Jobs of the same number of tasks.
+#[derive(Debug, Default)]
+struct Kind {
+    tasks: usize,
+    state: State,
+    /// What this look has seen so far.
+    spent: Duration,
+    jobs: u32,
+    /// How long a job took at the last look.
+    together: Duration,
+    alone: Duration,
+}
+
+/// What happens now, and how long the winner will go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The threads work, until that is up.
+    Together { left: Duration, whole: Duration },
+    /// The caller tries.
+    TryAlone { whole: Duration },
+    /// The caller works, until that is up.
+    Alone { left: Duration, whole: Duration },
+    /// The threads try.
+    TryTogether { whole: Duration },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::together(LOOK)
+    }
+}
+
+impl State {
+    fn together(whole: Duration) -> Self {
+        State::Together { left: whole, whole }
+    }
+
+    fn alone(whole: Duration) -> Self {
+        State::Alone { left: whole, whole }
+    }
+}
+
+impl Pace {
+    /// Which way a job of so many tasks goes.
+    pub fn way(&self, tasks: usize) -> Way {
+        match self
+            .kinds
+            .iter()
+            .find(|kind| kind.tasks == tasks)
+            .map(|kind| kind.state)
+        {
+            Some(State::TryAlone { .. } | State::Alone { .. }) => Way::Alone,
+            _ => Way::Together,
+        }
+    }
+
+    /// A job of so many tasks, done the way that was said, took so long.
+    pub fn took(&mut self, tasks: usize, time: Duration) {
+        let known = self
+            .kinds
+            .iter_mut()
+            .find(|kind| kind.tasks == tasks || kind.tasks == 0);
+        // Of more kinds than there is room for, the others are always done together.
+        if let Some(kind) = known {
+            kind.tasks = tasks;
+            kind.took(time);
+        }
+    }
+}
+
+impl Kind {
+    fn took(&mut self, time: Duration) {
+        self.spent += time;
+        self.jobs += 1;
+        let enough = match self.state {
+            State::TryAlone { .. } => GLANCE,
+            _ => LOOK,
+        };
+        if self.spent < enough || self.jobs < 2 {
+            return;
+        }
+        let (spent, mean) = (self.spent, self.spent / self.jobs);
+        (self.spent, self.jobs) = (Duration::ZERO, 0);
+        let longer = |whole: Duration| (2 * whole).clamp(SHORT, LONG);
+        self.state = match self.state {
+            State::Together { left, whole } => {
+                let slower = !self.together.is_zero() && mean > self.together.mul_f64(SUSPICIOUS);
+                self.together = mean;
+                match left.saturating_sub(spent) {
+                    _ if mean > LONG_JOB => State::together(whole),
+                    Duration::ZERO => State::TryAlone { whole },
+                    _ if slower => State::TryAlone { whole: LOOK },
+                    left => State::Together { left, whole },
+                }
+            }
+            State::TryAlone { whole } => {
+                self.alone = mean;
+                if mean < self.together {
+                    State::alone(SHORT)
+                } else {
+                    State::together(longer(whole))
+                }
+            }
+            State::Alone { left, whole } => match left.saturating_sub(spent) {
+                Duration::ZERO => State::TryTogether { whole },
+                left => State::Alone { left, whole },
+            },
+            State::TryTogether { whole } => {
+                self.together = mean;
+                if mean < self.alone {
+                    State::together(SHORT)
+                } else {
+                    State::alone(longer(whole))
+                }
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICROSECOND: Duration = Duration::from_micros(1);
+
+    /// Does jobs for so long, where one takes so many microseconds together and alone; gives the time that was spent alone.
+    fn alone(pace: &mut Pace, tasks: usize, seconds: u64, together: u32, alone: u32) -> Duration {
+        let (mut all, mut by_caller) = (Duration::ZERO, Duration::ZERO);
+        while all < Duration::from_secs(seconds) {
+            let time = match pace.way(tasks) {
+                Way::Together => together * MICROSECOND,
+                Way::Alone => alone * MICROSECOND,
+            };
+            if pace.way(tasks) == Way::Alone {
+                by_caller += time;
+            }
+            all += time;
+            pace.took(tasks, time);
+        }
+        by_caller
+    }
+
+    #[test]
+    fn threads_that_win_are_hardly_disturbed() {
+        let by_caller = alone(&mut Pace::default(), 36, 60, 150, 290);
+        assert!(
+            by_caller > Duration::ZERO && by_caller < Duration::from_millis(100),
+            "{by_caller:?}"
+        );
+    }
+
+    #[test]
+    fn a_caller_that_wins_works_alone() {
+        let by_caller = alone(&mut Pace::default(), 2, 60, 160, 150);
+        assert!(by_caller > Duration::from_secs(59), "{by_caller:?}");
+    }
+
+    #[test]
+    fn what_changes_is_noticed() {
+        let mut pace = Pace::default();
+        alone(&mut pace, 2, 60, 100, 190);
+        let busy = alone(&mut pace, 2, 10, 300, 190);
+        assert!(busy > Duration::from_secs(9), "{busy:?}");
+        let quiet = alone(&mut pace, 2, 60, 100, 190);
+        assert!(quiet < Duration::from_secs(7), "{quiet:?}");
+    }
+
+    #[test]
+    fn long_jobs_are_always_shared() {
+        assert_eq!(alone(&mut Pace::default(), 80, 60, 12_000, 11_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let mut pace = Pace::default();
+        alone(&mut pace, 2, 1, 300, 150);
+        alone(&mut pace, 36, 1, 150, 300);
+        assert_eq!(
+            (pace.way(2), pace.way(36), pace.way(5)),
+            (Way::Alone, Way::Together, Way::Together)
+        );
+        for tasks in 100..200 {
+            alone(&mut pace, tasks, 1, 300, 150);
+        }
+        assert_eq!(pace.way(199), Way::Together);
+    }
+}
