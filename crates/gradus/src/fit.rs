@@ -87,6 +87,7 @@ impl fmt::Debug for Fit<'_> {
             .field("augmentation", &self.augmentation)
             .field("seed", &self.seed)
             .field("threads", &self.threads)
+            .field("bfloat16", &self.bfloat16)
             .finish_non_exhaustive()
     }
 }
@@ -203,14 +204,44 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether dense layers multiply in bfloat16.
+    /// Whether dense layers multiply in bfloat16 as they are trained: numbers with the range of an `f32` and 8 bits of precision,
+    /// of which processors with AVX512-BF16 (AMD since Zen 4, Intel's servers since Cooper Lake) multiply twice as many. Off unless
+    /// told otherwise.
+    ///
+    /// Only what is multiplied is rounded, to the nearest, ties to even, written ‹·› here:
+    ///
+    /// | | |
+    /// | --- | --- |
+    /// | forward | y = ‹x›·‹W› + b |
+    /// | backward | dx = ‹dy›·‹W›ᵀ |
+    /// | | dW = ‹x›ᵀ·‹dy›, db = Σ dy |
+    ///
+    /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`]; so do predictions and
+    /// evaluations. Networks learn as well as in `f32` (`bench/BFLOAT16.md` has figures), to other bits, which are the same on
+    /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no dense layers,
+    /// nothing changes.
+    ///
+    /// Source: D. Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
+    ///
+    /// ```
+    /// use gradus::{data::digits, prelude::*};
+    /// let (train, _) = digits::load()?;
+    /// let layers = Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(32)).layer(Relu).layer(Dense::new(10));
+    /// let mut network = layers.layer(Softmax).build(42)?;
+    /// let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).metric(Accuracy);
+    /// let history = fit.bfloat16(true).epochs(20).run(&mut network, &train)?;
+    /// assert!(history.last("accuracy").unwrap() > 0.9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "mixed_precision")]
+    #[doc(alias = "autocast")]
     pub fn bfloat16(mut self, bfloat16: bool) -> Self {
         self.bfloat16 = bfloat16;
         self
     }
 
-    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed
-    /// and threads; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
+    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed,
+    /// threads and bfloat16; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
     ///
     /// # Errors
     /// If a setting makes no sense.

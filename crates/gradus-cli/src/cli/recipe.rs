@@ -400,6 +400,8 @@ mod tests {
             show(Ok(schedule)),
             format!("{:?}", Warmup::new(100, StepDecay { every: 5, factor: 0.5 }))
         );
+        assert!(!recipe.bfloat16 && parse("--bfloat16").bfloat16);
+        assert_eq!(parse("--bfloat16").to_json()["bfloat16"], true);
         let recipe = parse("--augment shift=2,rotate=10,noise=0.1");
         let warp = Warp::new().shift(2.0).rotate(10.0).scale(0.0).shear(0.0);
         let expected = Compose::new().then(warp).then(Noise { std: 0.1 });
