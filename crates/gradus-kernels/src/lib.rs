@@ -22,6 +22,7 @@ mod prefetch;
 pub mod reference;
 pub mod scalar;
 mod simd;
+mod spans;
 mod vector;
 
 pub use arch::{Arch, Work, arch, vectorize, vectorize_work, with_arch};
@@ -30,4 +31,5 @@ pub use matmul::{Matrix, Start, matmul, matmul_scratch, matmul_sum};
 pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;
 pub use prefetch::prefetch;
+pub use spans::Spans;
 pub use vector::{SUMS, dot, erf, exp, ln, max, sigmoid, softmax, sum, tanh};

@@ -72,13 +72,13 @@ impl Copies {
 
 /// What the layers of a block keep in bfloat16, from their passes to the update.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct Pairs {
     /// Where that of each operation lies; nothing at all in a block that doesn't use bfloat16.
     places: Vec<Range<usize>>,
     memory: Buffer,
 }
 
-impl Kept {
+impl Pairs {
     /// Memory for blocks of so many samples.
     pub fn new(graph: &Graph, capacity: usize) -> Self {
         let (mut places, mut end) = (Vec::new(), 0);
@@ -89,7 +89,7 @@ impl Kept {
             }
             places.push(start..end);
         }
-        Kept {
+        Pairs {
             places,
             memory: Buffer::zeros(end),
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
-use gradus_kernels::{Buffer, vectorize};
+use gradus_kernels::{Buffer, Spans, vectorize};
 
-use super::bfloat16::{Copies, Kept};
+use super::bfloat16::{Copies, Pairs};
 use super::clock::{Clock, Other};
-use super::memory::{Home, Manner, Memory, Operands, Place, Places};
+use super::memory::{Home, Manner, Memory, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
@@ -49,8 +49,10 @@ pub(crate) struct Block {
     pub samples: usize,
     plan: Arc<Memory>,
     memory: Buffer,
+    /// Where everything lies for so many samples.
+    spans: BlockSpans,
     /// What layers that multiply in bfloat16 keep until the next batch.
-    kept: Kept,
+    pairs: Pairs,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
@@ -69,6 +71,33 @@ pub(crate) struct Block {
     pub not_finite: Option<(usize, bool)>,
 }
 
+/// What is borrowed from a block's memory again and again.
+#[derive(Debug)]
+struct BlockSpans {
+    input: Spans<1>,
+    /// Of the value that the loss was last computed from, and its gradient.
+    loss: Option<(usize, Spans<2>)>,
+    /// For each operation, forward and backward.
+    ops: Vec<(Option<Spans<3>>, Option<Spans<5>>)>,
+}
+
+impl BlockSpans {
+    fn new(plan: &Memory, n: usize) -> Self {
+        BlockSpans {
+            input: spans([plan.value(0)], n),
+            loss: None,
+            ops: plan.operands().iter().map(|op| Self::of(op, n)).collect(),
+        }
+    }
+
+    fn of(op: &Operands, n: usize) -> (Option<Spans<3>>, Option<Spans<5>>) {
+        (
+            op.forward.map(|places| spans(places, n)),
+            op.backward.map(|places| spans(places, n)),
+        )
+    }
+}
+
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
     pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
@@ -77,8 +106,9 @@ impl Block {
             first: 0,
             samples: 0,
             memory: Buffer::zeros(plan.block),
+            spans: BlockSpans::new(plan, 0),
             plan: plan.clone(),
-            kept: Kept::default(),
+            pairs: Pairs::default(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
@@ -92,8 +122,22 @@ impl Block {
 
     /// The same with memory for layers that multiply in bfloat16.
     pub fn in_bfloat16(self, graph: &Graph, capacity: usize) -> Self {
-        let kept = Kept::new(graph, capacity);
-        Block { kept, ..self }
+        let pairs = Pairs::new(graph, capacity);
+        Block { pairs, ..self }
+    }
+
+    /// Holds so many samples from now on, beginning with this one of the batch.
+    pub fn hold(&mut self, first: usize, samples: usize) {
+        self.first = first;
+        if samples == self.samples {
+            return;
+        }
+        self.samples = samples;
+        self.spans.input = spans([self.plan.value(0)], samples);
+        self.spans.loss = None;
+        for (spans, op) in self.spans.ops.iter_mut().zip(self.plan.operands()) {
+            *spans = BlockSpans::of(op, samples);
+        }
     }
 
     /// The samples' values of number `v`, if the block keeps them: the output, and what an update reads.
@@ -108,7 +152,7 @@ impl Block {
 
     /// What the layer of operation `i` keeps in bfloat16; nothing if it doesn't multiply in it.
     pub fn pairs(&self, i: usize) -> &[Pair] {
-        self.kept.of(i)
+        self.pairs.of(i)
     }
 
     fn kept_here(&self, place: Place) -> &[Float] {
@@ -120,8 +164,7 @@ impl Block {
     pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
         let started = self.clock.now();
         let samples = self.samples;
-        let place = Places::new([self.plan.value(0)]);
-        let [input] = place.lend(&mut self.memory, desk.memory, samples);
+        let [input] = self.spans.input.borrow(&mut self.memory, desk.memory);
         let result = read(self.first..self.first + samples, input, &mut self.augment);
         let is_first = |(first, _): &(usize, Error)| self.first < *first;
         if let (Err(error), true) = (result, self.error.as_ref().is_none_or(is_first)) {
@@ -132,8 +175,12 @@ impl Block {
 
     /// The values of number `v`, their gradients (empty unless training) and the losses: what a loss reads and writes.
     pub fn loss_views(&mut self, v: usize) -> (&[Float], &mut [Float], &mut [Float]) {
-        let both = Places::new([self.plan.value(v), self.plan.gradient(v)]);
-        let [values, gradients] = both.lend(&mut self.memory, &mut [], self.samples);
+        let (_, both) = match self.spans.loss {
+            Some(known) if known.0 == v => known,
+            _ => (v, spans([self.plan.value(v), self.plan.gradient(v)], self.samples)),
+        };
+        self.spans.loss = Some((v, both));
+        let [values, gradients] = both.borrow(&mut self.memory, &mut []);
         (values, gradients, &mut self.losses[..self.samples])
     }
 
@@ -141,15 +188,10 @@ impl Block {
     pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, desk: &mut Desk<'_>) {
         let n = self.samples;
         for i in ops {
-            let Operands {
-                manner,
-                layout,
-                forward,
-                ..
-            } = self.plan.operands(i);
-            let Some(forward) = forward else { continue };
+            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Some(spans) = &self.spans.ops[i].0 else { continue };
             let started = self.clock.now();
-            let [x, y, z] = forward.lend(&mut self.memory, desk.memory, n);
+            let [x, y, z] = spans.borrow(&mut self.memory, desk.memory);
             match &lent.graph.ops[i] {
                 Op::Layer(op) => {
                     let pass = Forward {
@@ -176,13 +218,10 @@ impl Block {
                             first_sample: self.first as u64,
                         },
                     };
-                    if let (Some(copies), Some((layer, kept))) = (lent.copies, self.kept.of_mut(i, op)) {
-                        layer.forward(pass, copies.of(i), kept);
-                    } else {
-                        match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                            Some(layer) => layer.forward_in_place(pass),
-                            None => op.layer.forward(pass),
-                        }
+                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                        (Some(copies), Some((layer, pairs)), _) => layer.forward(pass, copies.of(i), pairs),
+                        (.., Some(layer)) if *manner == Manner::InPlace => layer.forward_in_place(pass),
+                        _ => op.layer.forward(pass),
                     }
                 }
                 Op::Turn { .. } => turn(n, *layout, x, y),
@@ -201,15 +240,10 @@ impl Block {
         let n = self.samples;
         let needed = |v: usize| lent.graph.values[v].needs_gradient;
         for i in ops.rev() {
-            let Operands {
-                manner,
-                layout,
-                backward,
-                ..
-            } = self.plan.operands(i);
-            let Some(backward) = backward else { continue };
+            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Some(spans) = &self.spans.ops[i].1 else { continue };
             let started = self.clock.now();
-            let operands = backward.lend(&mut self.memory, desk.memory, n);
+            let operands = spans.borrow(&mut self.memory, desk.memory);
             match &lent.graph.ops[i] {
                 Op::Layer(op) if needed(op.y) => {
                     let [x, y, dy, dx, kept] = operands;
@@ -231,13 +265,10 @@ impl Block {
                         kept,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    if let (Some(copies), Some((layer, kept))) = (lent.copies, self.kept.of_mut(i, op)) {
-                        layer.backward(pass, copies.of(i), kept);
-                    } else {
-                        match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                            Some(layer) => layer.backward_in_place(pass),
-                            None => op.layer.backward(pass),
-                        }
+                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                        (Some(copies), Some((layer, pairs)), _) => layer.backward(pass, copies.of(i), pairs),
+                        (.., Some(layer)) if *manner == Manner::InPlace => layer.backward_in_place(pass),
+                        _ => op.layer.backward(pass),
                     }
                 }
                 Op::Turn { x, .. } if needed(*x) => {
@@ -303,8 +334,8 @@ impl Block {
         }
         for op in lent.graph.layers() {
             let parameters_finite = finite(&lent.weights.parameters[op.parameters.clone()]);
-            let y = Places::new([self.plan.value(op.y)]);
-            let [y] = y.lend(&mut self.memory, desk.memory, self.samples);
+            let y = spans([self.plan.value(op.y)], self.samples);
+            let [y] = y.borrow(&mut self.memory, desk.memory);
             if !parameters_finite || !finite(y) {
                 self.not_finite = Some((op.number, !parameters_finite));
                 return;

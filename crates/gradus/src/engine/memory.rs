@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use crate::Float;
+use gradus_kernels::Spans;
+
 use crate::graph::{Graph, Op};
 use crate::layer::{GradientScope, Layout};
 
@@ -50,45 +51,9 @@ impl Place {
     }
 }
 
-/// Several places, none of which overlap.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Places<const N: usize> {
-    /// Each with its number; in the order in which they lie, first those in the block's memory, then those in the
-    /// thread's, then those that are nowhere.
-    sorted: [(usize, Place); N],
-    /// Where the second and the third begin.
-    in_thread: usize,
-    nowhere: usize,
-}
-
-impl<const N: usize> Places<N> {
-    pub fn new(places: [Place; N]) -> Self {
-        let mut sorted = std::array::from_fn(|i| (i, places[i]));
-        sorted.sort_by_key(|(_, place)| (place.size == 0, place.home == Home::Thread, place.start));
-        let before = |f: fn(&Place) -> bool| sorted.iter().take_while(|(_, place)| f(place)).count();
-        Places {
-            in_thread: before(|place| place.size > 0 && place.home == Home::Block),
-            nowhere: before(|place| place.size > 0),
-            sorted,
-        }
-    }
-
-    /// What lies there, for `n` samples, in the memory of a block and of its thread.
-    #[inline]
-    pub fn lend<'a>(&self, block: &'a mut [Float], thread: &'a mut [Float], n: usize) -> [&'a mut [Float]; N] {
-        let mut lent = [(); N].map(|()| &mut [][..]);
-        let (in_block, rest) = self.sorted[..self.nowhere].split_at(self.in_thread);
-        for (mut memory, places) in [(block, in_block), (thread, rest)] {
-            let mut end = 0;
-            for (i, place) in places {
-                let range = place.of(n);
-                let (_, from_here) = memory.split_at_mut(range.start - end);
-                (lent[*i], memory) = from_here.split_at_mut(range.len());
-                end = range.end;
-            }
-        }
-        lent
-    }
+/// What lies at these places for a block of `n` samples, to be borrowed from the memory of the block and of its thread.
+pub(crate) fn spans<const N: usize>(places: [Place; N], n: usize) -> Spans<N> {
+    Spans::new(places.map(|place| (usize::from(place.home == Home::Thread), place.of(n))))
 }
 
 /// Where the values and the gradients lie that an operation reads and writes.
@@ -98,9 +63,9 @@ pub(crate) struct Operands {
     /// How the samples of its output lie.
     pub layout: Layout,
     /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs. None if there is nothing to do.
-    pub forward: Option<Places<3>>,
+    pub forward: Option<[Place; 3]>,
     /// Of a layer: x, y, dy, dx and what it kept. Of the others: their inputs' gradients, then their outputs'.
-    pub backward: Option<Places<5>>,
+    pub backward: Option<[Place; 5]>,
 }
 
 impl Operands {
@@ -130,8 +95,8 @@ impl Operands {
         Operands {
             manner,
             layout: values[y[0]].layout,
-            forward: (!view || matches!(op, Op::Add { .. })).then(|| Places::new(forward)),
-            backward: (!view || matches!(op, Op::Fork { .. })).then(|| Places::new(backward)),
+            forward: (!view || matches!(op, Op::Add { .. })).then_some(forward),
+            backward: (!view || matches!(op, Op::Fork { .. })).then_some(backward),
         }
     }
 }
@@ -238,9 +203,9 @@ impl Memory {
         self.gradients[v]
     }
 
-    /// How operation `i` runs, and where.
-    pub fn operands(&self, i: usize) -> &Operands {
-        &self.operands[i]
+    /// How each operation runs, and where.
+    pub fn operands(&self) -> &[Operands] {
+        &self.operands
     }
 }
 

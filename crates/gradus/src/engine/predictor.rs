@@ -141,8 +141,7 @@ impl Predictor {
         let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
             let desk = &mut Desk { memory, scratch };
-            block.first = task * size;
-            block.samples = size.min(n - block.first);
+            block.hold(task * size, size.min(n - task * size));
             block.fill(desk, read);
             block.forward(lent, 0..lent.graph.ops.len(), false, desk);
             y.copy_from_slice(block.value(lent.graph.output_value()));

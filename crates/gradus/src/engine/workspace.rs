@@ -266,8 +266,8 @@ impl Workspace {
         self.crew.filled = filled;
         let mut first = 0;
         for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
-            block.first = first;
-            block.samples = (unit * (units / filled + usize::from(i < units % filled))).min(n - first);
+            let samples = unit * (units / filled + usize::from(i < units % filled));
+            block.hold(first, samples.min(n - first));
             block.error = None;
             first += block.samples;
         }
