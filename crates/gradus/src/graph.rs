@@ -60,6 +60,18 @@ pub(crate) struct LayerOp {
     pub backward_statistics: Range<usize>,
 }
 
+impl LayerOp {
+    /// The layer's settings, for files.
+    pub fn settings(&self) -> Result<serde_json::Value> {
+        self.layer.settings().ok_or_else(|| {
+            Error::invalid(format!(
+                "{} can't be saved: its type has no settings(); implement Layer::settings for it",
+                self.label
+            ))
+        })
+    }
+}
+
 /// What is computed for each sample by one operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value {

@@ -99,6 +99,7 @@ pub mod loss;
 pub mod metric;
 mod network;
 pub mod optim;
+mod parts;
 pub mod prelude;
 mod profile;
 pub mod random;
@@ -122,6 +123,7 @@ pub use layers::{
 /// The arrays that networks take and give, in the version that this library is built with.
 pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
+pub use parts::{LayerPart, LayerTensor, Part};
 pub use profile::{LayerTime, Profile};
 pub use sequential::{Layers, Node, Residual, Sequential};
 pub use shape::Shape;

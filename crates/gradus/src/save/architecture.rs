@@ -23,12 +23,7 @@ fn node_to_json(graph: &Graph, tree: &Tree) -> Result<Value> {
             let Op::Layer(op) = &graph.ops[*op] else {
                 unreachable!("the tree names layers")
             };
-            let settings = op.layer.settings().ok_or_else(|| {
-                Error::invalid(format!(
-                    "{} can't be saved: its type has no settings(); implement Layer::settings for it",
-                    op.label
-                ))
-            })?;
+            let settings = op.settings()?;
             let mut object = Map::new();
             object.insert("kind".into(), op.layer.kind().into());
             match settings {

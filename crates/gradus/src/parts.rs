@@ -1,0 +1,141 @@
+//! A network as its declaration has it, for programs that turn it into something else.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::graph::{LayerOp, Op, Tree};
+use crate::{Float, Layer, Network, Result, Shape};
+
+/// A part of a network: a layer, or a residual block of parts.
+#[derive(Debug, Clone)]
+pub enum Part<'n> {
+    /// A layer, with its parameters.
+    Layer(LayerPart<'n>),
+    /// y = body(x) + shortcut(x); without a shortcut, body(x) + x.
+    Residual {
+        /// What is computed.
+        body: Vec<Part<'n>>,
+        /// What it is added to, if not the input itself.
+        shortcut: Option<Vec<Part<'n>>>,
+    },
+}
+
+/// A layer in its place in a network.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerPart<'n> {
+    network: &'n Network,
+    op: &'n LayerOp,
+}
+
+/// A tensor of a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerTensor<'n> {
+    /// Its name in the layer: `weight`.
+    pub name: &'n str,
+    /// Its shape, as the layer's documentation tells it.
+    pub shape: &'n Shape,
+    /// Its values, row-major.
+    pub values: &'n [Float],
+}
+
+impl Network {
+    /// The network's parts, in the order in which samples go through them.
+    ///
+    /// ```
+    /// use gradus::{Part, prelude::*};
+    ///
+    /// let network = Sequential::new([2]).layer(Dense::new(3)).layer(Relu).build(1)?;
+    /// let Part::Layer(dense) = &network.parts()[0] else { panic!("a layer") };
+    /// assert_eq!((dense.kind(), dense.output().size()), ("dense", 3));
+    /// assert_eq!(dense.parameters().map(|tensor| tensor.name).collect::<Vec<_>>(), ["weight", "bias"]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        self.parts_of(&self.graph.tree)
+    }
+
+    fn parts_of<'n>(&'n self, tree: &'n [Tree]) -> Vec<Part<'n>> {
+        let part = |tree: &'n Tree| match tree {
+            Tree::Layer(i) => match &self.graph.ops[*i] {
+                Op::Layer(op) => Part::Layer(LayerPart { network: self, op }),
+                _ => unreachable!("the tree names layers"),
+            },
+            Tree::Residual { body, shortcut } => Part::Residual {
+                body: self.parts_of(body),
+                shortcut: shortcut.as_ref().map(|tree| self.parts_of(tree)),
+            },
+        };
+        tree.iter().map(part).collect()
+    }
+}
+
+impl<'n> LayerPart<'n> {
+    /// The layer itself.
+    pub fn layer(&self) -> &'n dyn Layer {
+        &*self.op.layer
+    }
+
+    /// Its kind: `dense`.
+    pub fn kind(&self) -> &'static str {
+        self.op.layer.kind()
+    }
+
+    /// Its settings, as files have them.
+    ///
+    /// # Errors
+    /// If the layer has none to save.
+    pub fn settings(&self) -> Result<Value> {
+        self.op.settings()
+    }
+
+    /// Its path, which comes before its tensors' names: `3`, or `3.body.0` in a residual block.
+    pub fn path(&self) -> &'n str {
+        &self.op.path
+    }
+
+    /// How messages name it: `layer 3 (conv2d)`.
+    pub fn label(&self) -> &'n str {
+        &self.op.label
+    }
+
+    /// The shape of one input sample.
+    pub fn input(&self) -> &'n Shape {
+        &self.op.input
+    }
+
+    /// The shape of one output sample.
+    pub fn output(&self) -> &'n Shape {
+        &self.op.plan.output
+    }
+
+    /// Its trained parameters, in the layouts of the library.
+    pub fn parameters(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
+        let values = &self.network.weights.parameters[self.op.parameters.clone()];
+        let parameters = self.op.plan.parameters.iter();
+        (parameters.zip(places(&self.op.sizes))).map(move |(parameter, place)| LayerTensor {
+            name: parameter.name,
+            shape: &parameter.shape,
+            values: &values[place],
+        })
+    }
+
+    /// Its state, such as running statistics.
+    pub fn state(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
+        let values = &self.network.weights.state[self.op.state.clone()];
+        (self.op.plan.state.iter().zip(places(&self.op.state_sizes))).map(move |(state, place)| LayerTensor {
+            name: state.name,
+            shape: &state.shape,
+            values: &values[place],
+        })
+    }
+}
+
+/// Where tensors of these sizes lie, one after the other.
+fn places(sizes: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    sizes.iter().scan(0, |end, size| {
+        let start = *end;
+        *end += size;
+        Some(start..*end)
+    })
+}
