@@ -10,13 +10,15 @@
 //! | *across* | numbers 2p and 2p + 1 of row i | `i * columns.div_ceil(2) + p` |
 //! | *down* | number j of rows 2p and 2p + 1 | `p * `[`stride`]`(columns) + j` |
 //!
-//! A number that has no partner is paired with 0. Everything has the same bits on every processor, with the instruction or without it.
+//! A number that has no partner is paired with 0. Everything has the same bits on every processor, with the instruction or
+//! without it.
 //!
 //! Sources: D. Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019; Intel, "BFLOAT16 – Hardware Numerics
 //! Definition", 2018.
 
 use std::ops::Range;
 
+use crate::matmul::holds;
 use crate::{Arch, Float, Start, Work, arch, simd, vectorize_work};
 
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
@@ -108,7 +110,7 @@ fn has_instructions() -> bool {
 /// Rounds the rows of x, and pairs them across (unless that is `None`) and down.
 ///
 /// # Panics
-/// If x is not whole rows, or there is too little room.
+/// If there are no columns, x is not whole rows, or there is too little room.
 pub fn convert(x: &[Float], columns: usize, across: Option<&mut [Pair]>, down: &mut [Pair]) {
     let rows = x.len() / columns;
     assert_eq!(x.len(), rows * columns, "x is not whole rows");
@@ -146,7 +148,7 @@ pub fn convert(x: &[Float], columns: usize, across: Option<&mut [Pair]>, down: &
 /// Rounds some columns of x and pairs their transpose down: a row of the result for two columns.
 ///
 /// # Panics
-/// If the columns are not there, or there is too little room.
+/// If there are no columns, those asked for are not among them, or there is too little room.
 pub fn convert_transposed(x: &[Float], columns: usize, which: Range<usize>, down: &mut [Pair]) {
     let rows = x.len() / columns;
     assert_eq!(x.len(), rows * columns, "x is not whole rows");
@@ -190,8 +192,9 @@ impl<'a> Left<'a> {
 
 /// C ← A·B, on top of what `start` says: A has m rows of so many pairs, B is paired down and has n columns, C is m×n.
 ///
-/// Every element of C is one chain of fused multiply-adds, each rounded to f32, over the pairs in ascending order: of a pair the second
-/// product comes first. Whatever is below the smallest normal number becomes 0.
+/// Every element of C is one chain of fused multiply-adds, each rounded to f32, over the pairs in ascending order: of a pair the
+/// second product comes first. Whatever is below the smallest normal number becomes 0. So the bits don't depend on m, on n, or on
+/// how a caller divides the pairs into successive calls.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -199,12 +202,12 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
     if m == 0 || n == 0 {
         return;
     }
-    if pairs > 0 {
-        let last = (m - 1) * a.row_stride + (pairs - 1) * a.pair_stride;
-        assert!(last < a.values.len(), "a is too short");
-    }
-    assert!(pairs * stride(n) <= b.len(), "b is too short");
-    assert!(m * n <= c.len(), "c is too short");
+    assert!(m.checked_mul(n).is_some_and(|size| size <= c.len()), "c is too short");
+    assert!(holds(a.values, m, pairs, a.row_stride, a.pair_stride), "a is too short");
+    assert!(
+        pairs.checked_mul(stride(n)).is_some_and(|size| size <= b.len()),
+        "b is too short"
+    );
     if let Start::Row(row) = start {
         assert!(n <= row.len(), "the row that sums start from is too short");
     }
@@ -619,6 +622,17 @@ mod tests {
             pair_stride: 1,
         };
         product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], Start::Zero);
+    }
+
+    #[test]
+    #[should_panic(expected = "a is too short")]
+    fn strides_beyond_all_memory_are_refused() {
+        let left = Left {
+            values: &[Pair::default(); 4],
+            row_stride: usize::MAX / 2 + 1,
+            pair_stride: 1,
+        };
+        product([3, 1, 1], left, &[Pair::default(); 16], &mut [0.0; 3], Start::Zero);
     }
 
     #[test]

@@ -205,8 +205,8 @@ impl<'a> Fit<'a> {
     }
 
     /// Whether dense layers multiply in bfloat16 as they are trained: numbers with the range of an `f32` and 8 bits of precision,
-    /// of which processors with AVX512-BF16 (AMD since Zen 4, Intel's servers since Cooper Lake) multiply twice as many. Off unless
-    /// told otherwise.
+    /// of which processors with AVX512-BF16 (AMD since Zen 4, Intel's servers since Cooper Lake) multiply twice as many in the
+    /// same time. Off unless told otherwise.
     ///
     /// Only what is multiplied is rounded, to the nearest, ties to even, written ‹·› here:
     ///
@@ -218,8 +218,8 @@ impl<'a> Fit<'a> {
     ///
     /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`]; so do predictions and
     /// evaluations. Networks learn as well as in `f32` (`bench/BFLOAT16.md` has figures), to other bits, which are the same on
-    /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no dense layers,
-    /// nothing changes.
+    /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no
+    /// dense layers, nothing changes.
     ///
     /// Source: D. Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
     ///

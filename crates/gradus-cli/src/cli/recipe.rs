@@ -64,7 +64,8 @@ pub struct Recipe {
     /// Raise the learning rate from zero over so many steps, before the schedule
     #[arg(long, value_name = "STEPS")]
     pub warmup: Option<u64>,
-    /// Round what dense layers multiply to bfloat16, and nothing else: faster on processors with AVX512-BF16, slower on others
+    /// Round what dense layers multiply to bfloat16, and nothing else: faster on processors with AVX512-BF16, several times
+    /// slower on others
     #[arg(long)]
     pub bfloat16: bool,
     /// Change training images at random, a little: any of shift (pixels), rotate and shear (degrees), scale (a fraction),

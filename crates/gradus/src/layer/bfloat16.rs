@@ -7,9 +7,9 @@ use crate::Shape;
 
 /// The part of a layer that can multiply in bfloat16 as it is trained: see [`Fit::bfloat16`](crate::Fit::bfloat16).
 ///
-/// The three passes get the same as those of [`Layer`](super::Layer), all of it in [`Float`](crate::Float), and two kinds of memory for
-/// [pairs](Pair): `w`, a copy of the weights, made at the beginning of the step; and `kept`, in which a block keeps whatever a
-/// later pass needs, from `forward` to `batch_gradient`. Other memory than `kept` they must not count on.
+/// The three passes get the same as those of [`Layer`](super::Layer), all of it in [`Float`](crate::Float), and two kinds of memory
+/// for [pairs](Pair): `w`, a copy of the weights, made at the beginning of the step; and `kept`, in which a block keeps from one
+/// pass to the next, until `batch_gradient`, whatever it likes. It holds anything at first.
 ///
 /// [`check::layer`](crate::check) compares what it computes with what the layer's own passes do.
 pub trait Bfloat16 {
@@ -29,6 +29,6 @@ pub trait Bfloat16 {
     /// As [`Layer::backward`](super::Layer::backward).
     fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]);
 
-    /// As [`Layer::batch_gradient`](super::Layer::batch_gradient); what was kept is among the [parts](super::BlockGradient::pairs) of the blocks.
+    /// As [`Layer::batch_gradient`](super::Layer::batch_gradient); what a block kept is with [it](super::BlockGradient::pairs).
     fn batch_gradient(&self, pass: BatchGradient<'_>);
 }

@@ -98,9 +98,9 @@ impl Dense {
     }
 }
 
-/// `0..count` in parts of whole pairs, that have about [`PART`] weights where each of them has so many.
+/// `0..count` in parts of whole pairs, of about [`PART`] weights where each of the count has so many.
 fn parts(count: usize, each: usize) -> impl Iterator<Item = Range<usize>> {
-    let size = (PART / each).max(2).next_multiple_of(32);
+    let size = (PART / each).max(1).next_multiple_of(32);
     (0..count)
         .step_by(size)
         .map(move |first| first..(first + size).min(count))
