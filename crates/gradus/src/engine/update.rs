@@ -121,6 +121,16 @@ impl Update {
         })
     }
 
+    /// What the optimizer remembers: for each of its slots a value for each parameter.
+    pub fn slots(&self) -> impl Iterator<Item = &Buffer> {
+        self.slots.iter().map(|slot| &slot.values)
+    }
+
+    /// The same, for writing.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        self.slots.iter_mut().map(|slot| &mut slot.values)
+    }
+
     /// The gradients that [`compute`](Update::compute) computed last.
     pub fn gradients(&self) -> &[Float] {
         &self.gradients

@@ -8,8 +8,10 @@ mod architecture;
 pub mod atomic;
 mod registry;
 mod safetensors;
+pub(crate) mod snapshot;
 
 pub use registry::Registry;
+pub use snapshot::Snapshot;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

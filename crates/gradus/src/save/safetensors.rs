@@ -79,7 +79,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
         let (start, tensor) = read_tensor(name, &value, data).map_err(damaged)?;
         tensors.push((start, tensor));
     }
-    tensors.sort_by_key(|(start, _)| *start);
+    // Empty ones come before what begins at the same place.
+    tensors.sort_by_key(|(start, tensor)| (*start, tensor.values.len()));
     let mut end = 0;
     for (start, tensor) in &tensors {
         if *start != end {
