@@ -223,7 +223,7 @@ impl<'a> Fit<'a> {
     /// | backward | dx = ‹dy›·‹W›ᵀ |
     /// | | dW = ‹x›ᵀ·‹dy›, db = Σ dy |
     ///
-    /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`]; so do predictions and
+    /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`](crate::Float); so do predictions and
     /// evaluations. Networks learn as well as in `f32` (`bench/BFLOAT16.md` has figures), to other bits, which are the same on
     /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no
     /// dense layers, nothing changes.
