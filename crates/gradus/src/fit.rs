@@ -65,6 +65,7 @@ pub struct Fit<'a> {
     callbacks: Vec<Box<dyn Callback + 'a>>,
     seed: Option<u64>,
     threads: Option<usize>,
+    bfloat16: bool,
     checkpoints: Option<Checkpoints>,
     resume: Option<PathBuf>,
     interrupted: Option<Box<dyn Fn() -> bool + 'a>>,
@@ -90,6 +91,7 @@ impl fmt::Debug for Fit<'_> {
             .field("augmentation", &self.augmentation)
             .field("seed", &self.seed)
             .field("threads", &self.threads)
+            .field("bfloat16", &self.bfloat16)
             .finish_non_exhaustive()
     }
 }
@@ -117,6 +119,7 @@ impl<'a> Fit<'a> {
             callbacks: Vec::new(),
             seed: None,
             threads: None,
+            bfloat16: false,
             checkpoints: None,
             resume: None,
             interrupted: None,
@@ -208,6 +211,42 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Whether dense layers multiply in bfloat16 as they are trained: numbers with the range of an `f32` and 8 bits of precision,
+    /// of which processors with AVX512-BF16 (AMD since Zen 4, Intel's servers since Cooper Lake) multiply twice as many in the
+    /// same time. Off unless told otherwise.
+    ///
+    /// Only what is multiplied is rounded, to the nearest, ties to even, written ‹·› here:
+    ///
+    /// | | |
+    /// | --- | --- |
+    /// | forward | y = ‹x›·‹W› + b |
+    /// | backward | dx = ‹dy›·‹W›ᵀ |
+    /// | | dW = ‹x›ᵀ·‹dy›, db = Σ dy |
+    ///
+    /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`](crate::Float); so do predictions and
+    /// evaluations. Networks learn as well as in `f32` (`bench/BFLOAT16.md` has figures), to other bits, which are the same on
+    /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no
+    /// dense layers, nothing changes.
+    ///
+    /// Source: D. Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
+    ///
+    /// ```
+    /// use gradus::{data::digits, prelude::*};
+    /// let (train, _) = digits::load()?;
+    /// let layers = Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(32)).layer(Relu).layer(Dense::new(10));
+    /// let mut network = layers.layer(Softmax).build(42)?;
+    /// let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).metric(Accuracy);
+    /// let history = fit.bfloat16(true).epochs(20).run(&mut network, &train)?;
+    /// assert!(history.last("accuracy").unwrap() > 0.9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "mixed_precision")]
+    #[doc(alias = "autocast")]
+    pub fn bfloat16(mut self, bfloat16: bool) -> Self {
+        self.bfloat16 = bfloat16;
+        self
+    }
+
     /// Writes into this file where training stands, whenever it was last done so long ago, and at the end: everything that a run
     /// needs to [go on](Fit::resume) from there, bit for bit. The file is whole at every moment.
     ///
@@ -270,8 +309,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed
-    /// and threads; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
+    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed,
+    /// threads and bfloat16; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
     ///
     /// # Errors
     /// If a setting makes no sense.
@@ -287,7 +326,11 @@ impl<'a> Fit<'a> {
             self.loss.clone(),
             self.optimizer.clone(),
             self.clip,
-            (self.batch_size, self.threads.unwrap_or_else(default_threads)),
+            (
+                self.batch_size,
+                self.threads.unwrap_or_else(default_threads),
+                self.bfloat16,
+            ),
             self.seed.unwrap_or(network.seed()),
         )
     }

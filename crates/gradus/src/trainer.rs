@@ -68,7 +68,7 @@ impl Trainer {
         loss: Arc<dyn Loss>,
         optimizer: Arc<dyn Optimizer>,
         clip: Option<Clip>,
-        (batch, threads): (usize, usize),
+        (batch, threads, bfloat16): (usize, usize, bool),
         seed: u64,
     ) -> Result<Self> {
         let graph = &network.graph;
@@ -87,7 +87,7 @@ impl Trainer {
         }
         Ok(Trainer {
             graph: graph.clone(),
-            workspace: Workspace::new(graph, batch, threads)?,
+            workspace: Workspace::new(graph, batch, threads, bfloat16)?,
             update: Update::new(graph, &*optimizer),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,

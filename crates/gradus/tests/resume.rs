@@ -68,6 +68,11 @@ fn after(steps: usize) -> impl Fn() -> bool {
 
 /// Runs a training in pieces of so many steps, each on another number of threads; what it gives must be what a whole one gives.
 fn pieces_are_the_whole(name: &str, network: fn(u64) -> Network, steps: &[usize]) {
+    pieces_of(name, network, false, steps);
+}
+
+fn pieces_of(name: &str, network: fn(u64) -> Network, bfloat16: bool, steps: &[usize]) {
+    let fit = |validation, folder: &Path| fit(validation, folder).bfloat16(bfloat16);
     let (train, validation) = samples();
     let folder = folder(name);
     let mut whole = network(3);
@@ -113,6 +118,11 @@ fn pieces_are_the_whole(name: &str, network: fn(u64) -> Network, steps: &[usize]
 #[test]
 fn perceptrons_go_on() {
     pieces_are_the_whole("resume-perceptron", perceptron, &[1, 2, 5, 7, 11]);
+}
+
+#[test]
+fn training_in_bfloat16_goes_on() {
+    pieces_of("resume-bfloat16", perceptron, true, &[7]);
 }
 
 #[test]
@@ -269,6 +279,10 @@ fn another_training_does_not_go_on() {
         (fit().seed(2), "seed was 1, and is now 2"),
         (fit().clip(Clip::Value(1.0)), "clipping was None"),
         (fit().augment(Noise), "augmentation was None"),
+        (
+            fit().bfloat16(true),
+            "precision of products was full, and is now bfloat16",
+        ),
         (fit().metric(Accuracy), "metrics was"),
         (fit().validation(&validation), "validation data was nothing"),
         (

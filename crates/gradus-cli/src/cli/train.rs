@@ -240,6 +240,7 @@ impl<'a> Lesson<'a> {
             .schedule_boxed(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
+            .bfloat16(recipe.bfloat16)
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
             .interrupt_when(interrupt::watch())
             .callback(Log {

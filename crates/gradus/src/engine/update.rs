@@ -289,8 +289,9 @@ impl Shard {
                     samples: block.samples,
                     x: block.value(op.x),
                     dy: block.gradient(op.y),
+                    pairs: block.pairs(self.op),
                 });
-                op.layer.batch_gradient(BatchGradient {
+                let pass = BatchGradient {
                     parameter: self.parameter,
                     rows: self.rows.clone(),
                     gradient,
@@ -298,7 +299,12 @@ impl Shard {
                     input: &op.input,
                     output: &op.plan.output,
                     scratch,
-                });
+                };
+                let in_bfloat16 = blocks.iter().any(|block| !block.pairs(self.op).is_empty());
+                match op.layer.bfloat16().filter(|_| in_bfloat16) {
+                    Some(layer) => layer.batch_gradient(pass),
+                    None => op.layer.batch_gradient(pass),
+                }
             }
             GradientScope::PerBlock => {
                 let start = op.partials.start;

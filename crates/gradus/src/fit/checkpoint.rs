@@ -167,6 +167,10 @@ fn settings(
         ("optimizer".to_string(), format!("{:?}", fit.optimizer)),
         ("clipping".to_string(), format!("{:?}", fit.clip)),
         ("batch size".to_string(), fit.batch_size.to_string()),
+        (
+            "precision of products".to_string(),
+            if fit.bfloat16 { "bfloat16" } else { "full" }.to_string(),
+        ),
         ("augmentation".to_string(), format!("{:?}", fit.augmentation)),
         ("metrics".to_string(), metrics.join(", ")),
         ("seed".to_string(), seed.to_string()),
