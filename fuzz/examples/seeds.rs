@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result {
-    for target in ["idx", "csv", "image", "model", "architecture", "toml", "picture"] {
+    for target in ["idx", "csv", "image", "model", "architecture", "toml", "picture", "onnx"] {
         fs::create_dir_all(seeds(target))?;
     }
     write_idx()?;
@@ -229,6 +229,11 @@ fn write_networks() -> Result {
         let file = network.to_bytes()?;
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
         write("model", &format!("{name}.safetensors"), file)?;
+        let options = gradus_onnx::Export {
+            bytes: (name == "lenet").then(gradus_onnx::Normalisation::default),
+            ..Default::default()
+        };
+        write("onnx", &format!("{name}.onnx"), gradus_onnx::export(&network, &options)?)?;
     }
     write(
         "toml",

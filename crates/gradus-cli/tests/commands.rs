@@ -165,6 +165,21 @@ fn the_same_seed_gives_the_same_network_on_any_number_of_threads() {
 }
 
 #[test]
+fn networks_of_other_frameworks_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gradus-onnx/tests/fixtures/keras_cnn.onnx");
+    fs::copy(fixture, home.join("theirs.onnx")).unwrap();
+    let said = good(home, "import theirs.onnx -o ours.safetensors --json import.json");
+    assert!(said.contains("channels first, 2×8×7"), "{said}");
+    assert_eq!(json(home.join("import.json"))["channels_last"], true);
+    good(home, "summary ours.safetensors");
+    fs::write(home.join("none.onnx"), "PK").unwrap();
+    assert!(bad(home, "import none.onnx").contains("none.onnx: the file"));
+    assert!(bad(home, "import theirs.onnx -o ours.txt").contains("end in .safetensors"));
+}
+
+#[test]
 fn the_exclusive_or_is_learned() {
     let folder = tempfile::tempdir().unwrap();
     let said = good(folder.path(), "train xor --quiet --json xor.json");

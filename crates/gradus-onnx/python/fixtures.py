@@ -167,6 +167,8 @@ def keras_fixtures():
 def sklearn_fixtures():
     from skl2onnx import to_onnx
     from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     random = np.random.default_rng(1)
     samples = random.normal(0, 1, (60, 4)).astype(np.float32)
@@ -182,6 +184,10 @@ def sklearn_fixtures():
             kind = "logistic" if name == "tensor" else "relu"
             network = MLPClassifier(hidden_layer_sizes=(6, 5), activation=kind, max_iter=40, random_state=1).fit(samples, targets)
             write(f"sklearn_{name}", to_onnx(network, x, options={id(network): options}), x, network.predict_proba(x))
+        network = make_pipeline(StandardScaler(), MLPClassifier(hidden_layer_sizes=(5,), max_iter=40, random_state=1))
+        network.fit(samples * 3 + 1, three)
+        options = {id(network): {"zipmap": False}}
+        write("sklearn_pipeline", to_onnx(network, x, options=options), x, network.predict_proba(x))
         network = MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", max_iter=40, random_state=1).fit(samples, samples[:, 1] ** 2)
         write("sklearn_values", to_onnx(network, x), x, network.predict(x).reshape(-1, 1))
 

@@ -213,7 +213,13 @@ impl Graph {
                 )));
             }
         }
-        let dims = |values: &[Float]| if values.len() == 1 { vec![] } else { vec![1, values.len(), 1, 1] };
+        let dims = |values: &[Float]| {
+            if values.len() == 1 {
+                vec![]
+            } else {
+                vec![1, values.len(), 1, 1]
+            }
+        };
         let mut value = self.node("Cast", "input", &[&value], vec![model::integer("to", data_type::FLOAT)]);
         let scale = self.constant("input.scale".into(), &dims(scale), scale.iter().copied())?;
         value = self.node("Mul", "input", &[&value, &scale], vec![]);

@@ -4,6 +4,8 @@ mod constant;
 mod operands;
 mod operators;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,15 +70,20 @@ pub fn import_output(file: &[u8], output: Option<&str>) -> Result<Imported> {
 
 fn read(file: &[u8], output: Option<&str>) -> Result<Imported, String> {
     let model = Model::read(file)?;
-    let graph = model.graph.as_ref().ok_or("the file has no graph: it is damaged, or not an ONNX file")?;
+    let graph = model
+        .graph
+        .as_ref()
+        .ok_or("the file has no graph: it is damaged, or not an ONNX file")?;
     let opset = opset(&model)?;
     let input = input(graph)?;
+    let givers = givers(graph);
     let output = match output {
         Some(name) => name,
-        None => the_output(graph)?,
+        None => the_output(graph, &givers)?,
     };
     let reading = Reading {
         graph,
+        givers,
         opset,
         input,
         output,
@@ -102,7 +109,11 @@ fn read(file: &[u8], output: Option<&str>) -> Result<Imported, String> {
 
 /// The version of ONNX's own operators.
 fn opset(model: &Model<'_>) -> Result<i64, String> {
-    let version = model.opsets.iter().find(|(domain, _)| is_onnx(domain)).map(|(_, version)| *version);
+    let version = model
+        .opsets
+        .iter()
+        .find(|(domain, _)| is_onnx(domain))
+        .map(|(_, version)| *version);
     let version = version.ok_or("the file does not say which version of ONNX's operators it uses")?;
     if !(OLDEST_OPSET..=NEWEST_OPSET).contains(&version) {
         return Err(format!(
@@ -130,23 +141,34 @@ fn input<'g, 'a>(graph: &'g Graph<'a>) -> Result<&'g ValueInfo<'a>, String> {
     }
 }
 
-/// The node that gives a value.
-fn giver<'g, 'a>(graph: &'g Graph<'a>, name: &str) -> Option<&'g Node<'a>> {
-    graph.nodes.iter().find(|node| node.outputs.contains(&name))
+/// Of each value, the number of the node that gives it.
+type Givers<'a> = BTreeMap<&'a str, usize>;
+
+fn givers<'a>(graph: &Graph<'a>) -> Givers<'a> {
+    let nodes = graph.nodes.iter().enumerate();
+    nodes
+        .flat_map(|(i, node)| node.outputs.iter().map(move |output| (*output, i)))
+        .collect()
 }
 
 /// The output that is the network's: of a classifier of scikit-learn not the labels, and of probabilities by the names of
 /// classes the probabilities.
-fn the_output<'a>(graph: &Graph<'a>) -> Result<&'a str, String> {
+fn the_output<'a>(graph: &Graph<'a>, givers: &Givers<'a>) -> Result<&'a str, String> {
     let mut found = Vec::new();
     for output in &graph.outputs {
-        match zip_map(graph, output.name) {
+        match zip_map(graph, givers, output.name) {
             Some(node) => found.extend(node.inputs.first()),
             None if matches!(output.data_type, Some(data_type::FLOAT | data_type::DOUBLE)) => found.push(output.name),
             None => {}
         }
     }
-    let names = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match found[..] {
         [output] => Ok(output),
         [] => Err(format!(
@@ -161,18 +183,19 @@ fn the_output<'a>(graph: &Graph<'a>) -> Result<&'a str, String> {
 }
 
 /// The node that gives an output as a map from the names of classes, if it is one.
-fn zip_map<'g, 'a>(graph: &'g Graph<'a>, output: &str) -> Option<&'g Node<'a>> {
-    let node = giver(graph, output)?;
-    match node.operator {
-        "ZipMap" => Some(node),
-        "Identity" => giver(graph, node.inputs.first()?).filter(|node| node.operator == "ZipMap"),
-        _ => None,
-    }
+fn zip_map<'g, 'a>(graph: &'g Graph<'a>, givers: &Givers<'a>, output: &str) -> Option<&'g Node<'a>> {
+    let giver = |name: &str| givers.get(name).map(|&i| &graph.nodes[i]);
+    let node = match giver(output)? {
+        node if node.operator == "Identity" => giver(node.inputs.first()?)?,
+        node => node,
+    };
+    (node.operator == "ZipMap").then_some(node)
 }
 
 /// What is read of a graph.
 struct Reading<'g, 'a> {
     graph: &'g Graph<'a>,
+    givers: Givers<'a>,
     opset: i64,
     input: &'g ValueInfo<'a>,
     output: &'g str,
@@ -184,7 +207,11 @@ impl<'a> Reading<'_, 'a> {
     /// The dimensions of a sample in the graph.
     fn input_dims(&self) -> Result<Vec<usize>, String> {
         let name = self.input.name;
-        let dims = self.input.dims.as_ref().ok_or_else(|| format!("the graph's input `{name}` has no shape"))?;
+        let dims = self
+            .input
+            .dims
+            .as_ref()
+            .ok_or_else(|| format!("the graph's input `{name}` has no shape"))?;
         match self.input.data_type {
             Some(data_type::FLOAT | data_type::DOUBLE | data_type::UINT8) => {}
             other => {
@@ -194,7 +221,10 @@ impl<'a> Reading<'_, 'a> {
                 ));
             }
         }
-        let sizes = dims.iter().skip(1).map(|dim| dim.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0));
+        let sizes = dims
+            .iter()
+            .skip(1)
+            .map(|dim| dim.and_then(|dim| usize::try_from(dim).ok()).filter(|&dim| dim > 0));
         let sizes = sizes.collect::<Option<Vec<usize>>>().filter(|sizes| !sizes.is_empty());
         sizes.ok_or_else(|| {
             format!("the graph's input `{name}` has the shape {dims:?}: all but the number of samples must be fixed")
@@ -203,7 +233,11 @@ impl<'a> Reading<'_, 'a> {
 
     /// The network, if the input's channels are where they are said to be.
     fn network(&self, dims: &[usize], channels_last: bool) -> Result<Imported, String> {
-        let axes: Vec<usize> = if channels_last { vec![1, 2, 0] } else { (0..dims.len()).collect() };
+        let axes: Vec<usize> = if channels_last {
+            vec![1, 2, 0]
+        } else {
+            (0..dims.len()).collect()
+        };
         let mut value = Value::with_axes(0, dims.to_vec(), axes.clone());
         // Of a grey image, it makes no difference.
         let turned = value.order != Order::Same;
@@ -224,7 +258,10 @@ impl<'a> Reading<'_, 'a> {
 
         let two_classes = output.dims == [2] && reader.steps.output(output.step).dims() == [1];
         if output.order != Order::Same {
-            return Err(format!("the axes of the output `{}` are turned, which can't be absorbed", self.output));
+            return Err(format!(
+                "the axes of the output `{}` are turned, which can't be absorbed",
+                self.output
+            ));
         }
         let step = match &output.dims[..] {
             _ if two_classes => output.step,
@@ -253,10 +290,16 @@ impl<'a> Reading<'_, 'a> {
             constants.insert(tensor.name, Constant::read(tensor)?);
         }
         let mut folded = 0;
-        for (node, _) in self.graph.nodes.iter().zip(&needed.nodes).filter(|(_, needed)| **needed) {
+        for (node, _) in self
+            .graph
+            .nodes
+            .iter()
+            .zip(&needed.nodes)
+            .filter(|(_, needed)| **needed)
+        {
             let label = node.label();
             let refuse = |message: String| format!("{label}: {message}");
-            if !is_onnx(node.domain) {
+            if !is_onnx(node.domain) && node.operator != "Scaler" {
                 return Err(refuse(format!("its operator is one of `{}`, not of ONNX", node.domain)));
             }
             let Some(&output) = node.outputs.first() else {
@@ -281,32 +324,39 @@ impl<'a> Reading<'_, 'a> {
             if let Some(constant) = constant {
                 folded += constant.values.len();
                 if folded > self.most_values {
-                    return Err(refuse("the constants that the graph computes are larger than the file".into()));
+                    return Err(refuse(
+                        "the constants that the graph computes are larger than the file".into(),
+                    ));
                 }
                 constants.insert(output, constant);
             } else if known {
-                return Err(refuse("it computes with constants alone what can't be computed when the graph is read".into()));
+                return Err(refuse(
+                    "it computes with constants alone what can't be computed when the graph is read".into(),
+                ));
             } else {
                 reader.steps.label.clone_from(&label);
                 let value = reader.node(&operands).map_err(refuse)?;
                 reader.values.insert(output, value);
             }
         }
-        (reader.values.get(self.output).cloned())
-            .ok_or_else(|| format!("the output `{}` does not depend on the input, or no node gives it", self.output))
+        (reader.values.get(self.output).cloned()).ok_or_else(|| {
+            format!(
+                "the output `{}` does not depend on the input, or no node gives it",
+                self.output
+            )
+        })
     }
 
     /// The nodes and values that the output depends on.
     fn needed(&self) -> Result<Needed<'a>, String> {
-        let mut givers: BTreeMap<&str, usize> = BTreeMap::new();
-        for (i, node) in self.graph.nodes.iter().enumerate() {
-            givers.extend(node.outputs.iter().map(|output| (*output, i)));
-        }
         let mut needed = Needed {
             nodes: vec![false; self.graph.nodes.len()],
             values: BTreeSet::new(),
         };
-        let start = givers.get(self.output).ok_or_else(|| format!("the graph has no value `{}`", self.output))?;
+        let start = self
+            .givers
+            .get(self.output)
+            .ok_or_else(|| format!("the graph has no value `{}`", self.output))?;
         let mut open = vec![*start];
         while let Some(i) = open.pop() {
             if std::mem::replace(&mut needed.nodes[i], true) {
@@ -314,7 +364,7 @@ impl<'a> Reading<'_, 'a> {
             }
             for input in &self.graph.nodes[i].inputs {
                 needed.values.insert(input);
-                open.extend(givers.get(input));
+                open.extend(self.givers.get(input));
             }
         }
         Ok(needed)
@@ -330,7 +380,10 @@ struct Needed<'a> {
 /// The shape of a value, with its number of samples.
 fn shape(node: &Operands<'_, '_>, reader: &Reader<'_>) -> Result<Constant, String> {
     let name = node.name(0)?;
-    let value = reader.values.get(name).ok_or_else(|| format!("its input `{name}` is given by no node before it"))?;
+    let value = reader
+        .values
+        .get(name)
+        .ok_or_else(|| format!("its input `{name}` is given by no node before it"))?;
     if node.given_integer("start").is_some() || node.given_integer("end").is_some() {
         return Err("it takes a part of the shape".into());
     }
@@ -342,12 +395,17 @@ fn shape(node: &Operands<'_, '_>, reader: &Reader<'_>) -> Result<Constant, Strin
 fn assembled(input: &Shape, parts: Vec<Part>) -> Result<Network, String> {
     let mut values = Vec::new();
     let layers = layers(parts, "", &mut values);
-    let mut network = Sequential::new(input).layers(layers).build(0).map_err(|error| error.to_string())?;
+    let mut network = Sequential::new(input)
+        .layers(layers)
+        .build(0)
+        .map_err(|error| error.to_string())?;
     for (path, tensors) in values {
         for (name, values) in tensors {
             let name = format!("{path}.{name}");
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                return Err(format!("the tensor `{name}` of the network would have the value {value}"));
+                return Err(format!(
+                    "the tensor `{name}` of the network would have the value {value}"
+                ));
             }
             network.set(&name, &values).map_err(|error| error.to_string())?;
         }
@@ -382,7 +440,10 @@ fn notes(network: &mut Network, model: &Model<'_>, graph: &Graph<'_>, output: &s
             network.set_note(*key, *value);
         }
     }
-    let maps = graph.nodes.iter().filter(|node| node.operator == "ZipMap" && node.inputs.first() == Some(&output));
+    let maps = graph
+        .nodes
+        .iter()
+        .filter(|node| node.operator == "ZipMap" && node.inputs.first() == Some(&output));
     for node in maps {
         let operands = Operands {
             node,
@@ -390,8 +451,15 @@ fn notes(network: &mut Network, model: &Model<'_>, graph: &Graph<'_>, output: &s
             opset: 1,
         };
         let names: Option<Vec<String>> = match operands.texts("classlabels_strings") {
-            Some(names) => Some(names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()),
-            None => operands.integers("classlabels_int64s").map(|names| names.iter().map(i64::to_string).collect()),
+            Some(names) => Some(
+                names
+                    .iter()
+                    .map(|name| String::from_utf8_lossy(name).into_owned())
+                    .collect(),
+            ),
+            None => operands
+                .integers("classlabels_int64s")
+                .map(|names| names.iter().map(i64::to_string).collect()),
         };
         if let Some(names) = names.and_then(|names| serde_json::to_string(&names).ok()) {
             network.set_note("classes", names);

@@ -5,7 +5,7 @@
 use crate::wire::{Field, Fields, Message};
 
 /// The most nodes of a graph: beyond what any network has that is a row of layers.
-pub(crate) const MOST_NODES: usize = 4096;
+pub(crate) const MOST_NODES: usize = 2048;
 
 /// The types of tensors that are read or written (`TensorProto.DataType`).
 pub(crate) mod data_type {
@@ -130,9 +130,16 @@ impl<'a> Graph<'a> {
                 (15, _) => return Err("the file has sparse initializers, which can't be imported".into()),
                 _ => {}
             }
-            let counts = [&graph.nodes.len(), &graph.initializers.len(), &graph.inputs.len(), &graph.outputs.len()];
+            let counts = [
+                &graph.nodes.len(),
+                &graph.initializers.len(),
+                &graph.inputs.len(),
+                &graph.outputs.len(),
+            ];
             if counts.into_iter().any(|&count| count > MOST_NODES) {
-                return Err(format!("the graph has more than {MOST_NODES} nodes or tensors: it is no row of layers"));
+                return Err(format!(
+                    "the graph has more than {MOST_NODES} nodes or tensors: it is no row of layers"
+                ));
             }
         }
         Ok(graph)
@@ -304,7 +311,13 @@ pub(crate) fn write_graph(
 }
 
 /// Writes a `NodeProto`, with attributes that [`integer`], [`integers`] and [`float`] have written.
-pub(crate) fn write_node(operator: &str, name: &str, inputs: &[String], output: &str, attributes: &[Message]) -> Message {
+pub(crate) fn write_node(
+    operator: &str,
+    name: &str,
+    inputs: &[String],
+    output: &str,
+    attributes: &[Message],
+) -> Message {
     let node = (inputs.iter()).fold(Message::new(), |node, input| node.text(1, input));
     node.text(2, output)
         .text(3, name)
@@ -341,5 +354,7 @@ pub(crate) fn write_value(name: &str, data_type: i64, sample: &[usize]) -> Messa
         shape.message(1, &Message::new().integer(1, dim as i64))
     });
     let tensor = Message::new().integer(1, data_type).message(2, &shape);
-    Message::new().text(1, name).message(2, &Message::new().message(1, &tensor))
+    Message::new()
+        .text(1, name)
+        .message(2, &Message::new().message(1, &tensor))
 }

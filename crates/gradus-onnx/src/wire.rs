@@ -103,7 +103,11 @@ impl<'a> Fields<'a> {
                 Field::Bytes(bytes)
             }
             5 => Field::Fixed32(fixed(rest)?),
-            kind => return Err(format!("the file is not an ONNX file: it has a field of the unknown kind {kind}")),
+            kind => {
+                return Err(format!(
+                    "the file is not an ONNX file: it has a field of the unknown kind {kind}"
+                ));
+            }
         };
         Ok((key >> 3, field))
     }
@@ -147,7 +151,7 @@ fn varint(rest: &mut &[u8]) -> Result<u64, String> {
 }
 
 /// A message that is being written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
@@ -183,7 +187,9 @@ impl Message {
     }
 
     pub(crate) fn messages<'m>(self, field: u64, values: impl IntoIterator<Item = &'m Message>) -> Self {
-        values.into_iter().fold(self, |message, value| message.message(field, value))
+        values
+            .into_iter()
+            .fold(self, |message, value| message.message(field, value))
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
@@ -206,12 +212,21 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let inner = Message::new().text(1, "μ").float(2, -1.5);
-        let bytes = Message::new().integer(3, -7).integer(1000, 300).message(2, &inner).finish();
+        let bytes = Message::new()
+            .integer(3, -7)
+            .integer(1000, 300)
+            .message(2, &inner)
+            .finish();
         let fields: Vec<_> = Fields::of(&bytes).collect::<Result<_, _>>().unwrap();
-        assert_eq!(fields.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [3, 1000, 2]);
+        assert_eq!(
+            fields.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            [3, 1000, 2]
+        );
         assert_eq!(fields[0].1.integer(), Ok(-7));
         assert_eq!(fields[1].1.integer(), Ok(300));
-        let inner: Vec<_> = Fields::of(fields[2].1.bytes().unwrap()).collect::<Result<_, _>>().unwrap();
+        let inner: Vec<_> = Fields::of(fields[2].1.bytes().unwrap())
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!(inner[0].1.text(), Ok("μ"));
         assert_eq!(inner[1].1.float(), Ok(-1.5));
         assert!(inner[1].1.text().unwrap_err().contains("not of the kind"));

@@ -13,39 +13,69 @@ use serde_json::{Value as Json, json};
 fn networks() -> Vec<(&'static str, Json)> {
     let sides = |[top, bottom, left, right]: [usize; 4]| json!({ "explicit": { "top": top, "bottom": bottom, "left": left, "right": right } });
     vec![
-        ("dense", json!({ "input": [7], "layers": [{ "kind": "dense", "units": 3 }, { "kind": "dense", "units": 1, "bias": false }] })),
-        ("activations", json!({ "input": [6], "layers": [
+        (
+            "dense",
+            json!({ "input": [7], "layers": [{ "kind": "dense", "units": 3 }, { "kind": "dense", "units": 1, "bias": false }] }),
+        ),
+        (
+            "activations",
+            json!({ "input": [6], "layers": [
             { "kind": "dense", "units": 6 }, { "kind": "leaky_relu", "slope": 0.1 }, { "kind": "dense", "units": 6 },
             { "kind": "elu", "alpha": 1.7 }, { "kind": "dense", "units": 6 }, { "kind": "gelu" }, { "kind": "dense", "units": 6 },
             { "kind": "silu" }, { "kind": "dense", "units": 6 }, { "kind": "softplus" }, { "kind": "dense", "units": 6 },
             { "kind": "tanh" }, { "kind": "dense", "units": 6 }, { "kind": "sigmoid" }, { "kind": "dense", "units": 6 },
-            { "kind": "relu" }, { "kind": "dropout", "rate": 0.5 }, { "kind": "softmax" }] })),
-        ("conv2d", json!({ "input": [4, 9, 8], "layers": [
+            { "kind": "relu" }, { "kind": "dropout", "rate": 0.5 }, { "kind": "softmax" }] }),
+        ),
+        (
+            "conv2d",
+            json!({ "input": [4, 9, 8], "layers": [
             { "kind": "conv2d", "channels": 6, "kernel": [3, 2], "stride": [2, 1], "padding": sides([1, 0, 2, 1]), "dilation": 2, "groups": 2, "bias": false },
             { "kind": "conv2d", "channels": 5, "kernel": 4, "stride": [1, 3], "padding": "same" },
-            { "kind": "conv2d", "channels": 2, "kernel": 1, "stride": 2 }] })),
-        ("beyond", json!({ "input": [2, 5, 5], "layers": [
+            { "kind": "conv2d", "channels": 2, "kernel": 1, "stride": 2 }] }),
+        ),
+        (
+            "beyond",
+            json!({ "input": [2, 5, 5], "layers": [
             { "kind": "conv2d", "channels": 2, "kernel": 2, "stride": 4, "padding": sides([0, 3, 1, 3]) },
-            { "kind": "max_pool2d", "kernel": 1, "stride": 2 }] })),
-        ("max_pool2d", json!({ "input": [2, 9, 7], "layers": [
+            { "kind": "max_pool2d", "kernel": 1, "stride": 2 }] }),
+        ),
+        (
+            "max_pool2d",
+            json!({ "input": [2, 9, 7], "layers": [
             { "kind": "max_pool2d", "kernel": [3, 2], "stride": 1, "padding": "same" }, { "kind": "max_pool2d", "kernel": 2 },
-            { "kind": "max_pool2d", "kernel": 3, "stride": 2, "padding": sides([1, 2, 2, 0]) }] })),
-        ("avg_pool2d", json!({ "input": [2, 9, 7], "layers": [
+            { "kind": "max_pool2d", "kernel": 3, "stride": 2, "padding": sides([1, 2, 2, 0]) }] }),
+        ),
+        (
+            "avg_pool2d",
+            json!({ "input": [2, 9, 7], "layers": [
             { "kind": "avg_pool2d", "kernel": [3, 2], "stride": 1, "padding": "same" },
             { "kind": "avg_pool2d", "kernel": 3, "stride": 2, "padding": sides([1, 2, 2, 0]), "exclude_padding": true },
-            { "kind": "avg_pool2d", "kernel": 2, "padding": sides([0, 1, 1, 0]) }] })),
-        ("batch_norm", json!({ "input": [3, 4, 5], "layers": [
-            { "kind": "batch_norm", "momentum": 0.3, "epsilon": 0.01 }, { "kind": "global_avg_pool2d" }, { "kind": "batch_norm" }] })),
-        ("shapes", json!({ "input": [2, 3, 4], "layers": [
+            { "kind": "avg_pool2d", "kernel": 2, "padding": sides([0, 1, 1, 0]) }] }),
+        ),
+        (
+            "batch_norm",
+            json!({ "input": [3, 4, 5], "layers": [
+            { "kind": "batch_norm", "momentum": 0.3, "epsilon": 0.01 }, { "kind": "global_avg_pool2d" }, { "kind": "batch_norm" }] }),
+        ),
+        (
+            "shapes",
+            json!({ "input": [2, 3, 4], "layers": [
             { "kind": "flatten" }, { "kind": "reshape", "shape": [4, 3, 2] }, { "kind": "conv2d", "channels": 2, "kernel": 2 },
-            { "kind": "reshape", "shape": [2, 2] }, { "kind": "flatten" }, { "kind": "flatten" }] })),
-        ("residual", json!({ "input": [2, 6, 6], "layers": [
+            { "kind": "reshape", "shape": [2, 2] }, { "kind": "flatten" }, { "kind": "flatten" }] }),
+        ),
+        (
+            "residual",
+            json!({ "input": [2, 6, 6], "layers": [
             { "kind": "residual", "body": [{ "kind": "conv2d", "channels": 2, "kernel": 3, "padding": "same" }] }, { "kind": "relu" },
             { "kind": "residual", "body": [{ "kind": "residual", "body": [{ "kind": "tanh" }] },
                 { "kind": "conv2d", "channels": 3, "kernel": 3, "stride": 2, "padding": "same" }] },
             { "kind": "residual", "body": [{ "kind": "relu" }, { "kind": "batch_norm" }], "shortcut": [{ "kind": "batch_norm" }] },
-            { "kind": "flatten" }, { "kind": "residual", "body": [{ "kind": "dense", "units": 4 }] }] })),
-        ("nothing", json!({ "input": [3], "layers": [{ "kind": "dropout", "rate": 0.1 }] })),
+            { "kind": "flatten" }, { "kind": "residual", "body": [{ "kind": "dense", "units": 4 }] }] }),
+        ),
+        (
+            "nothing",
+            json!({ "input": [3], "layers": [{ "kind": "dropout", "rate": 0.1 }] }),
+        ),
     ]
 }
 
@@ -53,15 +83,22 @@ fn networks() -> Vec<(&'static str, Json)> {
 fn spread(shape: &[usize], seed: usize) -> ArrayD<Float> {
     let mut state = seed as u64;
     Array::from_shape_fn(shape, |_| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 40) as Float / (1 << 22) as Float - 2.0
     })
 }
 
 /// A network whose parameters and statistics are all different.
 fn build(declared: &Json) -> Network {
-    let mut network = Sequential::from_json(declared, &Registry::default()).unwrap().build(1).unwrap();
-    let tensors: Vec<_> = (network.parameters().chain(network.state())).map(|t| (t.name, t.shape)).collect();
+    let mut network = Sequential::from_json(declared, &Registry::default())
+        .unwrap()
+        .build(1)
+        .unwrap();
+    let tensors: Vec<_> = (network.parameters().chain(network.state()))
+        .map(|t| (t.name, t.shape))
+        .collect();
     for (i, (name, shape)) in tensors.into_iter().enumerate() {
         let mut values = spread(&shape, i) * 0.5;
         if name.ends_with("running_var") {
@@ -79,7 +116,11 @@ fn batch(network: &Network, samples: usize) -> Vec<usize> {
 /// What the other runtime makes of the file.
 fn run(file: &[u8], x: impl Into<Value>) -> ArrayD<Float> {
     let model = ModelOptions::with_all_ops().load(file.to_vec()).unwrap();
-    let y = model.run_one(x.into().into(), None).unwrap().into_tensor::<f32>().unwrap();
+    let y = model
+        .run_one(x.into().into(), None)
+        .unwrap()
+        .into_tensor::<f32>()
+        .unwrap();
     let values = y.to_vec().into_iter().map(|value| value as Float).collect();
     ArrayD::from_shape_vec(y.shape().to_vec(), values).unwrap()
 }
@@ -123,7 +164,14 @@ fn every_layer_comes_back() {
 #[test]
 fn logits_are_what_softmax_is_of() {
     let network = build(&json!({ "input": [4], "layers": [{ "kind": "dense", "units": 3 }, { "kind": "softmax" }] }));
-    let file = export(&network, &Export { logits: true, ..Export::default() }).unwrap();
+    let file = export(
+        &network,
+        &Export {
+            logits: true,
+            ..Export::default()
+        },
+    )
+    .unwrap();
     let x = spread(&[2, 4], 5);
     let logits = run(&file, tensor(&x));
     let mut softmax = logits.mapv(Float::exp);
@@ -135,13 +183,22 @@ fn logits_are_what_softmax_is_of() {
 
     // Of a softmax alone, nothing is left.
     let network = build(&json!({ "input": [4], "layers": [{ "kind": "softmax" }] }));
-    let file = export(&network, &Export { logits: true, ..Export::default() }).unwrap();
+    let file = export(
+        &network,
+        &Export {
+            logits: true,
+            ..Export::default()
+        },
+    )
+    .unwrap();
     assert_close("alone", &run(&file, tensor(&x)), &x);
 }
 
 #[test]
 fn bytes_are_normalised_in_the_graph() {
-    let network = build(&json!({ "input": [2, 3, 3], "layers": [{ "kind": "conv2d", "channels": 2, "kernel": 2, "padding": "same" }] }));
+    let network = build(
+        &json!({ "input": [2, 3, 3], "layers": [{ "kind": "conv2d", "channels": 2, "kernel": 2, "padding": "same" }] }),
+    );
     let bytes: Vec<u8> = (0..36).map(|i| i * 7).collect();
     for normalisation in [
         Normalisation::default(),
@@ -150,10 +207,19 @@ fn bytes_are_normalised_in_the_graph() {
             shift: vec![-0.5, 0.25],
         },
     ] {
-        let file = export(&network, &Export { bytes: Some(normalisation.clone()), ..Export::default() }).unwrap();
+        let file = export(
+            &network,
+            &Export {
+                bytes: Some(normalisation.clone()),
+                ..Export::default()
+            },
+        )
+        .unwrap();
         let y = run(&file, Tensor::from_data(&[2, 2, 3, 3], bytes.clone()));
         let of = |values: &[Float], channel: usize| values[channel.min(values.len() - 1)];
-        let mut x = Array::from_shape_fn((2, 2, 3, 3), |(i, c, h, w)| bytes[((i * 2 + c) * 3 + h) * 3 + w] as Float);
+        let mut x = Array::from_shape_fn((2, 2, 3, 3), |(i, c, h, w)| {
+            bytes[((i * 2 + c) * 3 + h) * 3 + w] as Float
+        });
         for c in 0..2 {
             x.index_axis_mut(Axis(1), c)
                 .mapv_inplace(|byte| byte * of(&normalisation.scale, c) + of(&normalisation.shift, c));
@@ -163,12 +229,28 @@ fn bytes_are_normalised_in_the_graph() {
         // Imported again, the network takes what this library's pictures have: byte / 255.
         let again = import(&file).unwrap();
         assert!(again.bytes);
-        let x = Array::from_shape_vec((2, 2, 3, 3), bytes.clone()).unwrap().mapv(|byte| byte as Float / 255.0);
+        let x = Array::from_shape_vec((2, 2, 3, 3), bytes.clone())
+            .unwrap()
+            .mapv(|byte| byte as Float / 255.0);
         assert_close("imported", &again.network.predict(&x).unwrap(), &y);
     }
-    let two = Normalisation { scale: vec![1.0; 3], ..Normalisation::default() };
-    let message = export(&network, &Export { bytes: Some(two), ..Export::default() }).unwrap_err().to_string();
-    assert_eq!(message, "the scale of the normalisation has 3 numbers: it needs one, or one for each of 2 channels");
+    let two = Normalisation {
+        scale: vec![1.0; 3],
+        ..Normalisation::default()
+    };
+    let message = export(
+        &network,
+        &Export {
+            bytes: Some(two),
+            ..Export::default()
+        },
+    )
+    .unwrap_err()
+    .to_string();
+    assert_eq!(
+        message,
+        "the scale of the normalisation has 3 numbers: it needs one, or one for each of 2 channels"
+    );
 }
 
 #[test]
@@ -198,5 +280,8 @@ fn a_layer_of_ones_own_is_refused_by_its_name() {
     }
     let network = Sequential::new([2]).layer(Square).build(1).unwrap();
     let message = export(&network, &Export::default()).unwrap_err().to_string();
-    assert_eq!(message, "layer 0 (square) can't be exported: ONNX has no operator for this kind of layer");
+    assert_eq!(
+        message,
+        "layer 0 (square) can't be exported: ONNX has no operator for this kind of layer"
+    );
 }

@@ -17,7 +17,9 @@ fn folder() -> PathBuf {
 fn names() -> Vec<String> {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let onnx = files.filter(|path| path.extension().is_some_and(|ending| ending == "onnx"));
-    let mut names: Vec<_> = onnx.map(|path| path.file_stem().unwrap().to_str().unwrap().to_string()).collect();
+    let mut names: Vec<_> = onnx
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_string())
+        .collect();
     names.sort();
     names
 }
@@ -44,10 +46,20 @@ fn case(name: &str, imported: &Imported) -> (ArrayD<Float>, ArrayD<Float>) {
     }
     if imported.two_classes {
         y.swap_axes(0, 1);
-        y = y.index_axis(ndarray::Axis(0), 1).to_owned().insert_axis(ndarray::Axis(1));
+        y = y
+            .index_axis(ndarray::Axis(0), 1)
+            .to_owned()
+            .insert_axis(ndarray::Axis(1));
     }
-    let shape: Vec<usize> = [x.shape()[0]].into_iter().chain(imported.network.input_shape().iter().copied()).collect();
-    let x = x.as_standard_layout().into_owned().into_shape_with_order(shape).unwrap();
+    let shape: Vec<usize> = [x.shape()[0]]
+        .into_iter()
+        .chain(imported.network.input_shape().iter().copied())
+        .collect();
+    let x = x
+        .as_standard_layout()
+        .into_owned()
+        .into_shape_with_order(shape)
+        .unwrap();
     (x, y)
 }
 
@@ -63,7 +75,7 @@ fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
 #[test]
 fn networks_of_the_frameworks_give_what_they_give_there() {
     let names = names();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 17, "{names:?}");
     for name in names {
         let imported = imported(&name);
         let (x, y) = case(&name, &imported);
@@ -76,7 +88,10 @@ fn networks_of_the_frameworks_give_what_they_give_there() {
 
 fn kinds(network: &Network) -> Vec<String> {
     let layers = network.architecture().unwrap()["layers"].as_array().unwrap().clone();
-    layers.iter().map(|layer| layer["kind"].as_str().unwrap().to_string()).collect()
+    layers
+        .iter()
+        .map(|layer| layer["kind"].as_str().unwrap().to_string())
+        .collect()
 }
 
 #[test]
@@ -84,10 +99,24 @@ fn nodes_become_the_layers_that_they_came_from() {
     for (name, expected) in [
         ("torch_mlp_old", "flatten dense tanh dense softmax"),
         ("torch_mlp_dynamo", "flatten dense tanh dense softmax"),
-        ("torch_activations_old", "dense gelu dense silu dense elu dense softplus batch_norm tanh dense softmax"),
-        ("torch_activations_dynamo", "dense gelu dense silu dense elu dense softplus batch_norm tanh dense softmax"),
-        ("torch_resnet_old", "residual relu residual relu global_avg_pool2d dense"),
+        (
+            "torch_activations_old",
+            "dense gelu dense silu dense elu dense softplus batch_norm tanh dense softmax",
+        ),
+        (
+            "torch_activations_dynamo",
+            "dense gelu dense silu dense elu dense softplus batch_norm tanh dense softmax",
+        ),
+        (
+            "torch_resnet_old",
+            "residual relu residual relu global_avg_pool2d dense",
+        ),
         ("sklearn_classes", "dense relu dense relu dense softmax"),
+        ("sklearn_pipeline", "dense relu dense softmax"),
+        (
+            "keras_mlp",
+            "flatten dense tanh dense softplus dense leaky_relu dense sigmoid",
+        ),
         ("sklearn_binary", "dense relu dense relu dense sigmoid"),
     ] {
         assert_eq!(kinds(&imported(name).network).join(" "), expected, "{name}");
@@ -102,7 +131,10 @@ fn what_has_to_be_known_is_told() {
     let grey = imported("keras_grey");
     assert!(!grey.channels_last);
     assert_eq!(grey.network.input_shape(), &Shape::from([1, 8, 7]));
-    assert_eq!(imported("sklearn_classes").network.note("classes"), Some(r#"["ash","elm","oak"]"#));
+    assert_eq!(
+        imported("sklearn_classes").network.note("classes"),
+        Some(r#"["ash","elm","oak"]"#)
+    );
     assert!(imported("sklearn_binary").two_classes);
 }
 
@@ -110,10 +142,17 @@ fn what_has_to_be_known_is_told() {
 fn another_value_of_the_graph_can_be_the_output() {
     let imported = import_output(&file("sklearn_tensor"), Some("next_activations1")).unwrap();
     assert_eq!(kinds(&imported.network).join(" "), "dense sigmoid dense sigmoid");
-    let message = import_output(&file("sklearn_tensor"), Some("nothing")).unwrap_err().to_string();
+    let message = import_output(&file("sklearn_tensor"), Some("nothing"))
+        .unwrap_err()
+        .to_string();
     assert_eq!(message, "the graph has no value `nothing`");
-    let message = import_output(&file("sklearn_tensor"), Some("argmax_output")).unwrap_err().to_string();
-    assert!(message.contains("(ArgMax): no layer does what this operator does"), "{message}");
+    let message = import_output(&file("sklearn_tensor"), Some("argmax_output"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("(ArgMax): no layer does what this operator does"),
+        "{message}"
+    );
 }
 
 #[test]

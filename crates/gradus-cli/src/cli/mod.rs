@@ -4,6 +4,8 @@ mod compare;
 mod data;
 mod evaluate;
 mod experiment;
+pub mod export_onnx;
+mod import;
 mod interrupt;
 mod options;
 mod predict;
@@ -41,6 +43,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
     Summary(summary::Summary),
+    Import(import::Import),
     #[command(subcommand)]
     Data(data::Command),
 }
@@ -98,6 +101,7 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
         Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
         Command::Predict(options) => predict::run(options, settings, &mut out)?,
         Command::Summary(options) => summary::run(options, settings, &mut out)?,
+        Command::Import(options) => import::run(options, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };
     out.flush()?;

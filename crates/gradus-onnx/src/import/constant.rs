@@ -60,34 +60,24 @@ impl Constant {
         let dims: Vec<usize> = dims
             .collect::<Result<_, _>>()
             .map_err(|_| refuse(format!("has the dimensions {:?}", tensor.dims)))?;
-        let raw = tensor.raw;
-        let values = match tensor.data_type {
-            data_type::FLOAT => Values::Floats(match raw {
-                Some(raw) => numbers(raw, |bytes| f32::from_le_bytes(bytes) as Float),
-                None => tensor.floats.iter().map(|&value| value as Float).collect(),
-            }),
-            data_type::DOUBLE => Values::Floats(match raw {
-                Some(raw) => numbers(raw, |bytes| f64::from_le_bytes(bytes) as Float),
-                None => tensor.doubles.iter().map(|&value| value as Float).collect(),
-            }),
-            data_type::INT64 => Values::Integers(match raw {
-                Some(raw) => numbers(raw, i64::from_le_bytes),
-                None => tensor.integers.clone(),
-            }),
-            data_type::INT32 => Values::Integers(match raw {
-                Some(raw) => numbers(raw, |bytes| i32::from_le_bytes(bytes).into()),
-                None => tensor.integers.clone(),
-            }),
-            other => {
+        let values = match (tensor.data_type, tensor.raw) {
+            (data_type::FLOAT, Some(raw)) => numbers(raw, |b| f32::from_le_bytes(b) as Float).map(Values::Floats),
+            (data_type::FLOAT, None) => Some(Values::Floats(tensor.floats.iter().map(|&v| v as Float).collect())),
+            (data_type::DOUBLE, Some(raw)) => numbers(raw, |b| f64::from_le_bytes(b) as Float).map(Values::Floats),
+            (data_type::DOUBLE, None) => Some(Values::Floats(tensor.doubles.iter().map(|&v| v as Float).collect())),
+            (data_type::INT64, Some(raw)) => numbers(raw, i64::from_le_bytes).map(Values::Integers),
+            (data_type::INT32, Some(raw)) => numbers(raw, |b| i32::from_le_bytes(b).into()).map(Values::Integers),
+            (data_type::INT64 | data_type::INT32, None) => Some(Values::Integers(tensor.integers.clone())),
+            (other, _) => {
                 return Err(refuse(format!(
                     "is of ONNX's type {other}: only float, double, int32 and int64 can be imported"
                 )));
             }
         };
+        let values = values.ok_or_else(|| refuse("ends in the middle of a number".into()))?;
         let found = values.len();
-        Constant::new(dims, values).map_err(|_| {
-            refuse(format!("has the dimensions {:?} and {found} values", tensor.dims))
-        })
+        Constant::new(dims, values)
+            .map_err(|_| refuse(format!("has the dimensions {:?} and {found} values", tensor.dims)))
     }
 
     /// Numbers with a fraction.
@@ -131,11 +121,10 @@ impl Constant {
     }
 }
 
-fn numbers<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
+/// The numbers in these bytes, if they are whole.
+fn numbers<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
     let (numbers, rest) = raw.as_chunks();
-    // What is left over is counted as one more, so that the size is wrong.
-    let rest = (!rest.is_empty()).then_some([0; N]);
-    numbers.iter().copied().chain(rest).map(number).collect()
+    rest.is_empty().then(|| numbers.iter().copied().map(number).collect())
 }
 
 /// How far apart neighbours along each axis lie.
@@ -150,7 +139,10 @@ pub(super) fn strides(dims: &[usize]) -> Vec<usize> {
 /// The places of all elements in a memory with these strides, row by row.
 pub(super) fn places<'a>(dims: &'a [usize], strides: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
     // Of axes without elements the others may be of any size.
-    let count = dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim)).unwrap_or(0);
+    let count = dims
+        .iter()
+        .try_fold(1usize, |count, &dim| count.checked_mul(dim))
+        .unwrap_or(0);
     let mut index = vec![0; dims.len()];
     let mut place = 0;
     (0..count).map(move |_| {
@@ -213,7 +205,10 @@ pub(super) fn fold(node: &Operands<'_, '_>) -> Result<Option<Constant>, String> 
         "Sub" => arithmetic(x(0)?, x(1)?, |a, b| a - b)?,
         "Mul" => arithmetic(x(0)?, x(1)?, |a, b| a * b)?,
         "Div" => arithmetic(x(0)?, x(1)?, |a, b| a / b)?,
-        "Neg" => Constant::new(x(0)?.dims.clone(), Values::Floats(x(0)?.floats()?.iter().map(|v| -v).collect()))?,
+        "Neg" => Constant::new(
+            x(0)?.dims.clone(),
+            Values::Floats(x(0)?.floats()?.iter().map(|v| -v).collect()),
+        )?,
         "Sqrt" => Constant::new(
             x(0)?.dims.clone(),
             Values::Floats(x(0)?.floats()?.iter().map(|v| v.sqrt()).collect()),
@@ -261,7 +256,8 @@ fn reshape(x: &Constant, shape: &[i64]) -> Result<Constant, String> {
         _ => usize::try_from(dim).map_err(drop),
     };
     let refuse = || format!("it gives {:?} the shape {shape:?}", x.dims);
-    let mut dims: Vec<usize> = (shape.iter().enumerate().map(known).collect::<Result<_, _>>()).map_err(|()| refuse())?;
+    let mut dims: Vec<usize> =
+        (shape.iter().enumerate().map(known).collect::<Result<_, _>>()).map_err(|()| refuse())?;
     if let Some(free) = shape.iter().position(|&dim| dim == -1) {
         let size = dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim));
         dims[free] = (size.and_then(|size| x.values.len().checked_div(size))).ok_or_else(refuse)?;
@@ -271,7 +267,11 @@ fn reshape(x: &Constant, shape: &[i64]) -> Result<Constant, String> {
 
 /// An axis that may be counted from the end.
 pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, String> {
-    let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
+    let counted = if axis < 0 {
+        axis.checked_add(rank as i64)
+    } else {
+        Some(axis)
+    };
     (counted.and_then(|axis| usize::try_from(axis).ok()))
         .filter(|&axis| axis < rank)
         .ok_or_else(|| format!("there is no axis {axis} among {rank}"))
@@ -288,7 +288,13 @@ pub(super) fn unsqueezed(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Str
     }
     let mut rest = dims.iter();
     Ok((0..rank)
-        .filter_map(|axis| if ones.contains(&axis) { Some(1) } else { rest.next().copied() })
+        .filter_map(|axis| {
+            if ones.contains(&axis) {
+                Some(1)
+            } else {
+                rest.next().copied()
+            }
+        })
         .collect())
 }
 
@@ -296,12 +302,18 @@ pub(super) fn unsqueezed(dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, Str
 pub(super) fn squeezed(dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, String> {
     let drop = match axes {
         None => (0..dims.len()).filter(|&axis| dims[axis] == 1).collect(),
-        Some(axes) => axes.iter().map(|&a| axis(a, dims.len())).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis(a, dims.len()))
+            .collect::<Result<Vec<_>, _>>()?,
     };
     if let Some(&axis) = drop.iter().find(|&&axis| dims[axis] != 1) {
         return Err(format!("it drops axis {axis} of {dims:?}, which is not 1"));
     }
-    Ok((0..dims.len()).filter(|axis| !drop.contains(axis)).map(|axis| dims[axis]).collect())
+    Ok((0..dims.len())
+        .filter(|axis| !drop.contains(axis))
+        .map(|axis| dims[axis])
+        .collect())
 }
 
 /// Integers in a row: what shapes are made of.
@@ -328,7 +340,10 @@ fn gathered(x: &Constant, indices: &Constant, along: i64) -> Result<Constant, St
     let values = row(x)?;
     axis(along, 1)?;
     let picked = indices.whole()?.iter().map(|&i| Ok(values[axis(i, values.len())?]));
-    Constant::new(indices.dims.clone(), Values::Integers(picked.collect::<Result<_, String>>()?))
+    Constant::new(
+        indices.dims.clone(),
+        Values::Integers(picked.collect::<Result<_, String>>()?),
+    )
 }
 
 fn sliced(node: &Operands<'_, '_>) -> Result<Constant, String> {
@@ -344,7 +359,9 @@ fn sliced(node: &Operands<'_, '_>) -> Result<Constant, String> {
             _ => Err("it cuts along several axes".into()),
         }
     };
-    if bound("steps", 4)?.is_some_and(|step| step != 1) || bound("axes", 3)?.is_some_and(|axis| ![0, -1].contains(&axis)) {
+    if bound("steps", 4)?.is_some_and(|step| step != 1)
+        || bound("axes", 3)?.is_some_and(|axis| ![0, -1].contains(&axis))
+    {
         return Err("it cuts in steps, or along another axis than the first".into());
     }
     let length = values.len() as i64;

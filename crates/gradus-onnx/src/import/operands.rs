@@ -134,7 +134,10 @@ impl<'g, 'a> Operands<'g, 'a> {
     pub(super) fn axes(&self, i: usize) -> Result<Option<Vec<i64>>, String> {
         match self.integers("axes") {
             Some(axes) => Ok(Some(axes.to_vec())),
-            None => self.optional(i)?.map(|axes| axes.whole().map(<[_]>::to_vec)).transpose(),
+            None => self
+                .optional(i)?
+                .map(|axes| axes.whole().map(<[_]>::to_vec))
+                .transpose(),
         }
     }
 

@@ -31,13 +31,16 @@ impl<'a> Reader<'a> {
             "Identity" => self.input(node, 0),
             "Cast" => match node.integer("to", 0)? {
                 data_type::FLOAT | data_type::DOUBLE => self.input(node, 0),
-                other => Err(format!("it makes ONNX's type {other} of values that must stay numbers with a fraction")),
+                other => Err(format!(
+                    "it makes ONNX's type {other} of values that must stay numbers with a fraction"
+                )),
             },
             "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(node),
             "Neg" => {
                 let x = self.input(node, 0)?;
                 self.scaled(&x, vec![-1.0], vec![0.0])
             }
+            "Scaler" => self.scaler(node),
             "Gemm" => self.gemm(node),
             "MatMul" => {
                 let x = self.input(node, 0)?;
@@ -63,7 +66,9 @@ impl<'a> Reader<'a> {
                 let x = self.input(node, 0)?;
                 match axis(node.integer("axis", 1)?, x.dims.len() + 2)? {
                     1 => x.reshaped(vec![x.size()]),
-                    axis => Err(format!("its axis is {axis}: only 1, which keeps the samples apart, can be imported")),
+                    axis => Err(format!(
+                        "its axis is {axis}: only 1, which keeps the samples apart, can be imported"
+                    )),
                 }
             }
             "Reshape" => self.reshape(node),
@@ -94,7 +99,10 @@ impl<'a> Reader<'a> {
             "Concat" => self.pair(node),
             "Greater" => {
                 let x = self.input(node, 0)?;
-                let bound = node.constant(1)?.scalar().ok_or("it compares with more than one number")?;
+                let bound = node
+                    .constant(1)?
+                    .scalar()
+                    .ok_or("it compares with more than one number")?;
                 Ok(x.at(self.steps.push(x.step, Kind::Above(bound))))
             }
             "Where" => self.choice(node),
@@ -131,7 +139,9 @@ impl<'a> Reader<'a> {
         let name = node.name(i)?;
         match self.values.get(name) {
             Some(value) => Ok(value.clone()),
-            None if node.is_constant(i) => Err(format!("its input `{name}` is a constant, and must be what is computed")),
+            None if node.is_constant(i) => Err(format!(
+                "its input `{name}` is a constant, and must be what is computed"
+            )),
             None => Err(format!("its input `{name}` is given by no node before it")),
         }
     }
@@ -191,7 +201,9 @@ impl<'a> Reader<'a> {
             _ => return Err(refuse()),
         };
         // Dimensions are matched from the last on.
-        let matched = (x.dims.len() + axis).checked_sub(constant.dims.len()).ok_or_else(refuse)?;
+        let matched = (x.dims.len() + axis)
+            .checked_sub(constant.dims.len())
+            .ok_or_else(refuse)?;
         if x.dims.get(matched) != Some(&values.len()) || x.own_axis(matched) != 0 {
             return Err(refuse());
         }
@@ -231,11 +243,39 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// scikit-learn's StandardScaler and its like: (x - offset) · scale.
+    fn scaler(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let numbers = |name: &str, usual: Float| -> Result<Vec<Float>, String> {
+            let values: Vec<_> = node
+                .floats(name)
+                .unwrap_or_default()
+                .iter()
+                .map(|&value| value as Float)
+                .collect();
+            match values.len() {
+                0 => Ok(vec![usual]),
+                count if x.order == Order::Same && (count == 1 || x.dims == [count]) => Ok(values),
+                count => Err(format!(
+                    "its {name} has {count} numbers, and its input {:?} in each sample",
+                    x.dims
+                )),
+            }
+        };
+        let (offset, scale) = (numbers("offset", 0.0)?, numbers("scale", 1.0)?);
+        let moved = self.scaled(&x, vec![1.0], offset.iter().map(|offset| -offset).collect())?;
+        self.scaled(&moved, scale, vec![0.0])
+    }
+
     /// A product of two values: x · σ(x), or GELU as x · (1 + erf(x / √2)) and the like.
     fn gated(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
         let from = self.steps.fork(a.step, b.step);
         let rows = [self.steps.between(from, a.step), self.steps.between(from, b.step)];
-        let [x, gate] = if rows[0].len() <= rows[1].len() { [&rows[0], &rows[1]] } else { [&rows[1], &rows[0]] };
+        let [x, gate] = if rows[0].len() <= rows[1].len() {
+            [&rows[0], &rows[1]]
+        } else {
+            [&rows[1], &rows[0]]
+        };
         let kinds = |row: &[usize]| row.iter().map(|&step| &self.steps.all[step].kind).collect::<Vec<_>>();
         let factor = match kinds(x)[..] {
             [] => Some(1.0),
@@ -247,12 +287,18 @@ impl<'a> Reader<'a> {
             (Some(1.0), [Kind::Layer { layer, .. }]) if layer.kind() == "sigmoid" => {
                 Ok(a.at(self.steps.layer(from, Silu, vec![])?))
             }
-            (Some(factor), [Kind::Scale { scale, shift }, Kind::Erf, Kind::Scale { scale: s, shift: t }])
-                if scale.len() == 1
-                    && near(scale[0], std::f64::consts::FRAC_1_SQRT_2 as Float)
-                    && shift == &[0.0]
-                    && s.len() == 1
-                    && s == t =>
+            (
+                Some(factor),
+                [
+                    Kind::Scale { scale, shift },
+                    Kind::Erf,
+                    Kind::Scale { scale: s, shift: t },
+                ],
+            ) if scale.len() == 1
+                && near(scale[0], std::f64::consts::FRAC_1_SQRT_2 as Float)
+                && shift == &[0.0]
+                && s.len() == 1
+                && s == t =>
             {
                 let factor = 2.0 * factor * s[0];
                 Ok(a.at(self.steps.push(from, Kind::Gelu { factor })))
@@ -273,7 +319,11 @@ impl<'a> Reader<'a> {
         }
         let bias = node.optional(2)?;
         let y = self.dense(&x, &weight, bias.map(|bias| (bias, beta / alpha)))?;
-        if alpha == 1.0 { Ok(y) } else { self.scaled(&y, vec![alpha], vec![0.0]) }
+        if alpha == 1.0 {
+            Ok(y)
+        } else {
+            self.scaled(&y, vec![alpha], vec![0.0])
+        }
     }
 
     /// A dense layer with a weight of inputs × units, and a bias that is multiplied by a factor.
@@ -285,7 +335,10 @@ impl<'a> Reader<'a> {
             ));
         };
         if inputs != size || units == 0 {
-            return Err(format!("its weight has the dimensions {:?}, and its input {size} values", weight.dims));
+            return Err(format!(
+                "its weight has the dimensions {:?}, and its input {size} values",
+                weight.dims
+            ));
         }
         let mut w = weight.floats()?.to_vec();
         if let Some(places) = x.row_places() {
@@ -299,9 +352,16 @@ impl<'a> Reader<'a> {
                 let values = bias.floats()?;
                 let last = bias.dims.last().copied().unwrap_or(1);
                 if last != values.len() || ![1, units].contains(&last) {
-                    return Err(format!("its bias has the dimensions {:?}, and it has {units} units", bias.dims));
+                    return Err(format!(
+                        "its bias has the dimensions {:?}, and it has {units} units",
+                        bias.dims
+                    ));
                 }
-                Some((0..units).map(|unit| factor * values[if last == 1 { 0 } else { unit }]).collect())
+                Some(
+                    (0..units)
+                        .map(|unit| factor * values[if last == 1 { 0 } else { unit }])
+                        .collect(),
+                )
             }
         };
         let step = self.steps.shaped(x.step, &[size])?;
@@ -318,7 +378,10 @@ impl<'a> Reader<'a> {
         let x = self.image(node)?;
         let weight = node.constant(1)?;
         let &[channels, _, height, width] = &weight.dims[..] else {
-            return Err(format!("its weight has the dimensions {:?}: only images can be convolved", weight.dims));
+            return Err(format!(
+                "its weight has the dimensions {:?}: only images can be convolved",
+                weight.dims
+            ));
         };
         let window = Window::read(node, [height, width])?;
         let groups = usize::try_from(node.integer("group", 1)?).map_err(|_| "it has a negative number of groups")?;
@@ -331,7 +394,10 @@ impl<'a> Reader<'a> {
             conv: Some(layer),
             units: channels,
             weight: weight.floats()?.to_vec(),
-            bias: node.optional(2)?.map(|bias| bias.floats().map(<[_]>::to_vec)).transpose()?,
+            bias: node
+                .optional(2)?
+                .map(|bias| bias.floats().map(<[_]>::to_vec))
+                .transpose()?,
         };
         let step = self.steps.linear(x.step, linear)?;
         Ok(self.fresh(step))
@@ -350,14 +416,24 @@ impl<'a> Reader<'a> {
         }
         let x = self.input(node, 0)?;
         if x.dims.len() != 1 && (x.dims.len() != 3 || x.order != Order::Same) {
-            return Err(format!("its input has the dimensions {:?} in each sample, or its channels not first", x.dims));
+            return Err(format!(
+                "its input has the dimensions {:?} in each sample, or its channels not first",
+                x.dims
+            ));
         }
         let step = self.steps.shaped(x.step, &x.own_dims())?;
         let mut tensors = Vec::new();
-        for (i, name) in ["weight", "bias", "running_mean", "running_var"].into_iter().enumerate() {
+        for (i, name) in ["weight", "bias", "running_mean", "running_var"]
+            .into_iter()
+            .enumerate()
+        {
             let values = node.constant(i + 1)?.floats()?;
             if values.len() != x.dims[0] {
-                return Err(format!("its {name} has {} values, and its input {:?} features", values.len(), x.dims));
+                return Err(format!(
+                    "its {name} has {} values, and its input {:?} features",
+                    values.len(),
+                    x.dims
+                ));
             }
             tensors.push((name, in_own_order(&x, values)));
         }
@@ -399,10 +475,15 @@ impl<'a> Reader<'a> {
         let rank = x.dims.len() + 1;
         let axes = node.axes(1)?.ok_or("it names no axes")?;
         let axes = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
-        let mut own: Vec<_> = axes.iter().map(|&axis| axis.checked_sub(1).map(|i| x.own_axis(i))).collect();
+        let mut own: Vec<_> = axes
+            .iter()
+            .map(|&axis| axis.checked_sub(1).map(|i| x.own_axis(i)))
+            .collect();
         own.sort_unstable();
         if rank != 4 || own != [Some(1), Some(2)] {
-            return Err(format!("it takes the mean along the axes {axes:?}: only that of all pixels of a channel can be imported"));
+            return Err(format!(
+                "it takes the mean along the axes {axes:?}: only that of all pixels of a channel can be imported"
+            ));
         }
         let channels = x.own_dims()[0];
         let x = self.own(&x)?;
@@ -445,7 +526,10 @@ impl<'a> Reader<'a> {
         let x = self.input(node, 0)?;
         let usual = if node.opset < 13 { 1 } else { -1 };
         if x.dims.len() != 1 || axis(node.integer("axis", usual)?, 2)? != 1 {
-            return Err(format!("its input has the dimensions {:?} in each sample: only flat samples can be imported", x.dims));
+            return Err(format!(
+                "its input has the dimensions {:?} in each sample: only flat samples can be imported",
+                x.dims
+            ));
         }
         let step = self.steps.shaped(x.step, &x.dims)?;
         Ok(x.at(self.steps.layer(step, Softmax::new(), vec![])?))
@@ -453,8 +537,13 @@ impl<'a> Reader<'a> {
 
     /// The probabilities 1 − x and x, as scikit-learn has them of two classes.
     fn pair(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let refuse = "it joins values, which no layer does; only the probabilities 1 - x and x of two classes can be imported";
-        if node.inputs() != 2 || node.is_constant(0) || node.is_constant(1) || ![1, -1].contains(&node.integer("axis", 1)?) {
+        let refuse =
+            "it joins values, which no layer does; only the probabilities 1 - x and x of two classes can be imported";
+        if node.inputs() != 2
+            || node.is_constant(0)
+            || node.is_constant(1)
+            || ![1, -1].contains(&node.integer("axis", 1)?)
+        {
             return Err(refuse.into());
         }
         let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
@@ -501,7 +590,10 @@ fn with_samples(dims: &[usize]) -> Vec<usize> {
 fn in_own_order(x: &Value, values: &[Float]) -> Vec<Float> {
     let mut own = values.to_vec();
     if let Some(places) = x.row_places() {
-        places.into_iter().zip(values).for_each(|(place, &value)| own[place] = value);
+        places
+            .into_iter()
+            .zip(values)
+            .for_each(|(place, &value)| own[place] = value);
     }
     own
 }
@@ -556,32 +648,55 @@ impl Window {
             Some(Same::Lower) => {
                 let side = |input: usize, kernel: usize, stride: usize, dilation: usize| {
                     let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-                    let reach = (input.checked_sub(1)? / stride.max(1)).checked_mul(stride)?.checked_add(span)?;
+                    let reach = (input.checked_sub(1)? / stride.max(1))
+                        .checked_mul(stride)?
+                        .checked_add(span)?;
                     let padding = reach.saturating_sub(input);
                     Some([padding - padding / 2, padding / 2])
                 };
-                let Window { kernel, stride, dilation, .. } = self;
+                let Window {
+                    kernel,
+                    stride,
+                    dilation,
+                    ..
+                } = self;
                 let rows = side(image[1], kernel.height, stride.height, dilation.height);
                 let columns = side(image[2], kernel.width, stride.width, dilation.width);
                 let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("its window is larger than any image")?;
                 [top, left, bottom, right]
             }
         };
-        Ok(Padding::Explicit { top, bottom, left, right })
+        Ok(Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        })
     }
 
     /// Whether the last windows end where the padded image does.
     fn fits(&self, image: &[usize], padding: Padding) -> bool {
-        let Padding::Explicit { top, bottom, left, right } = padding else {
+        let Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        } = padding
+        else {
             let whole = |input: usize, kernel: usize, stride: usize| {
-                padding == Padding::Same || input.checked_sub(kernel).is_some_and(|rest| rest.is_multiple_of(stride))
+                padding == Padding::Same
+                    || input
+                        .checked_sub(kernel)
+                        .is_some_and(|rest| rest.is_multiple_of(stride))
             };
             return whole(image[1], self.kernel.height, self.stride.height)
                 && whole(image[2], self.kernel.width, self.stride.width);
         };
         let whole = |input: usize, before: usize, after: usize, kernel: usize, stride: usize| {
             let padded = input.saturating_add(before).saturating_add(after);
-            padded.checked_sub(kernel).is_some_and(|rest| rest.is_multiple_of(stride))
+            padded
+                .checked_sub(kernel)
+                .is_some_and(|rest| rest.is_multiple_of(stride))
         };
         whole(image[1], top, bottom, self.kernel.height, self.stride.height)
             && whole(image[2], left, right, self.kernel.width, self.stride.width)

@@ -22,7 +22,10 @@ pub(super) enum Kind {
     /// Any other layer.
     Layer { layer: Box<dyn Layer>, tensors: Tensors },
     /// A residual block.
-    Residual { body: Vec<Part>, shortcut: Option<Vec<Part>> },
+    Residual {
+        body: Vec<Part>,
+        shortcut: Option<Vec<Part>>,
+    },
     /// y = scale · x + shift, with a number for each feature or one for all.
     Scale { scale: Vec<Float>, shift: Vec<Float> },
     /// erf(x), a part of GELU.
@@ -61,7 +64,11 @@ impl Linear {
     fn scale(&mut self, scale: &[Float], shift: &[Float]) {
         let inputs = self.weight.len() / self.units;
         for (i, w) in self.weight.iter_mut().enumerate() {
-            let unit = if self.conv.is_some() { i / inputs } else { i % self.units };
+            let unit = if self.conv.is_some() {
+                i / inputs
+            } else {
+                i % self.units
+            };
             *w *= of(scale, unit);
         }
         if self.bias.is_some() || shift.iter().any(|&shift| shift != 0.0) {
@@ -69,6 +76,19 @@ impl Linear {
             for (unit, b) in bias.iter_mut().enumerate() {
                 *b = *b * of(scale, unit) + of(shift, unit);
             }
+        }
+    }
+
+    /// Takes inputs that are not yet scaled and shifted, with a number for each input or one for all; a dense layer only.
+    fn scale_inputs(&mut self, scale: &[Float], shift: &[Float]) {
+        if shift.iter().any(|&shift| shift != 0.0) {
+            let bias = self.bias.get_or_insert_with(|| vec![0.0; self.units]);
+            for (i, w) in self.weight.chunks_exact(self.units).enumerate() {
+                bias.iter_mut().zip(w).for_each(|(b, w)| *b += of(shift, i) * w);
+            }
+        }
+        for (i, w) in self.weight.chunks_exact_mut(self.units).enumerate() {
+            w.iter_mut().for_each(|w| *w *= of(scale, i));
         }
     }
 
@@ -96,8 +116,14 @@ pub(super) struct Step {
 /// A part of the network that is made.
 #[derive(Debug)]
 pub(super) enum Part {
-    Layer { layer: Box<dyn Layer>, tensors: Tensors },
-    Residual { body: Vec<Part>, shortcut: Option<Vec<Part>> },
+    Layer {
+        layer: Box<dyn Layer>,
+        tensors: Tensors,
+    },
+    Residual {
+        body: Vec<Part>,
+        shortcut: Option<Vec<Part>>,
+    },
 }
 
 impl Part {
@@ -159,7 +185,11 @@ impl Steps {
 
     /// A layer, with all its parameters and state.
     pub(super) fn layer(&mut self, parent: usize, layer: impl Layer, tensors: Tensors) -> Result<usize, String> {
-        let output = self.planned(parent, &layer, tensors.iter().map(|(name, values)| (*name, values.len())))?;
+        let output = self.planned(
+            parent,
+            &layer,
+            tensors.iter().map(|(name, values)| (*name, values.len())),
+        )?;
         let layer = Box::new(layer);
         Ok(self.push_to(parent, Kind::Layer { layer, tensors }, output))
     }
@@ -180,18 +210,27 @@ impl Steps {
         tensors: impl Iterator<Item = (&'static str, usize)>,
     ) -> Result<Shape, String> {
         let plan = layer.plan(self.output(parent))?;
-        let parameters = plan.parameters.iter().map(|parameter| (parameter.name, &parameter.shape));
-        let needed: Vec<_> = parameters.chain(plan.state.iter().map(|state| (state.name, &state.shape))).collect();
+        let parameters = plan
+            .parameters
+            .iter()
+            .map(|parameter| (parameter.name, &parameter.shape));
+        let needed: Vec<_> = parameters
+            .chain(plan.state.iter().map(|state| (state.name, &state.shape)))
+            .collect();
         let mut count = 0;
         for (name, size) in tensors {
             let fits = |&(needed, shape): &(&str, &Shape)| needed == name && shape.size() == size;
             if !needed.iter().any(fits) {
-                return Err(format!("its {name} has {size} values, which do not suit its input {}", self.output(parent)));
+                return Err(format!(
+                    "its {name} has {size} values, which do not suit its input {}",
+                    self.output(parent)
+                ));
             }
             count += 1;
-            self.values_left = self.values_left.checked_sub(size).ok_or(
-                "the graph uses its constants again and again, for more parameters than the file has bytes",
-            )?;
+            self.values_left = self
+                .values_left
+                .checked_sub(size)
+                .ok_or("the graph uses its constants again and again, for more parameters than the file has bytes")?;
         }
         if count != needed.len() {
             return Err("it lacks some of its parameters".into());
@@ -205,10 +244,12 @@ impl Steps {
             return Ok(step);
         }
         match dims {
-            [_] => self.layer(step, Flatten, vec![]).and_then(|flat| match self.output(flat).dims() == dims {
-                true => Ok(flat),
-                false => Err(format!("its input has the shape {}, not {dims:?}", self.output(step))),
-            }),
+            [_] => self
+                .layer(step, Flatten, vec![])
+                .and_then(|flat| match self.output(flat).dims() == dims {
+                    true => Ok(flat),
+                    false => Err(format!("its input has the shape {}, not {dims:?}", self.output(step))),
+                }),
             _ => self.layer(step, Reshape::to(dims), vec![]),
         }
     }
@@ -219,7 +260,13 @@ impl Steps {
             Kind::Scale { scale: s, shift: t } => {
                 let both = combine(s, &scale, |s, scale| s * scale);
                 let moved = combine(&combine(t, &scale, |t, scale| t * scale), &shift, |t, shift| t + shift);
-                self.push(self.all[x].parent, Kind::Scale { scale: both, shift: moved })
+                self.push(
+                    self.all[x].parent,
+                    Kind::Scale {
+                        scale: both,
+                        shift: moved,
+                    },
+                )
             }
             Kind::Gelu { factor } if scale.len() == 1 && shift == [0.0] => {
                 let factor = factor * scale[0];
@@ -232,7 +279,11 @@ impl Steps {
     /// The last step that both come from.
     pub(super) fn fork(&self, mut a: usize, mut b: usize) -> usize {
         while a != b {
-            let deeper = if self.all[a].depth >= self.all[b].depth { &mut a } else { &mut b };
+            let deeper = if self.all[a].depth >= self.all[b].depth {
+                &mut a
+            } else {
+                &mut b
+            };
             *deeper = self.all[*deeper].parent;
         }
         a
@@ -260,13 +311,24 @@ impl Steps {
         if body.is_empty() {
             return Ok(self.scale(a, vec![2.0], vec![0.0]));
         }
-        let nesting = 1 + body.iter().chain(&shortcut).map(|&step| self.all[step].nesting).max().unwrap_or(0);
+        let nesting = 1 + body
+            .iter()
+            .chain(&shortcut)
+            .map(|&step| self.all[step].nesting)
+            .max()
+            .unwrap_or(0);
         if nesting > MOST_NESTED {
-            return Err(format!("it ends a block in which more than {MOST_NESTED} others are, one in another"));
+            return Err(format!(
+                "it ends a block in which more than {MOST_NESTED} others are, one in another"
+            ));
         }
         let output = self.output(a).clone();
         let body = self.take(&body)?;
-        let shortcut = if shortcut.is_empty() { None } else { Some(self.take(&shortcut)?) };
+        let shortcut = if shortcut.is_empty() {
+            None
+        } else {
+            Some(self.take(&shortcut)?)
+        };
         if body.is_empty() {
             return Err("it adds a value to itself".into());
         }
@@ -278,26 +340,34 @@ impl Steps {
     /// Takes a row of steps and makes layers of them.
     pub(super) fn take(&mut self, row: &[usize]) -> Result<Vec<Part>, String> {
         let mut parts = Vec::new();
-        // A linear layer waits for what its outputs are scaled with.
-        let mut waiting: Option<Linear> = None;
+        let mut waiting: Option<Waiting> = None;
         for &i in row {
             let input = self.output(self.all[i].parent).clone();
             let step = &mut self.all[i];
-            let kind = std::mem::replace(&mut step.kind, Kind::Taken);
             let unfinished = |what: &str| format!("{}: {what}", step.label);
-            if let Kind::Scale { scale, shift } = &kind
-                && let Some(linear) = &mut waiting
-                && [scale, shift].iter().all(|values| [1, linear.units].contains(&values.len()))
-            {
-                linear.scale(scale, shift);
-                continue;
-            }
-            parts.extend(waiting.take().map(Linear::part));
+            let kind = match (waiting.take(), std::mem::replace(&mut step.kind, Kind::Taken)) {
+                (Some(Waiting::Linear(mut linear)), Kind::Scale { scale, shift })
+                    if [&scale, &shift]
+                        .iter()
+                        .all(|values| [1, linear.units].contains(&values.len())) =>
+                {
+                    linear.scale(&scale, &shift);
+                    Kind::Linear(linear)
+                }
+                (Some(Waiting::Scale { scale, shift, .. }), Kind::Linear(mut linear)) if linear.conv.is_none() => {
+                    linear.scale_inputs(&scale, &shift);
+                    Kind::Linear(linear)
+                }
+                (before, kind) => {
+                    before.into_iter().for_each(|waiting| waiting.finish(&mut parts));
+                    kind
+                }
+            };
             match kind {
-                Kind::Linear(linear) => waiting = Some(linear),
+                Kind::Linear(linear) => waiting = Some(Waiting::Linear(linear)),
                 Kind::Layer { layer, tensors } => parts.push(Part::Layer { layer, tensors }),
                 Kind::Residual { body, shortcut } => parts.push(Part::Residual { body, shortcut }),
-                Kind::Scale { scale, shift } => scaling(&input, scale, shift, &mut parts),
+                Kind::Scale { scale, shift } => waiting = Some(Waiting::Scale { scale, shift, input }),
                 Kind::Gelu { factor } => {
                     parts.push(Part::new(Gelu, vec![]));
                     scaling(&input, vec![factor], vec![0.0], &mut parts);
@@ -313,8 +383,27 @@ impl Steps {
                 }
             }
         }
-        parts.extend(waiting.map(Linear::part));
+        waiting.into_iter().for_each(|waiting| waiting.finish(&mut parts));
         Ok(parts)
+    }
+}
+
+/// What may still become one with what follows it in a row.
+enum Waiting {
+    Linear(Linear),
+    Scale {
+        scale: Vec<Float>,
+        shift: Vec<Float>,
+        input: Shape,
+    },
+}
+
+impl Waiting {
+    fn finish(self, parts: &mut Vec<Part>) {
+        match self {
+            Waiting::Linear(linear) => parts.push(linear.part()),
+            Waiting::Scale { scale, shift, input } => scaling(&input, scale, shift, parts),
+        }
     }
 }
 

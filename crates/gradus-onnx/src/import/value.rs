@@ -28,7 +28,11 @@ impl Value {
     pub(super) fn with_axes(step: usize, dims: Vec<usize>, axes: Vec<usize>) -> Self {
         // Axes of one element can be anywhere.
         let moved: Vec<usize> = (0..dims.len()).filter(|&i| dims[i] != 1).map(|i| axes[i]).collect();
-        let order = if moved.is_sorted() { Order::Same } else { Order::Axes(axes) };
+        let order = if moved.is_sorted() {
+            Order::Same
+        } else {
+            Order::Axes(axes)
+        };
         Value { step, dims, order }
     }
 
@@ -44,7 +48,11 @@ impl Value {
             Order::Axes(axes) => axes.clone(),
             Order::Row { .. } => return Err("it turns what was turned and then flattened".into()),
         };
-        Ok(Value::with_axes(self.step, permuted(&self.dims, order)?, permuted(&axes, order)?))
+        Ok(Value::with_axes(
+            self.step,
+            permuted(&self.dims, order)?,
+            permuted(&axes, order)?,
+        ))
     }
 
     /// The number of values of a sample.
@@ -126,7 +134,10 @@ mod tests {
     fn axes_turned_twice_are_as_they_were() {
         let image = value(&[2, 3, 4]);
         let last = image.transposed(&[1, 2, 0]).unwrap();
-        assert_eq!((&last.dims[..], &last.order), (&[3, 4, 2][..], &Order::Axes(vec![1, 2, 0])));
+        assert_eq!(
+            (&last.dims[..], &last.order),
+            (&[3, 4, 2][..], &Order::Axes(vec![1, 2, 0]))
+        );
         assert_eq!(last.transposed(&[2, 0, 1]).unwrap(), image);
         assert!(last.transposed(&[0, 0, 1]).is_err());
         assert!(last.reshaped(vec![6, 4]).unwrap_err().contains("only a row"));
@@ -141,7 +152,11 @@ mod tests {
 
     #[test]
     fn a_row_of_turned_values_knows_their_places() {
-        let row = value(&[2, 2, 3]).transposed(&[1, 2, 0]).unwrap().reshaped(vec![12]).unwrap();
+        let row = value(&[2, 2, 3])
+            .transposed(&[1, 2, 0])
+            .unwrap()
+            .reshaped(vec![12])
+            .unwrap();
         // Pixel after pixel, each with its two channels, which are 6 apart.
         assert_eq!(row.row_places().unwrap(), [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]);
         assert_eq!(value(&[12]).row_places(), None);
