@@ -21,7 +21,7 @@ fn read(file: &[u8]) {
     let Ok(snapshot) = Snapshot::from_bytes(file) else {
         return;
     };
-    let _ = (snapshot.position(), snapshot.ended(), snapshot.note("command"));
+    let _ = (snapshot.position(), snapshot.ended());
     assert_eq!(
         snapshot.history().to_csv().lines().count(),
         1 + snapshot.history().epochs.len()
