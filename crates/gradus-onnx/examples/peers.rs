@@ -89,6 +89,7 @@ fn images() -> gradus::Result<Bytes> {
     }
 }
 
+#[allow(clippy::unnecessary_cast)] // Not in a build whose numbers are f64.
 fn write_floats(path: &Path, values: &[Float]) -> Outcome {
     let bytes: Vec<u8> = values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
     Ok(fs::write(path, bytes)?)

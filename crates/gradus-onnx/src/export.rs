@@ -150,6 +150,8 @@ impl Graph {
     fn constant(&mut self, name: String, dims: &[usize], values: impl IntoIterator<Item = Float>) -> Result<String> {
         let mut raw = Vec::new();
         for value in values {
+            // In a build whose numbers are f64, it rounds.
+            #[allow(clippy::unnecessary_cast)]
             let single = value as f32;
             if !single.is_finite() {
                 return Err(Error::invalid(format!(

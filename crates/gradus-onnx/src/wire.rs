@@ -63,7 +63,10 @@ impl<'a> Field<'a> {
                 values.extend(numbers.iter().map(|&number| f32::from_le_bytes(number)));
                 if rest.is_empty() { Ok(()) } else { Err(MISPLACED.into()) }
             }
-            _ => Ok(values.push(self.float()?)),
+            _ => {
+                values.push(self.float()?);
+                Ok(())
+            }
         }
     }
 
@@ -75,7 +78,10 @@ impl<'a> Field<'a> {
                 values.extend(numbers.iter().map(|&number| f64::from_le_bytes(number)));
                 if rest.is_empty() { Ok(()) } else { Err(MISPLACED.into()) }
             }
-            Field::Fixed64(bytes) => Ok(values.push(f64::from_le_bytes(bytes))),
+            Field::Fixed64(bytes) => {
+                values.push(f64::from_le_bytes(bytes));
+                Ok(())
+            }
             _ => Err(MISPLACED.into()),
         }
     }

@@ -125,6 +125,7 @@ fn run(file: &[u8], x: impl Into<Value>) -> ArrayD<Float> {
     ArrayD::from_shape_vec(y.shape().to_vec(), values).unwrap()
 }
 
+#[allow(clippy::unnecessary_cast)] // Not in a build whose numbers are f64.
 fn tensor(x: &ArrayD<Float>) -> Tensor<f32> {
     Tensor::from_data(x.shape(), x.iter().map(|&value| value as f32).collect::<Vec<_>>())
 }
