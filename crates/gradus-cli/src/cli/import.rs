@@ -24,7 +24,7 @@ pub struct Import {
     model: PathBuf,
     /// Where the network goes [default: beside the file, with the ending .safetensors]
     #[arg(long, short, value_name = "NETWORK.safetensors")]
-    out: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// The value of the graph that is the network's output, if it has several
     #[arg(long, value_name = "NAME")]
     value: Option<String>,
@@ -37,7 +37,7 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
     let imported = gradus_onnx::import_output(&bytes, options.value.as_deref()).with_context(file)?;
     let network = imported.network;
     Notes::of(&network).with_context(file)?;
-    let path = match &options.out {
+    let path = match &options.output {
         Some(path) => path.clone(),
         None => options.model.with_extension("safetensors"),
     };
