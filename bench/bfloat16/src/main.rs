@@ -1,18 +1,18 @@
-//! What bfloat16 would give for the dense layers of a small network: `bench/BFLOAT16.md` says what came out.
+//! What bfloat16 gives in training: `bench/BFLOAT16.md` says what came out.
 //!
 //! `cargo run --release -p bench-bfloat16` in `bench/`; with the word `accuracy`, also how well such a network learns.
 
-mod accuracy;
-mod kernel;
-mod step;
+mod products;
+mod training;
+mod turns;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 fn main() -> Result<()> {
-    ensure!(kernel::available(), "this processor has no AVX512-BF16");
-    step::measure(std::thread::available_parallelism()?.get())?;
+    products::compare();
+    training::compare_speeds(std::thread::available_parallelism()?.get())?;
     if std::env::args().any(|word| word == "accuracy") {
-        accuracy::compare()?;
+        training::compare_accuracies()?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use gradus::data::mnist::Set;
 use gradus::data::{Arrays, Column, Csv, Dataset, Folder, Target, Targets, split};
 use gradus::{Float, Shape};
+use sha2::{Digest, Sha256};
 
 use crate::notes::{Notes, Origin, Preprocessing, class_names};
 use crate::picture::{Frame, INK};
@@ -330,6 +331,24 @@ fn character_frame(data: &dyn Dataset) -> Result<Frame> {
     sides.sort_unstable();
     let fit = sides[sides.len() / 2].clamp(1, height.min(width));
     Ok(Frame { height, width, fit })
+}
+
+/// The SHA-256 of all samples and targets, which tells data sets apart wherever they came from.
+pub fn sha256(data: &dyn Dataset) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut x = vec![0.0; data.shape().size()];
+    let mut bytes = Vec::new();
+    for i in 0..data.len() {
+        data.read(i, &mut x)?;
+        bytes.clear();
+        bytes.extend(x.iter().flat_map(|v| v.to_le_bytes()));
+        match data.target(i) {
+            Target::Class(class) => bytes.extend((class as u64).to_le_bytes()),
+            Target::Values(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        }
+        hash.update(&bytes);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

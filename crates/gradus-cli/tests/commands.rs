@@ -96,6 +96,7 @@ fn a_trained_network_is_evaluated_and_used_with_nothing_else() {
     );
     let files = [
         "best.safetensors",
+        "checkpoint.safetensors",
         "curves.png",
         "curves.svg",
         "history.csv",

@@ -12,6 +12,7 @@ pub type Float = f32;
 pub type Float = f64;
 
 mod arch;
+pub mod bfloat16;
 mod buffer;
 pub mod lanes;
 mod matmul;

@@ -214,7 +214,7 @@ unsafe fn run(
 }
 
 /// Whether a matrix fits the values.
-fn holds(values: &[Float], rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
+pub(crate) fn holds<T>(values: &[T], rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
     if rows == 0 || columns == 0 {
         return true;
     }

@@ -34,7 +34,7 @@ pub(crate) trait Vector: Copy {
 /// rounded sums: proved algorithms using rounding to odd", 2008).
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 #[inline(always)]
-fn fused(x: f32, y: f32, z: f32) -> f32 {
+pub(crate) fn fused(x: f32, y: f32, z: f32) -> f32 {
     let (product, z) = (f64::from(x) * f64::from(y), f64::from(z));
     let sum = product + z;
     // What the rounding lost (D. Knuth).
@@ -51,7 +51,7 @@ fn fused(x: f32, y: f32, z: f32) -> f32 {
 /// x·y + z, rounded once.
 #[cfg(not(all(target_arch = "x86_64", not(gradus_f64))))]
 #[inline(always)]
-fn fused(x: Float, y: Float, z: Float) -> Float {
+pub(crate) fn fused(x: Float, y: Float, z: Float) -> Float {
     x.mul_add(y, z)
 }
 

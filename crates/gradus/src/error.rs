@@ -28,6 +28,15 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// Training was interrupted, as [`Fit::interrupt_when`](crate::Fit::interrupt_when) asked.
+    Interrupted {
+        /// The epoch, from 1, and its steps that were done.
+        epoch: usize,
+        /// The same.
+        step: usize,
+        /// Where training can go on from, if that was saved.
+        checkpoint: Option<PathBuf>,
+    },
     /// Training left the range of numbers: the loss became infinite or NaN.
     Diverged {
         /// The layer in which the first such value appeared.
@@ -63,6 +72,17 @@ impl fmt::Display for Error {
             Error::Build { layer, message } => write!(f, "{layer}: {message}"),
             Error::Invalid(message) | Error::Data(message) => f.write_str(message),
             Error::File { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::Interrupted {
+                epoch,
+                step,
+                checkpoint,
+            } => {
+                write!(f, "training was interrupted in epoch {epoch}, after step {step}")?;
+                match checkpoint {
+                    Some(path) => write!(f, "; it can go on from {}", path.display()),
+                    None => Ok(()),
+                }
+            }
             Error::Diverged { layer, message } => write!(f, "training diverged in {layer}: {message}"),
         }
     }

@@ -1,27 +1,28 @@
 //! The training loop.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::seq::SliceRandom;
+mod checkpoint;
+mod run;
+
+use checkpoint::Checkpoints;
+use run::Run;
 
 use crate::augment::Augmentation;
-use crate::callback::{Callback, EpochEnd, Flow, Start};
+use crate::callback::Callback;
 use crate::data::{Dataset, split};
-use crate::evaluation::{check_samples, check_targets, default_threads, read_finite};
-use crate::history::{Column, Epoch, History};
+use crate::evaluation::{check_samples, check_targets, default_threads};
+use crate::history::History;
 use crate::loss::Loss;
-use crate::metric::{Meter, Metric};
+use crate::metric::Metric;
 use crate::optim::{Clip, Optimizer};
 use crate::profile::Profile;
-use crate::random::{Purpose, stream};
-use crate::schedule::{Moment, Schedule};
-use crate::trainer::{Samples, Trainer};
-use crate::{Error, Float, Network, Result};
-
-/// How many samples before a sample is read its memory is asked for: memory is slower than the reading of one.
-const AHEAD: usize = 3;
+use crate::schedule::Schedule;
+use crate::trainer::Trainer;
+use crate::{Error, Network, Result};
 
 /// How to train a network: declared in one go, then [`run`](Fit::run).
 ///
@@ -64,6 +65,10 @@ pub struct Fit<'a> {
     callbacks: Vec<Box<dyn Callback + 'a>>,
     seed: Option<u64>,
     threads: Option<usize>,
+    bfloat16: bool,
+    checkpoints: Option<Checkpoints>,
+    resume: Option<PathBuf>,
+    interrupted: Option<Box<dyn Fn() -> bool + 'a>>,
 }
 
 /// Where validation samples come from.
@@ -86,6 +91,7 @@ impl fmt::Debug for Fit<'_> {
             .field("augmentation", &self.augmentation)
             .field("seed", &self.seed)
             .field("threads", &self.threads)
+            .field("bfloat16", &self.bfloat16)
             .finish_non_exhaustive()
     }
 }
@@ -113,6 +119,10 @@ impl<'a> Fit<'a> {
             callbacks: Vec::new(),
             seed: None,
             threads: None,
+            bfloat16: false,
+            checkpoints: None,
+            resume: None,
+            interrupted: None,
         }
     }
 
@@ -201,8 +211,106 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed
-    /// and threads; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
+    /// Whether dense layers multiply in bfloat16 as they are trained: numbers with the range of an `f32` and 8 bits of precision,
+    /// of which processors with AVX512-BF16 (AMD since Zen 4, Intel's servers since Cooper Lake) multiply twice as many in the
+    /// same time. Off unless told otherwise.
+    ///
+    /// Only what is multiplied is rounded, to the nearest, ties to even, written ‹·› here:
+    ///
+    /// | | |
+    /// | --- | --- |
+    /// | forward | y = ‹x›·‹W› + b |
+    /// | backward | dx = ‹dy›·‹W›ᵀ |
+    /// | | dW = ‹x›ᵀ·‹dy›, db = Σ dy |
+    ///
+    /// Sums, biases, the weights that the optimizer changes, and everything else stay in [`Float`](crate::Float); so do predictions and
+    /// evaluations. Networks learn as well as in `f32` (`bench/BFLOAT16.md` has figures), to other bits, which are the same on
+    /// every processor: those without the instruction do it in plain code, several times as slowly as `f32`. Where there are no
+    /// dense layers, nothing changes.
+    ///
+    /// Source: D. Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
+    ///
+    /// ```
+    /// use gradus::{data::digits, prelude::*};
+    /// let (train, _) = digits::load()?;
+    /// let layers = Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(32)).layer(Relu).layer(Dense::new(10));
+    /// let mut network = layers.layer(Softmax).build(42)?;
+    /// let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).metric(Accuracy);
+    /// let history = fit.bfloat16(true).epochs(20).run(&mut network, &train)?;
+    /// assert!(history.last("accuracy").unwrap() > 0.9);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[doc(alias = "mixed_precision")]
+    #[doc(alias = "autocast")]
+    pub fn bfloat16(mut self, bfloat16: bool) -> Self {
+        self.bfloat16 = bfloat16;
+        self
+    }
+
+    /// Writes into this file where training stands, whenever it was last done so long ago, and at the end: everything that a run
+    /// needs to [go on](Fit::resume) from there, bit for bit. The file is whole at every moment.
+    ///
+    /// A file of a network with Adam is four times that of the network; written every ten seconds it takes no noticeable time.
+    pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Duration) -> Self {
+        let notes = self.checkpoints.take().map(|checkpoints| checkpoints.notes);
+        self.checkpoints = Some(Checkpoints {
+            path: path.into(),
+            every,
+            notes: notes.unwrap_or_default(),
+        });
+        self
+    }
+
+    /// Puts a note into every [checkpoint](Fit::checkpoint), which must be asked for first.
+    pub fn checkpoint_note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.notes.insert(key.into(), value.into());
+        }
+        self
+    }
+
+    /// Goes on from this [checkpoint](Fit::checkpoint), on the same data with the same settings; the number of threads may be
+    /// another, and that of epochs too unless a schedule depends on it. The network and the history become those of a run that
+    /// never stopped, bit for bit (but for the seconds).
+    ///
+    /// ```
+    /// use gradus::{data::digits, prelude::*};
+    /// use std::{cell::Cell, time::Duration};
+    ///
+    /// let (train, _) = digits::load()?;
+    /// let file = std::env::temp_dir().join(format!("gradus-doc-{}.safetensors", std::process::id()));
+    /// let fresh = || Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(10)).layer(Softmax).build(1);
+    /// let fit = || Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(3).metric(Accuracy);
+    ///
+    /// let mut whole = fresh()?;
+    /// fit().run(&mut whole, &train)?;
+    ///
+    /// let (mut stopped, steps) = (fresh()?, Cell::new(0));
+    /// let interrupted = || steps.replace(steps.get() + 1) == 60;
+    /// let result = fit().checkpoint(&file, Duration::from_secs(10)).interrupt_when(interrupted).run(&mut stopped, &train);
+    /// assert!(result.unwrap_err().to_string().starts_with("training was interrupted in epoch 2"));
+    ///
+    /// let mut resumed = fresh()?;
+    /// fit().resume(&file).run(&mut resumed, &train)?;
+    /// assert_eq!(resumed.weights(), whole.weights());
+    /// # std::fs::remove_file(file).ok();
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn resume(mut self, path: impl Into<PathBuf>) -> Self {
+        self.resume = Some(path.into());
+        self
+    }
+
+    /// Asks after every step whether to stop there: training then ends with [`Error::Interrupted`], after it has written a
+    /// [checkpoint](Fit::checkpoint). A metric of one's own that doesn't say [what it knows](crate::metric::Meter::saved) has it stand
+    /// at the last one before.
+    pub fn interrupt_when(mut self, interrupted: impl Fn() -> bool + 'a) -> Self {
+        self.interrupted = Some(Box::new(interrupted));
+        self
+    }
+
+    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed,
+    /// threads and bfloat16; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
     ///
     /// # Errors
     /// If a setting makes no sense.
@@ -218,7 +326,11 @@ impl<'a> Fit<'a> {
             self.loss.clone(),
             self.optimizer.clone(),
             self.clip,
-            (self.batch_size, self.threads.unwrap_or_else(default_threads)),
+            (
+                self.batch_size,
+                self.threads.unwrap_or_else(default_threads),
+                self.bfloat16,
+            ),
             self.seed.unwrap_or(network.seed()),
         )
     }
@@ -312,193 +424,4 @@ impl<'a> Fit<'a> {
             .iter()
             .try_for_each(|metric| metric.validate(output, &targets))
     }
-}
-
-/// A run of the training loop.
-struct Run<'r, 'a> {
-    fit: &'r mut Fit<'a>,
-    train: &'r dyn Dataset,
-    validation: Option<&'r dyn Dataset>,
-    seed: u64,
-    trainer: Trainer,
-    evaluator: Option<crate::engine::Predictor>,
-    meters: Vec<Box<dyn Meter>>,
-    /// The samples in the order of the present epoch.
-    order: Vec<usize>,
-    history: History,
-}
-
-impl<'r, 'a> Run<'r, 'a> {
-    fn new(
-        fit: &'r mut Fit<'a>,
-        network: &Network,
-        train: &'r dyn Dataset,
-        validation: Option<&'r dyn Dataset>,
-        seed: u64,
-    ) -> Result<Self> {
-        let trainer = fit.trainer(network)?;
-        let threads = fit.threads.unwrap_or_else(default_threads);
-        Ok(Run {
-            trainer,
-            evaluator: validation.map(|data| network.evaluator(data, threads)).transpose()?,
-            meters: fit
-                .metrics
-                .iter()
-                .map(|metric| metric.meter(network.output_shape()))
-                .collect(),
-            order: Vec::with_capacity(train.len()),
-            history: History {
-                columns: columns(&fit.metrics, validation.is_some()),
-                epochs: Vec::with_capacity(fit.epochs),
-            },
-            fit,
-            train,
-            validation,
-            seed,
-        })
-    }
-
-    fn all_epochs(mut self, network: &mut Network) -> Result<(History, Profile)> {
-        let start = Start {
-            epochs: self.fit.epochs,
-            steps_per_epoch: self.train.len().div_ceil(self.fit.batch_size),
-            samples: self.train.len(),
-            threads: self.trainer.threads(),
-            columns: &self.history.columns,
-        };
-        for callback in &mut self.fit.callbacks {
-            callback.on_start(&start, network)?;
-        }
-        for epoch in 0..self.fit.epochs {
-            let record = self.one_epoch(network, epoch)?;
-            self.history.epochs.push(record);
-            let end = EpochEnd {
-                epoch: epoch + 1,
-                epochs: self.fit.epochs,
-                network,
-                history: &self.history,
-            };
-            let mut flow = Flow::Continue;
-            for callback in &mut self.fit.callbacks {
-                if callback.on_epoch(&end)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
-            }
-            if flow == Flow::Stop {
-                break;
-            }
-        }
-        for callback in &mut self.fit.callbacks {
-            callback.on_end(network, &self.history)?;
-        }
-        let epochs = &self.history.epochs;
-        let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
-        let samples = (epochs.len() * self.train.len()) as u64;
-        let profile = self
-            .trainer
-            .profiled(network, samples, Duration::from_secs_f64(seconds));
-        Ok((self.history, profile))
-    }
-
-    fn one_epoch(&mut self, network: &mut Network, epoch: usize) -> Result<Epoch> {
-        let Run {
-            fit,
-            train,
-            trainer,
-            meters,
-            order,
-            ..
-        } = self;
-        let (train, seed) = (*train, self.seed);
-        order.clear();
-        order.extend(0..train.len());
-        order.shuffle(&mut stream(seed, Purpose::Shuffle, &[epoch as u64]));
-        meters.iter_mut().for_each(|meter| meter.reset());
-
-        let shape = network.input_shape().clone();
-        let steps_per_epoch = train.len().div_ceil(fit.batch_size) as u64;
-        let monitored = if self.validation.is_some() { "val_loss" } else { "loss" };
-        let losses = self.history.values(monitored);
-        let (mut total, mut rate) = (0.0, 0.0);
-        let started = Instant::now();
-        for (step, indices) in order.chunks(fit.batch_size).enumerate() {
-            let moment = Moment {
-                step: epoch as u64 * steps_per_epoch + step as u64,
-                steps: fit.epochs as u64 * steps_per_epoch,
-                steps_per_epoch,
-                losses: &losses,
-            };
-            let factor = fit.schedule.as_ref().map_or(1.0, |schedule| schedule.factor(&moment));
-            rate = f64::from(fit.optimizer.learning_rate()) * factor;
-            let augmentation = fit.augmentation.as_deref();
-            let samples = Samples {
-                count: indices.len(),
-                read: &|samples, inputs, scratch| {
-                    let inputs = inputs.chunks_exact_mut(shape.size());
-                    for ((i, &index), x) in samples.clone().zip(&indices[samples]).zip(inputs) {
-                        if let Some(&next) = indices.get(i + AHEAD) {
-                            train.prefetch(next);
-                        }
-                        read_finite(train, index, x)?;
-                        if let Some(augmentation) = augmentation {
-                            let coordinates = [epoch as u64, index as u64];
-                            let mut rng = stream(seed, Purpose::Augment, &coordinates);
-                            augmentation.apply(&shape, x, &mut rng, scratch);
-                        }
-                    }
-                    Ok(())
-                },
-                target: &|i| train.target(indices[i]),
-                outputs: !meters.is_empty(),
-            };
-            let loss = trainer.step_on(network, samples, rate as Float)?;
-            total += loss * indices.len() as f64;
-            if !meters.is_empty() {
-                trainer.each_output(network, samples, |y, target| {
-                    meters.iter_mut().for_each(|meter| meter.add(y, target));
-                });
-            }
-            let done = step * fit.batch_size + indices.len();
-            for callback in &mut fit.callbacks {
-                callback.on_step(epoch + 1, done, total / done as f64)?;
-            }
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        trainer.check_weights(network)?;
-
-        let mut values = vec![total / train.len() as f64];
-        let validated = match (&mut self.evaluator, self.validation) {
-            (Some(evaluator), Some(data)) => {
-                let metrics: Vec<&dyn Metric> = fit.metrics.iter().map(|metric| &**metric).collect();
-                Some(evaluator.evaluate(network, data, &*fit.loss, &metrics)?)
-            }
-            _ => None,
-        };
-        values.extend(validated.as_ref().map(|v| v.loss));
-        for (i, meter) in meters.iter().enumerate() {
-            values.push(meter.value());
-            values.extend(validated.as_ref().map(|v| v.metrics[i].1));
-        }
-        Ok(Epoch {
-            epoch: epoch + 1,
-            values,
-            // As few digits as tell it apart: 0.04, where the f32 turned into an f64 is 0.03999999910593033.
-            learning_rate: (rate as Float).to_string().parse().unwrap_or(rate),
-            seconds,
-            samples_per_second: train.len() as f64 / seconds.max(1e-9),
-        })
-    }
-}
-
-/// The columns of a history.
-fn columns(metrics: &[Box<dyn Metric>], validation: bool) -> Vec<Column> {
-    let watched = metrics.iter().map(|metric| (metric.name(), metric.higher_is_better()));
-    let mut columns = Vec::new();
-    for (name, higher_is_better) in std::iter::once(("loss".to_string(), false)).chain(watched) {
-        let validated = validation.then(|| format!("val_{name}"));
-        for name in std::iter::once(name).chain(validated) {
-            columns.push(Column { name, higher_is_better });
-        }
-    }
-    columns
 }

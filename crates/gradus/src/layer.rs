@@ -22,16 +22,22 @@
 //!   after it need not have them turned;
 //! - its output needs no memory but its input's ([`Layer::in_place`]), or is its input ([`Plan::view`]);
 //! - its `backward` doesn't read `y` ([`Plan::forgets_output`]), so that the next layer may overwrite it.
+//!
+//! And it may have a [part](Bfloat16) that multiplies in bfloat16, for training that [asks for it](crate::Fit::bfloat16).
 
 use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Index, Range};
 
+use gradus_kernels::bfloat16::Pair;
+
 use crate::random::{self, Purpose, Rng};
 use crate::{Float, Result, Shape};
 
+mod bfloat16;
 mod plan;
 
+pub use bfloat16::Bfloat16;
 pub use plan::{GradientScope, Layout, Layouts, Parameter, Plan, State};
 
 /// A layer of a network: ours and a user's own alike.
@@ -106,6 +112,11 @@ pub trait Layer: Any + Debug + Send + Sync {
 
     /// What the layer computes over all samples of a batch, for the few that do (batch normalisation).
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
+        None
+    }
+
+    /// This layer, if it can multiply in bfloat16 as it is trained.
+    fn bfloat16(&self) -> Option<&dyn Bfloat16> {
         None
     }
 
@@ -320,6 +331,8 @@ pub struct BlockGradient<'a> {
     pub x: &'a [Float],
     /// The derivative of the loss with respect to their output.
     pub dy: &'a [Float],
+    /// What the layer kept in bfloat16; empty unless it multiplies in it.
+    pub pairs: &'a [Pair],
 }
 
 /// The part of a layer that works in its input's memory.

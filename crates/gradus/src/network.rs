@@ -43,6 +43,13 @@ pub struct NamedTensor<'a> {
     pub values: &'a [Float],
 }
 
+impl Weights {
+    /// Whether the others are of a network with as many parameters, and as much state.
+    pub(crate) fn same_sizes(&self, others: &Weights) -> bool {
+        self.parameters.len() == others.parameters.len() && self.state.len() == others.state.len()
+    }
+}
+
 impl Network {
     pub(crate) fn from_graph(graph: Graph) -> Self {
         let weights = Weights {
@@ -155,8 +162,7 @@ impl Network {
     /// # Errors
     /// If they are of a network with other parameters.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
-        let sizes = |w: &Weights| (w.parameters.len(), w.state.len());
-        if sizes(weights) != sizes(&self.weights) {
+        if !weights.same_sizes(&self.weights) {
             return Err(Error::invalid(format!(
                 "these weights are of another network: {} parameters, this one has {}",
                 weights.parameters.len(),

@@ -57,7 +57,8 @@ impl Profile {
         2.0 * self.multiply_adds() as f64 * self.samples as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
-    /// What of the threads' time went into nothing that is named: waiting for each other, and the loop around the steps.
+    /// What of the threads' time went into nothing that is named: waiting for each other, copying weights into bfloat16, and the
+    /// loop around the steps.
     pub fn rest(&self) -> Duration {
         let named: Duration = self.layers.iter().map(LayerTime::total).sum();
         (self.elapsed * self.threads as u32).saturating_sub(named + self.reading + self.loss + self.moving)

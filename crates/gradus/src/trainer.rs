@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gradus_kernels::Buffer;
+
 use crate::data::{Target, Targets};
 use crate::engine::{Block, Read, Rule, Training, Update, Workspace, check_network};
 use crate::evaluation::check_finite;
@@ -66,7 +68,7 @@ impl Trainer {
         loss: Arc<dyn Loss>,
         optimizer: Arc<dyn Optimizer>,
         clip: Option<Clip>,
-        (batch, threads): (usize, usize),
+        (batch, threads, bfloat16): (usize, usize, bool),
         seed: u64,
     ) -> Result<Self> {
         let graph = &network.graph;
@@ -85,7 +87,7 @@ impl Trainer {
         }
         Ok(Trainer {
             graph: graph.clone(),
-            workspace: Workspace::new(graph, batch, threads)?,
+            workspace: Workspace::new(graph, batch, threads, bfloat16)?,
             update: Update::new(graph, &*optimizer),
             fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
             loss,
@@ -101,6 +103,28 @@ impl Trainer {
     /// How many steps were done.
     pub fn steps(&self) -> u64 {
         self.step
+    }
+
+    /// What the optimizer remembers: for each of its slots a value for each parameter.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Buffer> {
+        self.update.slots()
+    }
+
+    /// Goes on after so many steps, with what the optimizer remembered then; false if it remembers other things.
+    pub(crate) fn go_on(&mut self, steps: u64, slots: &[Buffer]) -> bool {
+        if !self
+            .update
+            .slots()
+            .map(|slot| slot.len())
+            .eq(slots.iter().map(|slot| slot.len()))
+        {
+            return false;
+        }
+        self.step = steps;
+        for (slot, saved) in self.update.slots_mut().zip(slots) {
+            slot.copy_from_slice(saved);
+        }
+        true
     }
 
     /// How many threads a step uses: no more than are worth waking.

@@ -65,6 +65,8 @@ fn steps_and_predictions_allocate_nothing() {
             steps(&mut trainer, &mut network, &x, &classes);
             let mut trainer = fit(MeanSquaredError).threads(threads).trainer(&network).unwrap();
             steps(&mut trainer, &mut network, &x, &values);
+            let bfloat16 = fit(CrossEntropy::new()).bfloat16(true).threads(threads);
+            steps(&mut bfloat16.trainer(&network).unwrap(), &mut network, &x, &classes);
             let mut predictor = network.predictor(40, threads).unwrap();
             predictions(&mut predictor, &network, &x);
         }

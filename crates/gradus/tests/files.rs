@@ -252,3 +252,99 @@ fn a_file_is_whole_while_it_is_written_again() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }
+
+/// Where files of earlier versions and of other programs are.
+#[cfg(not(gradus_f64))]
+mod fixtures {
+    use super::*;
+
+    fn path(name: &str) -> std::path::PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name)
+    }
+
+    /// Layers that PyTorch has too.
+    fn sequential(seed: u64) -> Network {
+        Sequential::new([1, 8, 8])
+            .layer(Conv2d::new(4, 3).padding(1))
+            .layer(BatchNorm::new())
+            .layer(Relu)
+            .layer(MaxPool2d::new(2))
+            .layer(Flatten)
+            .layer(Dense::new(12))
+            .layer(BatchNorm::new())
+            .layer(Tanh)
+            .layer(Dense::new(10))
+            .layer(Softmax)
+            .build(seed)
+            .unwrap()
+    }
+
+    /// Outputs for the first digits must be those in the file, to some digits or to the last bit.
+    fn check(network: &Network, name: &str, tolerance: Float) {
+        let expected: Vec<Vec<Float>> = serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap();
+        let shape = network.input_shape();
+        let mut x = vec![expected.len()];
+        x.extend(shape.iter());
+        let x = Array::from_shape_vec(x, inputs(&some_digits(expected.len()), expected.len())).unwrap();
+        let found = network.predict(x).unwrap();
+        for (found, expected) in found.iter().zip(expected.concat()) {
+            assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn files_of_format_1_are_read() {
+        let network = Network::load(path("format-1.safetensors")).unwrap();
+        assert_eq!(network.note("classes"), Some("0 to 9"));
+        // The bits may change where an operation comes to be computed in another order.
+        check(&network, "format-1.json", 1e-6);
+        check(
+            &Network::load(path("sequential.safetensors")).unwrap(),
+            "sequential.json",
+            1e-6,
+        );
+    }
+
+    #[test]
+    fn files_of_pytorch_are_read() {
+        let mut network = sequential(9);
+        network.load_weights(path("torch.safetensors")).unwrap();
+        check(&network, "torch.json", 1e-6);
+        refused(
+            Network::load(path("torch.safetensors")),
+            &["torch.safetensors", "not written by Gradus"],
+        );
+        let mut other = perceptron(1);
+        let before = all_bits(&other);
+        refused(
+            other.load_weights(path("torch.safetensors")),
+            &["`1.weight` has the shape 4"],
+        );
+        assert_eq!(all_bits(&other), before);
+        refused(other.load_weights("nowhere"), &["nowhere: can't be read"]);
+    }
+
+    /// Run by hand, and then `golden/files.py`, when there is a new format: old ones stay as they are.
+    #[test]
+    #[ignore = "writes files into the repository"]
+    fn write() {
+        let mut network = every_kind();
+        network.set_note("classes", "0 to 9");
+        network.save(path("format-1.safetensors")).unwrap();
+        let outputs = network.predict(digits_as_rows()).unwrap();
+        let rows: Vec<Vec<Float>> = outputs.outer_iter().map(|row| row.iter().copied().collect()).collect();
+        std::fs::write(path("format-1.json"), serde_json::to_vec(&rows).unwrap()).unwrap();
+
+        let mut network = sequential(1);
+        let fit = Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(2).batch_size(16);
+        fit.run(&mut network, &some_digits(64)).unwrap();
+        network.save(path("sequential.safetensors")).unwrap();
+        std::fs::write(
+            path("digits.json"),
+            serde_json::to_vec(&inputs(&some_digits(8), 8)).unwrap(),
+        )
+        .unwrap();
+    }
+}

@@ -9,6 +9,7 @@ use gradus::callback::{Callback, Start};
 use gradus::data::{Dataset, Subset};
 use gradus::prelude::*;
 use gradus::{Float, Result};
+use gradus_kernels::{Arch, with_arch};
 
 /// Notes how many threads there really are.
 struct Threads<'a>(&'a Cell<usize>);
@@ -21,7 +22,7 @@ impl Callback for Threads<'_> {
 }
 
 /// The bits of everything that a run of training gives.
-fn run(network: fn(u64) -> Network, seed: u64, threads: usize) -> (Vec<u64>, Vec<u64>) {
+fn run(network: fn(u64) -> Network, seed: u64, threads: usize, bfloat16: bool) -> (Vec<u64>, Vec<u64>) {
     // 251 samples in batches of 50 leave a last batch of one.
     let data = some_digits(351);
     let train = Subset::new(&data, 0..251).unwrap();
@@ -36,6 +37,7 @@ fn run(network: fn(u64) -> Network, seed: u64, threads: usize) -> (Vec<u64>, Vec
         .metric(Accuracy)
         .validation(&validation)
         .threads(threads)
+        .bfloat16(bfloat16)
         .callback(Threads(&used))
         .run(&mut network, &train)
         .unwrap();
@@ -45,13 +47,18 @@ fn run(network: fn(u64) -> Network, seed: u64, threads: usize) -> (Vec<u64>, Vec
 }
 
 fn the_same_on_any_number_of_threads(network: fn(u64) -> Network) {
-    let one = run(network, 5, 1);
+    the_same_bits(network, false);
+}
+
+fn the_same_bits(network: fn(u64) -> Network, bfloat16: bool) {
+    let run = |seed, threads| run(network, seed, threads, bfloat16);
+    let one = run(5, 1);
     for threads in [1, 2, 3, 8] {
-        let again = run(network, 5, threads);
+        let again = run(5, threads);
         assert!(again.0 == one.0, "other weights on {threads} threads");
         assert_eq!(again.1, one.1, "another history on {threads} threads");
     }
-    let other = run(network, 6, 1);
+    let other = run(6, 1);
     assert!(other.0 != one.0 && other.1 != one.1);
 }
 
@@ -85,6 +92,40 @@ fn convolutions_with_dropout_and_batch_norm() {
 #[test]
 fn residual_blocks() {
     the_same_on_any_number_of_threads(residual);
+}
+
+/// In bfloat16 the samples of a batch are summed over in pairs, which no division among threads may cut.
+#[test]
+fn training_in_bfloat16() {
+    the_same_bits(perceptron, true);
+    the_same_bits(convolutional, true);
+    assert!(run(perceptron, 5, 1, true) != run(perceptron, 5, 1, false));
+    assert!(run(convolutional, 5, 1, true) != run(convolutional, 5, 1, false));
+}
+
+/// Where no layer can, nothing changes.
+#[test]
+fn bfloat16_without_dense_layers() {
+    let network = |seed| {
+        Sequential::new([1, 8, 8])
+            .layer(Conv2d::new(16, 3).padding(Padding::Same))
+            .layer(Relu)
+            .layer(Conv2d::new(10, 8))
+            .layer(Flatten)
+            .layer(Softmax)
+            .build(seed)
+            .unwrap()
+    };
+    assert!(run(network, 5, 2, true) == run(network, 5, 2, false));
+}
+
+/// Also on processors that multiply in bfloat16 only in plain code.
+#[test]
+fn training_in_bfloat16_on_every_level() {
+    let best = run(perceptron, 5, 1, true);
+    for level in [Arch::Plain, Arch::Avx2] {
+        assert!(with_arch(level, || run(perceptron, 5, 1, true)) == best, "{level:?}");
+    }
 }
 
 /// The seed of the run alone changes the order, dropout and augmentation.

@@ -440,3 +440,68 @@ fn the_perceptron_of_the_report_learns() {
     let least = if epochs == 1 { 0.93 } else { 0.88 };
     assert!(evaluation.metric("accuracy").unwrap() >= least, "{evaluation}");
 }
+
+/// Its gradients are those of f32 up to the rounding; what it changes, and what predicts, is in f32.
+#[test]
+fn bfloat16_rounds_what_is_multiplied_and_nothing_else() {
+    let data = some_digits(40);
+    let x = inputs(&data, 40);
+    let targets: Vec<Target<'_>> = (0..40).map(|i| data.target(i)).collect();
+    let fit = |bfloat16| {
+        let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).batch_size(40);
+        fit.bfloat16(bfloat16)
+    };
+    let mut network = perceptron(1);
+    let mut trainers = [false, true].map(|bfloat16| fit(bfloat16).trainer(&network).unwrap());
+    let gradients = |trainers: &mut [gradus::Trainer; 2], network: &mut Network| {
+        let both = trainers.each_mut();
+        both.map(|trainer| trainer.gradients(network, &x, &targets).unwrap().1.to_vec())
+    };
+    let near = |[full, rounded]: &[Vec<Float>; 2]| {
+        let norm = |v: &mut dyn Iterator<Item = Float>| v.map(|v| v * v).sum::<Float>().sqrt();
+        let apart = norm(&mut full.iter().zip(rounded).map(|(a, b)| a - b)) / norm(&mut full.iter().copied());
+        assert!(apart > 1e-5 && apart < 1e-2, "{apart}");
+    };
+    let before = gradients(&mut trainers, &mut network);
+    near(&before);
+
+    // One step along the gradient, in f32: w ← w − 0.1·dw.
+    let weights = |network: &Network| -> Vec<Float> {
+        let tensors = network.parameters();
+        tensors.flat_map(|tensor| tensor.values.to_vec()).collect()
+    };
+    let old = weights(&network);
+    trainers[1].step(&mut network, &x, &targets).unwrap();
+    for ((new, old), dw) in weights(&network).iter().zip(&old).zip(&before[1]) {
+        assert!(
+            (new - (old - 0.1 * dw)).abs() <= 1e-6 * old.abs().max(1e-3),
+            "{new} {old} {dw}"
+        );
+    }
+
+    // Weights that somebody else has set are those of the next pass.
+    let tripled: Vec<Float> = network
+        .parameters()
+        .next()
+        .unwrap()
+        .values
+        .iter()
+        .map(|w| 3.0 * w)
+        .collect();
+    network.set("1.weight", &tripled).unwrap();
+    let after = gradients(&mut trainers, &mut network);
+    near(&after);
+    assert!(after[1] != before[1]);
+}
+
+#[test]
+fn networks_learn_in_bfloat16() {
+    for network in [perceptron(2), convolutional(2)] {
+        let fit = || Fit::new(CrossEntropy::new(), Sgd::new(0.1));
+        let [full, rounded] = [false, true].map(|bfloat16| accuracy(network.clone(), fit().bfloat16(bfloat16), 10));
+        assert!(
+            rounded > 0.9 && (rounded - full).abs() < 0.03,
+            "{rounded}, in f32 {full}"
+        );
+    }
+}

@@ -4,6 +4,7 @@ mod compare;
 mod data;
 mod evaluate;
 mod experiment;
+mod interrupt;
 mod options;
 mod predict;
 pub mod recipe;
@@ -70,7 +71,7 @@ impl Settings {
     }
 }
 
-/// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage.
+/// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage, 130 if it was interrupted.
 pub fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
     match run(&command, &settings) {
@@ -78,6 +79,10 @@ pub fn main() -> ExitCode {
         // Whoever read our output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+                eprintln!("{interrupted}");
+                return interrupt::exit_code();
+            }
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

@@ -12,10 +12,12 @@ use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::{self, Metric};
+use gradus::save::atomic;
 use gradus::{Evaluation, Fit, Network, Profile};
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::interrupt;
 use super::options::{DataOptions, TEST, lasting_name};
 use super::recipe::{Recipe, Spec, check_end, usual_loss};
 use crate::networks;
@@ -52,7 +54,9 @@ const VALIDATION: f64 = 0.1;
 /// A part of the training samples is held out, and tells after each epoch how the network does on
 /// samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
 /// `gradus predict` and `gradus evaluate` need nothing else beside; best.safetensors, as it was
-/// after its best epoch; the history as CSV and JSON; and the learning curves.
+/// after its best epoch; the history as CSV and JSON; and the learning curves. There is also
+/// checkpoint.safetensors, from which --resume goes on if training was interrupted: by Ctrl-C, by a
+/// power cut, by anything.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -62,7 +66,8 @@ const VALIDATION: f64 = 0.1;
   gradus train cnn --data digits --optimizer sgd --learning-rate 0.1 --momentum 0.9
   gradus train lenet --schedule one_cycle --augment shift=2,rotate=10 --patience 3 --epochs 30
   gradus train mlp --data houses.csv --target price --regression
-  gradus train my-network.toml --data my-pictures --out runs/mine"
+  gradus train my-network.toml --data my-pictures --out runs/mine
+  gradus train my-network.toml --data my-pictures --out runs/mine --resume"
 )]
 pub struct Train {
     /// xor, mlp, cnn, lenet, or a .toml or .json file
@@ -97,7 +102,17 @@ pub struct Train {
     /// The folder for all files
     #[arg(long, value_name = "DIR", default_value = "runs/train")]
     out: PathBuf,
+    /// Go on from the checkpoint in --out, if there is one: with the same options otherwise, it gives the same network, bit
+    /// for bit, as training that was never interrupted
+    #[arg(long)]
+    resume: bool,
+    /// How often to write down where training stands
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    checkpoint: f64,
 }
+
+/// The name of the file that training can go on from.
+const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// A network with what it is to learn, and how.
 struct Lesson<'a> {
@@ -120,9 +135,10 @@ pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
     }
-    let (history, profile) = lesson
-        .fit(&mut network)
-        .with_context(|| format!("{} on {}", lesson.name, lesson.task.name))?;
+    let (history, profile) = lesson.fit(&mut network).map_err(|error| match error.downcast_ref() {
+        Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
+        _ => error.context(format!("{} on {}", lesson.name, lesson.task.name)),
+    })?;
     if let Some(profile) = profile {
         writeln!(out, "{profile}\n")?;
     }
@@ -188,6 +204,8 @@ impl<'a> Lesson<'a> {
         let mut notes = task.notes();
         notes.training = Some(json!({
             "network": name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "data": { "name": task.name, "sha256": task::sha256(&*task.train)? },
             "seed": settings.seed,
             "validation": validation.as_ref().map_or(0, Dataset::len),
             "samples": train.len(),
@@ -209,6 +227,11 @@ impl<'a> Lesson<'a> {
         Ok((lesson, network))
     }
 
+    /// Where training can go on from.
+    fn checkpoint(&self) -> PathBuf {
+        self.options.out.join(CHECKPOINT)
+    }
+
     fn fit(&self, network: &mut Network) -> Result<(History, Option<Profile>)> {
         let Lesson { options, recipe, .. } = self;
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
@@ -217,11 +240,18 @@ impl<'a> Lesson<'a> {
             .schedule_boxed(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
+            .bfloat16(recipe.bfloat16)
+            .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
+            .interrupt_when(interrupt::watch())
             .callback(Log {
                 folder: options.out.clone(),
                 keeps_best: self.validation.is_some(),
+                resumed: options.resume,
                 written: Instant::now(),
             });
+        if options.resume && self.checkpoint().is_file() {
+            fit = fit.resume(self.checkpoint());
+        }
         if let Some(clip) = recipe.clip()? {
             fit = fit.clip(clip);
         }
@@ -367,6 +397,16 @@ impl<'a> Lesson<'a> {
     }
 }
 
+/// Seconds on the command line: none means after every step.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_string())?;
+    if (0.0..=1e9).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("expected a number of seconds, 0 or more".into())
+    }
+}
+
 /// An evaluation as an object with a field for each metric.
 pub fn to_json(evaluation: &Evaluation) -> Value {
     let mut value = json!({ "samples": evaluation.samples, "loss": evaluation.loss });
@@ -476,6 +516,8 @@ struct Log {
     folder: PathBuf,
     /// Whether this training keeps its best network.
     keeps_best: bool,
+    /// Whether the files of an earlier training are this one's.
+    resumed: bool,
     written: Instant,
 }
 
@@ -495,10 +537,19 @@ impl Callback for Log {
     fn on_start(&mut self, _start: &Start, _network: &Network) -> gradus::Result<()> {
         std::fs::create_dir_all(&self.folder)
             .map_err(|e| gradus::Error::file(&self.folder, format!("the folder can't be made: {e}")))?;
-        let best = self.folder.join("best.safetensors");
-        if !self.keeps_best && best.is_file() {
-            // It is of an earlier training, and would be taken for the best of this one.
-            std::fs::remove_file(&best).map_err(|e| gradus::Error::file(&best, e))?;
+        // What a killed program was writing is of no use to anyone.
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if atomic::is_unfinished(&entry.file_name()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        // What an earlier training left would be taken for this one's.
+        let stale = [("best.safetensors", !self.keeps_best), (CHECKPOINT, !self.resumed)];
+        for (name, _) in stale.iter().filter(|(_, stale)| *stale) {
+            let path = self.folder.join(name);
+            if path.is_file() {
+                std::fs::remove_file(&path).map_err(|e| gradus::Error::file(&path, e))?;
+            }
         }
         Ok(())
     }

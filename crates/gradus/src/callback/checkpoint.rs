@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::{Best, Callback, EpochEnd, Flow, Start};
+use super::{Best, Callback, EpochEnd, Flow, Memory, Start};
 use crate::{Network, Result};
 
 /// Saves the network whenever an epoch was the best so far. The file is whole at every moment.
@@ -34,6 +34,15 @@ impl Checkpoint {
 impl Callback for Checkpoint {
     fn on_start(&mut self, start: &Start<'_>, _network: &Network) -> Result<()> {
         self.best.find(start.columns).map(drop)
+    }
+
+    fn save(&self, memory: &mut Memory) {
+        self.best.save("checkpoint", memory);
+    }
+
+    fn restore(&mut self, memory: &Memory) -> Result<()> {
+        self.best.restore("checkpoint", memory);
+        Ok(())
     }
 
     fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {

@@ -1,4 +1,4 @@
-use super::{Best, Callback, EpochEnd, Flow, Start};
+use super::{Best, Callback, EpochEnd, Flow, Memory, Start};
 use crate::history::History;
 use crate::network::Weights;
 use crate::{Network, Result};
@@ -46,6 +46,22 @@ impl EarlyStopping {
 impl Callback for EarlyStopping {
     fn on_start(&mut self, start: &Start<'_>, _network: &Network) -> Result<()> {
         self.best.find(start.columns).map(drop)
+    }
+
+    fn save(&self, memory: &mut Memory) {
+        self.best.save("early stopping, best", memory);
+        memory.set_numbers(self.best.name("early stopping, waited"), &[self.waited as f64]);
+        if let Some(weights) = &self.weights {
+            memory.set_weights(self.best.name("early stopping"), weights);
+        }
+    }
+
+    fn restore(&mut self, memory: &Memory) -> Result<()> {
+        self.best.restore("early stopping, best", memory);
+        let waited = memory.numbers(&self.best.name("early stopping, waited"));
+        self.waited = waited.and_then(|n| n.first()).map_or(0, |&n| n as usize);
+        self.weights = memory.weights(&self.best.name("early stopping")).cloned();
+        Ok(())
     }
 
     fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {

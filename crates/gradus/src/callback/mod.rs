@@ -3,11 +3,13 @@
 mod checkpoint;
 mod early_stopping;
 mod log;
+mod memory;
 mod progress;
 
 pub use checkpoint::Checkpoint;
 pub use early_stopping::EarlyStopping;
 pub use log::{CsvLog, JsonLog};
+pub use memory::Memory;
 pub use progress::Progress;
 
 use crate::history::{Column, History};
@@ -46,6 +48,17 @@ pub trait Callback {
         Ok(Flow::Continue)
     }
 
+    /// Writes down what it remembers from one epoch to the next, for a checkpoint.
+    fn save(&self, memory: &mut Memory) {
+        let _ = memory;
+    }
+
+    /// Remembers what [`save`](Callback::save) wrote down, where training is resumed: after [`on_start`](Callback::on_start).
+    fn restore(&mut self, memory: &Memory) -> Result<()> {
+        let _ = memory;
+        Ok(())
+    }
+
     /// After the last epoch; can change the network.
     fn on_end(&mut self, network: &mut Network, history: &History) -> Result<()> {
         let _ = (network, history);
@@ -67,6 +80,8 @@ pub enum Flow {
 pub struct Start<'a> {
     /// The most epochs that there will be.
     pub epochs: usize,
+    /// The epochs that were finished before; more than none where training is resumed.
+    pub finished: usize,
     /// Steps in each.
     pub steps_per_epoch: usize,
     /// Training samples in each.
@@ -118,6 +133,23 @@ impl Best {
                 ))
             }),
             None => Ok(place("val_loss").unwrap_or(0)),
+        }
+    }
+
+    /// Writes down the best value so far.
+    fn save(&self, name: &str, memory: &mut Memory) {
+        memory.set_numbers(self.name(name), self.value.as_slice());
+    }
+
+    fn restore(&mut self, name: &str, memory: &Memory) {
+        self.value = memory.numbers(&self.name(name)).and_then(|n| n.first().copied());
+    }
+
+    /// Tells apart two of one kind that watch different columns.
+    fn name(&self, name: &str) -> String {
+        match &self.column {
+            Some(column) => format!("{name} by {column}"),
+            None => name.to_string(),
         }
     }
 

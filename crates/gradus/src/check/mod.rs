@@ -35,7 +35,8 @@ const COORDINATES: usize = 400;
 /// - a sample's results have the same bits whatever other samples are beside it in the block (a layer
 ///   [across the batch](Layer::across_batch): the same results, up to rounding, however the batch is divided);
 /// - what its [plan promises](mod@crate::layer) holds: interleaved samples and its input's memory give the same results, and
-///   `backward` gives empty lanes no gradient.
+///   `backward` gives empty lanes no gradient;
+/// - its [part for bfloat16](Layer::bfloat16), if it has one, computes the same up to the rounding.
 ///
 /// ```
 /// use gradus::{check, layers::Dense, activation::Tanh};
@@ -137,8 +138,31 @@ fn check_promises(layer: &dyn Layer, input: &Shape, plan: &Plan) -> Result<(), S
             same(&rig, "of interleaved samples in place", exact)?;
         }
     }
+    if layer.bfloat16().is_some() {
+        check_bfloat16(layer, input, &x, &dy)?;
+    }
     if plan.view {
         close("y of a view", &Rig::new(layer, input)?.outputs(&x)?, &x, 0.0)?;
+    }
+    Ok(())
+}
+
+/// What the layer computes in bfloat16 is what it computes otherwise, but for the rounding of 8 bits; and it has the same bits
+/// however the batch is divided between pairs of samples.
+fn check_bfloat16(layer: &dyn Layer, input: &Shape, x: &[Float], dy: &[Float]) -> Result<(), String> {
+    let near = |what: &str, found: &[Float], expected: &[Float]| {
+        let largest = expected.iter().fold(1.0, |largest: Float, e| largest.max(e.abs()));
+        close(what, found, expected, largest / 32.0)
+    };
+    let rig = || Ok::<_, String>(Rig::new(layer, input)?.bfloat16());
+    let (found, expected) = (rig()?.step(x, dy)?, Rig::new(layer, input)?.step(x, dy)?);
+    near("y in bfloat16", &found.y, &expected.y)?;
+    near("dx in bfloat16", &found.dx, &expected.dx)?;
+    near("the gradient in bfloat16", &found.gradient, &expected.gradient)?;
+    for block in [2, 10] {
+        if rig()?.block(block).step(x, dy)? != found {
+            return Err(format!("in bfloat16, its bits are others in blocks of {block} samples"));
+        }
     }
     Ok(())
 }

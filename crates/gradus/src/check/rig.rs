@@ -1,11 +1,12 @@
 //! Runs one layer by itself, on memory full of NaN.
 
+use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::lanes::LANES;
 use rand::RngExt;
 
 use crate::layer::{
-    Backward, BatchGradient, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout, Plan, Tensors,
-    TensorsMut,
+    Backward, BatchGradient, Bfloat16, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout,
+    Plan, Tensors, TensorsMut,
 };
 use crate::random::{Purpose, stream};
 use crate::{Float, Shape};
@@ -24,6 +25,7 @@ pub(crate) struct Rig<'a> {
     block: usize,
     layout: Layout,
     in_place: bool,
+    bfloat16: bool,
 }
 
 /// What a forward pass leaves for the backward pass.
@@ -31,6 +33,8 @@ struct Pass {
     y: Vec<Float>,
     /// What each block keeps, as it lies there.
     kept: Vec<Vec<Float>>,
+    /// Likewise in bfloat16.
+    pairs: Vec<Vec<Pair>>,
     statistics: Vec<Float>,
 }
 
@@ -68,6 +72,7 @@ impl<'a> Rig<'a> {
             block: usize::MAX,
             layout: Layout::SampleMajor,
             in_place: false,
+            bfloat16: false,
         })
     }
 
@@ -103,6 +108,25 @@ impl<'a> Rig<'a> {
         self
     }
 
+    /// The layer in bfloat16, in training.
+    pub(crate) fn bfloat16(mut self) -> Self {
+        self.bfloat16 = true;
+        self
+    }
+
+    /// The part of the layer that runs in bfloat16, if it is to, and its copy of the weights.
+    fn in_bfloat16(&self, dx: bool) -> Option<(&dyn Bfloat16, Vec<Pair>)> {
+        let layer = self.layer.bfloat16().filter(|_| self.bfloat16)?;
+        let parameters = Tensors::new(&self.parameters, &self.parameter_sizes);
+        let mut copies = Vec::new();
+        for (part, size) in layer.weights(&self.input, dx).into_iter().enumerate() {
+            let mut copy = vec![poisoned_pair(); size];
+            layer.convert(&self.input, parameters, part, &mut copy);
+            copies.append(&mut copy);
+        }
+        Some((layer, copies))
+    }
+
     /// Samples as they lie in a block; interleaved, `empty` is what lies behind the last of them.
     fn laid(&self, values: &[Float], samples: usize, empty: Float) -> Vec<Float> {
         let size = values.len() / samples;
@@ -135,21 +159,22 @@ impl<'a> Rig<'a> {
 
     /// The output at inference.
     pub(crate) fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
-        Ok(self.forward(x, false)?.y)
+        Ok(self.forward(x, false, false)?.y)
     }
 
     /// The output in training.
     pub(crate) fn outputs(&self, x: &[Float]) -> Result<Vec<Float>, String> {
-        Ok(self.forward(x, true)?.y)
+        Ok(self.forward(x, true, true)?.y)
     }
 
-    fn forward(&self, x: &[Float], training: bool) -> Result<Pass, String> {
+    fn forward(&self, x: &[Float], training: bool, want_dx: bool) -> Result<Pass, String> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
         let statistics = if training { self.statistics(x) } else { Vec::new() };
         let mut y = poison(samples * n_out);
-        let mut kept = Vec::new();
+        let (mut kept, mut pairs) = (Vec::new(), Vec::new());
+        let in_bfloat16 = self.in_bfloat16(want_dx).filter(|_| training);
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let room = self.layout.room(n);
@@ -181,8 +206,13 @@ impl<'a> Rig<'a> {
                     first_sample: start as u64,
                 },
             };
-            match self.layer.in_place() {
-                Some(layer) if self.in_place => layer.forward_in_place(pass),
+            match (&in_bfloat16, self.layer.in_place()) {
+                (Some((layer, w)), _) => {
+                    let mut kept = vec![poisoned_pair(); layer.kept(&self.input, n)];
+                    layer.forward(pass, w, &mut kept);
+                    pairs.push(kept);
+                }
+                (_, Some(layer)) if self.in_place => layer.forward_in_place(pass),
                 _ => self.layer.forward(pass),
             }
             self.unlaid(&laid_y, &mut y[start * n_out..][..n * n_out], n);
@@ -191,7 +221,12 @@ impl<'a> Rig<'a> {
         if !x.iter().any(|x| x.is_nan()) {
             written("forward", "y", &y)?;
         }
-        Ok(Pass { y, kept, statistics })
+        Ok(Pass {
+            y,
+            kept,
+            pairs,
+            statistics,
+        })
     }
 
     /// One training step: forward with `x`, then backward with `dy`.
@@ -212,7 +247,13 @@ impl<'a> Rig<'a> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
-        let Pass { y, kept, statistics } = self.forward(x, true)?;
+        let Pass {
+            y,
+            kept,
+            mut pairs,
+            statistics,
+        } = self.forward(x, true, want_dx)?;
+        let in_bfloat16 = self.in_bfloat16(want_dx);
         let (backward_total, backward_parts) = self.backward_statistics(x, dy, &statistics);
         let mut dx = poison(x.len());
         let mut gradient = vec![0.0; self.parameters.len()];
@@ -247,8 +288,9 @@ impl<'a> Rig<'a> {
                 kept: &kept[start / block],
                 scratch: &mut self.scratch(n),
             };
-            match self.layer.in_place() {
-                Some(layer) if self.in_place => layer.backward_in_place(pass),
+            match (&in_bfloat16, self.layer.in_place()) {
+                (Some((layer, w)), _) => layer.backward(pass, w, &mut pairs[start / block]),
+                (_, Some(layer)) if self.in_place => layer.backward_in_place(pass),
                 _ => self.layer.backward(pass),
             }
             if want_dx {
@@ -270,7 +312,7 @@ impl<'a> Rig<'a> {
             }
         }
         if self.plan.gradient == GradientScope::WholeBatch {
-            self.batch_gradient(x, dy, &mut gradient);
+            self.batch_gradient(x, dy, &pairs, &mut gradient);
         }
         let mut state = self.state.clone();
         if let Some(across) = self.layer.across_batch() {
@@ -281,7 +323,7 @@ impl<'a> Rig<'a> {
     }
 
     /// Computes the gradients, in two pieces of each parameter.
-    fn batch_gradient(&self, x: &[Float], dy: &[Float], gradient: &mut [Float]) {
+    fn batch_gradient(&self, x: &[Float], dy: &[Float], pairs: &[Vec<Pair>], gradient: &mut [Float]) {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
@@ -292,12 +334,16 @@ impl<'a> Rig<'a> {
             rest = tail;
             let (rows, row) = (p.shape[0], p.shape.size() / p.shape[0]);
             for rows in [0..rows / 2, rows / 2..rows] {
-                let mut blocks = (x.chunks(block * n_in).zip(dy.chunks(block * n_out))).map(|(x, dy)| BlockGradient {
-                    samples: x.len() / n_in,
-                    x,
-                    dy,
-                });
-                self.layer.batch_gradient(BatchGradient {
+                let mut blocks =
+                    (x.chunks(block * n_in).zip(dy.chunks(block * n_out)).enumerate()).map(|(i, (x, dy))| {
+                        BlockGradient {
+                            samples: x.len() / n_in,
+                            x,
+                            dy,
+                            pairs: pairs.get(i).map_or(&[], |pairs| pairs),
+                        }
+                    });
+                let pass = BatchGradient {
                     parameter,
                     gradient: &mut values[rows.start * row..rows.end * row],
                     rows,
@@ -305,7 +351,11 @@ impl<'a> Rig<'a> {
                     input: &self.input,
                     output: &self.plan.output,
                     scratch: &mut self.scratch(block),
-                });
+                };
+                match self.layer.bfloat16().filter(|_| self.bfloat16) {
+                    Some(layer) => layer.batch_gradient(pass),
+                    None => self.layer.batch_gradient(pass),
+                }
             }
         }
     }
@@ -371,6 +421,10 @@ fn written(pass: &str, what: &str, values: &[Float]) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+fn poisoned_pair() -> Pair {
+    Pair::new(Float::NAN, Float::NAN)
 }
 
 fn poison(size: usize) -> Vec<Float> {

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
 use gradus_kernels::{Buffer, Spans, vectorize};
 
+use super::bfloat16::{Copies, Pairs};
 use super::clock::{Clock, Other};
 use super::memory::{Home, Manner, Memory, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
@@ -18,6 +20,8 @@ use crate::{Error, Float, Result};
 pub(crate) struct Lent<'a> {
     pub graph: &'a Graph,
     pub weights: &'a Weights,
+    /// The weights in bfloat16, if this is training in it.
+    pub copies: Option<&'a Copies>,
     pub statistics: &'a [Float],
     pub backward_statistics: &'a [Float],
     /// Samples in the whole batch.
@@ -47,6 +51,8 @@ pub(crate) struct Block {
     memory: Buffer,
     /// Where everything lies for so many samples.
     spans: BlockSpans,
+    /// What layers that multiply in bfloat16 keep until the next batch.
+    pairs: Pairs,
     /// This block's part of the gradients that are summed over blocks.
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
@@ -102,6 +108,7 @@ impl Block {
             memory: Buffer::zeros(plan.block),
             spans: BlockSpans::new(plan, 0),
             plan: plan.clone(),
+            pairs: Pairs::default(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
             backward_statistics: if_training(graph.backward_statistics),
@@ -111,6 +118,12 @@ impl Block {
             error: None,
             not_finite: None,
         }
+    }
+
+    /// The same with memory for layers that multiply in bfloat16.
+    pub fn in_bfloat16(self, graph: &Graph, capacity: usize) -> Self {
+        let pairs = Pairs::new(graph, capacity);
+        Block { pairs, ..self }
     }
 
     /// Holds so many samples from now on, beginning with this one of the batch.
@@ -135,6 +148,11 @@ impl Block {
     /// The gradients with respect to the samples' values of number `v`, if the block keeps them.
     pub fn gradient(&self, v: usize) -> &[Float] {
         self.kept_here(self.plan.gradient(v))
+    }
+
+    /// What the layer of operation `i` keeps in bfloat16; nothing if it doesn't multiply in it.
+    pub fn pairs(&self, i: usize) -> &[Pair] {
+        self.pairs.of(i)
     }
 
     fn kept_here(&self, place: Place) -> &[Float] {
@@ -200,9 +218,10 @@ impl Block {
                             first_sample: self.first as u64,
                         },
                     };
-                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                        Some(layer) => layer.forward_in_place(pass),
-                        None => op.layer.forward(pass),
+                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                        (Some(copies), Some((layer, pairs)), _) => layer.forward(pass, copies.of(i), pairs),
+                        (.., Some(layer)) if *manner == Manner::InPlace => layer.forward_in_place(pass),
+                        _ => op.layer.forward(pass),
                     }
                 }
                 Op::Turn { .. } => turn(n, *layout, x, y),
@@ -246,9 +265,10 @@ impl Block {
                         kept,
                         scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    match op.layer.in_place().filter(|_| *manner == Manner::InPlace) {
-                        Some(layer) => layer.backward_in_place(pass),
-                        None => op.layer.backward(pass),
+                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                        (Some(copies), Some((layer, pairs)), _) => layer.backward(pass, copies.of(i), pairs),
+                        (.., Some(layer)) if *manner == Manner::InPlace => layer.backward_in_place(pass),
+                        _ => op.layer.backward(pass),
                     }
                 }
                 Op::Turn { x, .. } if needed(*x) => {

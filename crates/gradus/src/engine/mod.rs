@@ -4,6 +4,7 @@
 //! block; what the blocks keep of it (outputs, and what dense layers read and are given back) an [`Update`] turns into new
 //! parameters.
 
+mod bfloat16;
 mod block;
 mod clock;
 mod hands;

@@ -131,6 +131,7 @@ impl Predictor {
         let lent = Lent {
             graph: &network.graph,
             weights: &network.weights,
+            copies: None,
             statistics: &[],
             backward_statistics: &[],
             batch: n,

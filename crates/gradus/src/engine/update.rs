@@ -121,6 +121,16 @@ impl Update {
         })
     }
 
+    /// What the optimizer remembers: for each of its slots a value for each parameter.
+    pub fn slots(&self) -> impl Iterator<Item = &Buffer> {
+        self.slots.iter().map(|slot| &slot.values)
+    }
+
+    /// The same, for writing.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        self.slots.iter_mut().map(|slot| &mut slot.values)
+    }
+
     /// The gradients that [`compute`](Update::compute) computed last.
     pub fn gradients(&self) -> &[Float] {
         &self.gradients
@@ -279,8 +289,9 @@ impl Shard {
                     samples: block.samples,
                     x: block.value(op.x),
                     dy: block.gradient(op.y),
+                    pairs: block.pairs(self.op),
                 });
-                op.layer.batch_gradient(BatchGradient {
+                let pass = BatchGradient {
                     parameter: self.parameter,
                     rows: self.rows.clone(),
                     gradient,
@@ -288,7 +299,12 @@ impl Shard {
                     input: &op.input,
                     output: &op.plan.output,
                     scratch,
-                });
+                };
+                let in_bfloat16 = blocks.iter().any(|block| !block.pairs(self.op).is_empty());
+                match op.layer.bfloat16().filter(|_| in_bfloat16) {
+                    Some(layer) => layer.batch_gradient(pass),
+                    None => op.layer.batch_gradient(pass),
+                }
             }
             GradientScope::PerBlock => {
                 let start = op.partials.start;

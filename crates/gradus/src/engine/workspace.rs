@@ -7,6 +7,7 @@ use std::time::Duration;
 use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
 
+use super::bfloat16::{self, Copies};
 use super::block::{Block, Desk, Lent};
 use super::clock::Other;
 use super::hands::Hands;
@@ -37,6 +38,8 @@ pub(crate) struct Workspace {
     /// The operations between barriers: each range but the first begins with a layer across the batch.
     segments: Vec<Range<usize>>,
     batch: usize,
+    /// The weights in bfloat16, if this is for training in it.
+    copies: Option<Copies>,
 }
 
 /// The threads, and the memory that they work on.
@@ -75,8 +78,8 @@ impl Crew {
 /// How the samples of a batch are divided among blocks.
 #[derive(Debug, Clone, Copy)]
 enum Division {
-    /// Evenly among so many blocks: the bits don't depend on it.
-    Among(usize),
+    /// Evenly among so many blocks, in whole units of so many samples: the bits don't depend on it.
+    Among { blocks: usize, unit: usize },
     /// Into blocks of at most so many samples, whatever the number of threads, since the bits depend on it.
     Fixed(usize),
 }
@@ -85,17 +88,25 @@ impl Division {
     /// The number of blocks for `n` samples.
     fn blocks(self, n: usize) -> usize {
         match self {
-            Division::Among(blocks) => blocks.min(n),
+            Division::Among { blocks, unit } => blocks.min(n.div_ceil(unit)),
             // An even number shares well between two threads.
             Division::Fixed(size) if n > size => n.div_ceil(size).next_multiple_of(2),
             Division::Fixed(_) => n.min(1),
         }
     }
 
+    /// How many samples are not to be divided.
+    fn unit(self) -> usize {
+        match self {
+            Division::Among { unit, .. } => unit,
+            _ => 1,
+        }
+    }
+
     /// The most samples that a block has to hold for batches of up to `n`.
     fn capacity(self, n: usize) -> usize {
         match self {
-            Division::Among(blocks) => n.div_ceil(blocks),
+            Division::Among { blocks, unit } => unit * n.div_ceil(unit).div_ceil(blocks),
             Division::Fixed(size) => n.min(size),
         }
     }
@@ -131,11 +142,18 @@ pub(crate) struct Training<'a> {
 
 impl Training<'_> {
     /// What a pass reads: the network, and the statistics over the batch, forward and backward.
-    fn lend<'a>(&self, graph: &'a Graph, weights: &'a Weights, statistics: [&'a [Float]; 2], batch: usize) -> Lent<'a> {
+    fn lend<'a>(
+        &self,
+        graph: &'a Graph,
+        (weights, copies): (&'a Weights, Option<&'a Copies>),
+        statistics: [&'a [Float]; 2],
+        batch: usize,
+    ) -> Lent<'a> {
         let [statistics, backward_statistics] = statistics;
         Lent {
             graph,
             weights,
+            copies,
             statistics,
             backward_statistics,
             batch,
@@ -146,16 +164,19 @@ impl Training<'_> {
 }
 
 impl Workspace {
-    /// Memory for batches of up to `batch` samples.
+    /// Memory for batches of up to `batch` samples; in bfloat16, if that is wanted and a layer can.
     ///
     /// # Errors
     /// If that is more than there can be.
-    pub fn new(graph: &Arc<Graph>, batch: usize, threads: usize) -> Result<Self> {
+    pub fn new(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
+        let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
         check_memory(batch, 2 * graph.values_size + graph.kept)?;
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
         let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
         let division = if graph.divides_freely() {
-            Division::Among(threads)
+            // The samples of a pair stay together.
+            let unit = if bfloat16 { 2 } else { 1 };
+            Division::Among { blocks: threads, unit }
         } else {
             Division::Fixed(fixed_block(graph))
         };
@@ -171,7 +192,10 @@ impl Workspace {
             },
         ));
         let blocks: Vec<Block> = (0..division.blocks(batch))
-            .map(|_| Block::new(graph, &memory, capacity, true))
+            .map(|_| match Block::new(graph, &memory, capacity, true) {
+                block if bfloat16 => block.in_bfloat16(graph, capacity),
+                block => block,
+            })
             .collect();
         let values = memory.thread.max(super::update::scratch(graph));
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
@@ -189,6 +213,7 @@ impl Workspace {
             backward_statistics: vec![0.0; graph.backward_statistics],
             segments,
             batch: 0,
+            copies: bfloat16.then(|| Copies::new(graph)),
         })
     }
 
@@ -236,10 +261,13 @@ impl Workspace {
     pub fn divide(&mut self, n: usize) {
         self.batch = n;
         let filled = self.crew.division.blocks(n);
+        let unit = self.crew.division.unit();
+        let units = n.div_ceil(unit);
         self.crew.filled = filled;
         let mut first = 0;
         for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
-            block.hold(first, n / filled + usize::from(i < n % filled));
+            let samples = unit * (units / filled + usize::from(i < units % filled));
+            block.hold(first, samples.min(n - first));
             block.error = None;
             first += block.samples;
         }
@@ -255,10 +283,15 @@ impl Workspace {
             backward_statistics,
             segments,
             batch,
+            copies,
             ..
         } = self;
         let Network { graph, weights, .. } = network;
         let graph: &Graph = graph;
+        if let Some(copies) = copies {
+            copies.make(graph, &weights.parameters, &mut crew.hands);
+        }
+        let copies = copies.as_ref();
         let last = segments.len() - 1;
         // Backward, a layer across the batch runs after the barrier that it needs: with the segment before its own.
         let backward_range = |s: usize| {
@@ -267,7 +300,7 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 if s == 0 {
                     block.partials.fill(0.0);
@@ -308,7 +341,7 @@ impl Workspace {
                 &crew.blocks[..crew.filled],
                 &mut backward_statistics[op.backward_statistics.clone()],
             );
-            let lent = training.lend(graph, weights, [statistics, backward_statistics], *batch);
+            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 block.backward(lent, backward_range(s), desk);
                 if s > 0 {

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, BatchGradient, Forward, GradientScope, Layer, Parameter, Plan};
+use crate::layer::{Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Parameter, Plan, Tensors};
+
+mod bfloat16;
 
 /// The largest block of samples that the scratch memory is planned for.
 const MOST_SAMPLES: usize = 1 << 12;
@@ -66,6 +68,14 @@ impl Dense {
         self.init = Init::new(init);
         self
     }
+
+    /// What every row of y starts from: the bias, if there is one.
+    fn start<'a>(&self, parameters: Tensors<'a>) -> Start<'a> {
+        match self.bias {
+            true => Start::Row(parameters.split::<2>()[1]),
+            false => Start::Zero,
+        }
+    }
 }
 
 impl Layer for Dense {
@@ -105,11 +115,7 @@ impl Layer for Dense {
         let (inputs, units) = (pass.input.size(), self.units);
         let w = Matrix::new(&pass.parameters[0], units);
         let x = Matrix::new(pass.x, inputs);
-        let start = if self.bias {
-            Start::Row(&pass.parameters[1])
-        } else {
-            Start::Zero
-        };
+        let start = self.start(pass.parameters);
         matmul(pass.samples, units, inputs, x, w, pass.y, units, start, pass.scratch);
     }
 
@@ -155,6 +161,10 @@ impl Layer for Dense {
             });
             matmul_sum(1, rows.len(), products, gradient, units, Start::Zero, scratch);
         }
+    }
+
+    fn bfloat16(&self) -> Option<&dyn Bfloat16> {
+        Some(self)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -131,6 +131,16 @@ impl<F: Fn(&[Float], Target<'_>) -> bool + Send> Meter for Share<F> {
     fn reset(&mut self) {
         (self.count, self.samples) = (0, 0);
     }
+
+    fn saved(&self) -> Option<Vec<f64>> {
+        Some(vec![self.count as f64, self.samples as f64])
+    }
+
+    fn restore(&mut self, saved: &[f64]) -> bool {
+        let &[count, samples] = saved else { return false };
+        (self.count, self.samples) = (count as u64, samples as u64);
+        true
+    }
 }
 
 /// Declares a metric that is a score of the [`ConfusionMatrix`], averaged over classes.
@@ -213,5 +223,15 @@ impl Meter for Score {
 
     fn reset(&mut self) {
         self.matrix.clear();
+    }
+
+    fn saved(&self) -> Option<Vec<f64>> {
+        let counts = self.matrix.counts().iter().flatten();
+        Some(counts.map(|&count| count as f64).collect())
+    }
+
+    fn restore(&mut self, saved: &[f64]) -> bool {
+        self.matrix
+            .set_counts(saved.iter().map(|&count| count as u64).collect())
     }
 }

@@ -57,6 +57,16 @@ impl ConfusionMatrix {
         self.counts[truth][predicted] += 1;
     }
 
+    /// Sets all counts, row by row; false if they are not of a square matrix.
+    pub(super) fn set_counts(&mut self, counts: Vec<u64>) -> bool {
+        let classes = counts.len().isqrt();
+        if classes == 0 || classes * classes != counts.len() {
+            return false;
+        }
+        self.counts = counts.chunks(classes).map(<[u64]>::to_vec).collect();
+        true
+    }
+
     /// Forgets all samples.
     pub fn clear(&mut self) {
         self.counts.iter_mut().for_each(|row| row.fill(0));

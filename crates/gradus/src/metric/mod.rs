@@ -85,6 +85,18 @@ pub trait Meter: Debug + Send {
 
     /// Forgets all samples.
     fn reset(&mut self);
+
+    /// All that it knows of the samples so far, for a checkpoint in the middle of an epoch; `None` if it can't say, and then
+    /// checkpoints are made at the ends of epochs only.
+    fn saved(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Knows what [`saved`](Meter::saved) gave, and nothing else; false if that is of another meter.
+    fn restore(&mut self, saved: &[f64]) -> bool {
+        let _ = saved;
+        false
+    }
 }
 
 /// The metric of this name; `top_` and any number names a [`TopK`].

@@ -82,6 +82,16 @@ impl Meter for Mean {
     fn reset(&mut self) {
         (self.sum, self.samples) = (0.0, 0);
     }
+
+    fn saved(&self) -> Option<Vec<f64>> {
+        Some(vec![self.sum, self.samples as f64])
+    }
+
+    fn restore(&mut self, saved: &[f64]) -> bool {
+        let &[sum, samples] = saved else { return false };
+        (self.sum, self.samples) = (sum, samples as u64);
+        true
+    }
 }
 
 /// The coefficient of determination R²: the share of the targets' variance that the outputs explain,
@@ -175,5 +185,29 @@ impl Meter for Determination {
     fn reset(&mut self) {
         self.samples = 0;
         self.outputs.fill(Spread::default());
+    }
+
+    fn saved(&self) -> Option<Vec<f64>> {
+        let spreads = self.outputs.iter().flat_map(|s| [s.mean, s.around_mean, s.residual]);
+        Some(std::iter::once(self.samples as f64).chain(spreads).collect())
+    }
+
+    fn restore(&mut self, saved: &[f64]) -> bool {
+        let Some((&samples, spreads)) = saved.split_first() else {
+            return false;
+        };
+        let (spreads, rest) = spreads.as_chunks();
+        if spreads.len() != self.outputs.len() || !rest.is_empty() {
+            return false;
+        }
+        self.samples = samples as u64;
+        for (output, &[mean, around_mean, residual]) in self.outputs.iter_mut().zip(spreads) {
+            *output = Spread {
+                mean,
+                around_mean,
+                residual,
+            };
+        }
+        true
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! A network is one [safetensors](https://github.com/huggingface/safetensors) file: its tensors under the names and in the
 //! layouts that `torch.nn.Sequential` uses (`0.weight`, `0.bias`, `1.running_mean`), and in the metadata the version of this
-//! format, the architecture as JSON, and any [notes](Network::note).
+//! format and of the library, the architecture as JSON, and any [notes](Network::note).
 
 mod architecture;
 pub mod atomic;
 mod registry;
 mod safetensors;
+pub(crate) mod snapshot;
 
 pub use registry::Registry;
+pub use snapshot::Snapshot;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "gradus.format";
 const ARCHITECTURE_KEY: &str = "gradus.architecture";
 const SEED_KEY: &str = "gradus.seed";
+const VERSION_KEY: &str = "gradus.version";
 const NOTE_PREFIX: &str = "gradus.note.";
 
 impl Network {
@@ -63,6 +66,7 @@ impl Network {
             (FORMAT_KEY.to_string(), FORMAT.to_string()),
             (ARCHITECTURE_KEY.to_string(), self.architecture()?.to_string()),
             (SEED_KEY.to_string(), self.seed.to_string()),
+            (VERSION_KEY.to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ]);
         metadata.extend(
             self.notes
@@ -135,26 +139,53 @@ impl Network {
         let architecture = serde_json::from_str(entry(ARCHITECTURE_KEY)?)
             .map_err(|e| Error::data(format!("the architecture in the file is not JSON: {e}")))?;
         let graph = Sequential::from_json(&architecture, registry)?.into_graph()?;
-        let matched = matched(&graph, &content)?;
+        // Before there is memory for a network that the file only claims to hold.
+        matched(&graph, &content)?;
         let mut network = Network::from_graph(graph);
+        network.take(&content)?;
         network.seed = content.metadata.get(SEED_KEY).and_then(|s| s.parse().ok()).unwrap_or(0);
         for (key, value) in &content.metadata {
             if let Some(key) = key.strip_prefix(NOTE_PREFIX) {
                 network.set_note(key, value);
             }
         }
-        for (saved, tensor) in matched {
-            let all = if saved.state {
-                &mut network.weights.state
-            } else {
-                &mut network.weights.parameters
-            };
+        Ok(network)
+    }
+
+    /// Takes all weights from a safetensors file of another program, such as one that PyTorch saved from a
+    /// `torch.nn.Sequential` of the same layers: `safetensors.torch.save_file(model.state_dict(), path)`. The file needs no
+    /// architecture: it is this network's. Nothing is changed if there is an error.
+    ///
+    /// PyTorch's layers that this library has in others (an activation in its dense layer) have to have their places too, since tensors
+    /// are named by those: `0.weight`.
+    ///
+    /// # Errors
+    /// If the file can't be read, a tensor is missing, of another shape or not finite, or there is one that the network doesn't
+    /// have.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("can't be read: {e}")))?;
+        let content = safetensors::read(&bytes).map_err(|e| Error::file(path, e))?;
+        self.take(&content).map_err(|e| Error::file(path, e))
+    }
+
+    /// Takes all weights from the content of a file.
+    fn take(&mut self, content: &Content<'_>) -> Result<()> {
+        let matched = matched(&self.graph, content)?;
+        for (saved, tensor) in &matched {
             if let Some(i) = tensor.values.iter().position(|v| !v.is_finite()) {
                 return Err(Error::data(format!(
                     "the tensor `{}` has the value {} at position {i}: every value must be finite",
                     saved.name, tensor.values[i]
                 )));
             }
+        }
+        for (saved, tensor) in matched {
+            let all = if saved.state {
+                &mut self.weights.state
+            } else {
+                &mut self.weights.parameters
+            };
             let values = if saved.transposed {
                 transposed(&tensor.shape, &tensor.values).into()
             } else {
@@ -162,7 +193,7 @@ impl Network {
             };
             all[saved.range].copy_from_slice(&values);
         }
-        Ok(network)
+        Ok(())
     }
 }
 

@@ -5,10 +5,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Float, Result, Shape};
+
+/// How many batches a batch normalisation of PyTorch's has seen: it is in every file, of whole numbers, and of no use here.
+const COUNTER: &str = "num_batches_tracked";
 
 /// The type of our tensors' values: little-endian.
 const DTYPE: &str = if size_of::<Float>() == 4 { "F32" } else { "F64" };
@@ -69,40 +73,48 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
         serde_json::from_slice(header).map_err(|e| damaged(format!("its header is not a JSON object: {e}")))?;
 
     let mut metadata = BTreeMap::new();
-    let mut tensors: Vec<(usize, Tensor<'static>)> = Vec::new();
+    let mut tensors: Vec<Entry> = Vec::new();
     for (name, value) in header {
         if name == "__metadata__" {
             metadata = serde_json::from_value(value)
                 .map_err(|_| damaged("its metadata is not a map from text to text".into()))?;
             continue;
         }
-        let (start, tensor) = read_tensor(name, &value, data).map_err(damaged)?;
-        tensors.push((start, tensor));
+        tensors.push(read_tensor(name, &value, data).map_err(damaged)?);
     }
-    tensors.sort_by_key(|(start, _)| *start);
+    // Empty ones come before what begins at the same place.
+    tensors.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
     let mut end = 0;
-    for (start, tensor) in &tensors {
-        if *start != end {
+    for Entry { tensor, bytes } in &tensors {
+        if bytes.start != end {
             return Err(damaged(format!(
-                "the tensor `{}` begins at byte {start}, not at {end}",
-                tensor.name
+                "the tensor `{}` begins at byte {}, not at {end}",
+                tensor.name, bytes.start
             )));
         }
-        end += size_of_val(&*tensor.values);
+        end = bytes.end;
     }
     if end != data.len() {
         return Err(damaged(format!("its tensors end at byte {end} of {}", data.len())));
     }
     Ok(Content {
         metadata,
-        tensors: tensors.into_iter().map(|(_, tensor)| tensor).collect(),
+        tensors: (tensors.into_iter().map(|entry| entry.tensor))
+            .filter(|tensor| !tensor.name.ends_with(COUNTER))
+            .collect(),
     })
 }
 
-/// A tensor, and where its bytes begin.
-fn read_tensor(name: String, value: &Value, data: &[u8]) -> Result<(usize, Tensor<'static>), String> {
+/// A tensor, and where its bytes lie.
+struct Entry {
+    tensor: Tensor<'static>,
+    bytes: Range<usize>,
+}
+
+fn read_tensor(name: String, value: &Value, data: &[u8]) -> Result<Entry, String> {
     let dtype = value.get("dtype").and_then(Value::as_str).unwrap_or("nothing");
-    if dtype != DTYPE {
+    let counter = name.ends_with(COUNTER) && dtype == "I64";
+    if dtype != DTYPE && !counter {
         return Err(format!("the tensor `{name}` is of type {dtype}, expected {DTYPE}"));
     }
     let field = |key: &str| value.get(key).cloned().unwrap_or(Value::Null);
@@ -112,7 +124,9 @@ fn read_tensor(name: String, value: &Value, data: &[u8]) -> Result<(usize, Tenso
         serde_json::from_value(field("data_offsets")).map_err(|_| format!("the tensor `{name}` has no offsets"))?;
     let size = shape
         .iter()
-        .try_fold(size_of::<Float>(), |size, &d| size.checked_mul(d));
+        .try_fold(if counter { 8 } else { size_of::<Float>() }, |size, &d| {
+            size.checked_mul(d)
+        });
     let Some(bytes) = data.get(start..end).filter(|bytes| Some(bytes.len()) == size) else {
         return Err(format!(
             "the tensor `{name}` of shape {:?} can't lie in bytes {start} to {end} of {}",
@@ -120,18 +134,19 @@ fn read_tensor(name: String, value: &Value, data: &[u8]) -> Result<(usize, Tenso
             data.len()
         ));
     };
-    let values = bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&value| Float::from_le_bytes(value))
-        .collect();
-    Ok((
-        start,
-        Tensor {
+    let values = if counter {
+        Cow::default()
+    } else {
+        (bytes.as_chunks().0.iter())
+            .map(|&value| Float::from_le_bytes(value))
+            .collect()
+    };
+    Ok(Entry {
+        tensor: Tensor {
             name,
             shape: shape.into(),
             values,
         },
-    ))
+        bytes: start..end,
+    })
 }

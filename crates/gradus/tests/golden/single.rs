@@ -241,6 +241,7 @@ fn batch_gradients(
                 samples,
                 x: &given.x[first * n..][..samples * n],
                 dy: &given.dy[first * m..][..samples * m],
+                pairs: &[],
             });
             layer.batch_gradient(BatchGradient {
                 parameter,

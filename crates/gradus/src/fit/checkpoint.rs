@@ -1,0 +1,206 @@
+//! Checkpoints: what they keep of a run, when they are written, and how a run goes on from one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Fit;
+use super::run::Run;
+use crate::callback::Memory;
+use crate::data::{Dataset, Target};
+use crate::history::History;
+use crate::save::snapshot::{self, Progress, Snapshot};
+use crate::{Error, Float, Network, Result};
+
+/// Where checkpoints are written, and when.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    pub path: PathBuf,
+    pub every: Duration,
+    pub notes: BTreeMap<String, String>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Position {
+    /// Epochs finished, and steps of the next.
+    pub epoch: usize,
+    pub step: usize,
+    /// The sum of the losses of the present epoch's samples so far, and its seconds.
+    pub total: f64,
+    pub seconds: f64,
+    /// Whether the last epoch was the last one.
+    pub ended: bool,
+}
+
+/// How many samples stand for all of a data set, when it is asked whether it is the same.
+const PROBES: usize = 64;
+
+impl Run<'_, '_> {
+    /// Writes a checkpoint, if it is time for one.
+    pub fn checkpoint_if_due(&mut self, network: &Network, position: Position) -> Result<()> {
+        let due = (self.fit.checkpoints.as_ref()).is_some_and(|to| self.written.elapsed() >= to.every);
+        if due {
+            self.checkpoint(network, position)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, if somebody wants any; gives its path. In the middle of an epoch there is none if a metric can't say what
+    /// it knows.
+    pub fn checkpoint(&mut self, network: &Network, position: Position) -> Result<Option<&Path>> {
+        let Some(checkpoints) = &self.fit.checkpoints else {
+            return Ok(None);
+        };
+        let meters = if position.step == 0 {
+            Vec::new()
+        } else {
+            match self.meters.iter().map(|meter| meter.saved()).collect() {
+                Some(meters) => meters,
+                None => return Ok(None),
+            }
+        };
+        let mut memory = Memory::default();
+        for callback in &self.fit.callbacks {
+            callback.save(&mut memory);
+        }
+        let progress = Progress {
+            settings: settings(self.fit, network, self.train, self.validation, self.seed)?,
+            notes: checkpoints.notes.clone(),
+            seed: network.seed(),
+            epoch: position.epoch,
+            step: position.step,
+            steps: self.trainer.steps(),
+            ended: position.ended,
+            total: position.total,
+            seconds: position.seconds,
+            meters,
+        };
+        let slots = self.trainer.slots();
+        snapshot::write(
+            &checkpoints.path,
+            &progress,
+            &self.history,
+            network.weights(),
+            slots,
+            &memory,
+        )?;
+        self.written = Instant::now();
+        Ok(Some(&checkpoints.path))
+    }
+
+    /// Takes up what a checkpoint kept; gives where to go on.
+    pub fn resume(&mut self, network: &mut Network, path: &Path) -> Result<Position> {
+        let saved = Snapshot::load(path)?;
+        let refused = |message: String| Error::file(path, message);
+        let ours = settings(self.fit, network, self.train, self.validation, self.seed)?;
+        for (name, value) in &ours {
+            let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
+            if before != value {
+                return Err(refused(format!(
+                    "this training can't go on from it: the {name} was {before}, and is now {value}"
+                )));
+            }
+        }
+        let Snapshot {
+            progress,
+            history,
+            weights,
+            slots,
+            memory,
+        } = saved;
+        let steps_per_epoch = self.train.len().div_ceil(self.fit.batch_size);
+        let possible = history.columns == self.history.columns
+            && progress.step < steps_per_epoch.max(1)
+            && progress.epoch <= self.fit.epochs
+            && progress.steps == (progress.epoch * steps_per_epoch + progress.step) as u64
+            && (progress.step == 0 || progress.meters.len() == self.meters.len())
+            && memory.weights.values().all(|kept| kept.same_sizes(network.weights()));
+        if !possible {
+            return Err(refused("it is of another training, or damaged".into()));
+        }
+        if !self.trainer.go_on(progress.steps, &slots) {
+            return Err(refused(format!(
+                "what it keeps for the optimizer, {} tensors, is not for this one",
+                slots.len()
+            )));
+        }
+        for (meter, saved) in self.meters.iter_mut().zip(&progress.meters) {
+            if !meter.restore(saved) {
+                return Err(refused("what it keeps for a metric is not for this one".into()));
+            }
+        }
+        network.set_weights(&weights).map_err(|e| refused(e.to_string()))?;
+        network.seed = progress.seed;
+        self.history = History {
+            epochs: history.epochs,
+            ..std::mem::take(&mut self.history)
+        };
+        self.memory = Some(memory);
+        Ok(Position {
+            epoch: progress.epoch,
+            step: progress.step,
+            total: progress.total,
+            seconds: progress.seconds,
+            ended: progress.ended,
+        })
+    }
+}
+
+/// What decides how a run goes on, beside what a checkpoint keeps.
+fn settings(
+    fit: &Fit<'_>,
+    network: &Network,
+    train: &dyn Dataset,
+    validation: Option<&dyn Dataset>,
+    seed: u64,
+) -> Result<BTreeMap<String, String>> {
+    let metrics: Vec<String> = fit.metrics.iter().map(|metric| metric.name()).collect();
+    let layers: Vec<String> = network.graph.layers().map(|op| format!("{:?}", op.layer)).collect();
+    let schedule = fit.schedule.as_deref().filter(|schedule| schedule.name() != "constant");
+    let mut settings = BTreeMap::from([
+        (
+            "network".to_string(),
+            format!("{} → {}", network.input_shape(), layers.join(", ")),
+        ),
+        ("loss".to_string(), format!("{:?}", fit.loss)),
+        ("optimizer".to_string(), format!("{:?}", fit.optimizer)),
+        ("clipping".to_string(), format!("{:?}", fit.clip)),
+        ("batch size".to_string(), fit.batch_size.to_string()),
+        (
+            "precision of products".to_string(),
+            if fit.bfloat16 { "bfloat16" } else { "full" }.to_string(),
+        ),
+        ("augmentation".to_string(), format!("{:?}", fit.augmentation)),
+        ("metrics".to_string(), metrics.join(", ")),
+        ("seed".to_string(), seed.to_string()),
+        ("training data".to_string(), described(train)?),
+        (
+            "validation data".to_string(),
+            validation.map_or(Ok("nothing".into()), described)?,
+        ),
+        ("schedule".to_string(), format!("{schedule:?}")),
+    ]);
+    if schedule.is_some() {
+        // What the schedule makes of a step depends on how many there will be.
+        settings.insert("number of epochs".to_string(), fit.epochs.to_string());
+    }
+    Ok(settings)
+}
+
+/// A data set in short: its size, and a number from the bits of some of its samples.
+fn described(data: &dyn Dataset) -> Result<String> {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    // FNV-1a (Fowler, Noll and Vo), by words.
+    let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
+    let mut x = vec![0.0; data.shape().size()];
+    for i in (0..data.len()).step_by(data.len().div_ceil(PROBES).max(1)) {
+        data.read(i, &mut x)?;
+        x.iter().for_each(|v: &Float| add(v.to_bits().into()));
+        match data.target(i) {
+            Target::Class(class) => add(class as u64),
+            Target::Values(values) => values.iter().for_each(|v| add(v.to_bits().into())),
+        }
+    }
+    Ok(format!("{} samples ({hash:016x})", data.len()))
+}
