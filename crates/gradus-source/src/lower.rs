@@ -25,6 +25,11 @@ impl Program {
     /// [`Error::Build`] if a layer is not one of the library's own, whose arithmetic isn't known here, or if its weights are
     /// not finite.
     pub fn of(network: &Network) -> Result<Program> {
+        if network.input_shape().size() == 0 {
+            return Err(Error::Invalid(
+                "a network as source needs an input of at least one value".into(),
+            ));
+        }
         let mut lowering = Lowering {
             values: vec![network.input_shape().size()],
             steps: Vec::new(),
@@ -37,6 +42,15 @@ impl Program {
             lowering.copy(0, "the output", "output");
         }
         debug_assert!(y == 0 || y == result(&lowering.steps));
+        let largest = lowering
+            .values
+            .iter()
+            .fold(network.parameter_count(), |most, &size| most.max(size));
+        if largest > i32::MAX as usize {
+            return Err(Error::Invalid(format!(
+                "a network as source counts in 32 bits, and this one has {largest} weights or values"
+            )));
+        }
         Ok(Program {
             input: network.input_shape().clone(),
             output: network.output_shape().clone(),
@@ -102,12 +116,9 @@ impl Lowering {
     fn layer(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
         let (input, output) = (layer.input(), layer.output());
         Ok(match layer.kind() {
-            "dropout" | "flatten" | "reshape" => {
-                own::<gradus::Dropout>(layer)
-                    .or_else(|_| own::<gradus::Flatten>(layer))
-                    .or_else(|_| own::<gradus::Reshape>(layer))?;
-                x
-            }
+            "dropout" => own::<gradus::Dropout>(layer).map(|()| x)?,
+            "flatten" => own::<gradus::Flatten>(layer).map(|()| x)?,
+            "reshape" => own::<gradus::Reshape>(layer).map(|()| x)?,
             "dense" => {
                 own::<gradus::Dense>(layer)?;
                 let Units { units } = settings(layer)?;
@@ -120,7 +131,7 @@ impl Lowering {
             }
             "conv2d" => {
                 own::<gradus::Conv2d>(layer)?;
-                let window = window(&settings(layer)?, input, output);
+                let window = window(layer, &settings(layer)?, output)?;
                 let (weight, bias) = weights(layer, output[0])?;
                 let op = Op::Conv2d {
                     window,
@@ -132,14 +143,14 @@ impl Lowering {
             }
             "max_pool2d" => {
                 own::<gradus::MaxPool2d>(layer)?;
-                let window = window(&settings(layer)?, input, output);
+                let window = window(layer, &settings(layer)?, output)?;
                 self.push(layer, x, output.size(), Op::MaxPool { window })
             }
             "avg_pool2d" => {
                 own::<gradus::AvgPool2d>(layer)?;
                 let settings = settings(layer)?;
                 let op = Op::MeanPool {
-                    window: window(&settings, input, output),
+                    window: window(layer, &settings, output)?,
                     exclude_padding: settings.exclude_padding,
                 };
                 self.push(layer, x, output.size(), op)
@@ -158,7 +169,7 @@ impl Lowering {
                     exclude_padding: false,
                 };
                 let op = Op::MeanPool {
-                    window: window(&settings, input, &Shape::from([output[0], 1, 1])),
+                    window: window(layer, &settings, &Shape::from([output[0], 1, 1]))?,
                     exclude_padding: false,
                 };
                 self.push(layer, x, output.size(), op)
@@ -367,8 +378,9 @@ fn finite(layer: &LayerPart<'_>, tensors: [&[f32]; 2]) -> Result<()> {
     }
 }
 
-/// The window of a convolution or pooling from `input` to `output`.
-fn window(settings: &Settings, input: &Shape, output: &Shape) -> Window {
+/// The window of a convolution or pooling whose output is seen in this shape.
+fn window(layer: &LayerPart<'_>, settings: &Settings, output: &Shape) -> Result<Window> {
+    let input = layer.input();
     let one = Size2 { height: 1, width: 1 };
     let dilation = settings.dilation.unwrap_or(one);
     // Pooling moves by the size of its window, unless it is told; a convolution always tells.
@@ -392,11 +404,25 @@ fn window(settings: &Settings, input: &Shape, output: &Shape) -> Window {
         }
     };
     let (s, k, d) = (stride, settings.kernel, dilation);
-    Window {
+    let (rows, columns) = (
+        axis(1, k.height, s.height, d.height, top),
+        axis(2, k.width, s.width, d.width, left),
+    );
+    for axis in [rows, columns] {
+        // All of it is computed in 32 bits.
+        let reach = axis
+            .output
+            .saturating_mul(axis.stride)
+            .saturating_add(axis.kernel.saturating_mul(axis.dilation));
+        if reach.saturating_add(axis.input).saturating_add(axis.padding) > i32::MAX as usize {
+            return Err(refuse(layer, "its window reaches over more pixels than any image has"));
+        }
+    }
+    Ok(Window {
         inputs: input[0],
         outputs: output[0],
         groups: settings.groups,
-        rows: axis(1, k.height, s.height, d.height, top),
-        columns: axis(2, k.width, s.width, d.width, left),
-    }
+        rows,
+        columns,
+    })
 }

@@ -407,13 +407,8 @@ fn table(function: Function, x: Scale, y: Scale) -> Box<[u8; 256]> {
 
 /// e⁻ˣ of the difference of two bytes, in 65536ths.
 fn exponentials(x: Scale) -> Box<[u32; 256]> {
-    let mut table = [0.0; 256];
-    for (difference, e) in table.iter_mut().enumerate() {
-        let mut pair = [0.0, -x.scale * difference as f32];
-        functions::softmax(&mut pair);
-        *e = pair[1] / pair[0];
-    }
-    Box::new(table.map(|e| (e * 65536.0).round() as u32))
+    let each = |difference| (functions::exp(-x.scale * difference as f32) * 65536.0).round() as u32;
+    Box::new(std::array::from_fn(each))
 }
 
 #[cfg(test)]

@@ -296,8 +296,8 @@ fn names_can_not_break_out() {
     let network = Sequential::new([2]).layer(Dense::new(2)).build(1).unwrap();
     let program = Program::of(&network).unwrap();
     let labels = Labels {
-        title: "a */ int x; /*\nfn main() {} //".into(),
-        classes: vec!["\"\\ ?".into(), "é\n*/".into()],
+        title: "a */ int x; /*\nfn main() {} // \u{202e} ??/".into(),
+        classes: vec!["\"\\ ?".into(), "é\n*/\u{202e}".into()],
         prefix: "n0".into(),
         ..Labels::default()
     };

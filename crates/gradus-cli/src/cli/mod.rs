@@ -4,6 +4,7 @@ mod compare;
 mod data;
 mod evaluate;
 mod experiment;
+mod export;
 mod interrupt;
 mod options;
 mod predict;
@@ -40,6 +41,7 @@ enum Command {
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Export(export::Export),
     Summary(summary::Summary),
     #[command(subcommand)]
     Data(data::Command),
@@ -97,6 +99,7 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
         Command::Train(options) => train::run(options, settings, &mut out)?,
         Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
         Command::Predict(options) => predict::run(options, settings, &mut out)?,
+        Command::Export(options) => export::run(options, settings, &mut out)?,
         Command::Summary(options) => summary::run(options, settings, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };

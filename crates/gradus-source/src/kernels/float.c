@@ -28,8 +28,9 @@ static void gradus_conv2d(const float *x, float *y, const float *w, const float 
                     const float *kernel = w + (o * inputs + c) * rows->kernel * columns->kernel;
                     for (k = top; k < bottom; k++) {
                         const float *row = image + gradus_pixel(rows, i, k) * columns->input;
-                        for (l = left; l < right; l++) {
-                            sum += kernel[k * columns->kernel + l] * row[gradus_pixel(columns, j, l)];
+                        int32_t at = gradus_pixel(columns, j, left);
+                        for (l = left; l < right; l++, at += columns->dilation) {
+                            sum += kernel[k * columns->kernel + l] * row[at];
                         }
                     }
                 }

@@ -26,9 +26,11 @@ pub(crate) fn conv2d(x: &[f32], y: &mut [f32], w: &[f32], b: &[f32], window: &Wi
                 let mut sum = b[o];
                 for (x, w) in x.chunks_exact(plane).zip(w.chunks_exact(kernel)) {
                     for k in top..bottom {
-                        let row = pixel(rows, i, k) * columns.input;
-                        for l in left..right {
-                            sum += w[k * columns.kernel + l] * x[row + pixel(columns, j, l)];
+                        let row = &x[pixel(rows, i, k) * columns.input..][..columns.input];
+                        let mut at = pixel(columns, j, left);
+                        for w in &w[k * columns.kernel..][left..right] {
+                            sum += w * row[at];
+                            at += columns.dilation;
                         }
                     }
                 }

@@ -12,7 +12,7 @@ fn power_of_two(n: i32) -> f32 {
 }
 
 /// eˣ = 2ⁿ·eʳ, where n is the whole number nearest to x / ln 2 and r = x - n ln 2.
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     if x.is_nan() {
         return x;
     }

@@ -35,8 +35,9 @@ static void gradus_conv2d(const uint8_t *x, uint8_t *y, const int8_t *w, const i
                     const int8_t *kernel = w + (o * inputs + c) * rows->kernel * columns->kernel;
                     for (k = top; k < bottom; k++) {
                         const uint8_t *row = image + gradus_pixel(rows, i, k) * columns->input;
-                        for (l = left; l < right; l++) {
-                            sum += kernel[k * columns->kernel + l] * (row[gradus_pixel(columns, j, l)] - x_zero);
+                        int32_t at = gradus_pixel(columns, j, left);
+                        for (l = left; l < right; l++, at += columns->dilation) {
+                            sum += kernel[k * columns->kernel + l] * (row[at] - x_zero);
                         }
                     }
                 }

@@ -51,10 +51,11 @@ pub(crate) fn conv2d(
                 let mut sum = b[o];
                 for (x, w) in x.chunks_exact(plane).zip(w.chunks_exact(kernel)) {
                     for k in top..bottom {
-                        let row = pixel(rows, i, k) * columns.input;
-                        for l in left..right {
-                            let x = i32::from(x[row + pixel(columns, j, l)]);
-                            sum += i32::from(w[k * columns.kernel + l]) * (x - x_zero);
+                        let row = &x[pixel(rows, i, k) * columns.input..][..columns.input];
+                        let mut at = pixel(columns, j, left);
+                        for w in &w[k * columns.kernel..][left..right] {
+                            sum += i32::from(*w) * (i32::from(row[at]) - x_zero);
+                            at += columns.dilation;
                         }
                     }
                 }
@@ -88,6 +89,7 @@ pub(crate) fn max_pool2d(x: &[u8], y: &mut [u8], window: &Window) {
 }
 
 /// The mean of each window, whose padding counts as zeros unless it is excluded.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn avg_pool2d(
     x: &[u8],
     y: &mut [u8],

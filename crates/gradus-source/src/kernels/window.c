@@ -23,7 +23,7 @@ static int32_t gradus_end_tap(const struct gradus_axis *axis, int32_t i) {
     return tap < axis->kernel ? tap : axis->kernel;
 }
 
-/* The pixel under a tap that is not on the padding. */
+/* The pixel under a tap; any number if the tap is on the padding. */
 static int32_t gradus_pixel(const struct gradus_axis *axis, int32_t i, int32_t tap) {
     return i * axis->stride + tap * axis->dilation - axis->padding;
 }

@@ -30,7 +30,7 @@ pub(crate) fn taps(axis: &Axis, i: usize) -> (usize, usize) {
     (ceiling(axis.padding.saturating_sub(start)).min(end), end)
 }
 
-/// The pixel under a tap that is not on the padding.
+/// The pixel under a tap; any number if the tap is on the padding.
 pub(crate) fn pixel(axis: &Axis, i: usize, tap: usize) -> usize {
-    i * axis.stride + tap * axis.dilation - axis.padding
+    (i * axis.stride + tap * axis.dilation).wrapping_sub(axis.padding)
 }

@@ -10,22 +10,40 @@ use crate::memory::Place;
 
 /// The whole file. Writing to a `String` can't fail.
 pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> String {
-    let mut out = String::from("/*\n");
-    let element = if listing.bytes.is_some() { "uint8_t" } else { "float" };
+    let (prefix, upper) = (&labels.prefix, labels.prefix.to_uppercase());
+    let mut head = String::from("/*\n");
     for line in about {
-        let _ = writeln!(
-            out,
-            "{}",
-            format!(" * {}", line.replace("*/", "* /").replace("/*", "/ *")).trim_end()
+        let line = line.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?");
+        let _ = writeln!(head, "{}", format!(" * {line}").trim_end());
+    }
+    let _ = write!(
+        head,
+        " * Compile this file with the others of your program. Where you call it, declare it with\n *     \
+         #define {upper}_DECLARATIONS\n *     #include \"this file\"\n * It needs no heap and no library. Its memory is \
+         static: one call of {prefix}_predict at a time.\n */\n\n"
+    );
+    let mut names = String::new();
+    if !labels.classes.is_empty() {
+        let strings = labels.classes.iter().map(|name| string(name));
+        let count = labels.classes.len();
+        let _ = write!(
+            names,
+            "\nconst char *const {prefix}_classes[{count}] = {{\n{}}};\n",
+            wrapped(strings)
         );
     }
-    out.push_str(
-        " * Compile this file with the others of your program. Where you call it, declare it with\n *     \
-         #define GRADUS_DECLARATIONS\n *     #include \"this file\"\n * It needs no heap and no library. Its \
-         memory is static: one call of gradus_predict at a time.\n */\n\n#include <stdint.h>\n\n",
-    );
+    // What others have named keeps its name.
+    let code = code(listing, labels.classes.len());
+    let code = code
+        .replace("gradus_", &format!("{prefix}_"))
+        .replace("GRADUS_", &format!("{upper}_"));
+    format!("{head}{code}{names}\n#endif\n")
+}
+
+fn code(listing: &Listing, classes: usize) -> String {
+    let element = if listing.bytes.is_some() { "uint8_t" } else { "float" };
+    let mut out = String::from("#include <stdint.h>\n\n");
     let (inputs, outputs) = (listing.values[0], listing.outputs());
-    let classes = labels.classes.len();
     let _ = write!(
         out,
         "/* The values of an input and of an output. */\n#define GRADUS_INPUTS {inputs}\n#define GRADUS_OUTPUTS {outputs}\n\n\
@@ -60,12 +78,6 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
     predict(&mut out, listing, element);
     if classes > 0 {
         class(&mut out, listing, element);
-        let names = labels.classes.iter().map(|name| string(name));
-        let _ = write!(
-            out,
-            "\nconst char *const gradus_classes[{classes}] = {{\n{}}};\n",
-            wrapped(names)
-        );
     }
     if let Some((input, ..)) = &listing.bytes {
         let _ = write!(
@@ -76,10 +88,7 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
             f32::from(input.zero)
         );
     }
-    out.push_str("\n#endif\n");
-    let upper = labels.prefix.to_uppercase();
-    out.replace("gradus_", &format!("{}_", labels.prefix))
-        .replace("GRADUS_", &format!("{upper}_"))
+    out
 }
 
 fn predict(out: &mut String, listing: &Listing, element: &str) {

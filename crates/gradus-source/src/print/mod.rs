@@ -102,7 +102,15 @@ fn print(listing: &Listing, shapes: [&Shape; 2], language: Language, labels: &La
 
 /// The lines at the top of a file.
 fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Vec<String> {
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Names come with files, and may hold anything; some characters can even turn what is seen of a line around.
+    let plain = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let one_line = |text: &str| {
+        let words: Vec<String> = text
+            .split_whitespace()
+            .map(|word| word.chars().filter(plain).collect())
+            .collect();
+        words.join(" ")
+    };
     let shape = |shape: &Shape| shape.to_string().replace('×', "x");
     let mut lines = vec![one_line(&labels.title), String::new()];
     let order = match input.image() {

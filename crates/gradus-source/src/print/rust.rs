@@ -16,10 +16,8 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
         let _ = writeln!(out, "{}", format!("//! {line}").trim_end());
     }
     out.push_str(
-        "//! In a program: `mod network;`, then\n//! `static mut`-free: `let mut network = network::Network::new();`\n",
-    );
-    out.push_str(
-        "//! and `network.predict(&input, &mut output);`. Needs no heap and nothing but the core library.\n\n",
+        "//! As a module of your program, `mod network;`: `let mut network = network::Network::new();`, and then\n\
+         //! `network.predict(&input, &mut output);`. It needs no heap and nothing but the core library.\n\n",
     );
     let (inputs, outputs) = (listing.values[0], listing.outputs());
     let _ = write!(
@@ -167,9 +165,15 @@ fn print_table(out: &mut String, what: &str, call: &Call, table: &Table) {
         Table::U32(values) => ("u32", wrapped(values.iter().map(u32::to_string))),
     };
     let name = constant(what, call);
+    // Some weight will be like a constant.
+    let allow = if kind == "f32" {
+        "#[allow(clippy::approx_constant)]\n"
+    } else {
+        ""
+    };
     let _ = write!(
         out,
-        "\n#[rustfmt::skip]\nstatic {name}: [{kind}; {}] = [\n{numbers}];\n",
+        "\n#[rustfmt::skip]\n{allow}static {name}: [{kind}; {}] = [\n{numbers}];\n",
         table.len()
     );
 }
