@@ -17,13 +17,23 @@ use serde_json::{Value, json};
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result {
-    for target in ["idx", "csv", "image", "model", "architecture", "toml", "picture"] {
+    for target in [
+        "idx",
+        "csv",
+        "image",
+        "model",
+        "checkpoint",
+        "architecture",
+        "toml",
+        "picture",
+    ] {
         fs::create_dir_all(seeds(target))?;
     }
     write_idx()?;
     write_csv()?;
     write_images()?;
     write_networks()?;
+    write_checkpoints()?;
     write_pictures()
 }
 
@@ -235,6 +245,22 @@ fn write_networks() -> Result {
         "tables.toml",
         "# A comment.\ninput = [1, 0x4, 4]\n[[layers]]\nkind = 'flatten'\n[[layers]]\nkind = \"dense\"\nunits = 3\n",
     )
+}
+
+/// At the end of an epoch, and within one.
+fn write_checkpoints() -> Result {
+    let (network, data) = gradus_fuzz::small_training();
+    for (name, steps) in [("end", 3), ("within", 4)] {
+        let path = seeds("checkpoint").join(format!("{name}.safetensors"));
+        let done = std::cell::Cell::new(0);
+        let interrupted = || done.replace(done.get() + 1) + 1 == steps;
+        let training = gradus_fuzz::small_fit()
+            .checkpoint(&path, std::time::Duration::MAX)
+            .interrupt_when(interrupted)
+            .run(&mut network.clone(), &data);
+        assert!(training.is_err());
+    }
+    Ok(())
 }
 
 /// TOML with the layers in inline tables.

@@ -1,8 +1,10 @@
 //! What the targets share.
 
+use gradus::callback::EarlyStopping;
+use gradus::data::Arrays;
+use gradus::prelude::*;
 use gradus::save::Registry;
-use gradus::{Network, Sequential};
-use ndarray::{ArrayD, Axis};
+use ndarray::{Array2, ArrayD, Axis};
 use serde_json::{Value, json};
 
 /// The content of a file that declares this architecture and has no tensors. Reading it plans the whole network, whatever
@@ -15,6 +17,28 @@ pub fn without_tensors(architecture: &str) -> Vec<u8> {
 /// A header, after the eight bytes that tell its length.
 pub fn with_length(header: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header].concat()
+}
+
+/// A small network, and six samples for it in three batches.
+pub fn small_training() -> (Network, Arrays) {
+    let layers = Sequential::new([2])
+        .layer(Dense::new(3))
+        .layer(BatchNorm::new())
+        .layer(Tanh);
+    let network = layers.layer(Dense::new(2)).layer(Softmax).build(1).expect("it fits");
+    let x = Array2::from_shape_fn((6, 2), |(i, j)| (i * 3 + j) as f32 / 20.0);
+    let data = Arrays::classes(x, (0..6).map(|i| i % 2), 2).expect("six samples of two classes");
+    (network, data)
+}
+
+/// Training with something of everything to remember.
+pub fn small_fit() -> Fit<'static> {
+    Fit::new(CrossEntropy::new(), Adam::new(0.1))
+        .epochs(2)
+        .batch_size(2)
+        .threads(1)
+        .metric(Accuracy)
+        .callback(EarlyStopping::new(1))
 }
 
 /// Builds the declared network and uses it, if it is small.

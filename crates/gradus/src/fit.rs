@@ -252,20 +252,8 @@ impl<'a> Fit<'a> {
     ///
     /// A file of a network with Adam is four times that of the network; written every ten seconds it takes no noticeable time.
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Duration) -> Self {
-        let notes = self.checkpoints.take().map(|checkpoints| checkpoints.notes);
-        self.checkpoints = Some(Checkpoints {
-            path: path.into(),
-            every,
-            notes: notes.unwrap_or_default(),
-        });
-        self
-    }
-
-    /// Puts a note into every [checkpoint](Fit::checkpoint), which must be asked for first.
-    pub fn checkpoint_note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.notes.insert(key.into(), value.into());
-        }
+        let path = path.into();
+        self.checkpoints = Some(Checkpoints { path, every });
         self
     }
 

@@ -7,7 +7,7 @@ mod common;
 use allocator::allocated;
 use common::*;
 use gradus::prelude::*;
-use gradus::save::Registry;
+use gradus::save::{Registry, Snapshot};
 use serde_json::{Value, json};
 
 /// A safetensors file with this header.
@@ -56,6 +56,16 @@ fn claims_cost_nothing() {
                 &["0.weight", "can't lie in"],
             );
         }
+    }
+
+    for claim in [json!([huge]), json!([u64::MAX, 2])] {
+        let tensor = json!({ "dtype": dtype, "shape": claim, "data_offsets": [0, 4] });
+        let metadata = json!({ "gradus.checkpoint": "1", "gradus.checkpoint.progress": "{}" });
+        let bytes = file(&json!({ "__metadata__": metadata, "optimizer.0": tensor }), &[0; 4]);
+        let mut result = None;
+        let (_, allocated) = allocated(|| result = Some(Snapshot::from_bytes(&bytes)));
+        refused(result.unwrap(), &["optimizer.0", "can't lie in"]);
+        assert!(allocated < 100 * bytes.len() + 10_000, "{allocated}");
     }
 
     let image = json!([1, 8, 8]);

@@ -174,14 +174,9 @@ fn a_run_that_had_ended_gives_its_result_again_or_goes_further() {
             .seed(1)
     };
     let mut network = perceptron(1);
-    let history = fit(2)
-        .checkpoint(&file, NEVER)
-        .checkpoint_note("command", "train")
-        .run(&mut network, &train)
-        .unwrap();
+    let history = fit(2).checkpoint(&file, NEVER).run(&mut network, &train).unwrap();
     let snapshot = Snapshot::load(&file).unwrap();
     assert_eq!((snapshot.position(), snapshot.ended()), ((2, 0), false));
-    assert_eq!(snapshot.note("command"), Some("train"));
     assert_eq!(lasting(snapshot.history()), lasting(&history));
     let mut again = perceptron(2);
     assert_eq!(fit(2).resume(&file).run(&mut again, &train).unwrap(), history);

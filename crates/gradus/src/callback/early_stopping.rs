@@ -59,7 +59,7 @@ impl Callback for EarlyStopping {
     fn restore(&mut self, memory: &Memory) -> Result<()> {
         self.best.restore("early stopping, best", memory);
         let waited = memory.numbers(&self.best.name("early stopping, waited"));
-        self.waited = waited.and_then(|n| n.first()).map_or(0, |&n| n as usize);
+        self.waited = waited.and_then(|n| n.first()).map_or(0, |n| n.clamp(0.0, 1e9) as usize);
         self.weights = memory.weights(&self.best.name("early stopping")).cloned();
         Ok(())
     }

@@ -17,7 +17,6 @@ use crate::{Error, Float, Network, Result};
 pub(super) struct Checkpoints {
     pub path: PathBuf,
     pub every: Duration,
-    pub notes: BTreeMap<String, String>,
 }
 
 /// Where a run stands.
@@ -66,7 +65,6 @@ impl Run<'_, '_> {
         }
         let progress = Progress {
             settings: settings(self.fit, network, self.train, self.validation, self.seed)?,
-            notes: checkpoints.notes.clone(),
             seed: network.seed(),
             epoch: position.epoch,
             step: position.step,

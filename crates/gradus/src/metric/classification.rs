@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Average, ConfusionMatrix, Meter, Metric};
+use super::{Average, ConfusionMatrix, Meter, Metric, counted};
 use crate::data::{Target, Targets};
 use crate::loss::wants;
 use crate::{Error, Float, Result, Shape};
@@ -138,7 +138,7 @@ impl<F: Fn(&[Float], Target<'_>) -> bool + Send> Meter for Share<F> {
 
     fn restore(&mut self, saved: &[f64]) -> bool {
         let &[count, samples] = saved else { return false };
-        (self.count, self.samples) = (count as u64, samples as u64);
+        (self.count, self.samples) = (counted(count), counted(samples));
         true
     }
 }
@@ -231,7 +231,6 @@ impl Meter for Score {
     }
 
     fn restore(&mut self, saved: &[f64]) -> bool {
-        self.matrix
-            .set_counts(saved.iter().map(|&count| count as u64).collect())
+        self.matrix.set_counts(saved.iter().copied().map(counted).collect())
     }
 }

@@ -99,6 +99,11 @@ pub trait Meter: Debug + Send {
     }
 }
 
+/// A count among what a meter saved; a file may hold anything.
+fn counted(saved: f64) -> u64 {
+    saved.clamp(0.0, (1_u64 << 53) as f64) as u64
+}
+
 /// The metric of this name; `top_` and any number names a [`TopK`].
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Meter, Metric};
+use super::{Meter, Metric, counted};
 use crate::data::{Target, Targets};
 use crate::loss::{expected, mean, wants};
 use crate::{Float, Result, Shape};
@@ -89,7 +89,7 @@ impl Meter for Mean {
 
     fn restore(&mut self, saved: &[f64]) -> bool {
         let &[sum, samples] = saved else { return false };
-        (self.sum, self.samples) = (sum, samples as u64);
+        (self.sum, self.samples) = (sum, counted(samples));
         true
     }
 }
@@ -200,7 +200,7 @@ impl Meter for Determination {
         if spreads.len() != self.outputs.len() || !rest.is_empty() {
             return false;
         }
-        self.samples = samples as u64;
+        self.samples = counted(samples);
         for (output, &[mean, around_mean, residual]) in self.outputs.iter_mut().zip(spreads) {
             *output = Spread {
                 mean,

@@ -40,8 +40,6 @@ pub struct Snapshot {
 pub(crate) struct Progress {
     /// What must be the same when it goes on: names and values.
     pub settings: BTreeMap<String, String>,
-    /// What the program wants to know again.
-    pub notes: BTreeMap<String, String>,
     /// The seed that the network was built with.
     pub seed: u64,
     /// Epochs finished, and steps of the next.
@@ -63,7 +61,6 @@ pub(crate) struct Progress {
 #[serde(deny_unknown_fields)]
 struct InFile {
     settings: BTreeMap<String, String>,
-    notes: BTreeMap<String, String>,
     seed: u64,
     epoch: usize,
     step: usize,
@@ -159,7 +156,6 @@ impl Snapshot {
             memory,
             progress: Progress {
                 settings: file.settings,
-                notes: file.notes,
                 seed: file.seed,
                 epoch: file.epoch,
                 step: file.step,
@@ -186,11 +182,6 @@ impl Snapshot {
     pub fn history(&self) -> &History {
         &self.history
     }
-
-    /// A note of the program ([`Fit::checkpoint_note`](crate::Fit::checkpoint_note)).
-    pub fn note(&self, key: &str) -> Option<&str> {
-        self.progress.notes.get(key).map(String::as_str)
-    }
 }
 
 /// Writes a moment of training.
@@ -208,7 +199,6 @@ pub(crate) fn write<'a>(
     });
     let file = InFile {
         settings: progress.settings.clone(),
-        notes: progress.notes.clone(),
         seed: progress.seed,
         epoch: progress.epoch,
         step: progress.step,

@@ -1,0 +1,33 @@
+#![no_main]
+//! Moments of training, from which it goes on.
+
+use gradus::save::Snapshot;
+use gradus_fuzz::{small_fit, small_training, with_length};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Deserializer, Value};
+
+fuzz_target!(|file: &[u8]| {
+    read(file);
+    // Few changes leave the header's length right, so it is set right too.
+    let Some(rest) = file.get(8..) else { return };
+    let mut values = Deserializer::from_slice(rest).into_iter::<Value>();
+    if let Some(Ok(_)) = values.next() {
+        let (header, tensors) = rest.split_at(values.byte_offset());
+        read(&[&with_length(header)[..], tensors].concat());
+    }
+});
+
+fn read(file: &[u8]) {
+    let Ok(snapshot) = Snapshot::from_bytes(file) else {
+        return;
+    };
+    let _ = (snapshot.position(), snapshot.ended());
+    assert_eq!(
+        snapshot.history().to_csv().lines().count(),
+        1 + snapshot.history().epochs.len()
+    );
+    let (mut network, data) = small_training();
+    let path = std::env::temp_dir().join(format!("gradus-fuzz-{}.safetensors", std::process::id()));
+    std::fs::write(&path, file).expect("there is room for a file");
+    let _ = small_fit().resume(&path).run(&mut network, &data);
+}
