@@ -177,6 +177,43 @@ fn networks_of_other_frameworks_are_imported() {
     fs::write(home.join("none.onnx"), "PK").unwrap();
     assert!(bad(home, "import none.onnx").contains("none.onnx: the file"));
     assert!(bad(home, "import theirs.onnx -o ours.txt").contains("end in .safetensors"));
+
+    // PyTorch's tensors, given the layers.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gradus/tests/fixtures/torch.safetensors");
+    fs::copy(fixture, home.join("state.safetensors")).unwrap();
+    let layers = r#"
+        input = [1, 8, 8]
+        layers = [
+            { kind = "conv2d", channels = 4, kernel = 3, padding = "same" },
+            { kind = "batch_norm" },
+            { kind = "relu" },
+            { kind = "max_pool2d", kernel = 2 },
+            { kind = "flatten" },
+            { kind = "dense", units = 12 },
+            { kind = "batch_norm" },
+            { kind = "tanh" },
+            { kind = "dense", units = 10 },
+            { kind = "softmax" },
+        ]
+    "#;
+    fs::write(home.join("layers.toml"), layers).unwrap();
+    let import = "import state.safetensors --network layers.toml";
+    good(home, &format!("{import} -o torch.safetensors"));
+    assert_eq!(
+        Network::load(home.join("torch.safetensors")).unwrap().parameter_count(),
+        982
+    );
+    assert!(bad(home, import).contains("that is the file itself"));
+    assert!(bad(home, "import state.safetensors -o x.safetensors").contains("holds tensors only"));
+    assert!(
+        bad(home, "import theirs.onnx --network layers.toml -o x.safetensors").contains("is for .safetensors files")
+    );
+    fs::write(home.join("layers.toml"), layers.replace("units = 12", "units = 13")).unwrap();
+    let message = bad(home, &format!("{import} -o x.safetensors"));
+    assert!(
+        message.contains("the tensor `5.weight` has the shape 12×64, the architecture needs 13×64"),
+        "{message}"
+    );
 }
 
 #[test]
