@@ -177,6 +177,43 @@ fn networks_of_other_frameworks_are_imported() {
     fs::write(home.join("none.onnx"), "PK").unwrap();
     assert!(bad(home, "import none.onnx").contains("none.onnx: the file"));
     assert!(bad(home, "import theirs.onnx -o ours.txt").contains("end in .safetensors"));
+
+    // PyTorch's tensors, given the layers.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gradus/tests/fixtures/torch.safetensors");
+    fs::copy(fixture, home.join("state.safetensors")).unwrap();
+    let layers = r#"
+        input = [1, 8, 8]
+        layers = [
+            { kind = "conv2d", channels = 4, kernel = 3, padding = "same" },
+            { kind = "batch_norm" },
+            { kind = "relu" },
+            { kind = "max_pool2d", kernel = 2 },
+            { kind = "flatten" },
+            { kind = "dense", units = 12 },
+            { kind = "batch_norm" },
+            { kind = "tanh" },
+            { kind = "dense", units = 10 },
+            { kind = "softmax" },
+        ]
+    "#;
+    fs::write(home.join("layers.toml"), layers).unwrap();
+    let import = "import state.safetensors --network layers.toml";
+    good(home, &format!("{import} -o torch.safetensors"));
+    assert_eq!(
+        Network::load(home.join("torch.safetensors")).unwrap().parameter_count(),
+        982
+    );
+    assert!(bad(home, import).contains("that is the file itself"));
+    assert!(bad(home, "import state.safetensors -o x.safetensors").contains("holds tensors only"));
+    assert!(
+        bad(home, "import theirs.onnx --network layers.toml -o x.safetensors").contains("is for .safetensors files")
+    );
+    fs::write(home.join("layers.toml"), layers.replace("units = 12", "units = 13")).unwrap();
+    let message = bad(home, &format!("{import} -o x.safetensors"));
+    assert!(
+        message.contains("the tensor `5.weight` has the shape 12×64, the architecture needs 13×64"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -399,4 +436,66 @@ fn damaged_networks_and_pictures_are_refused() {
     // Training into a file instead of a folder is told before the training.
     fs::write(home.join("file"), "").unwrap();
     assert!(bad(home, "train mlp --data digits --quiet --out file").contains("file: the folder can't be made"));
+}
+
+/// The files themselves are tested in `gradus-source`.
+#[test]
+fn a_trained_network_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    good(home, "train mlp --data digits --epochs 2 --out net --quiet");
+    let told = good(home, "export net/network.safetensors --to rust --json export.json");
+    let results = json(home.join("export.json"));
+    let text = fs::read_to_string(home.join("net/network.rs")).unwrap();
+    assert!(
+        text.contains("pub fn predict(&mut self, input: &[f32; INPUTS]"),
+        "{text:.2000}"
+    );
+    assert!(text.starts_with("//! The neural network network.safetensors, trained on digits"));
+    // 64-256-256-10, each with a bias, and the names of the classes.
+    let parameters = 64 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10;
+    assert_eq!(results["tables"], 4 * parameters + 10 * 6);
+    assert_eq!(results["buffer"], 4 * 512);
+    assert!(told.contains(&format!("flash {} bytes", results["flash"])), "{told}");
+
+    let told = good(
+        home,
+        "export net/network.safetensors --to c --int8 -o firmware/digits.c --prefix digits --json export.json",
+    );
+    let results = json(home.join("export.json"));
+    let text = fs::read_to_string(home.join("firmware/digits.c")).unwrap();
+    assert!(
+        text.contains("void digits_predict(const uint8_t *input, uint8_t *output);"),
+        "{text:.2000}"
+    );
+    assert!(told.contains("360 test samples"), "{told}");
+    let share = |what: &str| results["accuracy"][what].as_f64().unwrap();
+    assert!(
+        share("float") > 0.8 && (share("float") - share("int8")).abs() < 0.01,
+        "{told}"
+    );
+
+    let message = bad(home, "export net/network.safetensors --to c --prefix 1st");
+    assert_eq!(
+        message,
+        "--prefix: the prefix must be a name in C, of letters, digits and underscores, not `1st`"
+    );
+    let message = bad(home, "export net/network.safetensors --to c -o net/network.safetensors");
+    assert!(message.ends_with("that is the network itself"), "{message}");
+    // As an ONNX file, which comes back the same.
+    let told = good(
+        home,
+        "export net/network.safetensors --to onnx --uint8 --logits -o net/digits.onnx --json export.json",
+    );
+    assert!(
+        told.contains("net/digits.onnx") && told.contains("input `x`, output `y`"),
+        "{told}"
+    );
+    assert_eq!(json(home.join("export.json"))["to"], "onnx");
+    let told = good(home, "import net/digits.onnx -o net/again.safetensors");
+    assert!(told.contains("It takes byte / 255"), "{told}");
+    let message = bad(home, "export net/network.safetensors --to onnx --int8");
+    assert_eq!(message, "--int8 and --prefix are for source files, not for --to onnx");
+    let message = bad(home, "export net/network.safetensors --to rust --logits");
+    assert_eq!(message, "--logits and --uint8 are for --to onnx, not for source files");
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use gradus::data::{Dataset, Target, Targets};
 use gradus::loss::Loss;
@@ -13,12 +13,12 @@ use gradus::{Evaluation, Float, Network};
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::options::{DataOptions, lasting_name};
+use super::options::DataOptions;
 use super::recipe::{Spec, usual_loss};
 use super::train::to_json;
-use crate::notes::{Notes, Origin};
+use crate::notes::Notes;
 use crate::plot::{self, Confusion, Guess, count};
-use crate::task::{Reading, Task};
+use crate::task::Task;
 
 /// Measure a trained network on samples that it has not learned
 ///
@@ -62,7 +62,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let network = Network::load(&options.network)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
-    let task = options.task(&network, &notes, settings)?;
+    let task = options.data.learned(&options.network, &network, &notes, settings)?;
     let data = match options.part {
         Part::Train => &task.train,
         Part::Test => &task.test,
@@ -123,42 +123,6 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         writeln!(out, "\nPictures are in {}.", folder.display())?;
     }
     Ok(results)
-}
-
-impl Evaluate {
-    /// The samples that the options or the network's notes name.
-    fn task(&self, network: &Network, notes: &Notes, settings: &Settings) -> Result<Task> {
-        let source = self.data.source(settings);
-        let reading = Reading {
-            notes: notes.clone(),
-            shape: Some(network.input_shape()),
-            raw: true,
-        };
-        let learned = match (&self.data.data, &notes.origin) {
-            (None, None) => bail!(
-                "{}: the network does not say what it was trained on; name the data with --data",
-                self.network.display()
-            ),
-            (None, Some(origin)) => origin.clone(),
-            (Some(data), origin) => {
-                let name = lasting_name(data)?;
-                match origin {
-                    Some(origin) if origin.name == name => origin.clone(),
-                    _ => Origin {
-                        target: origin.as_ref().and_then(|origin| origin.target.clone()),
-                        regression: origin.as_ref().is_some_and(|origin| origin.regression),
-                        ..Origin::named(&name)
-                    },
-                }
-            }
-        };
-        let origin = Origin {
-            target: self.data.target.clone().or(learned.target),
-            regression: self.data.regression || learned.regression,
-            ..learned
-        };
-        Task::load(&origin, &source, &reading)
-    }
 }
 
 /// The loss that the network was trained with, or else the one that suits it.

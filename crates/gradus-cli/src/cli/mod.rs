@@ -4,7 +4,7 @@ mod compare;
 mod data;
 mod evaluate;
 mod experiment;
-pub mod export_onnx;
+mod export;
 mod import;
 mod interrupt;
 mod options;
@@ -42,6 +42,7 @@ enum Command {
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Export(export::Export),
     Summary(summary::Summary),
     Import(import::Import),
     #[command(subcommand)]
@@ -100,6 +101,7 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
         Command::Train(options) => train::run(options, settings, &mut out)?,
         Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
         Command::Predict(options) => predict::run(options, settings, &mut out)?,
+        Command::Export(options) => export::run(options, settings, &mut out)?,
         Command::Summary(options) => summary::run(options, settings, &mut out)?,
         Command::Import(options) => import::run(options, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
+use gradus::Network;
 use gradus::data::mnist::Set;
 
 use super::Settings;
-use crate::notes::Origin;
+use crate::notes::{Notes, Origin};
 use crate::source::{EMBEDDED, Source};
 use crate::task::{Reading, Task, XOR};
 
@@ -41,6 +42,43 @@ impl DataOptions {
             offline: self.offline,
             quiet: settings.quiet,
         }
+    }
+
+    /// The samples that the options name, or the notes of a network, whose file is given for messages.
+    ///
+    /// # Errors
+    /// If nothing names any, or they can't be read.
+    pub fn learned(&self, file: &Path, network: &Network, notes: &Notes, settings: &Settings) -> Result<Task> {
+        let source = self.source(settings);
+        let reading = Reading {
+            notes: notes.clone(),
+            shape: Some(network.input_shape()),
+            raw: true,
+        };
+        let learned = match (&self.data, &notes.origin) {
+            (None, None) => bail!(
+                "{}: the network does not say what it was trained on; name the data with --data",
+                file.display()
+            ),
+            (None, Some(origin)) => origin.clone(),
+            (Some(data), origin) => {
+                let name = lasting_name(data)?;
+                match origin {
+                    Some(origin) if origin.name == name => origin.clone(),
+                    _ => Origin {
+                        target: origin.as_ref().and_then(|origin| origin.target.clone()),
+                        regression: origin.as_ref().is_some_and(|origin| origin.regression),
+                        ..Origin::named(&name)
+                    },
+                }
+            }
+        };
+        let origin = Origin {
+            target: self.target.clone().or(learned.target),
+            regression: self.regression || learned.regression,
+            ..learned
+        };
+        Task::load(&origin, &source, &reading)
     }
 }
 

@@ -12,7 +12,7 @@ use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::{self, Metric};
-use gradus::save::atomic;
+use gradus::save::{Snapshot, atomic};
 use gradus::{Evaluation, Fit, Network, Profile};
 use serde_json::{Value, json};
 
@@ -249,8 +249,20 @@ impl<'a> Lesson<'a> {
                 resumed: options.resume,
                 written: Instant::now(),
             });
-        if options.resume && self.checkpoint().is_file() {
-            fit = fit.resume(self.checkpoint());
+        if options.resume {
+            let checkpoint = self.checkpoint();
+            if checkpoint.is_file() {
+                let snapshot = Snapshot::load(&checkpoint)?;
+                match snapshot.position() {
+                    (epochs, 0) if snapshot.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
+                        eprintln!("note: training had ended after {epochs} epochs");
+                    }
+                    (epoch, step) => eprintln!("note: training goes on in epoch {}, after step {step}", epoch + 1),
+                }
+                fit = fit.resume(checkpoint);
+            } else {
+                eprintln!("note: there is no {}: training begins", checkpoint.display());
+            }
         }
         if let Some(clip) = recipe.clip()? {
             fit = fit.clip(clip);

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use gradus::Network;
-use gradus_onnx::{Export, Normalisation};
+use gradus_onnx::Normalisation;
 
 use crate::notes::{Notes, Preprocessing};
 
@@ -33,7 +33,7 @@ impl OnnxOptions {
             }
         };
         let logits = self.logits;
-        Ok(gradus_onnx::export(network, &Export { logits, bytes })?)
+        Ok(gradus_onnx::export(network, &gradus_onnx::Export { logits, bytes })?)
     }
 }
 

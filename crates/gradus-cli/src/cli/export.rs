@@ -1,0 +1,132 @@
+//! `gradus export`: a trained network in another form.
+
+mod onnx;
+mod source;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use gradus::Network;
+use gradus::save::atomic;
+use gradus_source::Language;
+use serde_json::{Value, json};
+
+use super::Settings;
+use super::options::DataOptions;
+use crate::notes::Notes;
+use onnx::OnnxOptions;
+use source::Source;
+
+/// Write a trained network in another form: as an ONNX file, or as one source file
+///
+/// An ONNX file runs in onnxruntime and wherever else ONNX is read.
+///
+/// A source file, Rust without the standard library or C99, is for the firmware of a microcontroller. It holds the weights and a
+/// function that computes the output of an input, and needs no other file, no library and no heap. The command tells the flash
+/// and RAM that it takes. With --int8, weights and values are bytes, a quarter of the size, and all arithmetic is on integers;
+/// then a part of the training samples is needed, and the accuracy before and after is told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gradus export runs/train/network.safetensors --to onnx --uint8\n  gradus export runs/train/network.safetensors --to rust\n  gradus export runs/train/network.safetensors --to c --int8 -o firmware/digits.c --prefix digits"
+)]
+pub struct Export {
+    /// A trained network, as `gradus train` and `gradus compare` write it
+    #[arg(value_name = "NETWORK.safetensors")]
+    network: PathBuf,
+    /// The form of the file
+    #[arg(long, value_enum)]
+    to: Form,
+    /// The file to write [default: beside the network, with its name]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    onnx: OnnxOptions,
+    /// Quantise: weights and values are bytes, and all arithmetic is on integers
+    #[arg(long, help_heading = "Source files")]
+    int8: bool,
+    /// What all names in a C file begin with [default: gradus]
+    #[arg(long, value_name = "NAME", help_heading = "Source files")]
+    prefix: Option<String>,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// The form of an exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// An ONNX file
+    Onnx,
+    /// A Rust module that needs the core library only (no_std)
+    Rust,
+    /// A C99 file that needs stdint.h only
+    C,
+}
+
+impl Form {
+    /// Its name, and how its files end.
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Form::Onnx => ["onnx"; 2],
+            Form::Rust => ["rust", "rs"],
+            Form::C => ["c"; 2],
+        }
+    }
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let [form, ending] = options.to.names();
+    let of_source = options.int8 || options.prefix.is_some();
+    ensure!(
+        options.to != Form::Onnx || !of_source,
+        "--int8 and --prefix are for source files, not for --to onnx"
+    );
+    ensure!(
+        options.to == Form::Onnx || !(options.onnx.logits || options.onnx.uint8),
+        "--logits and --uint8 are for --to onnx, not for source files"
+    );
+    let file = || options.network.display().to_string();
+    let path = (options.output.clone()).unwrap_or_else(|| options.network.with_extension(ending));
+    ensure!(
+        path != options.network,
+        "{}: that is the network itself",
+        path.display()
+    );
+    let network = Network::load(&options.network)?;
+    let notes = Notes::of(&network).with_context(file)?;
+    let source = |language| Source::of(&network, &notes, language, options, settings);
+    let source = match options.to {
+        Form::Onnx => None,
+        Form::Rust => Some(source(Language::Rust)?),
+        Form::C => Some(source(Language::C)?),
+    };
+    match &source {
+        Some(source) => atomic::write(&path, source.text.as_bytes())?,
+        None => atomic::write(&path, &options.onnx.file(&network).with_context(file)?)?,
+    }
+
+    writeln!(out, "{} is in {}", file(), path.display())?;
+    let mut results = json!({
+        "command": "export",
+        "network": options.network,
+        "file": path,
+        "to": form,
+        "int8": options.int8,
+    });
+    match &source {
+        Some(source) => {
+            source.print(out)?;
+            source.add_to(&mut results);
+        }
+        None => writeln!(
+            out,
+            "Version {} of ONNX's operators; input `{}`, output `{}`, any number of samples",
+            gradus_onnx::OPSET,
+            gradus_onnx::INPUT,
+            gradus_onnx::OUTPUT
+        )?,
+    }
+    Ok(results)
+}

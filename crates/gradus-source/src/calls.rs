@@ -1,0 +1,229 @@
+//! Steps as calls of the operations: what both languages print, each in its own words.
+
+use crate::kernels::window::Window;
+use crate::memory::{Place, places};
+use crate::program::{Function, Op, Program, Step, result};
+use crate::quantize::{Quantized, QuantizedOp, Scale};
+
+/// All that a file is printed from.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) calls: Vec<Call>,
+    pub(crate) places: Vec<Place>,
+    /// Elements of the buffer.
+    pub(crate) buffer: usize,
+    pub(crate) values: Vec<usize>,
+    /// For bytes, what those of the input and of the output stand for, and the largest that is no more than 0.5.
+    pub(crate) bytes: Option<(Scale, Scale, i32)>,
+}
+
+/// A call of an operation.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) label: String,
+    pub(crate) name: String,
+    pub(crate) function: &'static str,
+    /// The value that it reads; none if it works in place.
+    pub(crate) x: Option<usize>,
+    pub(crate) y: usize,
+    /// How many values there are to go through, which C has to be told.
+    pub(crate) counts: Vec<usize>,
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// An argument after the values.
+#[derive(Debug)]
+pub(crate) enum Argument {
+    Table(&'static str, Table),
+    Window(Window),
+    Integer(i32),
+    Float(f32),
+    Flag(bool),
+}
+
+/// A table of numbers.
+#[derive(Debug)]
+pub(crate) enum Table {
+    F32(Vec<f32>),
+    I8(Vec<i8>),
+    U8(Vec<u8>),
+    I32(Vec<i32>),
+    U32(Vec<u32>),
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Table::F32(values) => values.len(),
+            Table::I8(values) => values.len(),
+            Table::U8(values) => values.len(),
+            Table::I32(values) => values.len(),
+            Table::U32(values) => values.len(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let each = match self {
+            Table::F32(_) | Table::I32(_) | Table::U32(_) => 4,
+            Table::I8(_) | Table::U8(_) => 1,
+        };
+        each * self.len()
+    }
+}
+
+impl Listing {
+    pub(crate) fn of_program(program: &Program) -> Listing {
+        let calls = listed(&program.values, &program.steps, |op| match op {
+            Op::Dense { weight, bias, relu } => (
+                "dense",
+                vec![
+                    Argument::Table("weight", Table::F32(weight.clone())),
+                    Argument::Table("bias", Table::F32(bias.clone())),
+                    Argument::Flag(*relu),
+                ],
+            ),
+            Op::Conv2d {
+                window,
+                weight,
+                bias,
+                relu,
+            } => (
+                "conv2d",
+                vec![
+                    Argument::Table("weight", Table::F32(weight.clone())),
+                    Argument::Table("bias", Table::F32(bias.clone())),
+                    Argument::Window(*window),
+                    Argument::Flag(*relu),
+                ],
+            ),
+            Op::MaxPool { window } => ("max_pool2d", vec![Argument::Window(*window)]),
+            Op::MeanPool {
+                window,
+                exclude_padding,
+            } => (
+                "avg_pool2d",
+                vec![Argument::Window(*window), Argument::Flag(*exclude_padding)],
+            ),
+            Op::Map(function) => mapped(*function),
+            Op::Softmax => ("softmax", vec![]),
+            Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
+            Op::Copy => ("copy", vec![]),
+        });
+        let (places, buffer) = places(&program.values, &program.steps);
+        Listing {
+            calls,
+            places,
+            buffer,
+            values: program.values.clone(),
+            bytes: None,
+        }
+    }
+
+    pub(crate) fn of_quantized(quantized: &Quantized) -> Listing {
+        let calls = listed(&quantized.values, &quantized.steps, |op| match op {
+            QuantizedOp::Dense { weights, y_zero } => {
+                let mut arguments = tables(weights);
+                arguments.push(Argument::Integer(*y_zero));
+                ("dense", arguments)
+            }
+            QuantizedOp::Conv2d {
+                window,
+                weights,
+                x_zero,
+                y_zero,
+            } => {
+                let mut arguments = tables(weights);
+                arguments.push(Argument::Window(*window));
+                arguments.extend([x_zero, y_zero].map(|&zero| Argument::Integer(zero)));
+                ("conv2d", arguments)
+            }
+            QuantizedOp::MaxPool { window } => ("max_pool2d", vec![Argument::Window(*window)]),
+            QuantizedOp::MeanPool {
+                window,
+                exclude_padding,
+                multiplier,
+                shift,
+                x_zero,
+                y_zero,
+            } => {
+                let mut arguments = vec![Argument::Window(*window), Argument::Flag(*exclude_padding)];
+                arguments.extend([*multiplier, i32::from(*shift), *x_zero, *y_zero].map(Argument::Integer));
+                ("avg_pool2d", arguments)
+            }
+            QuantizedOp::Map(table) => ("map", vec![Argument::Table("table", Table::U8(table.to_vec()))]),
+            QuantizedOp::Softmax(table) => ("softmax", vec![Argument::Table("table", Table::U32(table.to_vec()))]),
+            QuantizedOp::Add {
+                multipliers: [a, b],
+                shift,
+                zeros: [x_zero, y_zero, zero],
+            } => {
+                let integers = [*a, *b, i32::from(*shift), *x_zero, *y_zero, *zero];
+                ("add", integers.map(Argument::Integer).into())
+            }
+            QuantizedOp::Copy => ("copy", vec![]),
+        });
+        let (places, buffer) = places(&quantized.values, &quantized.steps);
+        Listing {
+            calls,
+            places,
+            buffer,
+            values: quantized.values.clone(),
+            bytes: Some((quantized.input_scale, quantized.output_scale, quantized.half())),
+        }
+    }
+
+    /// The values of the output.
+    pub(crate) fn outputs(&self) -> usize {
+        self.calls.last().map_or(self.values[0], |call| self.values[call.y])
+    }
+
+    /// The bytes of an input, a buffer or an output value.
+    pub(crate) fn element(&self) -> usize {
+        if self.bytes.is_some() { 1 } else { 4 }
+    }
+}
+
+fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static str, Vec<Argument>)) -> Vec<Call> {
+    debug_assert!(result(steps) < values.len());
+    let calls = steps.iter().map(|step| {
+        let (function, arguments) = call(&step.op);
+        let windowed = arguments.iter().any(|argument| matches!(argument, Argument::Window(_)));
+        let counts = match function {
+            _ if windowed => vec![],
+            "dense" => vec![values[step.x], values[step.y]],
+            _ => vec![values[step.y]],
+        };
+        Call {
+            label: step.label.clone(),
+            name: step.name.clone(),
+            function,
+            x: (step.x != step.y).then_some(step.x),
+            y: step.y,
+            counts,
+            arguments,
+        }
+    });
+    calls.collect()
+}
+
+fn tables(weights: &crate::quantize::Weights) -> Vec<Argument> {
+    vec![
+        Argument::Table("weight", Table::I8(weights.weight.clone())),
+        Argument::Table("bias", Table::I32(weights.bias.clone())),
+        Argument::Table("multiplier", Table::I32(weights.multiplier.clone())),
+        Argument::Table("shift", Table::U8(weights.shift.clone())),
+    ]
+}
+
+fn mapped(function: Function) -> (&'static str, Vec<Argument>) {
+    match function {
+        Function::Relu => ("relu", vec![]),
+        Function::LeakyRelu(slope) => ("leaky_relu", vec![Argument::Float(slope)]),
+        Function::Elu(alpha) => ("elu", vec![Argument::Float(alpha)]),
+        Function::Gelu => ("gelu", vec![]),
+        Function::Silu => ("silu", vec![]),
+        Function::Softplus => ("softplus", vec![]),
+        Function::Sigmoid => ("sigmoid", vec![]),
+        Function::Tanh => ("hyperbolic", vec![]),
+    }
+}

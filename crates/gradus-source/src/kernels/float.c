@@ -1,0 +1,102 @@
+/* y = W x + b */
+static void gradus_dense(const float *x, float *y, int32_t inputs, int32_t units, const float *w, const float *b,
+                         int relu) {
+    int32_t i, j;
+    for (j = 0; j < units; j++) {
+        float sum = b[j];
+        for (i = 0; i < inputs; i++) {
+            sum += *w++ * x[i];
+        }
+        y[j] = relu && sum < 0.0f ? 0.0f : sum;
+    }
+}
+
+/* The convolution of an image, channels x height x width. */
+static void gradus_conv2d(const float *x, float *y, const float *w, const float *b, const struct gradus_window *window,
+                          int relu) {
+    const struct gradus_axis *rows = &window->rows, *columns = &window->columns;
+    const int32_t inputs = window->inputs / window->groups, outputs = window->outputs / window->groups;
+    int32_t o, i, j, c, k, l;
+    for (o = 0; o < window->outputs; o++) {
+        for (i = 0; i < rows->output; i++) {
+            const int32_t top = gradus_first_tap(rows, i), bottom = gradus_end_tap(rows, i);
+            for (j = 0; j < columns->output; j++) {
+                const int32_t left = gradus_first_tap(columns, j), right = gradus_end_tap(columns, j);
+                float sum = b[o];
+                for (c = 0; c < inputs; c++) {
+                    const float *image = x + (o / outputs * inputs + c) * rows->input * columns->input;
+                    const float *kernel = w + (o * inputs + c) * rows->kernel * columns->kernel;
+                    for (k = top; k < bottom; k++) {
+                        const float *row = image + gradus_pixel(rows, i, k) * columns->input;
+                        int32_t at = gradus_pixel(columns, j, left);
+                        for (l = left; l < right; l++, at += columns->dilation) {
+                            sum += kernel[k * columns->kernel + l] * row[at];
+                        }
+                    }
+                }
+                *y++ = relu && sum < 0.0f ? 0.0f : sum;
+            }
+        }
+    }
+}
+
+/* The largest value of each window. */
+static void gradus_max_pool2d(const float *x, float *y, const struct gradus_window *window) {
+    const struct gradus_axis *rows = &window->rows, *columns = &window->columns;
+    int32_t c, i, j, k, l;
+    for (c = 0; c < window->inputs; c++, x += rows->input * columns->input) {
+        for (i = 0; i < rows->output; i++) {
+            const int32_t top = gradus_first_tap(rows, i), bottom = gradus_end_tap(rows, i);
+            for (j = 0; j < columns->output; j++) {
+                const int32_t left = gradus_first_tap(columns, j), right = gradus_end_tap(columns, j);
+                float largest = x[gradus_pixel(rows, i, top) * columns->input + gradus_pixel(columns, j, left)];
+                for (k = top; k < bottom; k++) {
+                    const float *row = x + gradus_pixel(rows, i, k) * columns->input;
+                    for (l = left; l < right; l++) {
+                        const float value = row[gradus_pixel(columns, j, l)];
+                        largest = value > largest ? value : largest;
+                    }
+                }
+                *y++ = largest;
+            }
+        }
+    }
+}
+
+/* The mean of each window, whose padding counts as zeros unless it is excluded. */
+static void gradus_avg_pool2d(const float *x, float *y, const struct gradus_window *window, int exclude_padding) {
+    const struct gradus_axis *rows = &window->rows, *columns = &window->columns;
+    int32_t c, i, j, k, l;
+    for (c = 0; c < window->inputs; c++, x += rows->input * columns->input) {
+        for (i = 0; i < rows->output; i++) {
+            const int32_t top = gradus_first_tap(rows, i), bottom = gradus_end_tap(rows, i);
+            for (j = 0; j < columns->output; j++) {
+                const int32_t left = gradus_first_tap(columns, j), right = gradus_end_tap(columns, j);
+                float sum = 0.0f;
+                for (k = top; k < bottom; k++) {
+                    const float *row = x + gradus_pixel(rows, i, k) * columns->input;
+                    for (l = left; l < right; l++) {
+                        sum += row[gradus_pixel(columns, j, l)];
+                    }
+                }
+                *y++ = sum / (float)(exclude_padding ? (bottom - top) * (right - left)
+                                                     : rows->kernel * columns->kernel);
+            }
+        }
+    }
+}
+
+/* y += x */
+static void gradus_add(const float *x, float *y, int32_t n, int relu) {
+    for (; n > 0; n--, x++, y++) {
+        const float sum = *y + *x;
+        *y = relu && sum < 0.0f ? 0.0f : sum;
+    }
+}
+
+/* y = x */
+static void gradus_copy(const float *x, float *y, int32_t n) {
+    for (; n > 0; n--) {
+        *y++ = *x++;
+    }
+}

@@ -1,0 +1,102 @@
+//! The operations on floats.
+
+use super::window::{Window, pixel, taps};
+
+/// y = W·x + b
+pub(crate) fn dense(x: &[f32], y: &mut [f32], w: &[f32], b: &[f32], relu: bool) {
+    for ((y, w), b) in y.iter_mut().zip(w.chunks_exact(x.len())).zip(b) {
+        let sum = w.iter().zip(x).fold(*b, |sum, (w, x)| sum + w * x);
+        *y = if relu && sum < 0.0 { 0.0 } else { sum };
+    }
+}
+
+/// The convolution of an image, channels × height × width.
+pub(crate) fn conv2d(x: &[f32], y: &mut [f32], w: &[f32], b: &[f32], window: &Window, relu: bool) {
+    let (rows, columns) = (&window.rows, &window.columns);
+    let (inputs, outputs) = (window.inputs / window.groups, window.outputs / window.groups);
+    let plane = rows.input * columns.input;
+    let kernel = rows.kernel * columns.kernel;
+    for o in 0..window.outputs {
+        let x = &x[o / outputs * inputs * plane..][..inputs * plane];
+        let w = &w[o * inputs * kernel..][..inputs * kernel];
+        for i in 0..rows.output {
+            let (top, bottom) = taps(rows, i);
+            for j in 0..columns.output {
+                let (left, right) = taps(columns, j);
+                let mut sum = b[o];
+                for (x, w) in x.chunks_exact(plane).zip(w.chunks_exact(kernel)) {
+                    for k in top..bottom {
+                        let row = &x[pixel(rows, i, k) * columns.input..][..columns.input];
+                        let mut at = pixel(columns, j, left);
+                        for w in &w[k * columns.kernel..][left..right] {
+                            sum += w * row[at];
+                            at += columns.dilation;
+                        }
+                    }
+                }
+                y[(o * rows.output + i) * columns.output + j] = if relu && sum < 0.0 { 0.0 } else { sum };
+            }
+        }
+    }
+}
+
+/// The largest value of each window.
+pub(crate) fn max_pool2d(x: &[f32], y: &mut [f32], window: &Window) {
+    let (rows, columns) = (&window.rows, &window.columns);
+    let planes = x.chunks_exact(rows.input * columns.input);
+    for (x, y) in planes.zip(y.chunks_exact_mut(rows.output * columns.output)) {
+        for i in 0..rows.output {
+            let (top, bottom) = taps(rows, i);
+            for j in 0..columns.output {
+                let (left, right) = taps(columns, j);
+                let mut largest = x[pixel(rows, i, top) * columns.input + pixel(columns, j, left)];
+                for k in top..bottom {
+                    for l in left..right {
+                        let value = x[pixel(rows, i, k) * columns.input + pixel(columns, j, l)];
+                        largest = if value > largest { value } else { largest };
+                    }
+                }
+                y[i * columns.output + j] = largest;
+            }
+        }
+    }
+}
+
+/// The mean of each window, whose padding counts as zeros unless it is excluded.
+pub(crate) fn avg_pool2d(x: &[f32], y: &mut [f32], window: &Window, exclude_padding: bool) {
+    let (rows, columns) = (&window.rows, &window.columns);
+    let planes = x.chunks_exact(rows.input * columns.input);
+    for (x, y) in planes.zip(y.chunks_exact_mut(rows.output * columns.output)) {
+        for i in 0..rows.output {
+            let (top, bottom) = taps(rows, i);
+            for j in 0..columns.output {
+                let (left, right) = taps(columns, j);
+                let mut sum = 0.0;
+                for k in top..bottom {
+                    for l in left..right {
+                        sum += x[pixel(rows, i, k) * columns.input + pixel(columns, j, l)];
+                    }
+                }
+                let counted = if exclude_padding {
+                    (bottom - top) * (right - left)
+                } else {
+                    rows.kernel * columns.kernel
+                };
+                y[i * columns.output + j] = sum / counted as f32;
+            }
+        }
+    }
+}
+
+/// y += x
+pub(crate) fn add(x: &[f32], y: &mut [f32], relu: bool) {
+    for (y, x) in y.iter_mut().zip(x) {
+        let sum = *y + x;
+        *y = if relu && sum < 0.0 { 0.0 } else { sum };
+    }
+}
+
+/// y = x
+pub(crate) fn copy(x: &[f32], y: &mut [f32]) {
+    y.copy_from_slice(x);
+}

@@ -1,0 +1,161 @@
+/* c[0] + c[1] x + c[2] x^2 + ... */
+static float gradus_polynomial(float x, const float *c, int32_t n) {
+    float sum = 0.0f;
+    while (n > 0) {
+        sum = sum * x + c[--n];
+    }
+    return sum;
+}
+
+/* 2^n for n from -126 to 127. */
+static float gradus_power_of_two(int32_t n) {
+    union { uint32_t bits; float value; } power;
+    power.bits = (uint32_t)(n + 127) << 23;
+    return power.value;
+}
+
+/* e^x = 2^n e^r, where n is the whole number nearest to x / ln 2 and r = x - n ln 2. */
+static float gradus_exp(float x) {
+    static const float c[5] = {0.49999994f, 0.16666515f, 0.041668456f, 0.008369419f, 0.0013813145f};
+    int32_t n;
+    float r;
+    if (x != x) {
+        return x;
+    }
+    x = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;
+    n = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
+    r = (x - (float)n * 0.6933594f) - (float)n * -0.00021219444f;
+    r = 1.0f + (r + r * r * gradus_polynomial(r, c, 5));
+    return r * gradus_power_of_two(n / 2) * gradus_power_of_two(n - n / 2);
+}
+
+/* ln x for x from 1 to 2. */
+static float gradus_ln(float x) {
+    static const float c[9] = {0.33333313f, -0.2500001f, 0.20002118f, -0.16667996f, 0.14219553f,
+                               -0.12405588f, 0.11888159f, -0.11675655f, 0.06746651f};
+    float n = x > 1.41421356f ? 1.0f : 0.0f;
+    float f = x > 1.41421356f ? 0.5f * x - 1.0f : x - 1.0f;
+    float square = f * f;
+    return ((square * f * gradus_polynomial(f, c, 9) + n * -0.00021219444f) - 0.5f * square) + f + n * 0.6933594f;
+}
+
+/* |x| */
+static float gradus_magnitude(float x) {
+    return x < 0.0f ? -x : x;
+}
+
+/* The hyperbolic tangent. */
+static float gradus_tanh(float x) {
+    static const float c[5] = {-0.33333283f, 0.13331443f, -0.053739715f, 0.020639088f, -0.005704987f};
+    float a = gradus_magnitude(x);
+    float y;
+    if (a < 0.625f) {
+        y = a + a * (a * a * gradus_polynomial(a * a, c, 5));
+    } else {
+        y = 1.0f - 2.0f / (gradus_exp(2.0f * a) + 1.0f);
+    }
+    return x < 0.0f ? -y : y;
+}
+
+/* The error function. */
+static float gradus_erf(float x) {
+    static const float near[7] = {0.12837917f, -0.37612632f, 0.11283664f, -0.026857705f,
+                                  0.005196952f, -0.0008097703f, 8.185092e-5f};
+    static const float far[7] = {-0.00022279388f, -1.1275626f, -0.6373739f, -0.10376219f,
+                                 0.022144701f, -0.0030224622f, 0.00019380934f};
+    float a = gradus_magnitude(x);
+    float y;
+    if (a < 0.94f) {
+        y = a + a * gradus_polynomial(a * a, near, 7);
+    } else {
+        y = 1.0f - gradus_exp(gradus_polynomial(a > 4.0f ? 4.0f : a, far, 7));
+    }
+    return x < 0.0f ? -y : y;
+}
+
+/* 1 / (1 + e^-x) */
+static float gradus_logistic(float x) {
+    float e = gradus_exp(-gradus_magnitude(x));
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+/* max(0, x) */
+static void gradus_relu(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        if (*y < 0.0f) {
+            *y = 0.0f;
+        }
+    }
+}
+
+/* x above 0, slope x below. */
+static void gradus_leaky_relu(float *y, int32_t n, float slope) {
+    for (; n > 0; n--, y++) {
+        *y *= *y > 0.0f ? 1.0f : slope;
+    }
+}
+
+/* x above 0, alpha (e^x - 1) below. */
+static void gradus_elu(float *y, int32_t n, float alpha) {
+    for (; n > 0; n--, y++) {
+        float t = gradus_tanh(0.5f * *y);
+        *y = *y > 0.0f ? *y : alpha * (2.0f * t / (1.0f - t));
+    }
+}
+
+/* x (1 + erf(x / sqrt 2)) / 2 */
+static void gradus_gelu(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        *y = 0.5f * *y * (1.0f + gradus_erf(*y * 0.70710678f));
+    }
+}
+
+/* x / (1 + e^-x) */
+static void gradus_silu(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        *y *= gradus_logistic(*y);
+    }
+}
+
+/* ln(1 + e^x) */
+static void gradus_softplus(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        float e = gradus_exp(-gradus_magnitude(*y));
+        /* What is lost in 1 + e is put right by the second factor. */
+        float sum = 1.0f + e;
+        float rest = sum == 1.0f ? e : gradus_ln(sum) * (e / (sum - 1.0f));
+        *y = rest + (*y > 0.0f ? *y : 0.0f);
+    }
+}
+
+/* 1 / (1 + e^-x) */
+static void gradus_sigmoid(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        *y = gradus_logistic(*y);
+    }
+}
+
+/* The hyperbolic tangent. */
+static void gradus_hyperbolic(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        *y = gradus_tanh(*y);
+    }
+}
+
+/* e^x[i] / sum of e^x[j] */
+static void gradus_softmax(float *y, int32_t n) {
+    float largest = y[0], total = 0.0f;
+    int32_t i;
+    for (i = 1; i < n; i++) {
+        if (y[i] > largest) {
+            largest = y[i];
+        }
+    }
+    for (i = 0; i < n; i++) {
+        y[i] = gradus_exp(y[i] - largest);
+        total += y[i];
+    }
+    for (i = 0; i < n; i++) {
+        y[i] /= total;
+    }
+}

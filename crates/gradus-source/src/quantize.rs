@@ -1,0 +1,447 @@
+//! Quantisation after training: the same steps on bytes, with integers only.
+//!
+//! | | |
+//! | --- | --- |
+//! | a value | x = s · (q - z), q from 0 to 255; scale s and zero z from the smallest and the largest value that calibration saw |
+//! | a weight | w = sₒ · q, q from -127 to 127; a scale for each output channel o, from its largest weight |
+//! | a sum | a = Σ q·(qₓ - zₓ) + b / (sₒ·sₓ), in 32 bits |
+//! | the next value | q = z + a · M, where M = sₒ·sₓ / s is an integer of 31 bits divided by a power of two |
+//!
+//! Since 0 is a byte of every scale, padding and ReLU are exact, and a ReLU costs nothing: its values begin at 0, and what is
+//! below is cut off. Other functions of one value are tables of 256 bytes. A softmax at the very end is left out: the class is
+//! the same without it.
+//!
+//! Source: Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam and Kalenichenko, "Quantization and training of neural networks for
+//! efficient integer-arithmetic-only inference", 2018.
+
+use gradus::{Error, Float, Result, Shape};
+
+use crate::kernels::functions;
+use crate::kernels::window::Window;
+use crate::program::{Function, Op, Program, Step, result};
+
+/// A program on bytes.
+#[derive(Debug, Clone)]
+pub struct Quantized {
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) values: Vec<usize>,
+    pub(crate) steps: Vec<Step<QuantizedOp>>,
+    pub(crate) input_scale: Scale,
+    pub(crate) output_scale: Scale,
+}
+
+/// What bytes stand for: x = scale · (q - zero).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// The distance of neighbouring values.
+    pub scale: f32,
+    /// The byte of 0.
+    pub zero: u8,
+}
+
+/// What the bytes of the input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputBytes {
+    /// The bytes of pictures: sample values are bytes / 255.
+    Pixels,
+    /// Whatever the calibration's samples need.
+    Calibrated,
+}
+
+/// What a step computes.
+#[derive(Debug, Clone)]
+pub(crate) enum QuantizedOp {
+    Dense {
+        weights: Weights,
+        y_zero: i32,
+    },
+    /// `x_zero` is 0 where the bias makes up for it.
+    Conv2d {
+        window: Window,
+        weights: Weights,
+        x_zero: i32,
+        y_zero: i32,
+    },
+    MaxPool {
+        window: Window,
+    },
+    MeanPool {
+        window: Window,
+        exclude_padding: bool,
+        multiplier: i32,
+        shift: u8,
+        x_zero: i32,
+        y_zero: i32,
+    },
+    Map(Box<[u8; 256]>),
+    Softmax(Box<[u32; 256]>),
+    /// Of x and y; the zeros are of x, of y before and of y after.
+    Add {
+        multipliers: [i32; 2],
+        shift: u8,
+        zeros: [i32; 3],
+    },
+    Copy,
+}
+
+/// The weights of a step, and what each output channel's sums are multiplied by and divided by, as a power of two.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    pub(crate) weight: Vec<i8>,
+    pub(crate) bias: Vec<i32>,
+    pub(crate) multiplier: Vec<i32>,
+    pub(crate) shift: Vec<u8>,
+}
+
+/// The most pixels of an average: their sum is taken in 32 bits.
+const MOST_PIXELS: usize = 1 << 15;
+
+impl Program {
+    /// The program on bytes, its scales taken from what these samples make of it; some hundred of the training samples will
+    /// do.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus_source::{InputBytes, Program};
+    ///
+    /// let mut network = Sequential::new([2]).layer(Dense::new(1)).build(1)?;
+    /// network.set("0.weight", &[0.5, -0.25])?;
+    /// let samples = [[0.0, 1.0], [1.0, 0.0]];
+    /// let quantized = Program::of(&network)?.quantize(samples.iter().map(|x| &x[..]), InputBytes::Pixels)?;
+    /// let y = quantized.run(&[255, 0]);
+    /// assert!((quantized.output_scale().value(y[0]) - 0.5).abs() < 0.01);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are no samples, or one has another size or makes values that are not finite; if an output sums up so many
+    /// inputs that 32 bits might not hold it.
+    pub fn quantize<'a>(&self, samples: impl IntoIterator<Item = &'a [Float]>, input: InputBytes) -> Result<Quantized> {
+        let mut program = self.clone();
+        if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax)) {
+            program.steps.pop();
+        }
+        let ranges = program.ranges(samples)?;
+        let input_scale = match input {
+            InputBytes::Pixels => Scale {
+                scale: 1.0 / 255.0,
+                zero: 0,
+            },
+            InputBytes::Calibrated => ranges.input.scale(),
+        };
+        // What the bytes of each value stand for at the moment; steps in place change it.
+        let mut scales = vec![input_scale; program.values.len()];
+        let mut steps = Vec::new();
+        for (step, range) in program.steps.iter().zip(&ranges.steps) {
+            let (x, before) = (scales[step.x], scales[step.y]);
+            let y = match step.op {
+                Op::MaxPool { .. } | Op::Copy => x,
+                Op::Softmax => Scale {
+                    scale: 1.0 / 256.0,
+                    zero: 0,
+                },
+                _ => range.scale(),
+            };
+            let op = quantize_step(&step.op, x, before, y).map_err(|message| Error::Build {
+                layer: step.label.clone(),
+                message,
+            })?;
+            scales[step.y] = y;
+            let (label, name) = (step.label.clone(), step.name.clone());
+            let (x, y) = (step.x, step.y);
+            steps.push(Step { label, name, x, y, op });
+        }
+        Ok(Quantized {
+            output_scale: scales[result(&steps)],
+            input: program.input,
+            output: program.output,
+            values: program.values,
+            steps,
+            input_scale,
+        })
+    }
+
+    /// The ranges of the input and of what each step writes.
+    fn ranges<'a>(&self, samples: impl IntoIterator<Item = &'a [Float]>) -> Result<Ranges> {
+        let mut ranges = Ranges {
+            input: Range::default(),
+            steps: vec![Range::default(); self.steps.len()],
+        };
+        let mut count = 0;
+        for x in samples {
+            if x.len() != self.input.size() {
+                return Err(Error::Invalid(format!(
+                    "calibration needs samples of {} values, as the network takes, got one of {}",
+                    self.input.size(),
+                    x.len()
+                )));
+            }
+            x.iter().for_each(|&x| ranges.input.include(f64::from(x)));
+            self.run_with(x, |i, y| {
+                y.iter().for_each(|&y| ranges.steps[i].include(f64::from(y)));
+            });
+            count += 1;
+        }
+        if count == 0 {
+            return Err(Error::Data(
+                "calibration needs samples, some hundred of those that the network was trained on, and got none".into(),
+            ));
+        }
+        let all = std::iter::once(&ranges.input).chain(&ranges.steps);
+        if all.into_iter().any(|range| range.infinite) {
+            return Err(Error::Data(
+                "the network makes values of the samples for calibration that are not finite".into(),
+            ));
+        }
+        Ok(ranges)
+    }
+}
+
+struct Ranges {
+    input: Range,
+    steps: Vec<Range>,
+}
+
+/// The values that calibration saw; 0 is always among them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Range {
+    smallest: f64,
+    largest: f64,
+    infinite: bool,
+}
+
+impl Range {
+    fn include(&mut self, x: f64) {
+        self.smallest = self.smallest.min(x);
+        self.largest = self.largest.max(x);
+        self.infinite |= !x.is_finite();
+    }
+
+    /// The scale on which the range takes all bytes.
+    fn scale(&self) -> Scale {
+        let width = self.largest - self.smallest;
+        let scale = if width > 1e-30 { width / 255.0 } else { 1.0 / 255.0 };
+        Scale {
+            scale: scale as f32,
+            zero: (-self.smallest / scale).round().clamp(0.0, 255.0) as u8,
+        }
+    }
+}
+
+impl Scale {
+    /// What this byte stands for.
+    pub fn value(self, byte: u8) -> f32 {
+        self.scale * (f32::from(byte) - f32::from(self.zero))
+    }
+
+    /// The nearest byte.
+    pub fn byte(self, value: f32) -> u8 {
+        (value / self.scale + f32::from(self.zero) + 0.5).clamp(0.0, 255.0) as u8
+    }
+
+    fn zero(self) -> i32 {
+        i32::from(self.zero)
+    }
+}
+
+impl Quantized {
+    /// What the bytes of the input stand for.
+    pub fn input_scale(&self) -> Scale {
+        self.input_scale
+    }
+
+    /// What the bytes of the output stand for.
+    pub fn output_scale(&self) -> Scale {
+        self.output_scale
+    }
+
+    /// The bytes of an input.
+    pub fn bytes(&self, x: &[Float]) -> Vec<u8> {
+        x.iter().map(|&x| self.input_scale.byte(f64::from(x) as f32)).collect()
+    }
+
+    /// The class that outputs stand for: the largest, the first among equals; of a single one, 1 if it is above 0.5, else 0.
+    pub fn class(&self, y: &[u8]) -> usize {
+        if let [y] = *y {
+            return usize::from(i32::from(y) > self.half());
+        }
+        let mut best = 0;
+        for (i, value) in y.iter().enumerate() {
+            if *value > y[best] {
+                best = i;
+            }
+        }
+        best
+    }
+
+    /// The largest byte that stands for no more than 0.5.
+    pub(crate) fn half(&self) -> i32 {
+        let half = 0.5 / f64::from(self.output_scale.scale);
+        (f64::from(self.output_scale.zero) + half).floor().min(255.0) as i32
+    }
+}
+
+/// A step from bytes of scale `x` to bytes of scale `y`; in place, `before` is the scale of y before.
+fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<QuantizedOp, String> {
+    Ok(match op {
+        Op::Dense { weight, bias, .. } => QuantizedOp::Dense {
+            weights: weights(weight, bias, x, y, true)?,
+            y_zero: y.zero(),
+        },
+        Op::Conv2d {
+            window, weight, bias, ..
+        } => {
+            // On the padding, nothing is to be made up for.
+            let shifted = !window.is_padded();
+            QuantizedOp::Conv2d {
+                window: *window,
+                weights: weights(weight, bias, x, y, shifted)?,
+                x_zero: if shifted { 0 } else { x.zero() },
+                y_zero: y.zero(),
+            }
+        }
+        Op::MaxPool { window } => QuantizedOp::MaxPool { window: *window },
+        Op::MeanPool {
+            window,
+            exclude_padding,
+        } => {
+            let pixels = window.rows.kernel * window.columns.kernel;
+            if pixels >= MOST_PIXELS {
+                return Err(format!(
+                    "in integers, an average can be of less than {MOST_PIXELS} pixels, this is of {pixels}"
+                ));
+            }
+            let (multiplier, shift) = fraction(f64::from(x.scale) / f64::from(y.scale) / 256.0);
+            QuantizedOp::MeanPool {
+                window: *window,
+                exclude_padding: *exclude_padding,
+                multiplier,
+                shift,
+                x_zero: x.zero(),
+                y_zero: y.zero(),
+            }
+        }
+        Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),
+        Op::Softmax => QuantizedOp::Softmax(exponentials(before)),
+        Op::Add { .. } => {
+            let factors = [x, before].map(|scale| f64::from(scale.scale) / f64::from(y.scale));
+            let (_, shift) = fraction(factors[0].max(factors[1]));
+            let unit = (shift as f64).exp2();
+            QuantizedOp::Add {
+                multipliers: factors.map(|factor| (factor * unit).round().min(f64::from(i32::MAX)) as i32),
+                shift,
+                zeros: [x.zero(), before.zero(), y.zero()],
+            }
+        }
+        Op::Copy => QuantizedOp::Copy,
+    })
+}
+
+impl Window {
+    /// Whether some window reaches over the image.
+    fn is_padded(&self) -> bool {
+        [self.rows, self.columns].iter().any(|axis| {
+            let reach = (axis.output - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+            axis.padding > 0 || reach > axis.input
+        })
+    }
+}
+
+/// The weights of a step; if `shifted`, the bias makes up for the zero of x.
+fn weights(weight: &[f32], bias: &[f32], x: Scale, y: Scale, shifted: bool) -> Result<Weights, String> {
+    let inputs = weight.len() / bias.len();
+    let mut all = Weights {
+        weight: Vec::with_capacity(weight.len()),
+        bias: Vec::new(),
+        multiplier: Vec::new(),
+        shift: Vec::new(),
+    };
+    for (o, &bias) in bias.iter().enumerate() {
+        let weight = &weight[o * inputs..(o + 1) * inputs];
+        let (bias, x_scale) = (f64::from(bias), f64::from(x.scale));
+        let largest = weight.iter().fold(0.0, |most, w| f64::max(most, f64::from(w.abs())));
+        // Coarser where the bias would otherwise not fit.
+        let scale = (largest / 127.0).max(bias.abs() / x_scale / (1u32 << 30) as f64);
+        let scale = if scale > 0.0 { scale } else { 1.0 };
+        let start = all.weight.len();
+        all.weight
+            .extend(weight.iter().map(|&w| (f64::from(w) / scale).round() as i8));
+        let weight = &all.weight[start..];
+        let sum: i64 = weight.iter().map(|&w| i64::from(w)).sum();
+        let made_up = if shifted { i64::from(x.zero) * sum } else { 0 };
+        let bias = (bias / (x_scale * scale)).round() as i64 - made_up;
+        let reach: i64 = weight.iter().map(|&w| 255 * i64::from(w).abs()).sum();
+        if bias.abs() + reach > i64::from(i32::MAX) {
+            return Err(format!(
+                "in integers, each output sums up its {inputs} inputs in 32 bits, which might not hold them"
+            ));
+        }
+        let (multiplier, shift) = fraction(scale * x_scale / f64::from(y.scale));
+        all.bias.push(bias as i32);
+        all.multiplier.push(multiplier);
+        all.shift.push(shift);
+    }
+    Ok(all)
+}
+
+/// A positive factor as multiplier / 2^shift, the multiplier having 31 bits and the shift being from 1 to 62.
+fn fraction(factor: f64) -> (i32, u8) {
+    let exponent = factor.log2().floor() as i32 + 1;
+    // Below, even the largest sum gives 0; above, any gives the largest byte.
+    let shift = 31 - exponent;
+    if shift > 62 {
+        return (0, 62);
+    }
+    let shift = shift.max(1);
+    let multiplier = (factor * f64::from(shift).exp2()).round();
+    (multiplier.min(f64::from(i32::MAX)) as i32, shift as u8)
+}
+
+/// The bytes of a function of one byte.
+fn table(function: Function, x: Scale, y: Scale) -> Box<[u8; 256]> {
+    let mut values: [f32; 256] = std::array::from_fn(|byte| x.value(byte as u8));
+    function.map(&mut values);
+    Box::new(values.map(|value| y.byte(value)))
+}
+
+/// e⁻ˣ of the difference of two bytes, in 65536ths.
+fn exponentials(x: Scale) -> Box<[u32; 256]> {
+    let each = |difference| (functions::exp(-x.scale * difference as f32) * 65536.0).round() as u32;
+    Box::new(std::array::from_fn(each))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_is_a_multiplier_of_31_bits() {
+        for factor in [1.0, 0.5, 0.999_999_999_9, 1e-6, 3.7, 1e9, 0.1] {
+            let (multiplier, shift) = fraction(factor);
+            let found = f64::from(multiplier) / f64::from(shift).exp2();
+            assert!((found / factor - 1.0).abs() < 1e-9, "{factor}: {found}");
+            assert!((1..=62).contains(&shift), "{shift}");
+        }
+        assert_eq!(fraction(1e-12).0, 0);
+        assert_eq!(fraction(1e12), (i32::MAX, 1));
+    }
+
+    #[test]
+    fn zero_is_a_byte_of_every_scale() {
+        for (smallest, largest) in [(0.0, 7.0), (-3.0, 0.0), (-0.3, 12.7), (0.0, 0.0)] {
+            let range = Range {
+                smallest,
+                largest,
+                infinite: false,
+            };
+            let scale = range.scale();
+            assert_eq!(scale.value(scale.zero), 0.0);
+            assert_eq!(scale.byte(0.0), scale.zero);
+            for x in [smallest, largest] {
+                let error = f64::from(scale.value(scale.byte(x as f32))) - x;
+                assert!(error.abs() <= 0.51 * f64::from(scale.scale), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Every layer, at awkward sizes, exported, compiled and held against the library.
+
+mod common;
+
+use common::{Compiled, Sources};
+use gradus::layers::BatchNorm;
+use gradus::prelude::*;
+use gradus::random::{self, Purpose};
+use gradus::{Padding, Shape};
+use gradus_source::{InputBytes, Labels, Language, Program};
+use ndarray::{ArrayD, IxDyn};
+use rand::RngExt;
+
+/// The samples of each network.
+const SAMPLES: usize = 20;
+
+fn networks() -> Vec<(&'static str, Sequential)> {
+    let explicit = |top, bottom, left, right| Padding::Explicit {
+        top,
+        bottom,
+        left,
+        right,
+    };
+    let same = |channels| Conv2d::new(channels, 3).padding(Padding::Same);
+    vec![
+        (
+            "dense",
+            Sequential::new([7])
+                .layer(Dense::new(5))
+                .layer(Dense::new(3).bias(false))
+                .layer(Softmax),
+        ),
+        (
+            "one output",
+            Sequential::new([3])
+                .layer(Dense::new(4))
+                .layer(Tanh)
+                .layer(Dense::new(1))
+                .layer(Sigmoid),
+        ),
+        (
+            "activations",
+            Sequential::new([6])
+                .layer(Dense::new(9))
+                .layer(LeakyRelu::new(0.1))
+                .layer(Dense::new(9))
+                .layer(Elu::new(1.3))
+                .layer(Dense::new(9))
+                .layer(Gelu)
+                .layer(Dense::new(9))
+                .layer(Silu)
+                .layer(Dense::new(9))
+                .layer(Softplus)
+                .layer(Dense::new(9))
+                .layer(Relu),
+        ),
+        ("an activation alone", Sequential::new([11]).layer(Relu).layer(Gelu)),
+        (
+            "nothing",
+            Sequential::new([2, 3]).layer(Flatten).layer(Dropout::new(0.5)),
+        ),
+        (
+            "softmax between",
+            Sequential::new([5])
+                .layer(Dense::new(6))
+                .layer(Softmax)
+                .layer(Dense::new(2)),
+        ),
+        ("softmax alone", Sequential::new([5]).layer(Softmax)),
+        (
+            "convolutions",
+            Sequential::new([4, 11, 7])
+                .layer(
+                    Conv2d::new(6, (3, 2))
+                        .stride((2, 1))
+                        .padding(explicit(2, 0, 1, 3))
+                        .groups(2),
+                )
+                .layer(Tanh)
+                .layer(Conv2d::new(5, (2, 3)).dilation((2, 2)).padding(Padding::Same))
+                .layer(Relu)
+                .layer(Conv2d::new(3, 1).bias(false)),
+        ),
+        (
+            "padding alone",
+            Sequential::new([1, 2, 2]).layer(Conv2d::new(2, 3).stride(3).padding(explicit(4, 4, 4, 4))),
+        ),
+        (
+            "pooling",
+            Sequential::new([3, 9, 10])
+                .layer(MaxPool2d::new((3, 2)).stride(2).padding(explicit(1, 1, 1, 0)))
+                .layer(Tanh)
+                .layer(AvgPool2d::new(2).stride(1).padding(Padding::Same))
+                .layer(AvgPool2d::new((2, 3)).padding(explicit(1, 0, 1, 1)).exclude_padding())
+                .layer(GlobalAvgPool2d::new())
+                .layer(Dense::new(4)),
+        ),
+        (
+            "batch norm",
+            Sequential::new([3, 5, 4])
+                .layer(BatchNorm::new())
+                .layer(same(4))
+                .layer(BatchNorm::new())
+                .layer(Relu)
+                .layer(BatchNorm::new())
+                .layer(Flatten)
+                .layer(Dense::new(6).bias(false))
+                .layer(BatchNorm::new())
+                .layer(Tanh)
+                .layer(BatchNorm::new()),
+        ),
+        (
+            "residual",
+            Sequential::new([3, 6, 5])
+                .layer(same(4))
+                .layer(Relu)
+                .layer(Residual::new(
+                    Layers::new()
+                        .layer(same(4))
+                        .layer(BatchNorm::new())
+                        .layer(Relu)
+                        .layer(same(4)),
+                ))
+                .layer(Relu)
+                .layer(Residual::new(Layers::new().layer(same(6)).layer(Tanh)))
+                .layer(Residual::new(Layers::new().layer(BatchNorm::new())).shortcut(Layers::new().layer(Sigmoid)))
+                .layer(BatchNorm::new())
+                .layer(Reshape::to([180]))
+                .layer(Dense::new(5)),
+        ),
+        (
+            "residual blocks of nothing, and in one another",
+            Sequential::new([6])
+                .layer(Residual::new(Layers::new().layer(Dropout::new(0.1))))
+                .layer(Residual::new(
+                    Layers::new()
+                        .layer(Residual::new(Layers::new().layer(Tanh)).shortcut(Layers::new().layer(Dense::new(6))))
+                        .layer(Relu),
+                ))
+                .layer(Residual::new(Layers::new().layer(Dropout::new(0.1))).shortcut(Layers::new().layer(Relu)))
+                .layer(Residual::new(
+                    Layers::new().layer(Residual::new(Layers::new().layer(Dense::new(6)))),
+                )),
+        ),
+    ]
+}
+
+/// A network whose parameters and statistics are all drawn.
+fn build(network: Sequential, seed: u64) -> Network {
+    let mut network = network.build(seed).unwrap();
+    let tensors: Vec<(String, usize)> = network
+        .parameters()
+        .chain(network.state())
+        .map(|t| (t.name, t.values.len()))
+        .collect();
+    let mut rng = random::stream(seed, Purpose::Initialize, &[1]);
+    for (name, size) in tensors {
+        if !name.ends_with("weight") {
+            let least = if name.ends_with("running_var") { 0.3 } else { -0.5 };
+            let values: Vec<_> = (0..size).map(|_| rng.random_range(least..1.0)).collect();
+            network.set(&name, &values).unwrap();
+        }
+    }
+    network
+}
+
+fn samples(shape: &Shape, seed: u64, least: gradus::Float) -> ArrayD<gradus::Float> {
+    let mut rng = random::stream(seed, Purpose::Layer, &[]);
+    let mut dims = vec![SAMPLES];
+    dims.extend_from_slice(shape);
+    ArrayD::from_shape_simple_fn(IxDyn(&dims), || rng.random_range(least..1.0))
+}
+
+#[test]
+fn compiled_files_compute_what_the_library_does() {
+    let (mut files, mut cases) = (Vec::new(), Vec::new());
+    for (i, (name, network)) in networks().into_iter().enumerate() {
+        let network = build(network, i as u64 + 1);
+        let x = samples(network.input_shape(), i as u64, -1.0);
+        let y = network.predict(&x).unwrap();
+        let program = Program::of(&network).unwrap();
+        let rows = || x.as_slice().unwrap().chunks_exact(network.input_shape().size());
+        let quantized = program.quantize(rows(), InputBytes::Calibrated).unwrap();
+        let labels = |n: usize| Labels {
+            prefix: format!("n{n}"),
+            ..Labels::default()
+        };
+        files.push(Sources {
+            rust: program.source(Language::Rust, &labels(2 * i)).unwrap(),
+            c: program.source(Language::C, &labels(2 * i)).unwrap(),
+            bytes: false,
+        });
+        files.push(Sources {
+            rust: quantized.source(Language::Rust, &labels(2 * i + 1)).unwrap(),
+            c: quantized.source(Language::C, &labels(2 * i + 1)).unwrap(),
+            bytes: true,
+        });
+        cases.push((name, network, x.clone(), y, program, quantized));
+    }
+    let compiled = Compiled::new(&files);
+    for (i, (name, network, x, y, program, quantized)) in cases.iter().enumerate() {
+        let rows = || x.as_slice().unwrap().chunks_exact(network.input_shape().size());
+        let y: Vec<f32> = y.iter().map(|&y| f64::from(y) as f32).collect();
+        let run: Vec<f32> = rows().flat_map(|x| program.run(x)).collect();
+        let difference = |a: &[f32], b: &[f32]| {
+            assert_eq!(a.len(), b.len(), "{name}");
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| (a - b).abs() / b.abs().max(1.0))
+                .fold(0.0, f32::max)
+        };
+        assert!(difference(&run, &y) < 1e-5, "{name}: {}", difference(&run, &y));
+
+        let bytes: Vec<u8> = rows().flat_map(|x| quantized.bytes(x)).collect();
+        let integers: Vec<u8> = rows().flat_map(|x| quantized.run(&quantized.bytes(x))).collect();
+        let scale = quantized.output_scale();
+        let values: Vec<f32> = integers.iter().map(|&byte| scale.value(byte)).collect();
+        // A softmax at the end is left out.
+        if !["dense", "softmax alone"].contains(name) {
+            let largest = y.iter().fold(0.0, |most: f32, y| most.max(y.abs()));
+            let off = values.iter().zip(&y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+            println!(
+                "{name}: float within {:.1e}, int8 within {:.1} % of the largest output",
+                difference(&run, &y),
+                100.0 * off
+            );
+            assert!(off < 0.12, "{name}: {off}");
+        }
+        let x: Vec<f32> = x.iter().map(|&x| f64::from(x) as f32).collect();
+        for (language, path) in &compiled.programs {
+            let found = compiled.run_floats(path, 2 * i, &x);
+            assert!(
+                difference(&found, &y) < 1e-5,
+                "{name} in {language}: {}",
+                difference(&found, &y)
+            );
+            assert!(
+                compiled.run(path, 2 * i + 1, &bytes) == integers,
+                "{name} in {language}: other bytes"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_layer_of_somebody_else_is_refused() {
+    #[derive(Debug)]
+    struct Relu;
+    impl gradus::activation::Activation for Relu {
+        fn kind(&self) -> &'static str {
+            "relu"
+        }
+        fn value(&self, x: gradus::Float) -> gradus::Float {
+            x
+        }
+        fn derivative(&self, _: gradus::Float, _: gradus::Float) -> gradus::Float {
+            1.0
+        }
+    }
+    let network = Sequential::new([2]).layer(Dense::new(2)).layer(Relu).build(1).unwrap();
+    assert_eq!(
+        Program::of(&network).unwrap_err().to_string(),
+        "layer 1 (relu): a network as source can have the library's own layers only, since nothing tells what another computes"
+    );
+}
+
+#[test]
+fn what_can_not_be_written_is_refused() {
+    let mut network = Sequential::new([2]).layer(Dense::new(2)).build(1).unwrap();
+    let program = Program::of(&network).unwrap();
+    let labels = |prefix: &str, classes: &[&str]| Labels {
+        prefix: prefix.into(),
+        classes: classes.iter().map(|name| name.to_string()).collect(),
+        ..Labels::default()
+    };
+    let message = |labels: &Labels| program.source(Language::C, labels).unwrap_err().to_string();
+    assert!(message(&labels("2x", &[])).contains("not `2x`"));
+    assert!(message(&labels("x", &["one"])).contains("names for 1"));
+    let none: [&[gradus::Float]; 0] = [];
+    assert!(
+        program
+            .quantize(none, InputBytes::Pixels)
+            .unwrap_err()
+            .to_string()
+            .contains("got none")
+    );
+    let short = program.quantize([&[1.0][..]], InputBytes::Pixels).unwrap_err();
+    assert!(short.to_string().contains("samples of 2 values"));
+    network.set("0.bias", &[gradus::Float::NAN, 0.0]).unwrap();
+    assert!(Program::of(&network).unwrap_err().to_string().contains("one is NaN"));
+}
+
+/// Names that would end a comment or a string.
+#[test]
+fn names_can_not_break_out() {
+    let network = Sequential::new([2]).layer(Dense::new(2)).build(1).unwrap();
+    let program = Program::of(&network).unwrap();
+    let labels = Labels {
+        title: "a */ int x; /*\nfn main() {} // \u{202e} ??/".into(),
+        classes: vec!["\"\\ ?".into(), "é\n*/\u{202e}".into()],
+        prefix: "n0".into(),
+        ..Labels::default()
+    };
+    let source = |language| program.source(language, &labels).unwrap();
+    Compiled::new(&[Sources {
+        rust: source(Language::Rust),
+        c: source(Language::C),
+        bytes: false,
+    }]);
+}
