@@ -40,7 +40,7 @@ pub struct Export {
     to: Form,
     /// The file to write [default: beside the network, with its name]
     #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    out: Option<PathBuf>,
     #[command(flatten)]
     onnx: OnnxOptions,
     /// Quantise: weights and values are bytes, and all arithmetic is on integers
@@ -88,7 +88,7 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
         "--logits and --uint8 are for --to onnx, not for source files"
     );
     let file = || options.network.display().to_string();
-    let path = (options.output.clone()).unwrap_or_else(|| options.network.with_extension(ending));
+    let path = (options.out.clone()).unwrap_or_else(|| options.network.with_extension(ending));
     ensure!(
         path != options.network,
         "{}: that is the network itself",
