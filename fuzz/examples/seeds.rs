@@ -26,6 +26,7 @@ fn main() -> Result {
         "architecture",
         "toml",
         "picture",
+        "onnx",
     ] {
         fs::create_dir_all(seeds(target))?;
     }
@@ -239,6 +240,11 @@ fn write_networks() -> Result {
         let file = network.to_bytes()?;
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
         write("model", &format!("{name}.safetensors"), file)?;
+        let options = gradus_onnx::Export {
+            bytes: (name == "lenet").then(gradus_onnx::Normalisation::default),
+            ..Default::default()
+        };
+        write("onnx", &format!("{name}.onnx"), gradus_onnx::export(&network, &options)?)?;
     }
     write(
         "toml",

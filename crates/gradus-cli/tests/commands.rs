@@ -165,6 +165,58 @@ fn the_same_seed_gives_the_same_network_on_any_number_of_threads() {
 }
 
 #[test]
+fn networks_of_other_frameworks_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gradus-onnx/tests/fixtures/keras_cnn.onnx");
+    fs::copy(fixture, home.join("theirs.onnx")).unwrap();
+    let said = good(home, "import theirs.onnx -o ours.safetensors --json import.json");
+    assert!(said.contains("channels first, 2×8×7"), "{said}");
+    assert_eq!(json(home.join("import.json"))["channels_last"], true);
+    good(home, "summary ours.safetensors");
+    fs::write(home.join("none.onnx"), "PK").unwrap();
+    assert!(bad(home, "import none.onnx").contains("none.onnx: the file"));
+    assert!(bad(home, "import theirs.onnx -o ours.txt").contains("end in .safetensors"));
+
+    // PyTorch's tensors, given the layers.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gradus/tests/fixtures/torch.safetensors");
+    fs::copy(fixture, home.join("state.safetensors")).unwrap();
+    let layers = r#"
+        input = [1, 8, 8]
+        layers = [
+            { kind = "conv2d", channels = 4, kernel = 3, padding = "same" },
+            { kind = "batch_norm" },
+            { kind = "relu" },
+            { kind = "max_pool2d", kernel = 2 },
+            { kind = "flatten" },
+            { kind = "dense", units = 12 },
+            { kind = "batch_norm" },
+            { kind = "tanh" },
+            { kind = "dense", units = 10 },
+            { kind = "softmax" },
+        ]
+    "#;
+    fs::write(home.join("layers.toml"), layers).unwrap();
+    let import = "import state.safetensors --network layers.toml";
+    good(home, &format!("{import} -o torch.safetensors"));
+    assert_eq!(
+        Network::load(home.join("torch.safetensors")).unwrap().parameter_count(),
+        982
+    );
+    assert!(bad(home, import).contains("that is the file itself"));
+    assert!(bad(home, "import state.safetensors -o x.safetensors").contains("holds tensors only"));
+    assert!(
+        bad(home, "import theirs.onnx --network layers.toml -o x.safetensors").contains("is for .safetensors files")
+    );
+    fs::write(home.join("layers.toml"), layers.replace("units = 12", "units = 13")).unwrap();
+    let message = bad(home, &format!("{import} -o x.safetensors"));
+    assert!(
+        message.contains("the tensor `5.weight` has the shape 12×64, the architecture needs 13×64"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_exclusive_or_is_learned() {
     let folder = tempfile::tempdir().unwrap();
     let said = good(folder.path(), "train xor --quiet --json xor.json");
@@ -388,7 +440,7 @@ fn damaged_networks_and_pictures_are_refused() {
 
 /// The files themselves are tested in `gradus-source`.
 #[test]
-fn a_trained_network_is_exported_as_source() {
+fn a_trained_network_is_exported() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
     good(home, "train mlp --data digits --epochs 2 --out net --quiet");
@@ -430,4 +482,20 @@ fn a_trained_network_is_exported_as_source() {
     );
     let message = bad(home, "export net/network.safetensors --to c -o net/network.safetensors");
     assert!(message.ends_with("that is the network itself"), "{message}");
+    // As an ONNX file, which comes back the same.
+    let told = good(
+        home,
+        "export net/network.safetensors --to onnx --uint8 --logits -o net/digits.onnx --json export.json",
+    );
+    assert!(
+        told.contains("net/digits.onnx") && told.contains("input `x`, output `y`"),
+        "{told}"
+    );
+    assert_eq!(json(home.join("export.json"))["to"], "onnx");
+    let told = good(home, "import net/digits.onnx -o net/again.safetensors");
+    assert!(told.contains("It takes byte / 255"), "{told}");
+    let message = bad(home, "export net/network.safetensors --to onnx --int8");
+    assert_eq!(message, "--int8 and --prefix are for source files, not for --to onnx");
+    let message = bad(home, "export net/network.safetensors --to rust --logits");
+    assert_eq!(message, "--logits and --uint8 are for --to onnx, not for source files");
 }

@@ -1,32 +1,35 @@
 //! `gradus export`: a trained network in another form.
 
+mod onnx;
+mod source;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use gradus::data::{Dataset, Target, Targets};
-use gradus::metric::predicted_class;
+use gradus::Network;
 use gradus::save::atomic;
-use gradus::{Float, Network};
-use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Sizes};
+use gradus_source::Language;
 use serde_json::{Value, json};
 
 use super::Settings;
 use super::options::DataOptions;
-use crate::notes::{Notes, Preprocessing};
-use crate::plot::count;
-use crate::task::Task;
+use crate::notes::Notes;
+use onnx::OnnxOptions;
+use source::Source;
 
-/// Write a trained network as one source file, for the firmware of a microcontroller
+/// Write a trained network in another form: as an ONNX file, or as one source file
 ///
-/// The file holds the weights and a function that computes the output of an input. It needs no other file, no library and no
-/// heap: Rust without the standard library, or C99. Tells the flash and RAM that it takes. With --int8, weights and values are
-/// bytes, a quarter of the size, and all arithmetic is on integers; then a part of the training samples is needed, and the
-/// accuracy before and after is told.
+/// An ONNX file runs in onnxruntime and wherever else ONNX is read.
+///
+/// A source file, Rust without the standard library or C99, is for the firmware of a microcontroller. It holds the weights and a
+/// function that computes the output of an input, and needs no other file, no library and no heap. The command tells the flash
+/// and RAM that it takes. With --int8, weights and values are bytes, a quarter of the size, and all arithmetic is on integers;
+/// then a part of the training samples is needed, and the accuracy before and after is told.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  gradus export runs/train/network.safetensors --to rust\n  gradus export runs/train/network.safetensors --to c --int8 -o firmware/digits.c --prefix digits"
+    after_help = "Examples:\n  gradus export runs/train/network.safetensors --to onnx --uint8\n  gradus export runs/train/network.safetensors --to rust\n  gradus export runs/train/network.safetensors --to c --int8 -o firmware/digits.c --prefix digits"
 )]
 pub struct Export {
     /// A trained network, as `gradus train` and `gradus compare` write it
@@ -35,15 +38,17 @@ pub struct Export {
     /// The form of the file
     #[arg(long, value_enum)]
     to: Form,
-    /// Quantise: weights and values are bytes, and all arithmetic is on integers
-    #[arg(long)]
-    int8: bool,
     /// The file to write [default: beside the network, with its name]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What all names in a C file begin with
-    #[arg(long, value_name = "NAME", default_value = "gradus")]
-    prefix: String,
+    #[command(flatten)]
+    onnx: OnnxOptions,
+    /// Quantise: weights and values are bytes, and all arithmetic is on integers
+    #[arg(long, help_heading = "Source files")]
+    int8: bool,
+    /// What all names in a C file begin with [default: gradus]
+    #[arg(long, value_name = "NAME", help_heading = "Source files")]
+    prefix: Option<String>,
     #[command(flatten)]
     data: DataOptions,
 }
@@ -51,185 +56,77 @@ pub struct Export {
 /// The form of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
+    /// An ONNX file
+    Onnx,
     /// A Rust module that needs the core library only (no_std)
     Rust,
     /// A C99 file that needs stdint.h only
     C,
 }
 
-/// How many training samples the scales of bytes are taken from.
-const CALIBRATION: usize = 512;
-/// Means and deviations of more columns are not written out.
-const MOST_COLUMNS: usize = 64;
+impl Form {
+    /// Its name, and how its files end.
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Form::Onnx => ["onnx"; 2],
+            Form::Rust => ["rust", "rs"],
+            Form::C => ["c"; 2],
+        }
+    }
+}
 
 /// Runs the command; returns its results.
 pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+    let [form, ending] = options.to.names();
+    let of_source = options.int8 || options.prefix.is_some();
+    ensure!(
+        options.to != Form::Onnx || !of_source,
+        "--int8 and --prefix are for source files, not for --to onnx"
+    );
+    ensure!(
+        options.to == Form::Onnx || !(options.onnx.logits || options.onnx.uint8),
+        "--logits and --uint8 are for --to onnx, not for source files"
+    );
     let file = || options.network.display().to_string();
-    let network = Network::load(&options.network)?;
-    let notes = Notes::of(&network).with_context(file)?;
-    let program = Program::of(&network).with_context(file)?;
-    let (language, ending) = match options.to {
-        Form::Rust => (Language::Rust, "rs"),
-        Form::C => (Language::C, "c"),
-    };
-    let labels = options.labels(&network, &notes);
-    // What is wrong with the prefix is told before samples are read, which may take a while.
-    let mut text = program.source(language, &labels).context("--prefix")?;
-    let mut sizes = program.sizes(&labels);
-    let mut accuracy = None;
-    if options.int8 {
-        let task = options.data.learned(&options.network, &network, &notes, settings)?;
-        let quantized = quantize(&program, &task, pixels(&notes, &network)).with_context(file)?;
-        (text, sizes) = (quantized.source(language, &labels)?, quantized.sizes(&labels));
-        accuracy = compare(&network, &quantized, &*task.test, settings.thread_count()).with_context(file)?;
-    }
-    let path = options
-        .output
-        .clone()
-        .unwrap_or_else(|| options.network.with_extension(ending));
+    let path = (options.output.clone()).unwrap_or_else(|| options.network.with_extension(ending));
     ensure!(
         path != options.network,
         "{}: that is the network itself",
         path.display()
     );
-    atomic::write(&path, text.as_bytes())?;
+    let network = Network::load(&options.network)?;
+    let notes = Notes::of(&network).with_context(file)?;
+    let source = |language| Source::of(&network, &notes, language, options, settings);
+    let source = match options.to {
+        Form::Onnx => None,
+        Form::Rust => Some(source(Language::Rust)?),
+        Form::C => Some(source(Language::C)?),
+    };
+    match &source {
+        Some(source) => atomic::write(&path, source.text.as_bytes())?,
+        None => atomic::write(&path, &options.onnx.file(&network).with_context(file)?)?,
+    }
 
     writeln!(out, "{} is in {}", file(), path.display())?;
-    writeln!(out, "{sizes}")?;
-    if let Some(accuracy) = &accuracy {
-        accuracy.print(out)?;
-    }
-    Ok(options.to_json(&path, &sizes, accuracy.as_ref()))
-}
-
-impl Export {
-    fn labels(&self, network: &Network, notes: &Notes) -> Labels {
-        let name = self.network.file_name().unwrap_or_default().to_string_lossy();
-        let learned = notes.origin.as_ref().map(|origin| {
-            // Of a path, the end will do.
-            let name = Path::new(&origin.name).file_name().unwrap_or_default();
-            format!(", trained on {}", name.to_string_lossy())
-        });
-        Labels {
-            title: format!(
-                "The neural network {name}{}, as `gradus export` wrote it.",
-                learned.unwrap_or_default()
-            ),
-            input: notes
-                .preprocessing_for(network)
-                .map(|how| about_input(&how))
-                .unwrap_or_default(),
-            classes: notes.classes_for(network),
-            prefix: self.prefix.clone(),
+    let mut results = json!({
+        "command": "export",
+        "network": options.network,
+        "file": path,
+        "to": form,
+        "int8": options.int8,
+    });
+    match &source {
+        Some(source) => {
+            source.print(out)?;
+            source.add_to(&mut results);
         }
-    }
-
-    fn to_json(&self, path: &Path, sizes: &Sizes, accuracy: Option<&Accuracies>) -> Value {
-        json!({
-            "command": "export",
-            "network": self.network,
-            "file": path,
-            "to": if self.to == Form::Rust { "rust" } else { "c" },
-            "int8": self.int8,
-            "flash": sizes.flash(),
-            "tables": sizes.tables,
-            "ram": sizes.ram(),
-            "buffer": sizes.buffer,
-            "accuracy": accuracy.map(|accuracy| json!({
-                "samples": accuracy.samples, "float": accuracy.share(accuracy.float), "int8": accuracy.share(accuracy.int8),
-            })),
-        })
-    }
-}
-
-/// How the samples are made, for the reader of the file.
-fn about_input(preprocessing: &Preprocessing) -> String {
-    match preprocessing {
-        Preprocessing::Character(_) => {
-            format!("Samples are {preprocessing}: 0 is the background, 1 (as a byte, 255) is ink.")
-        }
-        Preprocessing::Picture { .. } => {
-            format!("Samples are {preprocessing}: 0 is dark, 1 (as a byte, 255) is light.")
-        }
-        Preprocessing::Numbers { mean, deviation } if mean.len() <= MOST_COLUMNS => {
-            format!("A number x becomes (x - mean) / deviation; the means are {mean:?}, the deviations {deviation:?}.")
-        }
-        Preprocessing::Numbers { .. } => "Samples are scaled as in training.".into(),
-    }
-}
-
-/// What the bytes of an input are.
-fn pixels(notes: &Notes, network: &Network) -> InputBytes {
-    match notes.preprocessing_for(network) {
-        Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => InputBytes::Pixels,
-        Some(Preprocessing::Numbers { .. }) | None => InputBytes::Calibrated,
-    }
-}
-
-/// The program on bytes, with scales from some training samples, evenly among them.
-fn quantize(program: &Program, task: &Task, input: InputBytes) -> Result<Quantized> {
-    let data = &task.train;
-    let (size, count) = (data.shape().size(), data.len().min(CALIBRATION));
-    let mut x: Vec<Float> = vec![0.0; size * count];
-    for (i, x) in x.chunks_exact_mut(size.max(1)).enumerate() {
-        data.read(i * data.len() / count, x)?;
-    }
-    Ok(program.quantize(x.chunks_exact(size.max(1)), input)?)
-}
-
-/// How many test samples the network is right about.
-struct Accuracies {
-    samples: usize,
-    float: usize,
-    int8: usize,
-}
-
-impl Accuracies {
-    fn share(&self, right: usize) -> f64 {
-        right as f64 / self.samples as f64
-    }
-
-    fn print(&self, out: &mut dyn Write) -> Result<()> {
-        let percent = |right| 100.0 * self.share(right);
-        Ok(writeln!(
+        None => writeln!(
             out,
-            "{} test samples: {:.2} % right in floats, {:.2} % in integers",
-            count(self.samples as u64),
-            percent(self.float),
-            percent(self.int8)
-        )?)
+            "Version {} of ONNX's operators; input `{}`, output `{}`, any number of samples",
+            gradus_onnx::OPSET,
+            gradus_onnx::INPUT,
+            gradus_onnx::OUTPUT
+        )?,
     }
-}
-
-/// Compares the network and its quantised program on these samples, if they have classes.
-fn compare(network: &Network, quantized: &Quantized, data: &dyn Dataset, threads: usize) -> Result<Option<Accuracies>> {
-    let samples = data.len();
-    if samples == 0 || !matches!(data.targets(), Targets::Classes(_)) {
-        return Ok(None);
-    }
-    let is = |i: usize, class: usize| matches!(data.target(i), Target::Class(target) if target == class);
-    let mut float = 0;
-    network
-        .predictor(1024, threads)?
-        .each_output(network, data, |i, y, _| {
-            float += usize::from(is(i, predicted_class(y)));
-        })?;
-    let part = |thread: usize| -> gradus::Result<usize> {
-        let mut x: Vec<Float> = vec![0.0; data.shape().size()];
-        let mut right = 0;
-        for i in (thread..samples).step_by(threads) {
-            data.read(i, &mut x)?;
-            right += usize::from(is(i, quantized.class(&quantized.run(&quantized.bytes(&x)))));
-        }
-        Ok(right)
-    };
-    let int8 = std::thread::scope(|scope| {
-        let part = &part;
-        let parts: Vec<_> = (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
-        let counts = parts
-            .into_iter()
-            .map(|part| part.join().expect("no sample makes it panic"));
-        counts.sum::<gradus::Result<usize>>()
-    })?;
-    Ok(Some(Accuracies { samples, float, int8 }))
+    Ok(results)
 }

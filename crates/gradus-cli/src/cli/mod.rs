@@ -5,6 +5,7 @@ mod data;
 mod evaluate;
 mod experiment;
 mod export;
+mod import;
 mod interrupt;
 mod options;
 mod predict;
@@ -43,6 +44,7 @@ enum Command {
     Predict(predict::Predict),
     Export(export::Export),
     Summary(summary::Summary),
+    Import(import::Import),
     #[command(subcommand)]
     Data(data::Command),
 }
@@ -101,6 +103,7 @@ fn run(command: &Command, settings: &Settings) -> Result<()> {
         Command::Predict(options) => predict::run(options, settings, &mut out)?,
         Command::Export(options) => export::run(options, settings, &mut out)?,
         Command::Summary(options) => summary::run(options, settings, &mut out)?,
+        Command::Import(options) => import::run(options, &mut out)?,
         Command::Data(command) => data::run(command, settings, &mut out)?,
     };
     out.flush()?;

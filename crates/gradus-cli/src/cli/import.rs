@@ -1,0 +1,122 @@
+//! `gradus import`: networks of other frameworks.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gradus_onnx::Imported;
+use serde_json::{Value, json};
+
+use crate::networks;
+use crate::notes::Notes;
+
+/// Make a network of another program's file
+///
+/// An ONNX file, as PyTorch, Keras and scikit-learn export them, says itself what network it holds. What has no layer here is
+/// refused, by the name of the node and its operator.
+///
+/// A .safetensors file, as PyTorch saves the state of a Sequential, holds tensors only; --network declares the layers that they
+/// are of, in a .toml or .json file as for `gradus train`.
+///
+/// The network can be evaluated, used and trained further like any other.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gradus import model.onnx -o network.safetensors\n  gradus import state.safetensors --network layers.toml -o network.safetensors\n  gradus evaluate network.safetensors --data mnist"
+)]
+pub struct Import {
+    /// The file, with all tensors in it
+    #[arg(value_name = "FILE")]
+    model: PathBuf,
+    /// The declaration of the layers whose tensors are in a .safetensors file
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+    /// Where the network goes [default: beside the file, with the ending .safetensors]
+    #[arg(long, short, value_name = "NETWORK.safetensors")]
+    out: Option<PathBuf>,
+    /// The value of an ONNX graph that is the network's output, if it has several
+    #[arg(long, value_name = "NAME")]
+    value: Option<String>,
+}
+
+/// Runs the command; returns its results.
+pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
+    let path = match &options.out {
+        Some(path) => path.clone(),
+        None => options.model.with_extension("safetensors"),
+    };
+    ensure!(
+        path.extension().is_some_and(|ending| ending == "safetensors"),
+        "{}: networks go into files that end in .safetensors",
+        path.display()
+    );
+    ensure!(
+        path != options.model,
+        "{}: that is the file itself; say with -o where the network goes",
+        path.display()
+    );
+    let imported = options.imported()?;
+    let network = imported.network;
+    network.save(&path)?;
+
+    write!(out, "{}", network.summary())?;
+    writeln!(out, "\nThe network is in {}.", path.display())?;
+    let input = network.input_shape();
+    if imported.channels_last {
+        writeln!(
+            out,
+            "It takes images with their channels first, {input}: in the ONNX file they come last."
+        )?;
+    }
+    if imported.bytes {
+        writeln!(
+            out,
+            "It takes byte / 255, as all networks here: the ONNX file takes bytes."
+        )?;
+    }
+    if imported.two_classes {
+        writeln!(out, "Its output is the probability of the second of two classes.")?;
+    }
+    Ok(json!({
+        "command": "import",
+        "model": options.model,
+        "network": path,
+        "input": input,
+        "output": network.output_shape(),
+        "parameters": network.parameter_count(),
+        "channels_last": imported.channels_last,
+        "bytes": imported.bytes,
+        "two_classes": imported.two_classes,
+    }))
+}
+
+impl Import {
+    fn imported(&self) -> Result<Imported> {
+        let file = || self.model.display().to_string();
+        let tensors = self.model.extension().is_some_and(|ending| ending == "safetensors");
+        let Some(declaration) = &self.network else {
+            ensure!(
+                !tensors,
+                "{}: a .safetensors file holds tensors only; declare the layers that they are of with --network",
+                file()
+            );
+            let bytes = fs::read(&self.model).with_context(|| format!("{} can't be read", file()))?;
+            let imported = gradus_onnx::import_output(&bytes, self.value.as_deref()).with_context(file)?;
+            Notes::of(&imported.network).with_context(file)?;
+            return Ok(imported);
+        };
+        ensure!(tensors, "{}: --network is for .safetensors files", file());
+        ensure!(self.value.is_none(), "--value is for ONNX files");
+        let mut network = networks::declared(declaration)?
+            .build(0)
+            .with_context(|| declaration.display().to_string())?;
+        network.load_weights(&self.model)?;
+        Ok(Imported {
+            network,
+            channels_last: false,
+            bytes: false,
+            two_classes: false,
+        })
+    }
+}

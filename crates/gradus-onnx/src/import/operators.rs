@@ -1,0 +1,704 @@
+//! What each operator becomes, whose first input depends on the network's.
+
+use std::collections::BTreeMap;
+
+use gradus::{
+    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, GlobalAvgPool2d, Layer, LeakyRelu, MaxPool2d, Padding, Relu,
+    Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+};
+
+use super::constant::{Constant, SAMPLES, axis, squeezed, unsqueezed};
+use super::operands::Operands;
+use super::steps::{Kind, Linear, Steps};
+use super::value::{Order, Value};
+use crate::model::data_type;
+
+/// The smallest x where softplus(x) is x in single precision.
+const SOFTPLUS_IS_X: Float = 15.0;
+
+/// What is known of a graph while its nodes are read, in order.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) steps: Steps,
+    pub(super) values: BTreeMap<&'a str, Value>,
+}
+
+impl<'a> Reader<'a> {
+    /// The value that a node gives, or a sentence that says why it can't be imported.
+    pub(super) fn node(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let operator = node.operator();
+        match operator {
+            "Identity" => self.input(node, 0),
+            "Cast" => match node.integer("to", 0)? {
+                data_type::FLOAT | data_type::DOUBLE => self.input(node, 0),
+                other => Err(format!(
+                    "it makes ONNX's type {other} of values that must stay numbers with a fraction"
+                )),
+            },
+            "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(node),
+            "Neg" => {
+                let x = self.input(node, 0)?;
+                self.scaled(&x, vec![-1.0], vec![0.0])
+            }
+            "Scaler" => self.scaler(node),
+            "Gemm" => self.gemm(node),
+            "MatMul" => {
+                let x = self.input(node, 0)?;
+                self.dense(&x, node.constant(1)?, None)
+            }
+            "Conv" => self.conv(node),
+            "BatchNormalization" => self.batch_norm(node),
+            "MaxPool" | "AveragePool" => self.pool(node),
+            "GlobalAveragePool" => {
+                let x = self.image(node)?;
+                let dims = vec![x.dims[0], 1, 1];
+                let step = self.steps.layer(x.step, GlobalAvgPool2d::new(), vec![])?;
+                Ok(Value::with_axes(step, dims, vec![0, 1, 2]))
+            }
+            "GlobalMaxPool" => {
+                let x = self.image(node)?;
+                let layer = MaxPool2d::new((x.dims[1], x.dims[2]));
+                let step = self.steps.layer(x.step, layer, vec![])?;
+                Ok(Value::with_axes(step, vec![x.dims[0], 1, 1], vec![0, 1, 2]))
+            }
+            "ReduceMean" => self.mean(node),
+            "Flatten" => {
+                let x = self.input(node, 0)?;
+                match axis(node.integer("axis", 1)?, x.dims.len() + 2)? {
+                    1 => x.reshaped(vec![x.size()]),
+                    axis => Err(format!(
+                        "its axis is {axis}: only 1, which keeps the samples apart, can be imported"
+                    )),
+                }
+            }
+            "Reshape" => self.reshape(node),
+            "Squeeze" => {
+                let x = self.input(node, 0)?;
+                let axes = node.axes(1)?.ok_or("it names no axes")?;
+                let dims = squeezed(&with_samples(&x.dims), Some(&axes))?;
+                x.reshaped(dims.get(1..).ok_or("it drops all axes")?.to_vec())
+            }
+            "Unsqueeze" => {
+                let x = self.input(node, 0)?;
+                let axes = node.axes(1)?.ok_or("it names no axes")?;
+                let dims = unsqueezed(&with_samples(&x.dims), &axes)?;
+                match dims.split_first() {
+                    Some((&UNKNOWN, dims)) => x.reshaped(dims.to_vec()),
+                    _ => Err("it puts an axis before that of the samples".into()),
+                }
+            }
+            "Transpose" => {
+                let x = self.input(node, 0)?;
+                let order = node.order(x.dims.len() + 1)?;
+                match order.split_first() {
+                    Some((0, rest)) => x.transposed(&rest.iter().map(|&axis| axis.wrapping_sub(1)).collect::<Vec<_>>()),
+                    _ => Err(format!("it moves the axis of the samples: {order:?}")),
+                }
+            }
+            "Softmax" => self.softmax(node),
+            "Concat" => self.pair(node),
+            "Greater" => {
+                let x = self.input(node, 0)?;
+                let bound = node
+                    .constant(1)?
+                    .scalar()
+                    .ok_or("it compares with more than one number")?;
+                Ok(x.at(self.steps.push(x.step, Kind::Above(bound))))
+            }
+            "Where" => self.choice(node),
+            "Erf" => {
+                let x = self.input(node, 0)?;
+                Ok(x.at(self.steps.push(x.step, Kind::Erf)))
+            }
+            "Gelu" => match node.text("approximate") {
+                None | Some(b"none") => {
+                    let x = self.input(node, 0)?;
+                    Ok(x.at(self.steps.push(x.step, Kind::Gelu { factor: 1.0 })))
+                }
+                Some(_) => Err("it approximates GELU; the layer here is exact".into()),
+            },
+            "Relu" => self.activation(node, Relu),
+            "LeakyRelu" => self.activation(node, LeakyRelu::new(node.float("alpha", 0.01)? as Float)),
+            "Elu" => self.activation(node, Elu::new(node.float("alpha", 1.0)? as Float)),
+            "Sigmoid" => self.activation(node, Sigmoid),
+            "Tanh" => self.activation(node, Tanh),
+            "Softplus" => self.activation(node, Softplus),
+            "Dropout" => {
+                let ratio = match node.optional(1)? {
+                    Some(ratio) => ratio.scalar().ok_or("its ratio is not a number")?,
+                    None => node.float("ratio", 0.5)? as Float,
+                };
+                self.activation(node, Dropout::new(ratio))
+            }
+            _ => Err("no layer does what this operator does".into()),
+        }
+    }
+
+    /// An input that depends on the network's.
+    fn input(&self, node: &Operands<'_, 'a>, i: usize) -> Result<Value, String> {
+        let name = node.name(i)?;
+        match self.values.get(name) {
+            Some(value) => Ok(value.clone()),
+            None if node.is_constant(i) => Err(format!(
+                "its input `{name}` is a constant, and must be what is computed"
+            )),
+            None => Err(format!("its input `{name}` is given by no node before it")),
+        }
+    }
+
+    /// An input that is an image of channels × height × width.
+    fn image(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        if x.dims.len() != 3 {
+            return Err(format!(
+                "its input has the dimensions {:?}: only images of channels × height × width can be imported",
+                x.dims
+            ));
+        }
+        if x.order != Order::Same {
+            return Err("its channels do not come first in the network, and a transposition can't be absorbed".into());
+        }
+        self.own(&x)
+    }
+
+    /// The value, given by a step whose output has its dimensions in the network.
+    fn own(&mut self, x: &Value) -> Result<Value, String> {
+        Ok(x.at(self.steps.shaped(x.step, &x.own_dims())?))
+    }
+
+    fn activation(&mut self, node: &Operands<'_, 'a>, layer: impl Layer) -> Result<Value, String> {
+        if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
+            return Err("it gives more than one output".into());
+        }
+        let x = self.input(node, 0)?;
+        Ok(x.at(self.steps.layer(x.step, layer, vec![])?))
+    }
+
+    fn scaled(&mut self, x: &Value, scale: Vec<Float>, shift: Vec<Float>) -> Result<Value, String> {
+        let each = scale.len().max(shift.len());
+        // A number for each feature needs the features as the first axis.
+        let x = if each == 1 || self.steps.output(x.step).first() == Some(&each) {
+            x.clone()
+        } else {
+            self.own(x)?
+        };
+        Ok(x.at(self.steps.scale(x.step, scale, shift)))
+    }
+
+    /// A constant that is combined with each sample: one number for all of it, or one for each feature, in the network's order.
+    fn features(&self, x: &Value, constant: &Constant) -> Result<Vec<Float>, String> {
+        let refuse = || {
+            format!(
+                "its constant has the dimensions {:?}, and its input {:?} in each sample: it must have a number for all, or for each feature or channel",
+                constant.dims, x.dims
+            )
+        };
+        let values = constant.floats()?;
+        let mut long = (0..constant.dims.len()).filter(|&i| constant.dims[i] != 1);
+        let axis = match (long.next(), long.next()) {
+            (None, _) if values.len() == 1 && constant.dims.len() <= x.dims.len() + 1 => return Ok(values.to_vec()),
+            (Some(axis), None) => axis,
+            _ => return Err(refuse()),
+        };
+        // Dimensions are matched from the last on.
+        let matched = (x.dims.len() + axis)
+            .checked_sub(constant.dims.len())
+            .ok_or_else(refuse)?;
+        if x.dims.get(matched) != Some(&values.len()) || x.own_axis(matched) != 0 {
+            return Err(refuse());
+        }
+        Ok(in_own_order(x, values))
+    }
+
+    fn arithmetic(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let operator = node.operator();
+        if !node.is_constant(0) && !node.is_constant(1) {
+            let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
+            if a.dims != b.dims || a.order != b.order {
+                return Err(format!(
+                    "its inputs have the dimensions {:?} and {:?}, or another order of their axes",
+                    a.dims, b.dims
+                ));
+            }
+            return match operator {
+                "Add" => {
+                    let (a, b) = (self.own(&a)?, self.own(&b)?);
+                    Ok(a.at(self.steps.sum(a.step, b.step)?))
+                }
+                "Mul" => self.gated(&a, &b),
+                _ => Err("it combines two values of the network: only Add can, and Mul in SiLU and GELU".into()),
+            };
+        }
+        let (value, constant) = if node.is_constant(0) { (1, 0) } else { (0, 1) };
+        let x = self.input(node, value)?;
+        let numbers = self.features(&x, node.constant(constant)?)?;
+        let with = |f: fn(Float) -> Float| numbers.iter().map(|&number| f(number)).collect::<Vec<_>>();
+        match operator {
+            "Add" => self.scaled(&x, vec![1.0], numbers),
+            "Sub" if value == 0 => self.scaled(&x, vec![1.0], with(|number| -number)),
+            "Sub" => self.scaled(&x, vec![-1.0], numbers),
+            "Mul" => self.scaled(&x, numbers, vec![0.0]),
+            _ if value == 0 => self.scaled(&x, with(|number| 1.0 / number), vec![0.0]),
+            _ => Err("it divides by a value of the network".into()),
+        }
+    }
+
+    /// scikit-learn's StandardScaler and its like: (x - offset) · scale.
+    fn scaler(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let numbers = |name: &str, usual: Float| -> Result<Vec<Float>, String> {
+            let values: Vec<_> = node
+                .floats(name)
+                .unwrap_or_default()
+                .iter()
+                .map(|&value| value as Float)
+                .collect();
+            match values.len() {
+                0 => Ok(vec![usual]),
+                count if x.order == Order::Same && (count == 1 || x.dims == [count]) => Ok(values),
+                count => Err(format!(
+                    "its {name} has {count} numbers, and its input {:?} in each sample",
+                    x.dims
+                )),
+            }
+        };
+        let (offset, scale) = (numbers("offset", 0.0)?, numbers("scale", 1.0)?);
+        let moved = self.scaled(&x, vec![1.0], offset.iter().map(|offset| -offset).collect())?;
+        self.scaled(&moved, scale, vec![0.0])
+    }
+
+    /// A product of two values: x · σ(x), or GELU as x · (1 + erf(x / √2)) and the like.
+    fn gated(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
+        let from = self.steps.fork(a.step, b.step);
+        let rows = [self.steps.between(from, a.step), self.steps.between(from, b.step)];
+        let [x, gate] = if rows[0].len() <= rows[1].len() {
+            [&rows[0], &rows[1]]
+        } else {
+            [&rows[1], &rows[0]]
+        };
+        let kinds = |row: &[usize]| row.iter().map(|&step| &self.steps.all[step].kind).collect::<Vec<_>>();
+        let factor = match kinds(x)[..] {
+            [] => Some(1.0),
+            [Kind::Scale { scale, shift }] if scale.len() == 1 && shift == &[0.0] => Some(scale[0]),
+            _ => None,
+        };
+        let near = |a: Float, b: Float| (a - b).abs() < 1e-5;
+        match (factor, &kinds(gate)[..]) {
+            (Some(1.0), [Kind::Layer { layer, .. }]) if layer.kind() == "sigmoid" => {
+                Ok(a.at(self.steps.layer(from, Silu, vec![])?))
+            }
+            (
+                Some(factor),
+                [
+                    Kind::Scale { scale, shift },
+                    Kind::Erf,
+                    Kind::Scale { scale: s, shift: t },
+                ],
+            ) if scale.len() == 1
+                && near(scale[0], std::f64::consts::FRAC_1_SQRT_2 as Float)
+                && shift == &[0.0]
+                && s.len() == 1
+                && s == t =>
+            {
+                let factor = 2.0 * factor * s[0];
+                Ok(a.at(self.steps.push(from, Kind::Gelu { factor })))
+            }
+            _ => Err("it multiplies two values of the network, which no layer does but SiLU and GELU".into()),
+        }
+    }
+
+    fn gemm(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let (alpha, beta) = (node.float("alpha", 1.0)? as Float, node.float("beta", 1.0)? as Float);
+        if node.integer("transA", 0)? != 0 {
+            return Err("it turns its input".into());
+        }
+        let mut weight = node.constant(1)?.clone();
+        if node.integer("transB", 0)? != 0 {
+            weight = weight.transposed(&[1, 0])?;
+        }
+        let bias = node.optional(2)?;
+        let y = self.dense(&x, &weight, bias.map(|bias| (bias, beta / alpha)))?;
+        if alpha == 1.0 {
+            Ok(y)
+        } else {
+            self.scaled(&y, vec![alpha], vec![0.0])
+        }
+    }
+
+    /// A dense layer with a weight of inputs × units, and a bias that is multiplied by a factor.
+    fn dense(&mut self, x: &Value, weight: &Constant, bias: Option<(&Constant, Float)>) -> Result<Value, String> {
+        let (&[inputs, units], &[size]) = (&weight.dims[..], &x.dims[..]) else {
+            return Err(format!(
+                "its weight has the dimensions {:?} and its input {:?} in each sample: only flat samples and matrices can be imported",
+                weight.dims, x.dims
+            ));
+        };
+        if inputs != size || units == 0 {
+            return Err(format!(
+                "its weight has the dimensions {:?}, and its input {size} values",
+                weight.dims
+            ));
+        }
+        let mut w = weight.floats()?.to_vec();
+        if let Some(places) = x.row_places() {
+            for (row, place) in weight.floats()?.chunks_exact(units).zip(places) {
+                w[place * units..][..units].copy_from_slice(row);
+            }
+        }
+        let bias = match bias {
+            None => None,
+            Some((bias, factor)) => {
+                let values = bias.floats()?;
+                let last = bias.dims.last().copied().unwrap_or(1);
+                if last != values.len() || ![1, units].contains(&last) {
+                    return Err(format!(
+                        "its bias has the dimensions {:?}, and it has {units} units",
+                        bias.dims
+                    ));
+                }
+                Some(
+                    (0..units)
+                        .map(|unit| factor * values[if last == 1 { 0 } else { unit }])
+                        .collect(),
+                )
+            }
+        };
+        let step = self.steps.shaped(x.step, &[size])?;
+        let linear = Linear {
+            conv: None,
+            units,
+            weight: w,
+            bias,
+        };
+        Ok(Value::with_axes(self.steps.linear(step, linear)?, vec![units], vec![0]))
+    }
+
+    fn conv(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.image(node)?;
+        let weight = node.constant(1)?;
+        let &[channels, _, height, width] = &weight.dims[..] else {
+            return Err(format!(
+                "its weight has the dimensions {:?}: only images can be convolved",
+                weight.dims
+            ));
+        };
+        let window = Window::read(node, [height, width])?;
+        let groups = usize::try_from(node.integer("group", 1)?).map_err(|_| "it has a negative number of groups")?;
+        let layer = Conv2d::new(channels, window.kernel)
+            .stride(window.stride)
+            .dilation(window.dilation)
+            .padding(window.padding(&x.dims)?)
+            .groups(groups);
+        let linear = Linear {
+            conv: Some(layer),
+            units: channels,
+            weight: weight.floats()?.to_vec(),
+            bias: node
+                .optional(2)?
+                .map(|bias| bias.floats().map(<[_]>::to_vec))
+                .transpose()?,
+        };
+        let step = self.steps.linear(x.step, linear)?;
+        Ok(self.fresh(step))
+    }
+
+    /// The output of a step, in its own order.
+    fn fresh(&self, step: usize) -> Value {
+        let dims = self.steps.output(step).to_vec();
+        let axes = (0..dims.len()).collect();
+        Value::with_axes(step, dims, axes)
+    }
+
+    fn batch_norm(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        if node.integer("training_mode", 0)? != 0 {
+            return Err("it is exported for training: export the network in evaluation mode".into());
+        }
+        let x = self.input(node, 0)?;
+        if x.dims.len() != 1 && (x.dims.len() != 3 || x.order != Order::Same) {
+            return Err(format!(
+                "its input has the dimensions {:?} in each sample, or its channels not first",
+                x.dims
+            ));
+        }
+        let step = self.steps.shaped(x.step, &x.own_dims())?;
+        let mut tensors = Vec::new();
+        for (i, name) in ["weight", "bias", "running_mean", "running_var"]
+            .into_iter()
+            .enumerate()
+        {
+            let values = node.constant(i + 1)?.floats()?;
+            if values.len() != x.dims[0] {
+                return Err(format!(
+                    "its {name} has {} values, and its input {:?} features",
+                    values.len(),
+                    x.dims
+                ));
+            }
+            tensors.push((name, in_own_order(&x, values)));
+        }
+        let layer = BatchNorm::new()
+            .epsilon(node.float("epsilon", 1e-5)? as Float)
+            .momentum(1.0 - node.float("momentum", 0.9)? as Float);
+        Ok(x.at(self.steps.layer(step, layer, tensors)?))
+    }
+
+    fn pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.image(node)?;
+        if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
+            return Err("it also gives the places of the largest values".into());
+        }
+        let kernel = node.sizes("kernel_shape")?.ok_or("it has no kernel_shape")?;
+        let window = Window::read(node, kernel)?;
+        if window.dilation != Size2::from(1) {
+            return Err("its window is dilated".into());
+        }
+        let padding = window.padding(&x.dims)?;
+        if node.integer("ceil_mode", 0)? != 0 && !window.fits(&x.dims, padding) {
+            return Err("its last windows reach beyond the image (ceil_mode)".into());
+        }
+        let step = if node.operator() == "MaxPool" {
+            let layer = MaxPool2d::new(window.kernel).stride(window.stride).padding(padding);
+            self.steps.layer(x.step, layer, vec![])?
+        } else {
+            let layer = AvgPool2d::new(window.kernel).stride(window.stride).padding(padding);
+            let counted = padding == Padding::Valid || node.integer("count_include_pad", 0)? != 0;
+            let layer = if counted { layer } else { layer.exclude_padding() };
+            self.steps.layer(x.step, layer, vec![])?
+        };
+        Ok(self.fresh(step))
+    }
+
+    /// The mean of each channel.
+    fn mean(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let rank = x.dims.len() + 1;
+        let axes = node.axes(1)?.ok_or("it names no axes")?;
+        let axes = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
+        let mut own: Vec<_> = axes
+            .iter()
+            .map(|&axis| axis.checked_sub(1).map(|i| x.own_axis(i)))
+            .collect();
+        own.sort_unstable();
+        if rank != 4 || own != [Some(1), Some(2)] {
+            return Err(format!(
+                "it takes the mean along the axes {axes:?}: only that of all pixels of a channel can be imported"
+            ));
+        }
+        let channels = x.own_dims()[0];
+        let x = self.own(&x)?;
+        let step = self.steps.layer(x.step, GlobalAvgPool2d::new(), vec![])?;
+        let dims = match node.integer("keepdims", 1)? {
+            0 => vec![channels],
+            _ => (0..3).map(|i| if x.own_axis(i) == 0 { channels } else { 1 }).collect(),
+        };
+        let axes = (0..dims.len()).collect();
+        Ok(Value::with_axes(step, dims, axes))
+    }
+
+    fn reshape(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let shape = node.constant(1)?.whole()?;
+        let refuse = || format!("it gives samples of {:?} the shape {shape:?}", x.dims);
+        let copied = node.integer("allowzero", 0)? == 0;
+        let (&first, rest) = shape.split_first().ok_or_else(refuse)?;
+        let mut dims = Vec::new();
+        for (i, &dim) in rest.iter().enumerate() {
+            dims.push(match dim {
+                0 if copied => *x.dims.get(i).ok_or_else(refuse)?,
+                -1 => 1,
+                _ => usize::try_from(dim).map_err(|_| refuse())?,
+            });
+        }
+        let size = |dims: &[usize]| dims.iter().fold(1usize, |size, &dim| size.saturating_mul(dim));
+        if let Some(free) = rest.iter().position(|&dim| dim == -1) {
+            dims[free] = x.size().checked_div(size(&dims)).ok_or_else(refuse)?;
+        }
+        // Where the first is a number, it is the number of samples that the graph was made for; the sizes show whether it is.
+        let samples = first == SAMPLES || first == 0 && copied || first == -1 || first > 0;
+        if !samples || size(&dims) != x.size() {
+            return Err(refuse());
+        }
+        x.reshaped(dims)
+    }
+
+    fn softmax(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let usual = if node.opset < 13 { 1 } else { -1 };
+        if x.dims.len() != 1 || axis(node.integer("axis", usual)?, 2)? != 1 {
+            return Err(format!(
+                "its input has the dimensions {:?} in each sample: only flat samples can be imported",
+                x.dims
+            ));
+        }
+        let step = self.steps.shaped(x.step, &x.dims)?;
+        Ok(x.at(self.steps.layer(step, Softmax::new(), vec![])?))
+    }
+
+    /// The probabilities 1 − x and x, as scikit-learn has them of two classes.
+    fn pair(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let refuse =
+            "it joins values, which no layer does; only the probabilities 1 - x and x of two classes can be imported";
+        if node.inputs() != 2
+            || node.is_constant(0)
+            || node.is_constant(1)
+            || ![1, -1].contains(&node.integer("axis", 1)?)
+        {
+            return Err(refuse.into());
+        }
+        let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
+        let from = self.steps.fork(a.step, b.step);
+        let row = self.steps.between(from, a.step);
+        let kinds: Vec<_> = row.iter().map(|&step| &self.steps.all[step].kind).collect();
+        match kinds[..] {
+            [Kind::Scale { scale, shift }]
+                if from == b.step && scale == &[-1.0] && shift == &[1.0] && a.dims == [1] && b.dims == [1] =>
+            {
+                let step = self.steps.shaped(b.step, &[1])?;
+                let step = self.steps.push(step, Kind::Pair);
+                Ok(Value::with_axes(step, vec![2], vec![0]))
+            }
+            _ => Err(refuse.into()),
+        }
+    }
+
+    /// PyTorch writes softplus as: where x > 20 then x else softplus(x).
+    fn choice(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let [condition, then, other] = [self.input(node, 0)?, self.input(node, 1)?, self.input(node, 2)?];
+        let step = |value: &Value| &self.steps.all[value.step];
+        match (&step(&condition).kind, &step(&other).kind) {
+            (Kind::Above(bound), Kind::Layer { layer, .. })
+                if *bound >= SOFTPLUS_IS_X
+                    && layer.kind() == "softplus"
+                    && [step(&condition).parent, step(&other).parent] == [then.step; 2] =>
+            {
+                Ok(other)
+            }
+            _ => Err("it chooses between values, which no layer does but softplus".into()),
+        }
+    }
+}
+
+/// What stands for the number of samples among dimensions.
+const UNKNOWN: usize = usize::MAX;
+
+fn with_samples(dims: &[usize]) -> Vec<usize> {
+    [&[UNKNOWN], dims].concat()
+}
+
+/// A number for each feature of a value, in the network's order.
+fn in_own_order(x: &Value, values: &[Float]) -> Vec<Float> {
+    let mut own = values.to_vec();
+    if let Some(places) = x.row_places() {
+        places
+            .into_iter()
+            .zip(values)
+            .for_each(|(place, &value)| own[place] = value);
+    }
+    own
+}
+
+/// The window of a convolution or a pooling.
+struct Window {
+    kernel: Size2,
+    stride: Size2,
+    dilation: Size2,
+    /// As ONNX has it: top, left, bottom, right.
+    pads: [usize; 4],
+    /// How it is to be computed, if it is not given.
+    same: Option<Same>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Same {
+    /// Of an odd number, one more at the end.
+    Upper,
+    /// One more at the beginning.
+    Lower,
+}
+
+impl Window {
+    fn read(node: &Operands<'_, '_>, kernel: [usize; 2]) -> Result<Self, String> {
+        if node.sizes("kernel_shape")?.is_some_and(|given| given != kernel) {
+            return Err(format!("its kernel_shape is not that of its weight, {kernel:?}"));
+        }
+        let pads = node.sizes("pads")?.unwrap_or([0; 4]);
+        let same = match node.text("auto_pad") {
+            None | Some(b"NOTSET") => None,
+            Some(b"VALID") if pads == [0; 4] => None,
+            Some(b"SAME_UPPER") => Some(Same::Upper),
+            Some(b"SAME_LOWER") => Some(Same::Lower),
+            Some(_) => return Err("its auto_pad is none that can be imported".into()),
+        };
+        Ok(Window {
+            kernel: kernel.into(),
+            stride: node.sizes("strides")?.unwrap_or([1; 2]).into(),
+            dilation: node.sizes("dilations")?.unwrap_or([1; 2]).into(),
+            pads,
+            same,
+        })
+    }
+
+    /// The padding over an image of channels × height × width.
+    fn padding(&self, image: &[usize]) -> Result<Padding, String> {
+        let [top, left, bottom, right] = match self.same {
+            Some(Same::Upper) => return Ok(Padding::Same),
+            None if self.pads == [0; 4] => return Ok(Padding::Valid),
+            None => self.pads,
+            Some(Same::Lower) => {
+                let side = |input: usize, kernel: usize, stride: usize, dilation: usize| {
+                    let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+                    let reach = (input.checked_sub(1)? / stride.max(1))
+                        .checked_mul(stride)?
+                        .checked_add(span)?;
+                    let padding = reach.saturating_sub(input);
+                    Some([padding - padding / 2, padding / 2])
+                };
+                let Window {
+                    kernel,
+                    stride,
+                    dilation,
+                    ..
+                } = self;
+                let rows = side(image[1], kernel.height, stride.height, dilation.height);
+                let columns = side(image[2], kernel.width, stride.width, dilation.width);
+                let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("its window is larger than any image")?;
+                [top, left, bottom, right]
+            }
+        };
+        Ok(Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        })
+    }
+
+    /// Whether the last windows end where the padded image does.
+    fn fits(&self, image: &[usize], padding: Padding) -> bool {
+        let Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        } = padding
+        else {
+            let whole = |input: usize, kernel: usize, stride: usize| {
+                padding == Padding::Same
+                    || input
+                        .checked_sub(kernel)
+                        .is_some_and(|rest| rest.is_multiple_of(stride))
+            };
+            return whole(image[1], self.kernel.height, self.stride.height)
+                && whole(image[2], self.kernel.width, self.stride.width);
+        };
+        let whole = |input: usize, before: usize, after: usize, kernel: usize, stride: usize| {
+            let padded = input.saturating_add(before).saturating_add(after);
+            padded
+                .checked_sub(kernel)
+                .is_some_and(|rest| rest.is_multiple_of(stride))
+        };
+        whole(image[1], top, bottom, self.kernel.height, self.stride.height)
+            && whole(image[2], left, right, self.kernel.width, self.stride.width)
+    }
+}

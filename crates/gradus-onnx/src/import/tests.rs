@@ -1,0 +1,369 @@
+//! Graphs that are refused, and such as the fixtures don't have.
+
+use gradus::Float;
+use ndarray::ArrayD;
+
+use super::*;
+use crate::model::{float, integer, integers, write_graph, write_model, write_node, write_tensor, write_value};
+use crate::wire::Message;
+
+/// A node of the operators' version 17, named like its output.
+fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<Message>) -> Message {
+    let inputs: Vec<String> = inputs.iter().map(|input| input.to_string()).collect();
+    write_node(operator, output, &inputs, output, &attributes)
+}
+
+fn floats(name: &str, dims: &[usize], values: &[f32]) -> Message {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    write_tensor(name, dims, data_type::FLOAT, &raw)
+}
+
+fn whole(name: &str, values: &[i64]) -> Message {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    write_tensor(name, &[values.len()], data_type::INT64, &raw)
+}
+
+/// A file with a graph from `x`, samples of these dimensions, to `y`.
+fn file(sample: &[usize], nodes: &[Message], constants: &[Message]) -> Vec<u8> {
+    let (x, y) = (
+        write_value("x", data_type::FLOAT, sample),
+        write_value("y", data_type::FLOAT, &[1]),
+    );
+    write_model(&write_graph("test", nodes, constants, &x, &y), 17, 8, &[])
+}
+
+#[track_caller]
+fn refused(file: &[u8], sentence: &str) {
+    let error = import(file).unwrap_err().to_string();
+    assert!(error.contains(sentence), "{error}");
+}
+
+#[track_caller]
+fn gives(file: &[u8], x: &[Float], shape: &[usize], expected: &[Float]) -> Network {
+    let network = import(file).unwrap().network;
+    let y = network
+        .predict(ArrayD::from_shape_vec(shape, x.to_vec()).unwrap())
+        .unwrap();
+    assert_eq!(y.len(), expected.len());
+    for (found, expected) in y.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-5, "{y}, expected {expected:?}");
+    }
+    network
+}
+
+#[test]
+fn what_no_layer_does_is_refused_by_the_node_and_its_operator() {
+    let one = |operator: &str, attributes| file(&[2, 4, 4], &[node(operator, &["x"], "y", attributes)], &[]);
+    refused(
+        &one("LSTM", vec![]),
+        "node `y` (LSTM): no layer does what this operator does",
+    );
+    refused(
+        &one("Transpose", vec![integers("perm", &[1, 0, 2, 3])]),
+        "(Transpose): it moves the axis of the samples",
+    );
+    refused(
+        &one("Transpose", vec![integers("perm", &[0, 2, 3, 1])]),
+        "the axes of the output `y` are turned",
+    );
+    refused(&one("Softmax", vec![integer("axis", 1)]), "only flat samples");
+    refused(&one("Cast", vec![integer("to", 9)]), "(Cast): it makes ONNX's type 9");
+    refused(
+        &one("Erf", vec![]),
+        "node `y` (Erf): there is a layer for it only as a part of GELU",
+    );
+    let pool = |more: Message| {
+        let window = vec![integers("kernel_shape", &[3, 3]), integers("strides", &[2, 2]), more];
+        one("MaxPool", window)
+    };
+    refused(&pool(integer("ceil_mode", 1)), "reach beyond the image (ceil_mode)");
+    refused(
+        &pool(integers("dilations", &[2, 2])),
+        "(MaxPool): its window is dilated",
+    );
+    refused(
+        &pool(integers("pads", &[1, 1])),
+        "its `pads` is [1, 1]: it must be 4 numbers",
+    );
+    refused(&one("MaxPool", vec![]), "it has no kernel_shape");
+    refused(
+        &one("MaxPool", vec![integers("kernel_shape", &[9, 9])]),
+        "(MaxPool): the kernel's height is 9",
+    );
+    refused(&one("Identity", vec![]), "computes nothing that a layer does");
+    refused(
+        &file(&[2], &[node("Relu", &["x"], "y", vec![]).text(7, "com.microsoft")], &[]),
+        "its operator is one of `com.microsoft`",
+    );
+}
+
+#[test]
+fn graphs_that_are_no_rows_of_layers_are_refused() {
+    let relu = |x: &str, y: &str| node("Relu", &[x], y, vec![]);
+    refused(
+        &file(&[2], &[relu("a", "y"), relu("y", "a")], &[]),
+        "node `y` (Relu): its input `a` is given by no node",
+    );
+    refused(&file(&[2], &[relu("x", "z")], &[]), "the graph has no value `y`");
+    refused(
+        &file(&[2], &[relu("c", "y")], &[floats("c", &[2], &[1.0, 2.0])]),
+        "it computes with constants alone",
+    );
+    // What is inside a block is used after it too.
+    let add = |a: &str, b: &str, y: &str| node("Add", &[a, b], y, vec![]);
+    let nodes = [relu("x", "a"), relu("a", "b"), add("b", "x", "c"), add("c", "b", "y")];
+    refused(&file(&[2], &nodes, &[]), "used inside and outside of a block");
+    // Blocks in blocks in blocks.
+    let mut nodes = vec![relu("x", "v0")];
+    nodes.extend((0..100).map(|i| add(&format!("v{i}"), "x", &format!("v{}", i + 1))));
+    nodes.push(relu("v100", "y"));
+    refused(&file(&[2], &nodes, &[]), "more than 32 others");
+    let two = write_graph(
+        "test",
+        &[node("Add", &["x", "z"], "y", vec![])],
+        &[],
+        &write_value("x", data_type::FLOAT, &[2]),
+        &write_value("y", data_type::FLOAT, &[2]),
+    )
+    .message(11, &write_value("z", data_type::FLOAT, &[2]));
+    refused(&write_model(&two, 17, 8, &[]), "several inputs, `x` and `z`");
+}
+
+#[test]
+fn versions_and_types_that_are_not_known_are_refused() {
+    let graph = |input| {
+        let y = write_value("y", data_type::FLOAT, &[2]);
+        write_graph("test", &[node("Relu", &["x"], "y", vec![])], &[], &input, &y)
+    };
+    let float = graph(write_value("x", data_type::FLOAT, &[2]));
+    for opset in [6, 29] {
+        refused(
+            &write_model(&float, opset, 8, &[]),
+            "operators: 7 to 28 can be imported",
+        );
+    }
+    refused(
+        &write_model(&graph(write_value("x", 10, &[2])), 17, 8, &[]),
+        "of ONNX's type 10: it must be",
+    );
+    refused(
+        &write_model(&graph(Message::new().text(1, "x")), 17, 8, &[]),
+        "has no shape",
+    );
+    refused(b"", "the file has no graph");
+    refused(b"PK\x03\x04 this is a zip file", "not an ONNX file");
+}
+
+#[test]
+fn tensors_that_claim_more_than_they_have_are_refused() {
+    let dense = |weight| file(&[2], &[node("MatMul", &["x", "w"], "y", vec![])], &[weight]);
+    refused(
+        &dense(floats("w", &[2, 1 << 40], &[1.0])),
+        "the tensor `w` has the dimensions [2, 1099511627776] and 1 values",
+    );
+    refused(
+        &dense(floats("w", &[usize::MAX, 2], &[])),
+        "the tensor `w` has the dimensions [-1, 2]",
+    );
+    refused(
+        &dense(floats("w", &[0, 1 << 40, 1 << 40], &[])),
+        "only flat samples and matrices",
+    );
+    refused(
+        &dense(write_tensor("w", &[2, 1], data_type::FLOAT, &[0; 7])),
+        "ends in the middle of a number",
+    );
+    refused(
+        &dense(write_tensor("w", &[2, 1], 10, &[0; 4])),
+        "is of ONNX's type 10: only float",
+    );
+    refused(
+        &dense(floats("w", &[2, 1], &[1.0, 2.0]).integer(14, 1)),
+        "has its values in another file",
+    );
+    refused(
+        &dense(floats("w", &[2, 1], &[1.0, f32::NAN])),
+        "would have the value NaN",
+    );
+    refused(
+        &dense(floats("w", &[3, 1], &[1.0; 3])),
+        "its weight has the dimensions [3, 1], and its input 2 values",
+    );
+    // One constant, used as often as it takes to fill the memory.
+    let large = floats("w", &[300, 300], &[0.5; 90_000]);
+    let mut nodes: Vec<_> = (0..100)
+        .map(|i| {
+            node(
+                "MatMul",
+                &[if i == 0 { "x".into() } else { format!("v{i}") }.as_str(), "w"],
+                &format!("v{}", i + 1),
+                vec![],
+            )
+        })
+        .collect();
+    nodes.push(node("Relu", &["v100"], "y", vec![]));
+    refused(
+        &file(&[300], &nodes, &[large]),
+        "more parameters than the file has bytes",
+    );
+    // A row that doubles.
+    let mut nodes: Vec<_> = (0..60)
+        .map(|i| {
+            node(
+                "Concat",
+                &[&format!("c{i}"), &format!("c{i}")],
+                &format!("c{}", i + 1),
+                vec![integer("axis", 0)],
+            )
+        })
+        .collect();
+    nodes.push(node("Reshape", &["x", "c60"], "y", vec![]));
+    refused(&file(&[2], &nodes, &[whole("c0", &[1, 2])]), "more than 64 integers");
+}
+
+#[test]
+fn gemm_has_factors_and_turned_weights() {
+    let constants = [
+        floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        floats("b", &[1], &[1.0]),
+    ];
+    let gemm = node(
+        "Gemm",
+        &["x", "w", "b"],
+        "y",
+        vec![float("alpha", 0.5), float("beta", 4.0)],
+    );
+    let network = gives(
+        &file(&[2], &[gemm], &constants),
+        &[1.0, 2.0],
+        &[1, 2],
+        &[8.5, 10.0, 11.5],
+    );
+    assert_eq!(network.parameter_count(), 9);
+    let gemm = node("Gemm", &["x", "w"], "y", vec![integer("transB", 1)]);
+    gives(
+        &file(&[3], &[gemm], &constants),
+        &[1.0, 0.0, -1.0],
+        &[1, 3],
+        &[-2.0, -2.0],
+    );
+    let turned = node("Gemm", &["x", "w"], "y", vec![integer("transA", 1)]);
+    refused(&file(&[2], &[turned], &constants), "(Gemm): it turns its input");
+}
+
+#[test]
+fn what_scales_and_shifts_goes_into_a_layer_before_it_or_becomes_one() {
+    let constants = [
+        floats("w", &[2, 2], &[1.0, 2.0, 3.0, 4.0]),
+        floats("s", &[2], &[10.0, 100.0]),
+        floats("t", &[], &[0.5]),
+    ];
+    let dense = node("MatMul", &["x", "w"], "a", vec![]);
+    let scale = |x: &str, y: &str| [node("Mul", &["s", x], "m", vec![]), node("Sub", &["m", "t"], y, vec![])];
+    let [mul, sub] = scale("a", "y");
+    let network = gives(
+        &file(&[2], &[dense, mul, sub], &constants),
+        &[1.0, 1.0],
+        &[1, 2],
+        &[39.5, 599.5],
+    );
+    assert_eq!((network.parts().len(), network.parameter_count()), (1, 6));
+
+    // A dense layer after it does as well.
+    let [mul, sub] = scale("x", "b");
+    let dense = node("MatMul", &["b", "w"], "y", vec![]);
+    let network = gives(
+        &file(&[2], &[mul, sub, dense], &constants),
+        &[1.0, 1.0],
+        &[1, 2],
+        &[308.0, 417.0],
+    );
+    assert_eq!((network.parts().len(), network.parameter_count()), (1, 6));
+    // Here there is none.
+    let [mul, sub] = scale("x", "y");
+    let network = gives(
+        &file(&[2], &[mul, sub], &constants),
+        &[1.0, 2.0],
+        &[1, 2],
+        &[9.5, 199.5],
+    );
+    assert_eq!(network.parameter_count(), 4);
+    // One number for a whole image needs two parameters.
+    let half = node("Div", &["x", "t"], "y", vec![]);
+    let network = gives(
+        &file(&[2, 1, 2], &[half], &constants),
+        &[1.0, 2.0, 3.0, 4.0],
+        &[1, 2, 1, 2],
+        &[2.0, 4.0, 6.0, 8.0],
+    );
+    assert_eq!(
+        (network.parameter_count(), network.output_shape()),
+        (2, &Shape::from([2, 1, 2]))
+    );
+    // A number for each column is none for each feature.
+    let wide = node("Mul", &["x", "s"], "y", vec![]);
+    refused(
+        &file(&[3, 2, 2], &[wide], &constants),
+        "it must have a number for all, or for each feature or channel",
+    );
+}
+
+#[test]
+fn windows_are_padded_as_they_are_told() {
+    let window = |more: Vec<Message>| {
+        let attributes = [vec![integers("kernel_shape", &[2, 2])], more].concat();
+        file(&[1, 3, 3], &[node("AveragePool", &["x"], "y", attributes)], &[])
+    };
+    let x: Vec<Float> = (1..=9).map(|i| i as Float).collect();
+    let auto = |how: &str| Message::new().text(1, "auto_pad").text(4, how).integer(20, 3);
+    gives(&window(vec![]), &x, &[1, 1, 3, 3], &[3.0, 4.0, 6.0, 7.0]);
+    // What lies on the padding isn't counted, unless it is told.
+    gives(
+        &window(vec![auto("SAME_UPPER"), integers("strides", &[2, 2])]),
+        &x,
+        &[1, 1, 3, 3],
+        &[3.0, 4.5, 7.5, 9.0],
+    );
+    gives(
+        &window(vec![auto("SAME_LOWER"), integers("strides", &[2, 2])]),
+        &x,
+        &[1, 1, 3, 3],
+        &[1.0, 2.5, 5.5, 7.0],
+    );
+    let counted = vec![
+        integers("pads", &[0, 0, 1, 1]),
+        integers("strides", &[2, 2]),
+        integer("count_include_pad", 1),
+    ];
+    gives(&window(counted), &x, &[1, 1, 3, 3], &[3.0, 2.25, 3.75, 2.25]);
+    refused(&window(vec![auto("SOME")]), "its auto_pad is none that can be imported");
+}
+
+#[test]
+fn the_network_may_have_its_channels_first_where_the_file_has_them_last() {
+    let nodes = [
+        node("Sub", &["x", "mean"], "a", vec![]),
+        node("Transpose", &["a"], "b", vec![integers("perm", &[0, 3, 1, 2])]),
+        node("Conv", &["b", "w"], "c", vec![]),
+        node("Transpose", &["c"], "d", vec![integers("perm", &[0, 2, 3, 1])]),
+        node("Reshape", &["d", "shape"], "e", vec![]),
+        node("MatMul", &["e", "v"], "y", vec![]),
+    ];
+    let constants = [
+        floats("mean", &[2], &[1.0, 10.0]),
+        floats("w", &[2, 2, 1, 1], &[1.0, 0.0, 0.0, 2.0]),
+        whole("shape", &[-1, 4]),
+        floats("v", &[4, 1], &[1.0, 10.0, 100.0, 1000.0]),
+    ];
+    let file = file(&[1, 2, 2], &nodes, &constants);
+    let imported = import(&file).unwrap();
+    assert!(imported.channels_last);
+    assert_eq!(imported.network.input_shape(), &Shape::from([2, 1, 2]));
+    // Two pixels, (2, 13) and (4, 15), are (1, 6) and (3, 10) after the convolution.
+    gives(
+        &file,
+        &[2.0, 4.0, 13.0, 15.0],
+        &[1, 2, 1, 2],
+        &[1.0 + 60.0 + 300.0 + 10_000.0],
+    );
+}

@@ -1,0 +1,91 @@
+//! Networks of Gradus as ONNX files, and ONNX files as networks.
+//!
+//! [ONNX](https://onnx.ai) is a file format for trained networks that most frameworks write and most runtimes read: a graph of
+//! nodes, each with an operator that is defined by the format. [`export`] writes such a file from any network of built-in
+//! layers, for use with onnxruntime and others; [`import`] makes a network of a file from PyTorch, Keras or scikit-learn, which
+//! can be evaluated here and trained further.
+//!
+//! ```
+//! use gradus::prelude::*;
+//! use gradus_onnx::{Export, export, import};
+//!
+//! let network = Sequential::new([1, 8, 8])
+//!     .layer(Conv2d::new(4, 3))
+//!     .layer(Relu)
+//!     .layer(Flatten)
+//!     .layer(Dense::new(10))
+//!     .layer(Softmax)
+//!     .build(42)?;
+//! let file = export(&network, &Export::default())?;
+//! let again = import(&file)?.network;
+//! assert_eq!(again.parameter_count(), network.parameter_count());
+//! # Ok::<(), gradus::Error>(())
+//! ```
+//!
+//! # Export
+//!
+//! Files use version 17 of ONNX's operators ([`OPSET`]), and any number of samples.
+//!
+//! | layer | operators |
+//! | --- | --- |
+//! | dense | Gemm, the weight as units × inputs |
+//! | conv2d | Conv |
+//! | batch_norm | BatchNormalization, with the running statistics |
+//! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
+//! | global_avg_pool2d | GlobalAveragePool, Flatten |
+//! | flatten, reshape | Flatten, Reshape |
+//! | dropout | none: at inference it does nothing |
+//! | softmax | Softmax; left out at the end with [`Export::logits`] |
+//! | relu, leaky_relu, elu, softplus, sigmoid, tanh | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh |
+//! | silu | Sigmoid, Mul |
+//! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
+//! | a residual block | Add |
+//! | with [`Export::bytes`] | Cast, Mul and, where there is a shift, Add before all |
+//!
+//! Padding is always given in numbers. Parameters are in single precision, and have the names of the network's own files.
+//!
+//! # Import
+//!
+//! Versions 7 to 28 of the operators, in graphs with one input, whose dimensions beside the number of samples are fixed.
+//!
+//! | operators | become |
+//! | --- | --- |
+//! | Gemm; MatMul and Add | dense |
+//! | Conv (two-dimensional) | conv2d, with any padding, stride, dilation and groups |
+//! | BatchNormalization | batch_norm |
+//! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
+//! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |
+//! | GlobalMaxPool | max_pool2d |
+//! | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh | the activations |
+//! | Mul of x and its sigmoid | silu |
+//! | Gelu (exact), or its formula with Erf | gelu |
+//! | Softmax of flat samples | softmax |
+//! | Dropout | dropout |
+//! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |
+//! | Transpose | nothing: see below |
+//! | Add of two values | a residual block, from where they part |
+//! | Add, Sub, Mul, Div, Neg, and scikit-learn's Scaler, with a number for each feature, or one for all | part of the dense layer or convolution before it, or of the dense layer after it; else a 1×1 convolution with as many groups as channels |
+//! | Greater and Where in PyTorch's softplus | softplus |
+//! | Concat and Sub in scikit-learn's probabilities of two classes | nothing: [`Imported::two_classes`] |
+//! | Cast between types of floats, or from bytes at the input; Identity | nothing |
+//! | Constant, Shape, Gather, Slice, Concat, Sqrt and those above, of constants | computed when the file is read |
+//!
+//! Anything else is refused, by the name of the node and its operator; so are recurrent networks, several inputs, values in a
+//! second file, and padding nodes. What the output does not depend on is not looked at: of a classifier of scikit-learn the
+//! labels.
+//!
+//! **Transpositions.** Keras puts the channels of an image last, and its exporter puts nodes between that turn its axes. None of
+//! them is computed: the network takes images with their channels first ([`Imported::channels_last`]), and where turned values
+//! are put into a row before a dense layer, the rows of its weight are put into that order.
+//!
+//! **Training further.** A batch_norm of PyTorch is one here. The exporter of Keras makes factors of its statistics, and they
+//! come back as factors, trained as such.
+#![forbid(unsafe_code)]
+
+mod export;
+mod import;
+mod model;
+mod wire;
+
+pub use export::{Export, INPUT, Normalisation, OPSET, OUTPUT, export};
+pub use import::{Imported, NEWEST_OPSET, OLDEST_OPSET, import, import_output};

@@ -1,0 +1,288 @@
+//! Networks exported, run by another's runtime: it gives what we give.
+
+use gradus::prelude::*;
+use gradus::save::Registry;
+use gradus::{Float, Network};
+use gradus_onnx::{Export, Normalisation, export, import};
+use ndarray::{Array, ArrayD, Axis};
+use rten::{ModelOptions, Value};
+use rten_tensor::{AsView, Layout, Tensor};
+use serde_json::{Value as Json, json};
+
+/// Networks of every layer, in every setting that makes a difference.
+fn networks() -> Vec<(&'static str, Json)> {
+    let sides = |[top, bottom, left, right]: [usize; 4]| json!({ "explicit": { "top": top, "bottom": bottom, "left": left, "right": right } });
+    vec![
+        (
+            "dense",
+            json!({ "input": [7], "layers": [{ "kind": "dense", "units": 3 }, { "kind": "dense", "units": 1, "bias": false }] }),
+        ),
+        (
+            "activations",
+            json!({ "input": [6], "layers": [
+            { "kind": "dense", "units": 6 }, { "kind": "leaky_relu", "slope": 0.1 }, { "kind": "dense", "units": 6 },
+            { "kind": "elu", "alpha": 1.7 }, { "kind": "dense", "units": 6 }, { "kind": "gelu" }, { "kind": "dense", "units": 6 },
+            { "kind": "silu" }, { "kind": "dense", "units": 6 }, { "kind": "softplus" }, { "kind": "dense", "units": 6 },
+            { "kind": "tanh" }, { "kind": "dense", "units": 6 }, { "kind": "sigmoid" }, { "kind": "dense", "units": 6 },
+            { "kind": "relu" }, { "kind": "dropout", "rate": 0.5 }, { "kind": "softmax" }] }),
+        ),
+        (
+            "conv2d",
+            json!({ "input": [4, 9, 8], "layers": [
+            { "kind": "conv2d", "channels": 6, "kernel": [3, 2], "stride": [2, 1], "padding": sides([1, 0, 2, 1]), "dilation": 2, "groups": 2, "bias": false },
+            { "kind": "conv2d", "channels": 5, "kernel": 4, "stride": [1, 3], "padding": "same" },
+            { "kind": "conv2d", "channels": 2, "kernel": 1, "stride": 2 }] }),
+        ),
+        (
+            "beyond",
+            json!({ "input": [2, 5, 5], "layers": [
+            { "kind": "conv2d", "channels": 2, "kernel": 2, "stride": 4, "padding": sides([0, 3, 1, 3]) },
+            { "kind": "max_pool2d", "kernel": 1, "stride": 2 }] }),
+        ),
+        (
+            "max_pool2d",
+            json!({ "input": [2, 9, 7], "layers": [
+            { "kind": "max_pool2d", "kernel": [3, 2], "stride": 1, "padding": "same" }, { "kind": "max_pool2d", "kernel": 2 },
+            { "kind": "max_pool2d", "kernel": 3, "stride": 2, "padding": sides([1, 2, 2, 0]) }] }),
+        ),
+        (
+            "avg_pool2d",
+            json!({ "input": [2, 9, 7], "layers": [
+            { "kind": "avg_pool2d", "kernel": [3, 2], "stride": 1, "padding": "same" },
+            { "kind": "avg_pool2d", "kernel": 3, "stride": 2, "padding": sides([1, 2, 2, 0]), "exclude_padding": true },
+            { "kind": "avg_pool2d", "kernel": 2, "padding": sides([0, 1, 1, 0]) }] }),
+        ),
+        (
+            "batch_norm",
+            json!({ "input": [3, 4, 5], "layers": [
+            { "kind": "batch_norm", "momentum": 0.3, "epsilon": 0.01 }, { "kind": "global_avg_pool2d" }, { "kind": "batch_norm" }] }),
+        ),
+        (
+            "shapes",
+            json!({ "input": [2, 3, 4], "layers": [
+            { "kind": "flatten" }, { "kind": "reshape", "shape": [4, 3, 2] }, { "kind": "conv2d", "channels": 2, "kernel": 2 },
+            { "kind": "reshape", "shape": [2, 2] }, { "kind": "flatten" }, { "kind": "flatten" }] }),
+        ),
+        (
+            "residual",
+            json!({ "input": [2, 6, 6], "layers": [
+            { "kind": "residual", "body": [{ "kind": "conv2d", "channels": 2, "kernel": 3, "padding": "same" }] }, { "kind": "relu" },
+            { "kind": "residual", "body": [{ "kind": "residual", "body": [{ "kind": "tanh" }] },
+                { "kind": "conv2d", "channels": 3, "kernel": 3, "stride": 2, "padding": "same" }] },
+            { "kind": "residual", "body": [{ "kind": "relu" }, { "kind": "batch_norm" }], "shortcut": [{ "kind": "batch_norm" }] },
+            { "kind": "flatten" }, { "kind": "residual", "body": [{ "kind": "dense", "units": 4 }] }] }),
+        ),
+        (
+            "nothing",
+            json!({ "input": [3], "layers": [{ "kind": "dropout", "rate": 0.1 }] }),
+        ),
+    ]
+}
+
+/// Values from -2 to 2, without an order.
+fn spread(shape: &[usize], seed: usize) -> ArrayD<Float> {
+    let mut state = seed as u64;
+    Array::from_shape_fn(shape, |_| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 40) as Float / (1 << 22) as Float - 2.0
+    })
+}
+
+/// A network whose parameters and statistics are all different.
+fn build(declared: &Json) -> Network {
+    let mut network = Sequential::from_json(declared, &Registry::default())
+        .unwrap()
+        .build(1)
+        .unwrap();
+    let tensors: Vec<_> = (network.parameters().chain(network.state()))
+        .map(|t| (t.name, t.shape))
+        .collect();
+    for (i, (name, shape)) in tensors.into_iter().enumerate() {
+        let mut values = spread(&shape, i) * 0.5;
+        if name.ends_with("running_var") {
+            values.mapv_inplace(|value| value.abs() + 0.1);
+        }
+        network.set(&name, values.as_slice().unwrap()).unwrap();
+    }
+    network
+}
+
+fn batch(network: &Network, samples: usize) -> Vec<usize> {
+    [&[samples], network.input_shape().dims()].concat()
+}
+
+/// What the other runtime makes of the file.
+fn run(file: &[u8], x: impl Into<Value>) -> ArrayD<Float> {
+    let model = ModelOptions::with_all_ops().load(file.to_vec()).unwrap();
+    let y = model
+        .run_one(x.into().into(), None)
+        .unwrap()
+        .into_tensor::<f32>()
+        .unwrap();
+    let values = y.to_vec().into_iter().map(|value| value as Float).collect();
+    ArrayD::from_shape_vec(y.shape().to_vec(), values).unwrap()
+}
+
+#[allow(clippy::unnecessary_cast)] // Not in a build whose numbers are f64.
+fn tensor(x: &ArrayD<Float>) -> Tensor<f32> {
+    Tensor::from_data(x.shape(), x.iter().map(|&value| value as f32).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let ok = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+        assert!(ok, "{what}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn every_layer_gives_the_same_elsewhere() {
+    for (name, declared) in networks() {
+        let network = build(&declared);
+        let file = export(&network, &Export::default()).unwrap();
+        for samples in [1, 3] {
+            let x = spread(&batch(&network, samples), 99);
+            assert_close(name, &run(&file, tensor(&x)), &network.predict(&x).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_layer_comes_back() {
+    for (name, declared) in networks().into_iter().filter(|(name, _)| *name != "nothing") {
+        let network = build(&declared);
+        let again = import(&export(&network, &Export::default()).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let x = spread(&batch(&network, 3), 99);
+        assert_close(name, &again.network.predict(&x).unwrap(), &network.predict(&x).unwrap());
+        assert_eq!(again.network.parameter_count(), network.parameter_count(), "{name}");
+    }
+}
+
+#[test]
+fn logits_are_what_softmax_is_of() {
+    let network = build(&json!({ "input": [4], "layers": [{ "kind": "dense", "units": 3 }, { "kind": "softmax" }] }));
+    let file = export(
+        &network,
+        &Export {
+            logits: true,
+            ..Export::default()
+        },
+    )
+    .unwrap();
+    let x = spread(&[2, 4], 5);
+    let logits = run(&file, tensor(&x));
+    let mut softmax = logits.mapv(Float::exp);
+    for mut row in softmax.rows_mut() {
+        let sum = row.sum();
+        row /= sum;
+    }
+    assert_close("softmax", &softmax, &network.predict(&x).unwrap());
+
+    // Of a softmax alone, nothing is left.
+    let network = build(&json!({ "input": [4], "layers": [{ "kind": "softmax" }] }));
+    let file = export(
+        &network,
+        &Export {
+            logits: true,
+            ..Export::default()
+        },
+    )
+    .unwrap();
+    assert_close("alone", &run(&file, tensor(&x)), &x);
+}
+
+#[test]
+fn bytes_are_normalised_in_the_graph() {
+    let network = build(
+        &json!({ "input": [2, 3, 3], "layers": [{ "kind": "conv2d", "channels": 2, "kernel": 2, "padding": "same" }] }),
+    );
+    let bytes: Vec<u8> = (0..36).map(|i| i * 7).collect();
+    for normalisation in [
+        Normalisation::default(),
+        Normalisation {
+            scale: vec![1.0 / 64.0, 1.0 / 51.0],
+            shift: vec![-0.5, 0.25],
+        },
+    ] {
+        let file = export(
+            &network,
+            &Export {
+                bytes: Some(normalisation.clone()),
+                ..Export::default()
+            },
+        )
+        .unwrap();
+        let y = run(&file, Tensor::from_data(&[2, 2, 3, 3], bytes.clone()));
+        let of = |values: &[Float], channel: usize| values[channel.min(values.len() - 1)];
+        let mut x = Array::from_shape_fn((2, 2, 3, 3), |(i, c, h, w)| {
+            bytes[((i * 2 + c) * 3 + h) * 3 + w] as Float
+        });
+        for c in 0..2 {
+            x.index_axis_mut(Axis(1), c)
+                .mapv_inplace(|byte| byte * of(&normalisation.scale, c) + of(&normalisation.shift, c));
+        }
+        assert_close("bytes", &y, &network.predict(&x).unwrap());
+
+        // Imported again, the network takes what this library's pictures have: byte / 255.
+        let again = import(&file).unwrap();
+        assert!(again.bytes);
+        let x = Array::from_shape_vec((2, 2, 3, 3), bytes.clone())
+            .unwrap()
+            .mapv(|byte| byte as Float / 255.0);
+        assert_close("imported", &again.network.predict(&x).unwrap(), &y);
+    }
+    let two = Normalisation {
+        scale: vec![1.0; 3],
+        ..Normalisation::default()
+    };
+    let message = export(
+        &network,
+        &Export {
+            bytes: Some(two),
+            ..Export::default()
+        },
+    )
+    .unwrap_err()
+    .to_string();
+    assert_eq!(
+        message,
+        "the scale of the normalisation has 3 numbers: it needs one, or one for each of 2 channels"
+    );
+}
+
+#[test]
+fn notes_travel_along() {
+    let mut network = build(&json!({ "input": [4], "layers": [{ "kind": "dense", "units": 2 }] }));
+    network.set_note("classes", r#"["a","b"]"#);
+    network.set_note("training", "{}");
+    let again = import(&export(&network, &Export::default()).unwrap()).unwrap().network;
+    assert_eq!(again.note("classes"), Some(r#"["a","b"]"#));
+    assert_eq!(again.note("training"), None);
+}
+
+#[test]
+fn a_layer_of_ones_own_is_refused_by_its_name() {
+    #[derive(Debug)]
+    struct Square;
+    impl gradus::activation::Activation for Square {
+        fn kind(&self) -> &'static str {
+            "square"
+        }
+        fn value(&self, x: Float) -> Float {
+            x * x
+        }
+        fn derivative(&self, x: Float, _y: Float) -> Float {
+            2.0 * x
+        }
+    }
+    let network = Sequential::new([2]).layer(Square).build(1).unwrap();
+    let message = export(&network, &Export::default()).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "layer 0 (square) can't be exported: ONNX has no operator for this kind of layer"
+    );
+}
