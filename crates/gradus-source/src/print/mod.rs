@@ -127,11 +127,11 @@ fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Ve
             lines.push(format!("       A byte q stands for {:?} * (q - {}).", x.scale, x.zero));
             lines.push(format!("Output: {} bytes.", shape(output)));
             lines.push(format!("        A byte q stands for {:?} * (q - {}).", y.scale, y.zero));
-            lines.push("A softmax at the end is left out: the larger, the likelier.".into());
+            lines.push("A softmax at the end, if there is one, is left out: the larger, the likelier.".into());
         }
     }
     if !labels.input.is_empty() {
-        lines.push(one_line(&labels.input));
+        lines.push(one_line(&labels.input).replace('×', "x"));
     }
     lines.push(String::new());
     let sizes = Sizes::of(listing, &labels.classes).to_string();
