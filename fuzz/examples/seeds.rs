@@ -244,7 +244,11 @@ fn write_networks() -> Result {
             bytes: (name == "lenet").then(gradus_onnx::Normalisation::default),
             ..Default::default()
         };
-        write("onnx", &format!("{name}.onnx"), gradus_onnx::export(&network, &options)?)?;
+        write(
+            "onnx",
+            &format!("{name}.onnx"),
+            gradus_onnx::export(&network, &options)?,
+        )?;
     }
     write(
         "toml",
