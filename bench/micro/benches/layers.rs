@@ -5,7 +5,8 @@
 use bench_micro::{bench, criterion, numbers};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gradus::layer::{
-    Backward, BatchGradient, BlockOf, Forward, GradientScope, LayerRandom, Layout, Layouts, Plan, Tensors, TensorsMut,
+    Backward, BatchGradient, BlockGradient, BlockOf, Forward, GradientScope, LayerRandom, Layout, Layouts, Plan,
+    Tensors, TensorsMut,
 };
 use gradus::prelude::*;
 use gradus::{Layer, Shape};
@@ -135,15 +136,19 @@ impl Rig {
     fn batch_gradients(&mut self) {
         let mut gradients = TensorsMut::new(&mut self.gradients, &self.sizes);
         for (parameter, planned) in self.plan.parameters.iter().enumerate() {
+            let block = BlockGradient {
+                samples: SAMPLES,
+                x: &self.x,
+                dy: &self.dy,
+                pairs: &[],
+            };
             self.layer.batch_gradient(BatchGradient {
                 parameter,
                 rows: 0..planned.shape[0],
                 gradient: gradients.get(parameter),
-                samples: SAMPLES,
+                blocks: &mut std::iter::once(block),
                 input: &self.input,
                 output: &self.plan.output,
-                x: &self.x,
-                dy: &self.dy,
                 scratch: &mut self.scratch,
             });
         }

@@ -34,7 +34,17 @@ fn products(criterion: &mut Criterion) {
             let mut scratch = vec![0.0; matmul_scratch(samples, inputs, units)];
             move || {
                 let (dy, w) = (Matrix::new(&dy, units), Matrix::new(&w, units).transposed());
-                matmul(samples, inputs, units, dy, w, &mut dx, inputs, Start::Zero, &mut scratch);
+                matmul(
+                    samples,
+                    inputs,
+                    units,
+                    dy,
+                    w,
+                    &mut dx,
+                    inputs,
+                    Start::Zero,
+                    &mut scratch,
+                );
             }
         });
         bench(criterion, "matmul weight gradient", &name, || {
