@@ -21,8 +21,6 @@ const LONG: Duration = Duration::from_secs(8);
 const LONG_JOB: Duration = Duration::from_millis(4);
 /// Threads that have become so much slower are compared with the caller at once.
 const SUSPICIOUS: f64 = 1.3;
-/// The caller has to be clearly faster: a glance may have missed what a look has seen.
-const CLEARLY: f64 = 0.95;
 
 /// Who does a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +132,7 @@ impl Kind {
             }
             State::TryAlone { whole } => {
                 self.alone = mean;
-                if mean < self.together.mul_f64(CLEARLY) {
+                if mean < self.together {
                     State::alone(SHORT)
                 } else {
                     State::together(longer(whole))
