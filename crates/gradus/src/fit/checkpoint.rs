@@ -45,18 +45,17 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Writes a checkpoint, if somebody wants any; gives its path. In the middle of an epoch there is none if a metric can't say what
-    /// it knows.
-    pub fn checkpoint(&mut self, network: &Network, position: Position) -> Result<Option<&Path>> {
-        let Some(checkpoints) = &self.fit.checkpoints else {
-            return Ok(None);
+    /// Writes a checkpoint, if somebody wants any. In the middle of an epoch there is none if a metric can't say what it knows.
+    pub fn checkpoint(&mut self, network: &Network, position: Position) -> Result<()> {
+        let (Some(checkpoints), Some(settings)) = (&self.fit.checkpoints, &self.settings) else {
+            return Ok(());
         };
         let meters = if position.step == 0 {
             Vec::new()
         } else {
             match self.meters.iter().map(|meter| meter.saved()).collect() {
                 Some(meters) => meters,
-                None => return Ok(None),
+                None => return Ok(()),
             }
         };
         let mut memory = Memory::default();
@@ -64,7 +63,7 @@ impl Run<'_, '_> {
             callback.save(&mut memory);
         }
         let progress = Progress {
-            settings: settings(self.fit, network, self.train, self.validation, self.seed)?,
+            settings: settings.clone(),
             seed: network.seed(),
             epoch: position.epoch,
             step: position.step,
@@ -84,15 +83,14 @@ impl Run<'_, '_> {
             &memory,
         )?;
         self.written = Instant::now();
-        Ok(Some(&checkpoints.path))
+        Ok(())
     }
 
     /// Takes up what a checkpoint kept; gives where to go on.
     pub fn resume(&mut self, network: &mut Network, path: &Path) -> Result<Position> {
         let saved = Snapshot::load(path)?;
         let refused = |message: String| Error::file(path, message);
-        let ours = settings(self.fit, network, self.train, self.validation, self.seed)?;
-        for (name, value) in &ours {
+        for (name, value) in self.settings.iter().flatten() {
             let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
             if before != value {
                 return Err(refused(format!(
@@ -146,7 +144,7 @@ impl Run<'_, '_> {
 }
 
 /// What decides how a run goes on, beside what a checkpoint keeps.
-fn settings(
+pub(super) fn settings(
     fit: &Fit<'_>,
     network: &Network,
     train: &dyn Dataset,

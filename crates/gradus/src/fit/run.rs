@@ -1,11 +1,12 @@
 //! The training loop.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 
 use super::Fit;
-use super::checkpoint::Position;
+use super::checkpoint::{Position, settings};
 use crate::callback::{EpochEnd, Flow, Memory, Start};
 use crate::data::Dataset;
 use crate::evaluation::{default_threads, read_finite};
@@ -32,6 +33,8 @@ pub(super) struct Run<'r, 'a> {
     /// The samples in the order of the present epoch.
     order: Vec<usize>,
     pub history: History,
+    /// What decides how the run goes on, for checkpoints.
+    pub settings: Option<BTreeMap<String, String>>,
     /// What callbacks remember, where training is resumed.
     pub memory: Option<Memory>,
     /// When the last checkpoint was written.
@@ -47,6 +50,9 @@ impl<'r, 'a> Run<'r, 'a> {
         seed: u64,
     ) -> Result<Self> {
         let trainer = fit.trainer(network)?;
+        let settings = (fit.checkpoints.is_some() || fit.resume.is_some())
+            .then(|| settings(fit, network, train, validation, seed))
+            .transpose()?;
         let threads = fit.threads.unwrap_or_else(default_threads);
         Ok(Run {
             trainer,
@@ -65,6 +71,7 @@ impl<'r, 'a> Run<'r, 'a> {
             train,
             validation,
             seed,
+            settings,
             memory: None,
             written: Instant::now(),
         })
@@ -107,7 +114,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 ended,
                 ..Position::default()
             };
-            self.pause(network, position)?;
+            // Of the last epoch's end there is always a checkpoint, and nothing left to be interrupted.
+            if position.epoch < self.fit.epochs && !ended {
+                self.pause(network, position)?;
+            }
         }
         self.checkpoint(network, position)?;
         for callback in &mut self.fit.callbacks {
@@ -202,15 +212,11 @@ impl<'r, 'a> Run<'r, 'a> {
             return self.checkpoint_if_due(network, position);
         }
         self.checkpoint(network, position)?;
-        let to = self
-            .fit
-            .checkpoints
-            .as_ref()
-            .map(|checkpoints| checkpoints.path.clone());
+        let checkpoint = (self.fit.checkpoints.as_ref()).filter(|to| to.path.is_file());
         Err(Error::Interrupted {
             epoch: position.epoch + 1,
             step: position.step,
-            checkpoint: to.filter(|path| path.is_file()),
+            checkpoint: checkpoint.map(|to| to.path.clone()),
         })
     }
 
