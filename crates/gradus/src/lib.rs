@@ -35,6 +35,14 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
+//! Run programs with `cargo run --release`: without optimization, training takes many times as long. Two lines in the
+//! package's `Cargo.toml` have Cargo optimize the dependencies of debug builds as well:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
 //! # The map
 //!
 //! | to | see | of one's own |

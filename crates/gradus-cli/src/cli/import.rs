@@ -20,7 +20,7 @@ use crate::notes::Notes;
 /// A .safetensors file, as PyTorch saves the state of a Sequential, holds tensors only; --network declares the layers that they
 /// are of, in a .toml or .json file as for `gradus train`.
 ///
-/// The network can be evaluated, used and trained further like any other.
+/// The network can be evaluated and used like any other. A Rust program can train it further: `Network::load`, then `Fit::run`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gradus import model.onnx -o network.safetensors\n  gradus import state.safetensors --network layers.toml -o network.safetensors\n  gradus evaluate network.safetensors --data mnist"

@@ -1,13 +1,4 @@
 //! Two-dimensional average pooling.
-//!
-//! | | formula |
-//! | --- | --- |
-//! | forward | y[c, i, j] = Σ x[c, i′, j′] / n over the window of (i, j) |
-//! | backward | dx[c, i′, j′] = Σ dy[c, i, j] / n over the windows that (i′, j′) is in |
-//!
-//! n is the number of pixels in a window, those on the padding (which are 0) counted unless they are excluded.
-//!
-//! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 
 use gradus_kernels::lanes::LANES;
 use gradus_kernels::vectorize;
@@ -19,6 +10,16 @@ use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each window of an image.
+///
+/// | | formula |
+/// | --- | --- |
+/// | forward | y[c, i, j] = Σ x[c, i′, j′] / n over the window of (i, j) |
+/// | backward | dx[c, i′, j′] = Σ dy[c, i, j] / n over the windows that (i′, j′) is in |
+///
+/// n is the number of pixels in a window, those on the padding (which are 0) counted unless they are excluded.
+/// [`Padding`] has the formula of the output's height and width.
+///
+/// Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 ///
 /// ```
 /// use gradus::layers::AvgPool2d;

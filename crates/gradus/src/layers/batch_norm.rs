@@ -1,23 +1,8 @@
 //! Batch normalisation.
 //!
-//! Each feature (a channel at all its pixels, or a value of a flat sample) is normalised over the N values that it has in a
-//! batch, then scaled and shifted as is learnt:
-//!
-//! | | formula |
-//! | --- | --- |
-//! | statistics | μ = Σ x / N, σ² = Σ (x − μ)² / N |
-//! | training | x̂ = (x − μ) / √(σ² + ε), y = γ · x̂ + β |
-//! | inference | the same with the running mean and variance instead of μ and σ² |
-//! | backward | dγ = Σ dy · x̂, dβ = Σ dy |
-//! | | dx = γ / √(σ² + ε) · (dy − dβ / N − x̂ · dγ / N) |
-//! | running | mean ← (1 − m) · mean + m · μ, variance ← (1 − m) · variance + m · σ² · N / (N − 1) |
-//!
 //! The statistics of two parts of a batch, with n and n′ values, are merged without a loss of precision by
 //!
 //! δ = μ′ − μ, μ ← μ + δ · n′ / (n + n′), σ² ← (n · σ² + n′ · σ′²) / (n + n′) + δ² · n · n′ / (n + n′)².
-//!
-//! Sources: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
-//! shift", 2015; Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,6 +17,21 @@ use crate::layer::{AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layou
 use crate::{Float, Shape};
 
 /// Batch normalisation of flat samples `[features]` or images `[channels, height, width]`.
+///
+/// Each feature (a channel at all its pixels, or a value of a flat sample) is normalised over the N values that it has in a
+/// batch, then scaled and shifted as is learnt:
+///
+/// | | formula |
+/// | --- | --- |
+/// | statistics | μ = Σ x / N, σ² = Σ (x − μ)² / N |
+/// | training | x̂ = (x − μ) / √(σ² + ε), y = γ · x̂ + β |
+/// | inference | the same with the running mean and variance instead of μ and σ² |
+/// | backward | dγ = Σ dy · x̂, dβ = Σ dy |
+/// | | dx = γ / √(σ² + ε) · (dy − dβ / N − x̂ · dγ / N) |
+/// | running | mean ← (1 − m) · mean + m · μ, variance ← (1 − m) · variance + m · σ² · N / (N − 1) |
+///
+/// Sources: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
+/// shift", 2015; Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 ///
 /// Parameters, without weight decay: `weight` (γ, 1 at first) and `bias` (β, 0 at first). State: `running_mean` (0 at
 /// first) and `running_var` (1 at first).

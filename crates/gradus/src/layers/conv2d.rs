@@ -1,23 +1,9 @@
 //! Two-dimensional convolution.
 //!
-//! For each output channel o and position (i, j), with stride s, dilation d and padding p,
-//!
-//! y[o, i, j] = b[o] + Σ over c, k, l of w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p],
-//!
-//! where x is 0 on the padding. (Strictly a cross-correlation, as everywhere in the field: the kernel is not flipped.) With
-//! groups, the channels are divided evenly and the sum goes over the input channels of the output channel's own group.
-//!
-//! | backward | formula |
-//! | --- | --- |
-//! | | dx[c, i′, j′] = Σ w[o, c, k, l] · dy[o, i, j] over the outputs and taps that meet at the pixel |
-//! | | dw[o, c, k, l] += Σ dy[o, i, j] · x[c, i·s + k·d − p, j·s + l·d − p], db[o] += Σ dy[o, i, j], over samples and positions |
-//!
 //! There are three ways to compute it, and forward the numbers are the same bits in each. Of many samples, [`LANES`] lie side by
 //! side, and it is computed as it is written, for all of them at once. Of a few, each is computed as it is written with
 //! neighbouring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
 //! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::lanes`].
-//!
-//! Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 
 mod matrices;
 
@@ -31,6 +17,21 @@ use crate::init::{Fans, Initializer};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Parameter, Plan};
 
 /// A convolution over images of shape `[channels, height, width]`.
+///
+/// For each output channel o and position (i, j), with stride s, dilation d and padding p,
+///
+/// y[o, i, j] = b\[o\] + Σ over c, k, l of w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p],
+///
+/// where x is 0 on the padding. (Strictly a cross-correlation, as everywhere in the field: the kernel is not flipped.) With
+/// groups, the channels are divided evenly and the sum goes over the input channels of the output channel's own group.
+/// [`Padding`] has the formula of the output's height and width.
+///
+/// | backward | formula |
+/// | --- | --- |
+/// | | dx[c, i′, j′] = Σ w[o, c, k, l] · dy[o, i, j] over the outputs and taps that meet at the pixel |
+/// | | dw[o, c, k, l] += Σ dy[o, i, j] · x[c, i·s + k·d − p, j·s + l·d − p], db\[o\] += Σ dy[o, i, j], over samples and positions |
+///
+/// Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 ///
 /// Parameters: `weight` (channels × in_channels / groups × kernel height × kernel width) and `bias` (channels). The
 /// weights start as [`HeNormal`](crate::init::HeNormal) sets them unless [`init`](Conv2d::init) says otherwise, the

@@ -1,13 +1,4 @@
 //! The dense (fully connected) layer.
-//!
-//! | | formula | shapes |
-//! | --- | --- | --- |
-//! | forward | y = x·W + b | x: samples × inputs, W: inputs × units, b: units, y: samples × units |
-//! | backward | dx = dy·Wᵀ | |
-//! | | dW = xᵀ·dy | the sum over the samples of the batch |
-//! | | db = Σ dy | likewise |
-//!
-//! Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, algorithms 6.3 and 6.4.
 
 use gradus_kernels::{Matrix, Start, matmul, matmul_scratch, matmul_sum};
 use serde::{Deserialize, Serialize};
@@ -23,6 +14,15 @@ mod bfloat16;
 const MOST_SAMPLES: usize = 1 << 12;
 
 /// A dense layer: y = x·W + b, every output a weighted sum of all inputs.
+///
+/// | | formula | shapes |
+/// | --- | --- | --- |
+/// | forward | y = x·W + b | x: samples × inputs, W: inputs × units, b: units, y: samples × units |
+/// | backward | dx = dy·Wᵀ | |
+/// | | dW = xᵀ·dy | the sum over the samples of the batch |
+/// | | db = Σ dy | likewise |
+///
+/// Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, algorithms 6.3 and 6.4.
 ///
 /// Parameters: `weight` (inputs × units; saved as units × inputs, as PyTorch does) and `bias` (units). The weights start
 /// as [`HeNormal`](crate::init::HeNormal) sets them unless [`init`](Dense::init) says otherwise, the biases at 0.

@@ -1,13 +1,4 @@
 //! Dropout.
-//!
-//! | | formula |
-//! | --- | --- |
-//! | training | yᵢ = xᵢ · mᵢ, where mᵢ = 0 with probability `rate`, else 1 / (1 − `rate`), so that the mean of y is x |
-//! | inference | y = x |
-//! | backward | dxᵢ = dyᵢ · mᵢ |
-//!
-//! Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to prevent neural networks
-//! from overfitting", 2014; scaled in training rather than at inference.
 
 use gradus_kernels::lanes::LANES;
 use gradus_kernels::{Work, vectorize, vectorize_work};
@@ -20,6 +11,15 @@ use crate::{Float, Shape, random};
 
 /// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
 /// At inference it does nothing.
+///
+/// | | formula |
+/// | --- | --- |
+/// | training | yᵢ = xᵢ · mᵢ, where mᵢ = 0 with probability `rate`, else 1 / (1 − `rate`), so that the mean of y is x |
+/// | inference | y = x |
+/// | backward | dxᵢ = dyᵢ · mᵢ |
+///
+/// Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to prevent neural networks
+/// from overfitting", 2014; scaled in training rather than at inference.
 ///
 /// ```
 /// use gradus::{Dropout, Layer, Shape};

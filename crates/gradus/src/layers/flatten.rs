@@ -1,4 +1,4 @@
-//! Flattening: the values of a sample in one row. y = x, dx = dy; only the shape changes.
+//! Flattening: the values of a sample in one row.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +6,8 @@ use crate::Shape;
 use crate::layer::{Backward, Forward, Layer, Plan};
 
 /// Makes a flat sample of any other: `[channels, height, width]` becomes `[channels · height · width]`, in that order.
+///
+/// Forward y = x, backward dx = dy: only the shape changes.
 ///
 /// ```
 /// use gradus::{Flatten, Layer, Shape};

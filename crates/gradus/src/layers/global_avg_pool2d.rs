@@ -1,11 +1,4 @@
 //! Global average pooling.
-//!
-//! | | formula |
-//! | --- | --- |
-//! | forward | y[c] = Σ x[c, i, j] / (height · width) |
-//! | backward | dx[c, i, j] = dy[c] / (height · width) |
-//!
-//! Source: Lin, Chen and Yan, "Network in network", 2014.
 
 use gradus_kernels::lanes::LANES;
 use gradus_kernels::{SUMS, sum, vectorize};
@@ -17,6 +10,13 @@ use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each channel of an image: `[channels, height, width]` becomes `[channels]`.
+///
+/// | | formula |
+/// | --- | --- |
+/// | forward | y\[c\] = Σ x[c, i, j] / (height · width) |
+/// | backward | dx[c, i, j] = dy\[c\] / (height · width) |
+///
+/// Source: Lin, Chen and Yan, "Network in network", 2014.
 ///
 /// ```
 /// use gradus::layers::GlobalAvgPool2d;

@@ -1,15 +1,6 @@
 //! Two-dimensional max pooling.
 //!
-//! | | formula |
-//! | --- | --- |
-//! | forward | y[c, i, j] = the largest x[c, i′, j′] in the window of (i, j) |
-//! | backward | dx[c, i′, j′] = Σ dy[c, i, j] over the windows whose largest value is there |
-//!
-//! Padding never wins, and of equal values the first does, row by row. Training keeps which tap of its window each largest value was under;
-//! inference keeps nothing.
-//!
-//! Source: Ranzato, Huang, Boureau and LeCun, "Unsupervised learning of invariant feature hierarchies with applications to
-//! object recognition", 2007.
+//! Training keeps which tap of its window each largest value was under; inference keeps nothing.
 
 use gradus_kernels::lanes::MaxPool;
 use gradus_kernels::vectorize;
@@ -20,6 +11,16 @@ use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
 use crate::{Float, Shape};
 
 /// The largest value of each window of an image.
+///
+/// | | formula |
+/// | --- | --- |
+/// | forward | y[c, i, j] = the largest x[c, i′, j′] in the window of (i, j) |
+/// | backward | dx[c, i′, j′] = Σ dy[c, i, j] over the windows whose largest value is there |
+///
+/// Padding never wins, and of equal values the first does, row by row. [`Padding`] has the formula of the output's height and width.
+///
+/// Source: Ranzato, Huang, Boureau and LeCun, "Unsupervised learning of invariant feature hierarchies with applications to
+/// object recognition", 2007.
 ///
 /// ```
 /// use gradus::layers::MaxPool2d;

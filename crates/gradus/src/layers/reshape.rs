@@ -1,4 +1,4 @@
-//! Reshaping: the same values under another shape. y = x, dx = dy.
+//! Reshaping: the same values under another shape.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +6,8 @@ use crate::Shape;
 use crate::layer::{Backward, Forward, Layer, Plan};
 
 /// Gives a sample another shape of the same size, its values in the same order.
+///
+/// Forward y = x, backward dx = dy: only the shape changes.
 ///
 /// ```
 /// use gradus::{Layer, Reshape, Shape};

@@ -1,11 +1,4 @@
 //! Softmax: any numbers made into probabilities.
-//!
-//! | | formula |
-//! | --- | --- |
-//! | forward | yᵢ = eˣⁱ / Σⱼ eˣʲ, computed from xᵢ − max x, which changes nothing and cannot overflow |
-//! | backward | dxᵢ = yᵢ · (dyᵢ − Σⱼ dyⱼ yⱼ), the product with the full Jacobian ∂yⱼ/∂xᵢ = yⱼ (δᵢⱼ − yᵢ) |
-//!
-//! Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
 
 use gradus_kernels::{dot, vectorize};
 use serde::{Deserialize, Serialize};
@@ -14,6 +7,13 @@ use crate::Shape;
 use crate::layer::{Backward, Forward, Layer, Plan};
 
 /// Softmax over a flat input: yᵢ = eˣⁱ / Σⱼ eˣʲ. All outputs are positive and their sum is 1.
+///
+/// | | formula |
+/// | --- | --- |
+/// | forward | yᵢ = eˣⁱ / Σⱼ eˣʲ, computed from xᵢ − max x, which changes nothing and cannot overflow |
+/// | backward | dxᵢ = yᵢ · (dyᵢ − Σⱼ dyⱼ yⱼ), the product with the full Jacobian ∂yⱼ/∂xᵢ = yⱼ (δᵢⱼ − yᵢ) |
+///
+/// Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
 ///
 /// As a network's last layer before cross entropy, it is computed together with the loss.
 ///

@@ -1,14 +1,4 @@
 //! The geometry of a window that slides over an image, for convolution and pooling.
-//!
-//! Along one axis, tap k of the window for output o falls on input
-//!
-//! i = o · stride + k · dilation − before,
-//!
-//! which is padding unless 0 ≤ i < input. The last output is the last whose whole window fits into the padded input:
-//!
-//! output = ⌊(before + input + after − span) / stride⌋ + 1, where span = (kernel − 1) · dilation + 1.
-//!
-//! Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
 
 use std::fmt;
 use std::ops::Range;
@@ -101,6 +91,16 @@ impl From<Size2> for Size2File {
 }
 
 /// What surrounds an image, so that windows can reach over its edges. A number pads all four sides alike.
+///
+/// Along one axis, tap k of the window for output o falls on input
+///
+/// i = o · stride + k · dilation − before,
+///
+/// which is padding unless 0 ≤ i < input. The last output is the last whose whole window fits into the padded input:
+///
+/// output = ⌊(before + input + after − span) / stride⌋ + 1, where span = (kernel − 1) · dilation + 1.
+///
+/// Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
