@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step};
+use super::{Optimizer, Step, TINY, flush, least_to_square};
 use crate::settings::{below_one, positive, rate};
 use crate::{Float, Result};
 
@@ -16,7 +16,8 @@ use crate::{Float, Result};
 /// ```
 ///
 /// where t is the number of the step, from 1: the divisions make up for m and v being zero at first. The weight decay is
-/// part of the gradient here (L2 regularisation); [`AdamW`](super::AdamW) keeps it apart.
+/// part of the gradient here (L2 regularisation); [`AdamW`](super::AdamW) keeps it apart. Where |g| or |m| is below 10⁻³¹,
+/// it becomes 0, and so do v below 10⁻³⁸ and, with weight decay, |w| below 10⁻³¹: see [`Optimizer`].
 ///
 /// ```
 /// use gradus::optim::{Adam, Optimizer, Step};
@@ -83,12 +84,12 @@ impl Adam {
         rate(name, "weight decay", self.weight_decay)
     }
 
-    /// Adam's update, with `l2 · w` added to the gradient and the weights multiplied by `shrink` beside it.
+    /// Adam's update, with `l2 · w` added to the gradient, the weights multiplied by `shrink` beside it, and those below
+    /// `least` set to 0.
     pub(super) fn step(
         &self,
         step: Step,
-        l2: Float,
-        shrink: Float,
+        [l2, shrink, least]: [Float; 3],
         w: &mut [Float],
         dw: &[Float],
         state: &mut [&mut [Float]],
@@ -102,12 +103,14 @@ impl Adam {
         let (beta1, rest1) = (self.beta1 as Float, (1.0 - self.beta1) as Float);
         let (beta2, rest2) = (self.beta2 as Float, (1.0 - self.beta2) as Float);
         let epsilon = self.epsilon as Float;
+        let to_square = least_to_square(1.0 - self.beta2);
         gradus_kernels::vectorize(|| {
             for (((w, &dw), m), v) in w.iter_mut().zip(dw).zip(m.iter_mut()).zip(v.iter_mut()) {
-                let g = dw + l2 * *w;
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * g * g;
-                *w = shrink * *w - rate * *m / (v.sqrt() / correction + epsilon);
+                let g = flush(dw + l2 * *w, TINY);
+                *m = flush(beta1 * *m + rest1 * g, TINY);
+                let g = flush(g, to_square);
+                *v = flush(beta2 * *v + rest2 * g * g, Float::MIN_POSITIVE);
+                *w = flush(shrink * *w - rate * *m / (v.sqrt() / correction + epsilon), least);
             }
         });
     }
@@ -135,6 +138,7 @@ impl Optimizer for Adam {
     }
 
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
-        self.step(step, step.decay(self.weight_decay), 1.0, w, dw, state);
+        let rule = [step.decay(self.weight_decay), 1.0, step.least_weight(self.weight_decay)];
+        self.step(step, rule, w, dw, state);
     }
 }

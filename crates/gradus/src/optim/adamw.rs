@@ -12,6 +12,8 @@ use crate::{Float, Result};
 /// w ← w - learning_rate · weight_decay · w
 /// ```
 ///
+/// What is too small to matter becomes 0, as in Adam.
+///
 /// ```
 /// use gradus::optim::{AdamW, Optimizer, Step};
 /// let adamw = AdamW::new(0.1).weight_decay(0.5);
@@ -99,6 +101,7 @@ impl Optimizer for AdamW {
 
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let shrink = 1.0 - step.learning_rate * step.decay(self.weight_decay);
-        self.adam().step(step, 0.0, shrink, w, dw, state);
+        let rule = [0.0, shrink, step.least_weight(self.weight_decay)];
+        self.adam().step(step, rule, w, dw, state);
     }
 }

@@ -16,11 +16,33 @@ pub use clip::Clip;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
+/// A gradient, a running mean of gradients or a velocity that is closer to 0 than this counts as 0; about 10⁻³¹.
+///
+/// A mean of gradients that stay 0 shrinks at every step, and would soon be a subnormal number, with which many processors
+/// compute a hundred times more slowly. The distance from [`Float::MIN_POSITIVE`] lets the products of such a value be normal
+/// numbers too.
+const TINY: Float = Float::MIN_POSITIVE / Float::EPSILON;
+
+/// x, or 0 if it is closer to 0 than `least`: in plain arithmetic, so that it is the same on every processor. NaN stays NaN.
+#[inline(always)]
+fn flush(x: Float, least: Float) -> Float {
+    if x.abs() < least { 0.0 } else { x }
+}
+
+/// The gradient g from which on `factor` · g² is a normal number.
+fn least_to_square(factor: f64) -> Float {
+    (Float::MIN_POSITIVE as f64 / factor).sqrt() as Float
+}
+
 /// The most state tensors that an optimizer can have.
 pub const MAX_SLOTS: usize = 8;
 
 /// How parameters follow their gradients. Each parameter is updated from its own value, gradient and state alone, so
 /// threads can share the work.
+///
+/// In all optimizers here, gradients, means of gradients, velocities, and weights that decay become 0 where they are closer to it
+/// than 10⁻³¹, and means of squared gradients where they are below 10⁻³⁸, the smallest normal number: training would slow
+/// down many times where gradients stay 0, since processors are slow at subnormal numbers.
 ///
 /// ```
 /// use gradus::{Float, Result, optim::{Optimizer, Step}};
@@ -88,6 +110,11 @@ impl Step {
     /// The weight decay of these values: 0 where none applies.
     fn decay(&self, weight_decay: f64) -> Float {
         if self.decays { weight_decay as Float } else { 0.0 }
+    }
+
+    /// What weights become 0 below: those that decay would otherwise shrink into the subnormal numbers.
+    fn least_weight(&self, weight_decay: f64) -> Float {
+        if self.decay(weight_decay) != 0.0 { TINY } else { 0.0 }
     }
 }
 

@@ -3,7 +3,7 @@
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step};
+use super::{Optimizer, Step, TINY, flush, least_to_square};
 use crate::settings::{below_one, positive, rate};
 use crate::{Float, Result};
 
@@ -16,7 +16,8 @@ use crate::{Float, Result};
 /// w ← w - learning_rate · v
 /// ```
 ///
-/// Without momentum v is g / (√s + ε), and is not remembered.
+/// Without momentum v is g / (√s + ε), and is not remembered. Where |g| or |v| is below 10⁻³¹, it becomes 0, and so do s below
+/// 10⁻³⁸ and, with weight decay, |w| below 10⁻³¹: see [`Optimizer`].
 ///
 /// ```
 /// use gradus::optim::{Optimizer, RmsProp, Step};
@@ -112,20 +113,23 @@ impl Optimizer for RmsProp {
         let (alpha, rest) = (self.alpha as Float, (1.0 - self.alpha) as Float);
         let epsilon = self.epsilon as Float;
         let momentum = self.momentum as Float;
+        let (least, to_square) = (step.least_weight(self.weight_decay), least_to_square(1.0 - self.alpha));
         match state {
             [s] => vectorize(|| {
                 for ((w, &dw), s) in w.iter_mut().zip(dw).zip(s.iter_mut()) {
-                    let g = dw + decay * *w;
-                    *s = alpha * *s + rest * g * g;
-                    *w -= rate * (g / (s.sqrt() + epsilon));
+                    let g = flush(dw + decay * *w, TINY);
+                    let squared = flush(g, to_square);
+                    *s = flush(alpha * *s + rest * squared * squared, Float::MIN_POSITIVE);
+                    *w = flush(*w - rate * (g / (s.sqrt() + epsilon)), least);
                 }
             }),
             [s, v] => vectorize(|| {
                 for (((w, &dw), s), v) in w.iter_mut().zip(dw).zip(s.iter_mut()).zip(v.iter_mut()) {
-                    let g = dw + decay * *w;
-                    *s = alpha * *s + rest * g * g;
-                    *v = momentum * *v + g / (s.sqrt() + epsilon);
-                    *w -= rate * *v;
+                    let g = flush(dw + decay * *w, TINY);
+                    let squared = flush(g, to_square);
+                    *s = flush(alpha * *s + rest * squared * squared, Float::MIN_POSITIVE);
+                    *v = flush(momentum * *v + g / (s.sqrt() + epsilon), TINY);
+                    *w = flush(*w - rate * *v, least);
                 }
             }),
             _ => panic!("RMSProp needs its slots of state, got {}", state.len()),

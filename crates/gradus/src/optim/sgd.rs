@@ -3,7 +3,7 @@
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, Step};
+use super::{Optimizer, Step, TINY, flush};
 use crate::settings::{below_one, rate};
 use crate::{Error, Float, Result};
 
@@ -16,7 +16,8 @@ use crate::{Error, Float, Result};
 /// w ← w - learning_rate · (g + momentum · v)     Nesterov's (Sutskever et al., 2013)
 /// ```
 ///
-/// Without momentum v is g, and nothing is remembered.
+/// Without momentum v is g, and nothing is remembered. Where |g| or |v|, or with weight decay |w|, is below 10⁻³¹, it becomes 0:
+/// see [`Optimizer`].
 ///
 /// ```
 /// use gradus::optim::{Optimizer, Sgd, Step};
@@ -107,23 +108,24 @@ impl Optimizer for Sgd {
         let rate = step.learning_rate;
         let decay = step.decay(self.weight_decay);
         let momentum = self.momentum as Float;
+        let least = step.least_weight(self.weight_decay);
         match state {
             [] => vectorize(|| {
                 for (w, &dw) in w.iter_mut().zip(dw) {
-                    *w -= rate * (dw + decay * *w);
+                    *w = flush(*w - rate * flush(dw + decay * *w, TINY), least);
                 }
             }),
             [v, ..] if self.nesterov => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
-                    let g = dw + decay * *w;
-                    *v = momentum * *v + g;
-                    *w -= rate * (g + momentum * *v);
+                    let g = flush(dw + decay * *w, TINY);
+                    *v = flush(momentum * *v + g, TINY);
+                    *w = flush(*w - rate * (g + momentum * *v), least);
                 }
             }),
             [v, ..] => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
-                    *v = momentum * *v + (dw + decay * *w);
-                    *w -= rate * *v;
+                    *v = flush(momentum * *v + (dw + decay * *w), TINY);
+                    *w = flush(*w - rate * *v, least);
                 }
             }),
         }

@@ -170,3 +170,54 @@ fn settings_are_read_strictly() {
     assert_eq!(adamw, AdamW::new(0.001));
     assert!(serde_json::from_str::<Sgd>(r#"{"rate": 0.1}"#).is_err());
 }
+
+/// Gradients that stay 0, as those of a weight behind a dead ReLU do, or that are next to nothing: nothing may become subnormal,
+/// which on many processors takes a hundred times as long.
+#[test]
+fn nothing_becomes_subnormal() {
+    let optimizers: Vec<Box<dyn Optimizer>> = vec![
+        Box::new(Sgd::new(0.5).weight_decay(0.5)),
+        Box::new(Sgd::new(0.1).momentum(0.9)),
+        Box::new(Sgd::new(0.1).momentum(0.9).nesterov().weight_decay(0.5)),
+        Box::new(Adam::new(0.001)),
+        Box::new(Adam::new(0.001).betas(0.5, 0.6).weight_decay(0.1)),
+        Box::new(AdamW::new(0.5).betas(0.9, 0.99).weight_decay(0.5)),
+        Box::new(RmsProp::new(0.01).alpha(0.9)),
+        Box::new(RmsProp::new(0.01).alpha(0.9).momentum(0.9).weight_decay(0.1)),
+    ];
+    // How many steps there are until a decay of 0.9 has taken 1 out of the normal numbers.
+    let steps = (Float::MIN_POSITIVE.ln() / Float::ln(0.9)) as u64;
+    let small = Float::MIN_POSITIVE;
+    for optimizer in optimizers {
+        let run = |arch| {
+            let (mut w, mut w_then) = (vec![1.0, -2.0, 0.5, 1.0, -1.0, 1.0], Vec::new());
+            let mut state = vec![vec![0.0; w.len()]; optimizer.slots()];
+            for number in 1..=4 * steps {
+                let first = Float::from(u8::from(number <= 3));
+                // One that stays, three that become 0, one whose square is subnormal, and one that nearly is.
+                let dw = [0.25, first, -3.0 * first, 1e-3 * first, small.sqrt() / 2.0, small * 2.0];
+                let mut slots: Vec<&mut [Float]> = state.iter_mut().map(|s| &mut s[..]).collect();
+                let learning_rate = optimizer.learning_rate();
+                let step = Step {
+                    number,
+                    learning_rate,
+                    decays: true,
+                };
+                gradus_kernels::with_arch(arch, || optimizer.update(step, &mut w, &dw, &mut slots));
+                let all = || w.iter().chain(state.iter().flatten());
+                let subnormal = all().filter(|v| v.is_subnormal()).count();
+                assert_eq!(subnormal, 0, "{optimizer:?}, step {number}: {w:?}, {state:?}");
+                if number == 3 * steps {
+                    w_then = w.clone();
+                }
+            }
+            // What was remembered of the gradients that stay 0 is gone: their weights move no longer unless they decay.
+            assert!(optimizer.decays() || w[1..4] == w_then[1..4], "{optimizer:?}");
+            (w, state)
+        };
+        let plain = run(gradus_kernels::Arch::Plain);
+        for arch in [gradus_kernels::Arch::Avx2, gradus_kernels::Arch::Avx512] {
+            assert_eq!(run(arch), plain, "{optimizer:?} {arch:?}");
+        }
+    }
+}
