@@ -73,7 +73,7 @@ pub fn fetch(wanted: &Wanted, folder: &Path, limits: Limits, quiet: bool) -> Res
         .build();
     let agent = ureq::Agent::new_with_config(config);
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    remove_stale(folder);
+    atomic::remove_unfinished(folder);
     let mut failures = Vec::new();
     for url in &wanted.urls {
         let fetched = atomic::write_with(&folder.join(&wanted.name), |file| {
@@ -277,20 +277,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Removes what downloads that were killed left in the folder an hour ago or earlier. That is no part of the task, so
-/// a refusal is no error.
-fn remove_stale(folder: &Path) {
-    let old = |entry: &fs::DirEntry| {
-        let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-        Some(age > Duration::from_secs(3600))
-    };
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if atomic::is_unfinished(&entry.file_name()) && old(&entry) == Some(true) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -546,21 +532,5 @@ mod tests {
         fs::write(&plain, content()).unwrap();
         verify(&plain, &right).unwrap();
         assert!(verify(&folder.path().join("none"), &right).is_err());
-    }
-
-    #[test]
-    fn what_killed_downloads_left_is_removed_in_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (old, new, other) = (".gradus-old.part", ".gradus-new.part", "kept.part");
-        for name in [old, new, other] {
-            let file = fs::File::create(folder.path().join(name)).unwrap();
-            if name != new {
-                let hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
-                file.set_modified(hours_ago).unwrap();
-            }
-        }
-        remove_stale(folder.path());
-        let left = |name| folder.path().join(name).exists();
-        assert!(!left(old) && left(new) && left(other));
     }
 }

@@ -550,11 +550,7 @@ impl Callback for Log {
         std::fs::create_dir_all(&self.folder)
             .map_err(|e| gradus::Error::file(&self.folder, format!("the folder can't be made: {e}")))?;
         // What a killed program was writing is of no use to anyone.
-        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if atomic::is_unfinished(&entry.file_name()) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        atomic::remove_unfinished(&self.folder);
         // What an earlier training left would be taken for this one's.
         let stale = [("best.safetensors", !self.keeps_best), (CHECKPOINT, !self.resumed)];
         for (name, _) in stale.iter().filter(|(_, stale)| *stale) {
