@@ -239,7 +239,7 @@ fn write_networks() -> Result {
         }
         let file = network.to_bytes()?;
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
-        write("model", &format!("{name}.safetensors"), file)?;
+        write("model", &format!("{name}.safetensors"), unchecked(&file))?;
         let options = gradus_onnx::Export {
             bytes: (name == "lenet").then(gradus_onnx::Normalisation::default),
             ..Default::default()
@@ -269,8 +269,24 @@ fn write_checkpoints() -> Result {
             .interrupt_when(interrupted)
             .run(&mut network.clone(), &data);
         assert!(training.is_err());
+        fs::write(&path, unchecked(&fs::read(&path)?))?;
     }
     Ok(())
+}
+
+/// A safetensors file of ours without its checksum, which no change would get past.
+fn unchecked(file: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    for (from, to) in [
+        ("\"gradus.checksum\"", "\"others.checksum\""),
+        ("\"gradus.format\":\"2\"", "\"gradus.format\":\"1\""),
+        ("\"gradus.checkpoint\":\"2\"", "\"gradus.checkpoint\":\"1\""),
+    ] {
+        if let Some(at) = file.windows(from.len()).position(|window| window == from.as_bytes()) {
+            file[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+    }
+    file
 }
 
 /// TOML with the layers in inline tables.

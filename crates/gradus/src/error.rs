@@ -49,21 +49,35 @@ pub enum Error {
 impl Error {
     /// [`Error::Invalid`] with this sentence.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Error::Invalid(message.into())
+        Error::Invalid(shortened(message.into()))
     }
 
     /// [`Error::Data`] with this sentence.
     pub fn data(message: impl Into<String>) -> Self {
-        Error::Data(message.into())
+        Error::Data(shortened(message.into()))
     }
 
     /// [`Error::File`] for this path.
     pub fn file(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
         Error::File {
             path: path.as_ref().to_path_buf(),
-            message: message.to_string(),
+            message: shortened(message.to_string()),
         }
     }
+}
+
+/// The most bytes of a sentence that are kept: a quoted cell of a table, or a name in a file, may have any length.
+const LONGEST: usize = 1000;
+
+/// The sentence, without its middle if it is too long: the beginning names the thing, the end says what to do.
+fn shortened(message: String) -> String {
+    if message.len() <= LONGEST {
+        return message;
+    }
+    let boundary = |from: usize| (from..message.len()).find(|&i| message.is_char_boundary(i));
+    let head = boundary(LONGEST * 2 / 3).unwrap_or(0);
+    let tail = boundary(message.len() - LONGEST / 3).unwrap_or(message.len());
+    format!("{} […] {}", &message[..head], &message[tail..])
 }
 
 impl fmt::Display for Error {
@@ -96,3 +110,29 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_lose_their_middle() {
+        let short = "é".repeat(LONGEST / 2);
+        assert_eq!(Error::data(short.clone()).to_string(), short);
+        for cell in ["x", "é", "語"] {
+            let sentence = format!("line 2: `{}` is not a number", cell.repeat(1 << 20));
+            for error in [
+                Error::data(&*sentence),
+                Error::invalid(&*sentence),
+                Error::file("table.csv", &sentence),
+            ] {
+                let found = error.to_string();
+                assert!(found.len() < LONGEST + 30, "{}", found.len());
+                assert!(
+                    found.contains("line 2: `") && found.ends_with("` is not a number"),
+                    "{found}"
+                );
+            }
+        }
+    }
+}

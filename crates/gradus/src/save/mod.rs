@@ -2,7 +2,7 @@
 //!
 //! A network is one [safetensors](https://github.com/huggingface/safetensors) file: its tensors under the names and in the
 //! layouts that `torch.nn.Sequential` uses (`0.weight`, `0.bias`, `1.running_mean`), and in the metadata the version of this
-//! format and of the library, the architecture as JSON, and any [notes](Network::note).
+//! format and of the library, the architecture as JSON, a checksum of the whole file, and any [notes](Network::note).
 
 mod architecture;
 pub mod atomic;
@@ -22,7 +22,9 @@ use crate::{Error, Float, Network, Result, Sequential, Shape};
 use safetensors::{Content, Tensor};
 
 /// The version of the files that are written, and the newest that can be read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// From this version on, every file has a checksum.
+const FORMAT_WITH_CHECKSUM: u32 = 2;
 const FORMAT_KEY: &str = "gradus.format";
 const ARCHITECTURE_KEY: &str = "gradus.architecture";
 const SEED_KEY: &str = "gradus.seed";
@@ -126,15 +128,13 @@ impl Network {
             })
         };
         let format = entry(FORMAT_KEY)?;
-        if format
-            .parse::<u32>()
-            .ok()
-            .filter(|f| (1..=FORMAT).contains(f))
-            .is_none()
-        {
+        let Some(known) = format.parse().ok().filter(|f| (1..=FORMAT).contains(f)) else {
             return Err(Error::data(format!(
                 "the file is of format {format}, this version reads formats 1 to {FORMAT}"
             )));
+        };
+        if known >= FORMAT_WITH_CHECKSUM {
+            content.require_checksum()?;
         }
         let architecture = serde_json::from_str(entry(ARCHITECTURE_KEY)?)
             .map_err(|e| Error::data(format!("the architecture in the file is not JSON: {e}")))?;

@@ -2,6 +2,9 @@
 //!
 //! A header is `{"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}`; offsets
 //! count from the header's end, and the tensors fill what follows it without gaps.
+//!
+//! In our files the metadata have a checksum: the CRC-32 of the whole file with eight zeros in the checksum's place, as eight
+//! hexadecimal digits. It finds every change of up to 32 bits in a row.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,6 +20,12 @@ const COUNTER: &str = "num_batches_tracked";
 /// The type of our tensors' values: little-endian.
 const DTYPE: &str = if size_of::<Float>() == 4 { "F32" } else { "F64" };
 
+/// Where the metadata have the checksum.
+const CHECKSUM_KEY: &str = "gradus.checksum";
+
+/// What stands for the checksum while it is computed.
+const NO_CHECKSUM: &str = "00000000";
+
 /// What a file holds.
 #[derive(Debug)]
 pub(super) struct Content<'a> {
@@ -31,11 +40,24 @@ pub(super) struct Tensor<'a> {
     pub values: Cow<'a, [Float]>,
 }
 
-pub(super) fn write(content: &Content<'_>) -> Vec<u8> {
-    let mut header = Map::new();
-    if !content.metadata.is_empty() {
-        header.insert("__metadata__".into(), json!(content.metadata));
+impl Content<'_> {
+    /// Refuses a file without a checksum, where every file of its format has one.
+    pub fn require_checksum(&self) -> Result<()> {
+        if self.metadata.contains_key(CHECKSUM_KEY) {
+            return Ok(());
+        }
+        Err(Error::data(
+            "the file has no checksum, which every file of its format has: it is damaged, or was changed by another program",
+        ))
     }
+}
+
+/// The bytes of a file with this content and its checksum.
+pub(super) fn write(content: &Content<'_>) -> Vec<u8> {
+    let mut metadata = content.metadata.clone();
+    metadata.insert(CHECKSUM_KEY.into(), NO_CHECKSUM.into());
+    let mut header = Map::new();
+    header.insert("__metadata__".into(), json!(metadata));
     let mut end = 0;
     for tensor in &content.tensors {
         let start = end;
@@ -54,10 +76,33 @@ pub(super) fn write(content: &Content<'_>) -> Vec<u8> {
     for tensor in &content.tensors {
         bytes.extend(tensor.values.iter().flat_map(|v| v.to_le_bytes()));
     }
+    if let Some((place, sum)) = checksum(&bytes) {
+        bytes[place].copy_from_slice(sum.as_bytes());
+    }
     bytes
 }
 
+/// The checksum of a file's bytes, and its place among them; none where no place is for it.
+fn checksum(bytes: &[u8]) -> Option<(Range<usize>, String)> {
+    let key = format!("\"{CHECKSUM_KEY}\":\"");
+    let found = bytes.windows(key.len()).position(|window| window == key.as_bytes())?;
+    let start = found + key.len();
+    let place = start..start + NO_CHECKSUM.len();
+    let (before, after) = (&bytes[..start], bytes.get(place.end..)?);
+    let mut sum = crc32fast::Hasher::new();
+    for part in [before, NO_CHECKSUM.as_bytes(), after] {
+        sum.update(part);
+    }
+    Some((place, format!("{:08x}", sum.finalize())))
+}
+
 pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
+    if is_pickle(bytes) {
+        return Err(Error::data(
+            "this is a pickle, as `torch.save` writes it, and no safetensors file: pickles are programs, and are not run; save the \
+             tensors with `safetensors.torch.save_file(model.state_dict(), path)`",
+        ));
+    }
     let damaged = |what: String| Error::data(format!("not a whole safetensors file: {what}"));
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(damaged(format!("it has only {} bytes", bytes.len())));
@@ -80,7 +125,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
                 .map_err(|_| damaged("its metadata is not a map from text to text".into()))?;
             continue;
         }
-        tensors.push(read_tensor(name, &value, data).map_err(damaged)?);
+        let dtype = value.get("dtype").and_then(Value::as_str).unwrap_or("nothing");
+        let counter = name.ends_with(COUNTER) && dtype == "I64";
+        if dtype != DTYPE && !counter {
+            return Err(Error::data(format!(
+                "the tensor `{name}` is of type {dtype}, and only {DTYPE} is read: convert it before it is saved, in PyTorch with \
+                 `model.{}()`",
+                if DTYPE == "F32" { "float" } else { "double" }
+            )));
+        }
+        tensors.push(read_tensor(name, &value, counter, data).map_err(damaged)?);
     }
     // Empty ones come before what begins at the same place.
     tensors.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
@@ -97,6 +151,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
     if end != data.len() {
         return Err(damaged(format!("its tensors end at byte {end} of {}", data.len())));
     }
+    if let Some(noted) = metadata.get(CHECKSUM_KEY) {
+        let found = checksum(bytes).map_or("another".to_string(), |(_, sum)| sum);
+        if *noted != found {
+            return Err(Error::data(format!(
+                "the file's checksum is {noted}, that of its content {found}: it is damaged, or was changed by another program"
+            )));
+        }
+    }
     Ok(Content {
         metadata,
         tensors: (tensors.into_iter().map(|entry| entry.tensor))
@@ -105,18 +167,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
     })
 }
 
+/// Whether this is a file of `torch.save`: a zip archive with a pickle, or, until 2020, a bare pickle.
+fn is_pickle(bytes: &[u8]) -> bool {
+    // As the length of a header, both would be beyond any file's; the second byte of a pickle is its version.
+    bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, _, _, _, _, high, _, ..] if *high != 0)
+}
+
 /// A tensor, and where its bytes lie.
 struct Entry {
     tensor: Tensor<'static>,
     bytes: Range<usize>,
 }
 
-fn read_tensor(name: String, value: &Value, data: &[u8]) -> Result<Entry, String> {
-    let dtype = value.get("dtype").and_then(Value::as_str).unwrap_or("nothing");
-    let counter = name.ends_with(COUNTER) && dtype == "I64";
-    if dtype != DTYPE && !counter {
-        return Err(format!("the tensor `{name}` is of type {dtype}, expected {DTYPE}"));
-    }
+fn read_tensor(name: String, value: &Value, counter: bool, data: &[u8]) -> Result<Entry, String> {
     let field = |key: &str| value.get(key).cloned().unwrap_or(Value::Null);
     let shape: Vec<usize> =
         serde_json::from_value(field("shape")).map_err(|_| format!("the tensor `{name}` has no shape"))?;

@@ -18,7 +18,9 @@ use crate::history::{Column, Epoch, History};
 use crate::{Error, Result, Weights};
 
 /// The version of the files that are written, and the newest that can be read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// From this version on, every file has a checksum.
+const FORMAT_WITH_CHECKSUM: u32 = 2;
 const FORMAT_KEY: &str = "gradus.checkpoint";
 const PROGRESS_KEY: &str = "gradus.checkpoint.progress";
 
@@ -108,10 +110,13 @@ impl Snapshot {
             })
         };
         let format = entry(FORMAT_KEY)?;
-        if format.parse() != Ok(FORMAT) {
+        let Some(known) = format.parse().ok().filter(|f| (1..=FORMAT).contains(f)) else {
             return Err(Error::data(format!(
-                "the checkpoint is of format {format}, this version reads format {FORMAT}"
+                "the checkpoint is of format {format}, this version reads formats 1 to {FORMAT}"
             )));
+        };
+        if known >= FORMAT_WITH_CHECKSUM {
+            content.require_checksum()?;
         }
         let file: InFile = parse(entry(PROGRESS_KEY)?)?;
         let mut tensors: BTreeMap<String, Buffer> = content

@@ -1,10 +1,10 @@
 //! Files that are cut off, changed, or say something else.
 
 use crate::common::*;
-use crate::data::two_classes;
+use crate::data::{Odd, two_classes};
 use gradus::Float;
 use gradus::prelude::*;
-use gradus::save::Registry;
+use gradus::save::{Registry, Snapshot};
 
 #[test]
 fn files_cut_off_anywhere() {
@@ -23,35 +23,59 @@ fn files_cut_off_anywhere() {
     );
 }
 
-#[test]
-fn files_with_a_flipped_bit() {
-    let bytes = two_classes().to_bytes().unwrap();
-    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut refusals = 0;
-    for i in 0..bytes.len() {
+/// Lets `read` have a file with each bit of it flipped in turn; gives how often it took that for a file, and the last refusal.
+fn flipped<T>(file: &[u8], read: impl Fn(&[u8]) -> gradus::Result<T>) -> (usize, String) {
+    assert!(read(file).is_ok());
+    let (mut taken, mut refusal) = (0, String::new());
+    let mut changed = file.to_vec();
+    for i in 0..file.len() {
         for bit in 0..8 {
-            let mut bytes = bytes.clone();
-            bytes[i] ^= 1 << bit;
-            match Network::from_bytes(&bytes, &Registry::default()) {
-                Err(error) => {
-                    refusals += 1;
-                    assert!(error.to_string().len() > 20, "{error}");
-                }
-                // A number that is another one, a note that says something else.
-                Ok(network) => assert_eq!(network.output_shape(), &Shape::from(2)),
+            changed[i] ^= 1 << bit;
+            match read(&changed) {
+                Ok(_) => taken += 1,
+                Err(error) => refusal = error.to_string(),
             }
+            changed[i] = file[i];
         }
     }
+    (taken, refusal)
+}
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is() {
+    let mut network = two_classes();
+    network.set_note("classes", "a, b");
+    let read = |bytes: &[u8]| Network::from_bytes(bytes, &Registry::default());
+    let file = network.to_bytes().unwrap();
+    let (taken, refusal) = flipped(&file, read);
+    assert_eq!(taken, 0);
     assert!(
-        refusals > 5 * header,
-        "{refusals} of {} flips of the header are found",
-        8 * header
+        refusal.contains("its content") && refusal.contains("damaged"),
+        "{refusal}"
     );
+    // Without a checksum most changes of the numbers and the notes are not seen; and files without one are read.
+    assert!(flipped(&unchecked(&file), read).0 > 100);
+}
+
+#[test]
+fn a_flipped_bit_is_found_in_checkpoints() {
+    let path = folder("bad_input_flipped").join("checkpoint.safetensors");
+    let never = std::time::Duration::from_secs(1000);
+    let adam = Fit::new(CrossEntropy::new(), Adam::new(0.1))
+        .epochs(2)
+        .batch_size(8)
+        .metric(Accuracy);
+    adam.checkpoint(&path, never)
+        .run(&mut two_classes(), &Odd::new())
+        .unwrap();
+    let file = std::fs::read(path).unwrap();
+    assert_eq!(flipped(&file, Snapshot::from_bytes).0, 0);
+    assert!(flipped(&unchecked(&file), Snapshot::from_bytes).0 > 1000);
 }
 
 /// Our file with its header changed by `change`.
 fn with_header(network: &Network, change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
-    let bytes = network.to_bytes().unwrap();
+    let bytes = unchecked(&network.to_bytes().unwrap());
     let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
     let mut header = serde_json::from_slice(header).unwrap();
@@ -68,8 +92,20 @@ fn files_that_say_something_else() {
     };
     assert!(load(&|_| ()).is_ok());
     refused(
+        load(&|h| h["__metadata__"]["gradus.format"] = "3".into()),
+        &["format 3", "formats 1 to 2"],
+    );
+    refused(
         load(&|h| h["__metadata__"]["gradus.format"] = "2".into()),
-        &["format 2", "formats 1 to 1"],
+        &["no checksum", "damaged"],
+    );
+    refused(
+        load(&|h| h["__metadata__"]["gradus.checksum"] = "0123abcd".into()),
+        &["checksum is 0123abcd", "that of its content"],
+    );
+    refused(
+        load(&|h| h["__metadata__"]["gradus.checksum"] = "short".into()),
+        &["checksum is short", "damaged"],
     );
     refused(
         load(&|h| h["__metadata__"]["gradus.format"] = "one".into()),
@@ -128,7 +164,7 @@ fn files_that_say_something_else() {
     );
     refused(
         tensors(&|h| h["1.weight"]["dtype"] = "BF16".into()),
-        &["`1.weight`", "BF16"],
+        &["`1.weight` is of type BF16, and only F", "convert it"],
     );
     refused(
         tensors(&|h| h["1.weight"]["data_offsets"] = serde_json::json!([16, 0])),
@@ -140,7 +176,7 @@ fn files_that_say_something_else() {
 #[test]
 fn weights_that_are_not_finite_are_neither_saved_nor_loaded() {
     let mut network = two_classes();
-    let mut bytes = network.to_bytes().unwrap();
+    let mut bytes = unchecked(&network.to_bytes().unwrap());
     let end = bytes.len();
     bytes[end - size_of::<Float>()..].copy_from_slice(&Float::NAN.to_le_bytes());
     refused(
@@ -159,6 +195,22 @@ fn files_that_are_not_there() {
         &["none.safetensors", "can't be read"],
     );
     refused(Network::load(&folder), &["can't be read"]);
+    // Zip archives of `torch.save`, and the bare pickles before them.
+    for pickle in [
+        &b"PK\x03\x04\0\0\x08\x08\0\0"[..],
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+    ] {
+        std::fs::write(folder.join("model.pt"), pickle).unwrap();
+        let sentence = refused(
+            Network::load(folder.join("model.pt")),
+            &["model.pt: this is a pickle", "save_file"],
+        );
+        assert!(!sentence.contains("whole"), "{sentence}");
+        refused(
+            two_classes().load_weights(folder.join("model.pt")),
+            &["this is a pickle"],
+        );
+    }
     std::fs::write(folder.join("text"), "no network").unwrap();
     refused(Network::load(folder.join("text")), &["text", "safetensors file"]);
     refused(two_classes().save(folder.join("text/below")), &["text", "folder"]);
