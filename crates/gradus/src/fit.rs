@@ -132,7 +132,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How many samples make a step. What is left at the end of an epoch makes a smaller one.
+    /// How many samples make a step; all, if there are fewer. What is left at the end of an epoch makes a smaller one.
     pub fn batch_size(mut self, samples: usize) -> Self {
         self.batch_size = samples;
         self
@@ -327,7 +327,7 @@ impl<'a> Fit<'a> {
     /// training in new ones, set another [seed](Fit::seed).
     ///
     /// # Errors
-    /// If a setting makes no sense; if the data is empty, smaller than a batch, doesn't fit the network, the loss or a metric, has
+    /// If a setting makes no sense; if the data is empty, doesn't fit the network, the loss or a metric, has
     /// values that are not finite, or can't be read; if a callback fails; or if the loss stops being finite, which
     /// [`Error::Diverged`] reports with the layer in which that began.
     pub fn run(self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
@@ -371,13 +371,7 @@ impl<'a> Fit<'a> {
             (None, Validation::Data(validation)) => (data, Some(validation)),
             _ => (data, None),
         };
-        if self.batch_size > train.len() {
-            return Err(Error::invalid(format!(
-                "the batch size {} is larger than the {} training samples",
-                self.batch_size,
-                train.len()
-            )));
-        }
+        self.batch_size = self.batch_size.min(train.len());
         let mut run = Run::new(&mut self, network, train, validation, seed)?;
         if timed {
             run.trainer.profile();

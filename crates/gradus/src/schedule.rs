@@ -46,6 +46,12 @@ pub trait Schedule: Debug + Send + Sync {
 
     /// What the optimizer's learning rate is multiplied by at this moment.
     fn factor(&self, moment: &Moment<'_>) -> f64;
+
+    /// Whether the factor depends on [`Moment::steps`], so that training of more epochs is another training from its first step
+    /// on, and can't be [resumed](crate::Fit::resume) from a shorter one. `true` unless the schedule says otherwise.
+    fn reads_steps(&self) -> bool {
+        true
+    }
 }
 
 /// Where training stands.

@@ -13,7 +13,7 @@ use gradus::history::History;
 use gradus::metric::{Average, F1, Meter, Metric, Precision, TopK};
 use gradus::prelude::*;
 use gradus::save::Snapshot;
-use gradus::schedule::{OneCycle, Plateau};
+use gradus::schedule::{Constant, Cosine, Exponential, Moment, OneCycle, Plateau, Schedule, StepDecay, Warmup};
 use gradus::{Error, Float, Result, Shape};
 
 /// After every step.
@@ -188,6 +188,98 @@ fn a_run_that_had_ended_gives_its_result_again_or_goes_further() {
     assert_eq!(all_bits(&further), all_bits(&whole));
 }
 
+/// Half the learning rate after the first epoch.
+#[derive(Debug)]
+struct Halved {
+    reads_steps: bool,
+}
+
+impl Schedule for Halved {
+    fn name(&self) -> &'static str {
+        "halved"
+    }
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+    fn factor(&self, moment: &Moment<'_>) -> f64 {
+        if moment.epoch() == 0 { 1.0 } else { 0.5 }
+    }
+    fn reads_steps(&self) -> bool {
+        self.reads_steps
+    }
+}
+
+#[test]
+fn training_goes_on_for_more_epochs_where_the_schedule_does_not_depend_on_them() {
+    let (train, _) = samples();
+    let file = folder("resume-more").join("checkpoint");
+    type Make = fn() -> Box<dyn Schedule>;
+    let schedules: [(Make, bool); 10] = [
+        (|| Box::new(Constant), true),
+        (|| Box::new(StepDecay { every: 1, factor: 0.5 }), true),
+        (|| Box::new(Exponential { per_epoch: 0.7 }), true),
+        (
+            || {
+                Box::new(Plateau {
+                    patience: 0,
+                    factor: 0.5,
+                    min_delta: 0.9,
+                })
+            },
+            true,
+        ),
+        (|| Box::new(Warmup::new(7, Exponential { per_epoch: 0.7 })), true),
+        (|| Box::new(Halved { reads_steps: false }), true),
+        (|| Box::new(Halved { reads_steps: true }), false),
+        (|| Box::new(Cosine::default()), false),
+        (|| Box::new(OneCycle::default()), false),
+        (|| Box::new(Warmup::new(7, Cosine::default())), false),
+    ];
+    for (schedule, goes_on) in schedules {
+        let name = format!("{:?}", schedule());
+        let fit = |epochs| {
+            let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+                .epochs(epochs)
+                .batch_size(50);
+            fit.schedule_boxed(schedule())
+        };
+        fit(2).checkpoint(&file, NEVER).run(&mut perceptron(1), &train).unwrap();
+        let mut further = perceptron(1);
+        let resumed = fit(4).resume(&file).run(&mut further, &train);
+        if goes_on {
+            let mut whole = perceptron(1);
+            fit(4).run(&mut whole, &train).unwrap();
+            assert_eq!(resumed.unwrap().epochs.len(), 4, "{name}");
+            assert_eq!(all_bits(&further), all_bits(&whole), "{name}");
+        } else {
+            refused(resumed, &["the number of epochs was 2, and is now 4"]);
+        }
+    }
+}
+
+#[test]
+fn checkpoints_of_earlier_formats_are_read() {
+    let (train, _) = samples();
+    let file = folder("resume-formats").join("checkpoint");
+    let fit = || {
+        Fit::new(CrossEntropy::new(), Adam::new(0.01))
+            .epochs(2)
+            .batch_size(50)
+            .seed(1)
+    };
+    let mut network = perceptron(1);
+    fit()
+        .checkpoint(&file, NEVER)
+        .interrupt_when(after(7))
+        .run(&mut network, &train)
+        .unwrap_err();
+    std::fs::write(&file, unchecked(&std::fs::read(&file).unwrap())).unwrap();
+    let (mut resumed, mut whole) = (perceptron(2), perceptron(1));
+    fit().resume(&file).run(&mut resumed, &train).unwrap();
+    fit().run(&mut whole, &train).unwrap();
+    assert_eq!(all_bits(&resumed), all_bits(&whole));
+}
+
 #[test]
 fn what_is_done_can_not_be_interrupted() {
     let (train, _) = samples();
@@ -307,7 +399,7 @@ fn another_training_does_not_go_on() {
     );
     refused(
         again(fit().epochs(1), &mut network, &train),
-        &["of another training, or damaged"],
+        &["it has 2 epochs behind it, more than the 1 that were asked for"],
     );
     refused(
         fit().resume("nowhere").run(&mut network, &train),
@@ -337,6 +429,7 @@ fn a_damaged_checkpoint_is_refused() {
     for length in (0..whole.len()).step_by(whole.len() / 97) {
         assert!(Snapshot::from_bytes(&whole[..length]).is_err());
     }
+    let whole = unchecked(&whole);
     let text = String::from_utf8_lossy(&whole[8..4000]).into_owned();
     for (from, to, words) in [
         (r#"\"step\":3"#, r#"\"step\":4"#, "of another training, or damaged"),
@@ -348,7 +441,12 @@ fn a_damaged_checkpoint_is_refused() {
         (r#"\"steps\":8"#, r#"\"steps\":9"#, "of another training, or damaged"),
         (r#"\"meters\":[["#, r#"\"meters\":[7,"#, "progress can't be read"),
         ("optimizer.1", "optimizer.7", "belongs to nothing"),
-        ("\"gradus.checkpoint\":\"1\"", "\"gradus.checkpoint\":\"2\"", "format 2"),
+        ("\"gradus.checkpoint\":\"1\"", "\"gradus.checkpoint\":\"3\"", "format 3"),
+        (
+            "\"gradus.checkpoint\":\"1\"",
+            "\"gradus.checkpoint\":\"2\"",
+            "has no checksum",
+        ),
     ] {
         assert!(text.contains(from), "{from}");
         let mut damaged = whole.clone();

@@ -505,3 +505,36 @@ fn networks_learn_in_bfloat16() {
         );
     }
 }
+
+#[test]
+fn a_batch_is_no_larger_than_the_samples_that_there_are() {
+    let data = some_digits(30);
+    let trained = |batch_size, part: f64| {
+        let mut network = perceptron(1);
+        let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+            .epochs(2)
+            .batch_size(batch_size);
+        let fit = if part > 0.0 { fit.validation_split(part) } else { fit };
+        fit.run(&mut network, &data).unwrap();
+        all_bits(&network)
+    };
+    assert_eq!(trained(31, 0.0), trained(30, 0.0));
+    assert_eq!(trained(usize::MAX, 0.0), trained(30, 0.0));
+    assert!(trained(usize::MAX, 0.5) == trained(20, 0.5) && trained(20, 0.5) != trained(5, 0.5));
+}
+
+/// Memory is taken for epochs as they come.
+#[test]
+fn any_number_of_epochs_can_be_asked_for() {
+    for epochs in [1_000_000_000, usize::MAX] {
+        let steps = std::cell::Cell::new(0);
+        let error = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
+            .epochs(epochs)
+            .schedule(OneCycle::default())
+            .callback(gradus::callback::Progress::new())
+            .interrupt_when(|| steps.replace(steps.get() + 1) == 3)
+            .run(&mut perceptron(1), &some_digits(30))
+            .unwrap_err();
+        assert!(error.to_string().contains("interrupted in epoch 5"), "{error}");
+    }
+}

@@ -48,7 +48,9 @@ impl Progress {
     fn bar(&self, epoch: usize, samples: usize, loss: f64) -> String {
         let seconds = self.epoch_started.elapsed().as_secs_f64().max(1e-9);
         let speed = samples as f64 / seconds;
-        let remaining = (self.samples - samples) + (self.epochs - epoch) * self.samples;
+        let remaining = (self.epochs - epoch)
+            .saturating_mul(self.samples)
+            .saturating_add(self.samples - samples);
         let done = WIDTH * samples / self.samples.max(1);
         format!(
             "{}epoch {epoch}/{} [{}{}] {:.0} samples/s, loss {loss:.4}, {} left",

@@ -105,10 +105,15 @@ impl Run<'_, '_> {
             slots,
             memory,
         } = saved;
+        if progress.epoch > self.fit.epochs {
+            return Err(refused(format!(
+                "it has {} epochs behind it, more than the {} that were asked for",
+                progress.epoch, self.fit.epochs
+            )));
+        }
         let steps_per_epoch = self.train.len().div_ceil(self.fit.batch_size);
         let possible = history.columns == self.history.columns
             && progress.step < steps_per_epoch.max(1)
-            && progress.epoch <= self.fit.epochs
             && progress.steps == (progress.epoch * steps_per_epoch + progress.step) as u64
             && (progress.step == 0 || progress.meters.len() == self.meters.len())
             && memory.weights.values().all(|kept| kept.same_sizes(network.weights()));
@@ -177,8 +182,7 @@ pub(super) fn settings(
         ),
         ("schedule".to_string(), format!("{schedule:?}")),
     ]);
-    if schedule.is_some() {
-        // What the schedule makes of a step depends on how many there will be.
+    if schedule.is_some_and(|schedule| schedule.reads_steps()) {
         settings.insert("number of epochs".to_string(), fit.epochs.to_string());
     }
     Ok(settings)

@@ -20,6 +20,8 @@ use crate::{Error, Float, Network, Result};
 
 /// How many samples before a sample is read its memory is asked for: memory is slower than the reading of one.
 const AHEAD: usize = 3;
+/// The most epochs that the history has memory for from the beginning.
+const EPOCHS: usize = 1000;
 
 /// A run of the training loop.
 pub(super) struct Run<'r, 'a> {
@@ -65,7 +67,7 @@ impl<'r, 'a> Run<'r, 'a> {
             order: Vec::with_capacity(train.len()),
             history: History {
                 columns: columns(&fit.metrics, validation.is_some()),
-                epochs: Vec::with_capacity(fit.epochs),
+                epochs: Vec::with_capacity(fit.epochs.min(EPOCHS)),
             },
             fit,
             train,
@@ -150,7 +152,7 @@ impl<'r, 'a> Run<'r, 'a> {
         for (step, indices) in order.chunks(self.fit.batch_size).enumerate().skip(position.step) {
             let moment = Moment {
                 step: (epoch * steps_per_epoch + step) as u64,
-                steps: (self.fit.epochs * steps_per_epoch) as u64,
+                steps: self.fit.epochs.saturating_mul(steps_per_epoch) as u64,
                 steps_per_epoch: steps_per_epoch as u64,
                 losses: &losses,
             };

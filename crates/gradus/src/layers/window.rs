@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 
 use gradus_kernels::lanes;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checked_size;
 use crate::Shape;
@@ -100,9 +102,11 @@ impl From<Size2> for Size2File {
 ///
 /// output = ⌊(before + input + after − span) / stride⌋ + 1, where span = (kernel − 1) · dilation + 1.
 ///
+/// In files it is `"valid"`, `"same"`, a number, or `{"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 4}}`.
+///
 /// Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", remote = "Self")]
 pub enum Padding {
     /// Nothing.
     #[default]
@@ -131,6 +135,42 @@ impl From<usize> for Padding {
             left: size,
             right: size,
         }
+    }
+}
+
+impl Serialize for Padding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Padding::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Padding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PaddingFile)
+    }
+}
+
+/// Reads a [`Padding`] from a file.
+struct PaddingFile;
+
+impl<'de> Visitor<'de> for PaddingFile {
+    type Value = Padding;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"valid\", \"same\", a number of pixels for all four sides, or `explicit` with top, bottom, left and right")
+    }
+
+    fn visit_u64<E: de::Error>(self, size: u64) -> Result<Padding, E> {
+        let size = usize::try_from(size).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(size), &self))?;
+        Ok(size.into())
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Padding, E> {
+        Padding::deserialize(StrDeserializer::new(name))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Padding, A::Error> {
+        Padding::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
@@ -390,6 +430,36 @@ pub(super) fn not_an_image(kind: &str, input: &Shape) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_in_a_file_pads_all_sides() {
+        let read = |text: &str| serde_json::from_str::<Padding>(text).map_err(|e| e.to_string());
+        assert_eq!(read("1"), Ok(Padding::from(1)));
+        let explicit = Padding::Explicit {
+            top: 1,
+            bottom: 2,
+            left: 3,
+            right: 4,
+        };
+        for padding in [Padding::Valid, Padding::Same, Padding::from(2), explicit] {
+            let file = serde_json::to_string(&padding).unwrap();
+            assert_eq!(read(&file), Ok(padding), "{file}");
+        }
+        assert_eq!(
+            serde_json::to_string(&explicit).unwrap(),
+            r#"{"explicit":{"top":1,"bottom":2,"left":3,"right":4}}"#
+        );
+        for (file, expected) in [
+            ("-1", "a number of pixels for all four sides"),
+            ("1.5", "a number of pixels"),
+            ("[1, 2]", "`explicit` with top"),
+            ("\"smae\"", "unknown variant `smae`"),
+            ("{\"explicit\": {\"top\": 1}}", "missing field"),
+        ] {
+            let found = read(file).unwrap_err();
+            assert!(found.contains(expected), "{found}");
+        }
+    }
 
     fn axis(input: usize, kernel: usize, stride: usize, dilation: usize, padding: Option<(usize, usize)>) -> Axis {
         Axis::new("width", input, kernel, stride, dilation, padding).unwrap()

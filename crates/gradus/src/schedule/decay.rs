@@ -22,6 +22,10 @@ impl Schedule for Constant {
     fn factor(&self, _moment: &Moment<'_>) -> f64 {
         1.0
     }
+
+    fn reads_steps(&self) -> bool {
+        false
+    }
 }
 
 /// The learning rate is multiplied by `factor` after every so many epochs: after e epochs it has
@@ -67,6 +71,10 @@ impl Schedule for StepDecay {
     fn factor(&self, moment: &Moment<'_>) -> f64 {
         power(self.factor, moment.epoch() / self.every.max(1))
     }
+
+    fn reads_steps(&self) -> bool {
+        false
+    }
 }
 
 /// The learning rate is multiplied by `per_epoch` after each epoch: after e epochs it has `per_epoch`ᵉ.
@@ -102,6 +110,10 @@ impl Schedule for Exponential {
 
     fn factor(&self, moment: &Moment<'_>) -> f64 {
         power(self.per_epoch, moment.epoch())
+    }
+
+    fn reads_steps(&self) -> bool {
+        false
     }
 }
 

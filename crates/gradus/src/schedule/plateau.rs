@@ -74,4 +74,8 @@ impl Schedule for Plateau {
         }
         factor
     }
+
+    fn reads_steps(&self) -> bool {
+        false
+    }
 }

@@ -54,4 +54,8 @@ impl Schedule for Warmup {
         let warmth = (moment.step + 1) as f64 / self.steps.max(1) as f64;
         warmth.min(1.0) * self.then.factor(moment)
     }
+
+    fn reads_steps(&self) -> bool {
+        self.then.reads_steps()
+    }
 }
