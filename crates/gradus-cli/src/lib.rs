@@ -10,3 +10,4 @@ pub mod plot;
 pub mod source;
 pub mod study;
 pub mod task;
+pub mod units;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use gradus::data::{Dataset, Targets};
-use gradus::{Float, Network, Shape};
+use gradus::{Network, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub struct Notes {
     pub classes: Option<Vec<String>>,
     /// How its samples are made.
     pub preprocessing: Option<Preprocessing>,
+    /// How its outputs become target values; none if they are those.
+    pub targets: Option<TargetScale>,
     /// How it was trained, for people and other programs; of this, `loss` is read again.
     pub training: Option<Value>,
 }
@@ -62,11 +64,40 @@ pub enum Preprocessing {
     },
     /// A row of numbers: x becomes (x - mean) / deviation, column by column.
     Numbers {
+        /// The names of the columns, in the order of the network's inputs; empty if the table had none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
         /// The means of the columns in training.
-        mean: Vec<Float>,
+        mean: Vec<f64>,
         /// Their standard deviations.
-        deviation: Vec<Float>,
+        deviation: Vec<f64>,
     },
+}
+
+/// How the outputs of a network that was trained on scaled targets become values: y · deviation + mean, output by output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetScale {
+    /// The means of the target columns in training.
+    pub mean: Vec<f64>,
+    /// Their standard deviations.
+    pub deviation: Vec<f64>,
+}
+
+impl TargetScale {
+    /// Refuses a scale that is not one of this many outputs.
+    fn check(&self, outputs: usize) -> Result<()> {
+        ensure!(
+            can_scale(&self.mean, &self.deviation) && [self.mean.len(), self.deviation.len()] == [outputs; 2],
+            "the notes scale the targets by {} means and {} deviations, and the network gives {outputs} values",
+            self.mean.len(),
+            self.deviation.len()
+        );
+        Ok(())
+    }
+}
+
+fn can_scale(mean: &[f64], deviation: &[f64]) -> bool {
+    mean.iter().all(|v| v.is_finite()) && deviation.iter().all(|v| v.is_finite() && *v > 0.0)
 }
 
 impl Preprocessing {
@@ -103,9 +134,13 @@ impl Preprocessing {
                 );
                 height.checked_mul(*width).and_then(|size| size.checked_mul(*channels))
             }
-            Preprocessing::Numbers { mean, deviation } => {
+            Preprocessing::Numbers {
+                columns,
+                mean,
+                deviation,
+            } => {
                 ensure!(
-                    mean.iter().all(|v| v.is_finite()) && deviation.iter().all(|v| v.is_finite() && *v > 0.0),
+                    can_scale(mean, deviation) && [0, mean.len()].contains(&columns.len()),
                     "the notes tell of means and deviations by which no numbers can be scaled"
                 );
                 Some(mean.len()).filter(|&size| size == deviation.len())
@@ -139,6 +174,7 @@ const DATA: &str = "data";
 const ORIGIN: &str = "data.origin";
 const CLASSES: &str = "classes";
 const PREPROCESSING: &str = "preprocessing";
+const TARGETS: &str = "targets";
 const TRAINING: &str = "training";
 
 impl Notes {
@@ -158,10 +194,15 @@ impl Notes {
         if let Some(preprocessing) = &preprocessing {
             preprocessing.check(network.input_shape())?;
         }
+        let targets: Option<TargetScale> = read(network, TARGETS)?;
+        if let Some(targets) = &targets {
+            targets.check(network.output_shape().size())?;
+        }
         Ok(Notes {
             origin,
             classes: read(network, CLASSES)?,
             preprocessing,
+            targets,
             training: read(network, TRAINING)?,
         })
     }
@@ -180,6 +221,9 @@ impl Notes {
         }
         if let Some(preprocessing) = &self.preprocessing {
             network.set_note(PREPROCESSING, serde_json::to_string(preprocessing)?);
+        }
+        if let Some(targets) = &self.targets {
+            network.set_note(TARGETS, serde_json::to_string(targets)?);
         }
         if let Some(training) = &self.training {
             network.set_note(TRAINING, training.to_string());
@@ -264,14 +308,27 @@ mod tests {
             }),
             classes: Some(vec!["a".into(), "b".into()]),
             preprocessing: Some(Preprocessing::Numbers {
+                columns: ["w", "x", "y", "z"].map(String::from).to_vec(),
                 mean: vec![0.1; 4],
                 deviation: vec![2.0 / 3.0; 4],
+            }),
+            targets: Some(TargetScale {
+                mean: vec![1e5, 0.0],
+                deviation: vec![1.0 / 3.0, 1.0],
             }),
             training: Some(serde_json::json!({"epochs": 3})),
         };
         notes.write(&mut network).unwrap();
         assert_eq!(format!("{:?}", Notes::of(&network).unwrap()), format!("{notes:?}"));
         assert_eq!(notes.classes_for(&network), ["a", "b"]);
+
+        network.set_note("targets", r#"{"mean": [0, 0], "deviation": [1]}"#);
+        let message = Notes::of(&network).unwrap_err().to_string();
+        assert!(
+            message.contains("1 deviations, and the network gives 2 values"),
+            "{message}"
+        );
+        notes.write(&mut network).unwrap();
 
         network.set_note("classes", "[");
         let message = format!("{:#}", Notes::of(&network).unwrap_err());

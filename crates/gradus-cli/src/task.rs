@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use gradus::data::mnist::Set;
 use gradus::data::{Arrays, Column, Csv, Dataset, Folder, Target, Targets, split};
-use gradus::{Float, Shape};
+use gradus::{Float, Network, Shape};
 use sha2::{Digest, Sha256};
 
-use crate::notes::{Notes, Origin, Preprocessing, class_names};
+use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
 use crate::source::{EMBEDDED, Layout, Source};
+use crate::units::mean_and_deviation;
 
 /// The name of the four samples of the exclusive or.
 pub const XOR: &str = "xor";
@@ -35,6 +36,8 @@ pub struct Task {
     pub classes: Vec<String>,
     /// How samples like these are made.
     pub preprocessing: Preprocessing,
+    /// How the targets were scaled.
+    pub targets: Option<TargetScale>,
 }
 
 /// Says how a task's samples are read.
@@ -42,8 +45,9 @@ pub struct Task {
 pub struct Reading<'a> {
     /// The notes of the network that is to see the samples: they have its classes and are scaled as its were.
     pub notes: Notes,
-    /// The shape that the rows of a table are seen in, if they have its size.
-    pub shape: Option<&'a Shape>,
+    /// The network that is to see them, if there is one yet: the rows of a table are seen in the shape of its input, if they have
+    /// its size, and targets are scaled if its outputs can be.
+    pub network: Option<&'a Network>,
     /// Whether the numbers of a table stay as they are.
     pub raw: bool,
 }
@@ -82,6 +86,7 @@ impl Task {
             origin: Some(self.origin.clone()),
             classes: Some(self.classes.clone()),
             preprocessing: Some(self.preprocessing.clone()),
+            targets: self.targets.clone(),
             training: None,
         }
     }
@@ -115,6 +120,7 @@ fn xor(origin: &Origin) -> Result<Task> {
         classes: class_names(&rows),
         test: rows,
         preprocessing: as_they_are(2),
+        targets: None,
     })
 }
 
@@ -136,6 +142,7 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
         train: Arc::new(data.train),
         test: Arc::new(data.test),
         preprocessing,
+        targets: None,
     })
 }
 
@@ -159,6 +166,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         test,
         classes,
         preprocessing,
+        targets: None,
     })
 }
 
@@ -189,7 +197,8 @@ fn table(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
     File::open(path)?.read_to_end(&mut bytes)?;
     let mut all: Arrays = reader.parse(&bytes[..])?;
     let columns = all.shape().size();
-    if let Some(shape) = reading.shape.filter(|shape| shape.size() == columns) {
+    let shape = reading.network.map(Network::input_shape);
+    if let Some(shape) = shape.filter(|shape| shape.size() == columns) {
         all = all.with_shape(shape)?;
     }
     let classes = class_names(&all);
@@ -206,7 +215,13 @@ fn table(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         _ if reading.raw => as_they_are(columns),
         _ => scales(&*train)?,
     };
-    let scaled = |data: Arc<dyn Dataset>| Arc::new(Scaled::new(data, &preprocessing)) as Arc<dyn Dataset>;
+    let targets = match reading.notes.preprocessing {
+        Some(_) => reading.notes.targets.clone(),
+        None if reading.raw || !origin.regression => None,
+        None => TargetScale::of(&values(&*train), reading.network)?,
+    };
+    let scaled =
+        |data: Arc<dyn Dataset>| Arc::new(Scaled::new(data, &preprocessing, targets.as_ref())) as Arc<dyn Dataset>;
     Ok(Task {
         name: origin.name.clone(),
         origin: origin.clone(),
@@ -214,6 +229,7 @@ fn table(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         test: scaled(test),
         classes,
         preprocessing,
+        targets,
     })
 }
 
@@ -228,47 +244,61 @@ fn hold_out(all: Arc<dyn Dataset>, origin: &Origin) -> Result<(Arc<dyn Dataset>,
 
 fn as_they_are(columns: usize) -> Preprocessing {
     Preprocessing::Numbers {
+        columns: Vec::new(),
         mean: vec![0.0; columns],
         deviation: vec![1.0; columns],
     }
 }
 
-/// The mean and the standard deviation of each column; 1 for a column that is the same everywhere.
+/// The mean and the standard deviation of each column.
 fn scales(data: &dyn Dataset) -> Result<Preprocessing> {
     let size = data.shape().size();
-    let (mut mean, mut around) = (vec![0.0f64; size], vec![0.0f64; size]);
     let mut x = vec![0.0; size];
+    let mut rows = Vec::with_capacity(size * data.len());
     for i in 0..data.len() {
         data.read(i, &mut x)?;
-        for ((mean, around), &x) in mean.iter_mut().zip(&mut around).zip(&x) {
-            // Welford's (1962) update.
-            let x = x as f64;
-            let before = x - *mean;
-            *mean += before / (i + 1) as f64;
-            *around += before * (x - *mean);
-        }
+        rows.extend_from_slice(&x);
     }
-    let deviation = around.iter().map(|around| (around / data.len() as f64).sqrt());
+    let column = |i: usize| rows.iter().skip(i).step_by(size).map(|&x| f64::from(x));
+    let (mean, deviation) = (0..size).map(|i| mean_and_deviation(column(i))).unzip();
     Ok(Preprocessing::Numbers {
-        deviation: deviation.map(|d| if d > 0.0 { d as Float } else { 1.0 }).collect(),
-        mean: mean.iter().map(|&mean| mean as Float).collect(),
+        columns: Vec::new(),
+        mean,
+        deviation,
     })
+}
+
+/// The target values of all samples.
+fn values(data: &dyn Dataset) -> Vec<f64> {
+    let values = (0..data.len()).map(|i| match data.target(i) {
+        Target::Values(&[value]) => f64::from(value),
+        _ => 0.0,
+    });
+    values.collect()
 }
 
 /// A table whose columns are brought to one scale.
 struct Scaled {
     data: Arc<dyn Dataset>,
-    mean: Vec<Float>,
-    deviation: Vec<Float>,
+    mean: Vec<f64>,
+    deviation: Vec<f64>,
+    /// Scaled targets, if they are.
+    targets: Option<Vec<Float>>,
 }
 
 impl Scaled {
-    fn new(data: Arc<dyn Dataset>, preprocessing: &Preprocessing) -> Self {
+    fn new(data: Arc<dyn Dataset>, preprocessing: &Preprocessing, targets: Option<&TargetScale>) -> Self {
         let (mean, deviation) = match preprocessing {
-            Preprocessing::Numbers { mean, deviation } => (mean.clone(), deviation.clone()),
+            Preprocessing::Numbers { mean, deviation, .. } => (mean.clone(), deviation.clone()),
             _ => Default::default(),
         };
-        Scaled { data, mean, deviation }
+        let targets = targets.map(|scale| values(&*data).iter().map(|&t| scale.scale(0, t)).collect());
+        Scaled {
+            data,
+            mean,
+            deviation,
+            targets,
+        }
     }
 }
 
@@ -288,13 +318,16 @@ impl Dataset for Scaled {
     fn read(&self, index: usize, x: &mut [Float]) -> gradus::Result<()> {
         self.data.read(index, x)?;
         for ((x, mean), deviation) in x.iter_mut().zip(&self.mean).zip(&self.deviation) {
-            *x = (*x - mean) / deviation;
+            *x = ((f64::from(*x) - mean) / deviation) as Float;
         }
         Ok(())
     }
 
     fn target(&self, index: usize) -> Target<'_> {
-        self.data.target(index)
+        match &self.targets {
+            Some(targets) => Target::Values(&targets[index..=index]),
+            None => self.data.target(index),
+        }
     }
 
     fn class_names(&self) -> Option<&[String]> {

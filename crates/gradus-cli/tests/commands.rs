@@ -282,6 +282,71 @@ fn tables_and_folders_of_images_are_learned_and_evaluated() {
     assert!(said.starts_with("new.png  red "), "{said}");
 }
 
+/// Prices in hundred thousands, as the help trains on them.
+#[test]
+fn target_values_of_any_size_are_learned_and_reported_in_their_own_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (mut table, mut prices) = (String::from("size,age,price\n"), Vec::new());
+    for i in 0..1000 {
+        let (size, age) = (
+            f64::from(i * 37 % 1000) / 500.0 - 1.0,
+            f64::from(i * 11 % 97) / 48.0 - 1.0,
+        );
+        let price = 200_000.0 + 50_000.0 * size - 20_000.0 * age + f64::from(i % 7) * 100.0;
+        prices.push(price);
+        table += &format!("{size},{age},{price}\n");
+    }
+    fs::write(home.join("houses.csv"), table).unwrap();
+    let train = "train mlp --data houses.csv --target price --regression --quiet";
+    good(home, &format!("{train} --json train.json"));
+    let results = json(home.join("train.json"));
+    let test = |results: &Value, name: &str| results["test"][name].as_f64().unwrap();
+    assert!(test(&results, "r2") > 0.99, "{results}");
+    // The prices' deviation is 31,000, so that errors of 1 % of the variance are of this size.
+    let mean = prices.iter().sum::<f64>() / 1000.0;
+    let variance = prices.iter().map(|price| (price - mean).powi(2)).sum::<f64>() / 1000.0;
+    let unexplained = (1.0 - test(&results, "r2")) * variance;
+    let loss = test(&results, "loss");
+    assert!((0.5..2.0).contains(&(loss / unexplained)), "{loss} {unexplained}");
+    assert!((0.3..1.0).contains(&(test(&results, "absolute_error") / loss.sqrt())));
+    let history = &json(home.join("runs/train/history.json"))[9];
+    assert!(
+        (0.1..10.0).contains(&(history["val_loss"].as_f64().unwrap() / loss)),
+        "{history}"
+    );
+
+    good(home, "evaluate runs/train/network.safetensors --json eval.json");
+    let evaluated = json(home.join("eval.json"));
+    assert_eq!(evaluated["loss"], results["test"]["loss"]);
+    assert_eq!(evaluated["squared_error"], results["test"]["loss"]);
+    assert_eq!(evaluated["absolute_error"], results["test"]["absolute_error"]);
+    // The scale is in the network's notes.
+    let network = Network::load(home.join("runs/train/network.safetensors")).unwrap();
+    let scale: Value = serde_json::from_str(network.note("targets").unwrap()).unwrap();
+    assert!((scale["mean"][0].as_f64().unwrap() - mean).abs() < 3000.0, "{scale}");
+    assert!(
+        (scale["deviation"][0].as_f64().unwrap() / variance.sqrt() - 1.0).abs() < 0.05,
+        "{scale}"
+    );
+
+    good(home, &format!("{train} --loss huber:delta=1000 --json huber.json"));
+    assert!(test(&json(home.join("huber.json")), "r2") > 0.99);
+    // Gradients are as large as for small targets, whatever the optimizer.
+    good(
+        home,
+        &format!("{train} --optimizer sgd --learning-rate 0.005 --json sgd.json"),
+    );
+    assert!(test(&json(home.join("sgd.json")), "r2") > 0.95);
+    let sigmoid = r#"{"input": [2], "layers": [{"kind": "dense", "units": 1}, {"kind": "sigmoid"}]}"#;
+    fs::write(home.join("sigmoid.json"), sigmoid).unwrap();
+    let message = bad(home, &train.replace("mlp", "sigmoid.json"));
+    assert!(
+        message.contains("ends in a layer of kind sigmoid, whose outputs lie between 0 and 1"),
+        "{message}"
+    );
+}
+
 #[test]
 fn a_profile_tells_where_the_time_went() {
     let folder = tempfile::tempdir().unwrap();

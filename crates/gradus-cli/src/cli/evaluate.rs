@@ -19,6 +19,7 @@ use super::train::to_json;
 use crate::notes::Notes;
 use crate::plot::{self, Confusion, Guess, count};
 use crate::task::Task;
+use crate::units::{loss_in_units, metric_in_units};
 
 /// Measure a trained network on samples that it has not learned
 ///
@@ -67,14 +68,18 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         Part::Train => &task.train,
         Part::Test => &task.test,
     };
-    let loss = loss(&network, &notes, &data.targets()).with_context(file)?;
-    let metrics: &[&dyn Metric] = match data.targets() {
-        Targets::Classes(_) => &[&Accuracy],
-        Targets::Values(_) => &[&AbsoluteError, &SquaredError, &R2],
+    let scale = task.targets.as_ref();
+    let loss = loss_in_units(loss(&network, &notes, &data.targets()).with_context(file)?, scale)?;
+    let metrics: Vec<Box<dyn Metric>> = match data.targets() {
+        Targets::Classes(_) => vec![Box::new(Accuracy)],
+        Targets::Values(_) => vec![Box::new(AbsoluteError), Box::new(SquaredError), Box::new(R2)],
     };
+    let metrics = metrics.into_iter().map(|metric| metric_in_units(metric, scale));
+    let metrics = metrics.collect::<Result<Vec<_>>>()?;
+    let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
-        .evaluate(&network, data, &*loss, metrics)
+        .evaluate(&network, data, &*loss, &metrics)
         .with_context(|| format!("{} on {}", file(), task.name))?;
     let mut results = to_json(&evaluation);
     results["command"] = "evaluate".into();

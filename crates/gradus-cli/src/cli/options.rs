@@ -52,7 +52,7 @@ impl DataOptions {
         let source = self.source(settings);
         let reading = Reading {
             notes: notes.clone(),
-            shape: Some(network.input_shape()),
+            network: Some(network),
             raw: true,
         };
         let learned = match (&self.data, &notes.origin) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::recipe::last_kind;
 use super::{Settings, write_json};
-use crate::notes::{Notes, Preprocessing};
+use crate::notes::{Notes, Preprocessing, TargetScale};
 use crate::picture;
 use crate::plot::{self, percent};
 use gradus::save::atomic;
@@ -153,6 +153,8 @@ struct Labels {
     classes: Vec<String>,
     /// Whether its outputs are probabilities.
     probabilities: bool,
+    /// How outputs become values, if those were scaled in training.
+    scale: Option<TargetScale>,
 }
 
 impl Labels {
@@ -163,7 +165,16 @@ impl Labels {
         Ok(Labels {
             classes: if value { Vec::new() } else { notes.classes_for(network) },
             probabilities,
+            scale: notes.targets,
         })
+    }
+
+    /// Outputs that are values, in their own units.
+    fn values(&self, y: &[Float]) -> Vec<f64> {
+        match &self.scale {
+            Some(scale) => scale.unscale(y),
+            None => y.iter().map(|&y| y.into()).collect(),
+        }
     }
 
     /// One value for each class, also where the network gives only that of the second of two.
@@ -194,7 +205,8 @@ impl Labels {
     fn sentence(&self, y: &[Float]) -> String {
         let best = self.best(y);
         let Some(((class, score), others)) = best.split_first() else {
-            return y.iter().map(|y| format!("{y:.4}")).collect::<Vec<_>>().join("  ");
+            let values = self.values(y).into_iter().map(|y| format!("{y:.4}"));
+            return values.collect::<Vec<_>>().join("  ");
         };
         let others: Vec<String> = others
             .iter()
@@ -206,7 +218,7 @@ impl Labels {
     fn to_json(&self, y: &[Float]) -> Value {
         let best = self.best(y);
         let Some((class, score)) = best.first() else {
-            return json!({ "values": y });
+            return json!({ "values": self.values(y) });
         };
         let scores = best
             .iter()

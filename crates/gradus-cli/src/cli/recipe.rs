@@ -26,8 +26,8 @@ pub struct Recipe {
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
     /// What is minimised: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
-    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 [default: cross_entropy for classes,
-    /// binary_cross_entropy for two classes and one output, mean_squared_error for values]
+    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in the units of the targets)
+    /// [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, mean_squared_error for values]
     #[arg(long, value_name = "NAME[:SETTINGS]")]
     pub loss: Option<Spec>,
     /// How parameters follow their gradients: sgd, adam, adamw or rmsprop, with settings after a colon, as in

@@ -53,6 +53,9 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
     if let Some(preprocessing) = &notes.preprocessing {
         writeln!(out, "samples: {preprocessing}")?;
     }
+    if let Some(scale) = &notes.targets {
+        writeln!(out, "targets: output × {:?} + {:?}", scale.deviation, scale.mean)?;
+    }
     if let Some(training) = &notes.training {
         writeln!(out, "training: {}", serde_json::to_string_pretty(training)?)?;
     }
@@ -68,6 +71,7 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
         "data": notes.origin.map(|origin| origin.name),
         "classes": notes.classes,
         "preprocessing": notes.preprocessing,
+        "targets": notes.targets,
         "training": notes.training,
     }))
 }

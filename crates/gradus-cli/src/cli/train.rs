@@ -24,6 +24,7 @@ use crate::networks;
 use crate::notes::Origin;
 use crate::plot::{self, Curve, Panel, count};
 use crate::task::{self, Reading, Task, XOR};
+use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, unless told otherwise.
 const VALIDATION: f64 = 0.1;
@@ -78,7 +79,8 @@ pub struct Train {
     /// The share of the samples to hold out for testing, where the data have no part for it [default: 0.2]
     #[arg(long, value_name = "FRACTION", help_heading = "Data")]
     test: Option<f64>,
-    /// Take the numbers of a table as they are, instead of bringing each column to mean 0 and standard deviation 1
+    /// Take the numbers of a table as they are, instead of bringing each column to mean 0 and standard deviation 1, target
+    /// values too; losses, metrics and predictions are in the targets' own units either way
     #[arg(long, help_heading = "Data")]
     raw: bool,
     #[command(flatten)]
@@ -188,6 +190,7 @@ impl<'a> Lesson<'a> {
         let place = || format!("{} on {}", options.network, task.name);
         loss.validate(network.output_shape(), &targets).with_context(place)?;
         check_end(&network, &*loss).with_context(place)?;
+        let loss = loss_in_units(loss, task.targets.as_ref())?;
 
         let metrics = match (&options.metric[..], &targets) {
             ([], Targets::Classes(_)) => vec!["accuracy".to_string()],
@@ -270,8 +273,8 @@ impl<'a> Lesson<'a> {
         if let Some(augmentation) = recipe.augmentation()? {
             fit = fit.augment_boxed(augmentation);
         }
-        for name in &self.metrics {
-            fit = fit.metric_boxed(metric::by_name(name)?);
+        for metric in self.metrics()? {
+            fit = fit.metric_boxed(metric);
         }
         if !self.settings.quiet {
             fit = fit.callback(Progress::new());
@@ -297,10 +300,18 @@ impl<'a> Lesson<'a> {
         Ok((fit.run(network, &self.train)?, None))
     }
 
+    fn metrics(&self) -> Result<Vec<Box<dyn Metric>>> {
+        let scale = self.task.targets.as_ref();
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|name| metric_in_units(metric::by_name(name)?, scale));
+        metrics.collect()
+    }
+
     /// The loss and the metrics of the trained network on each part of the samples, which it also keeps among its notes.
     fn measure(&self, network: &mut Network, history: &History) -> Result<Vec<(&'static str, Evaluation)>> {
-        let metrics = self.metrics.iter().map(|name| metric::by_name(name));
-        let metrics = metrics.collect::<gradus::Result<Vec<_>>>()?;
+        let metrics = self.metrics()?;
         let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
         let mut parts: Vec<(&'static str, &dyn Dataset)> = vec![("train", &self.train)];
         parts.extend(
@@ -473,7 +484,7 @@ impl Train {
             seed: settings.seed,
         };
         let reading = Reading {
-            shape: declared.map(Network::input_shape),
+            network: declared,
             raw: self.raw,
             ..Reading::default()
         };

@@ -110,7 +110,7 @@ fn about_input(preprocessing: &Preprocessing) -> String {
         Preprocessing::Picture { .. } => {
             format!("Samples are {preprocessing}: 0 is dark, 1 (as a byte, 255) is light.")
         }
-        Preprocessing::Numbers { mean, deviation } if mean.len() <= MOST_COLUMNS => {
+        Preprocessing::Numbers { mean, deviation, .. } if mean.len() <= MOST_COLUMNS => {
             format!("A number x becomes (x - mean) / deviation; the means are {mean:?}, the deviations {deviation:?}.")
         }
         Preprocessing::Numbers { .. } => "Samples are scaled as in training.".into(),
