@@ -437,10 +437,6 @@ fn wrong_input_is_a_sentence_and_leaves_nothing() {
             "train large.json --data digits",
             "samples of shape 1×28×28, the data has samples of shape 1×8×8",
         ),
-        (
-            "train mlp --data digits --batch-size 5000",
-            "larger than the 1293 training samples",
-        ),
         ("train mlp --data digits --batch-size 0", "batch size is 0"),
         ("train mlp --data digits --epochs 0", "number of epochs is 0"),
         ("train mlp --data digits --learning-rate -1", "learning rate"),
