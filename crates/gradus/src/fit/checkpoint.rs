@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gradus_kernels::vectorize;
+
 use super::Fit;
 use super::run::Run;
 use crate::callback::Memory;
 use crate::data::{Dataset, Target};
 use crate::history::History;
+use crate::random::nth;
 use crate::save::snapshot::{self, Progress, Snapshot};
 use crate::{Error, Float, Network, Result};
+
+/// The settings that describe the data.
+const TRAINING: &str = "training data";
+const VALIDATION: &str = "validation data";
 
 /// Where checkpoints are written, and when.
 #[derive(Debug)]
@@ -32,7 +39,7 @@ pub(super) struct Position {
     pub ended: bool,
 }
 
-/// How many samples stand for all of a data set, when it is asked whether it is the same.
+/// How many samples stood for all of a data set in the first checkpoints.
 const PROBES: usize = 64;
 
 impl Run<'_, '_> {
@@ -92,7 +99,13 @@ impl Run<'_, '_> {
         let refused = |message: String| Error::file(path, message);
         for (name, value) in self.settings.iter().flatten() {
             let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
-            if before != value {
+            let data = match name.as_str() {
+                TRAINING => Some(self.train),
+                VALIDATION => self.validation,
+                _ => None,
+            };
+            let probed = data.map(probed).transpose()?;
+            if before != value && probed.is_none_or(|probed| before != probed) {
                 return Err(refused(format!(
                     "this training can't go on from it: the {name} was {before}, and is now {value}"
                 )));
@@ -175,9 +188,9 @@ pub(super) fn settings(
         ("augmentation".to_string(), format!("{:?}", fit.augmentation)),
         ("metrics".to_string(), metrics.join(", ")),
         ("seed".to_string(), seed.to_string()),
-        ("training data".to_string(), described(train)?),
+        (TRAINING.to_string(), described(train)?),
         (
-            "validation data".to_string(),
+            VALIDATION.to_string(),
             validation.map_or(Ok("nothing".into()), described)?,
         ),
         ("schedule".to_string(), format!("{schedule:?}")),
@@ -188,8 +201,31 @@ pub(super) fn settings(
     Ok(settings)
 }
 
-/// A data set in short: its size, and a number from the bits of some of its samples.
+/// A data set in short: its size, and a digest of the bits of all samples and targets.
 fn described(data: &dyn Dataset) -> Result<String> {
+    let mut x = vec![0.0; data.shape().size()];
+    // Each value is hashed with its position, and by itself: the sum becomes vector code.
+    let hashed = |values: &[Float]| {
+        let hashes = values
+            .iter()
+            .enumerate()
+            .map(|(i, v)| nth(v.to_bits().into(), i as u64 + 1));
+        vectorize(|| hashes.fold(0, u64::wrapping_add))
+    };
+    let mut digest = 0;
+    for i in 0..data.len() {
+        data.read(i, &mut x)?;
+        let target = match data.target(i) {
+            Target::Class(class) => class as u64,
+            Target::Values(values) => hashed(values),
+        };
+        digest = nth(nth(digest, hashed(&x)), target);
+    }
+    Ok(format!("{} samples (digest {digest:016x})", data.len()))
+}
+
+/// A data set as the first checkpoints described it: its size, and a number from the bits of some of its samples.
+fn probed(data: &dyn Dataset) -> Result<String> {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     // FNV-1a (Fowler, Noll and Vo), by words.
     let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
@@ -203,4 +239,80 @@ fn described(data: &dyn Dataset) -> Result<String> {
         }
     }
     Ok(format!("{} samples ({hash:016x})", data.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Arrays;
+    use crate::prelude::*;
+    use ndarray::Array2;
+
+    /// 200 samples, of which the probes of the first checkpoints are every fourth.
+    fn data(change: impl FnOnce(&mut Array2<Float>, &mut Vec<Float>)) -> Arrays {
+        let mut x = Array2::from_shape_fn((200, 3), |(i, j)| ((i * 3 + j) as Float).sin());
+        let mut t = (0..200).map(|i| (i as Float).cos()).collect();
+        change(&mut x, &mut t);
+        Arrays::values(x, ndarray::Array1::from_vec(t)).unwrap()
+    }
+
+    fn fit<'a>(validation: &'a Arrays) -> Fit<'a> {
+        Fit::new(MeanSquaredError, Adam::new(0.01))
+            .epochs(2)
+            .batch_size(50)
+            .seed(1)
+            .validation(validation)
+    }
+
+    fn network() -> Network {
+        Sequential::new([3]).layer(Dense::new(1)).build(1).unwrap()
+    }
+
+    #[test]
+    fn any_changed_sample_or_target_is_noticed() {
+        let same = data(|_, _| ());
+        let folder = std::env::temp_dir().join(format!("gradus-{}-changed", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("checkpoint");
+        fit(&same)
+            .checkpoint(&file, Duration::ZERO)
+            .run(&mut network(), &same)
+            .unwrap();
+        let go_on = |train: &Arrays, validation: &Arrays| fit(validation).resume(&file).run(&mut network(), train);
+        go_on(&same, &same).unwrap();
+        let unprobed = data(|_, t| t[3] = 0.0);
+        assert_eq!(probed(&unprobed).unwrap(), probed(&same).unwrap());
+        for changed in [
+            unprobed,
+            data(|x, _| x[[1, 2]] += 1e-3),
+            data(|x, _| x.swap([2, 0], [2, 1])),
+            data(|x, _| x.swap([5, 0], [9, 0])),
+            data(|x, _| x[[199, 0]] *= -1.0),
+            data(|_, t| t.swap(6, 7)),
+        ] {
+            let error = go_on(&changed, &same).unwrap_err().to_string();
+            assert!(error.contains("the training data was 200 samples (digest "), "{error}");
+            let error = go_on(&same, &changed).unwrap_err().to_string();
+            assert!(error.contains("the validation data was 200 samples"), "{error}");
+        }
+
+        // A checkpoint from before there were digests.
+        let mut saved = Snapshot::load(&file).unwrap();
+        for name in [TRAINING, VALIDATION] {
+            saved.progress.settings.insert(name.into(), probed(&same).unwrap());
+        }
+        snapshot::write(
+            &file,
+            &saved.progress,
+            &saved.history,
+            &saved.weights,
+            saved.slots.iter(),
+            &saved.memory,
+        )
+        .unwrap();
+        go_on(&same, &same).unwrap();
+        let error = go_on(&data(|_, t| t[4] = 0.0), &same).unwrap_err().to_string();
+        assert!(error.contains("the training data was 200 samples ("), "{error}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
