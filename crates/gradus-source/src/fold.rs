@@ -1,7 +1,7 @@
 //! Batch normalisation at inference: y = (x - mean) · γ / √(variance + ε) + β is x · scale + shift.
 //!
 //! After a dense layer or a convolution, (W·x + b) · scale + shift = (scale · W)·x + (scale · b + shift), channel by channel:
-//! it costs nothing.
+//! it costs nothing. That holds where each channel of the first lies within one channel of the second.
 
 use gradus::{Float, LayerPart, Result};
 
@@ -23,14 +23,13 @@ pub(crate) fn scale_and_shift(layer: &LayerPart<'_>) -> Result<(Vec<f64>, Vec<f6
     Ok((scale, shift))
 }
 
-/// Makes scale and shift part of the weights before them, each output's weights lying together.
+/// Makes scale and shift part of the weights before them, each output's weights lying together. There may be more outputs than
+/// scales: each is then of as many outputs in a row.
 pub(crate) fn into(weight: &mut [f32], bias: &mut [f32], scale: &[f64], shift: &[f64]) {
-    let inputs = weight.len() / bias.len();
-    let channels = weight
-        .chunks_exact_mut(inputs.max(1))
-        .zip(bias)
-        .zip(scale.iter().zip(shift));
-    for ((weight, bias), (scale, shift)) in channels {
+    let (inputs, each) = (weight.len() / bias.len(), bias.len() / scale.len());
+    for (o, bias) in bias.iter_mut().enumerate() {
+        let (scale, shift) = (scale[o / each], shift[o / each]);
+        let weight = &mut weight[o * inputs..(o + 1) * inputs];
         weight.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
         *bias = (f64::from(*bias) * scale + shift) as f32;
     }

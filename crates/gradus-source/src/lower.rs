@@ -199,10 +199,14 @@ impl Lowering {
         })
     }
 
-    /// Batch normalisation becomes part of a dense layer or convolution before it, and else a convolution of its own, 1×1,
-    /// channel by channel.
+    /// Batch normalisation becomes part of a dense layer or convolution before it, if each channel of that lies within one channel
+    /// here: a change of shape between them may have made other channels of the values. Else it becomes a convolution of its own,
+    /// 1×1, channel by channel.
     fn batch_norm(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
         let (scale, shift) = fold::scale_and_shift(layer)?;
+        let input = layer.input();
+        let channels = input[0];
+        let (size, span) = (input.size(), input.size() / channels);
         if let Some(
             Op::Dense {
                 weight,
@@ -216,13 +220,11 @@ impl Lowering {
                 ..
             },
         ) = self.last(x)
+            && span % (size / bias.len()) == 0
         {
             fold::into(weight, bias, &scale, &shift);
             return finite(layer, [weight, bias]).map(|()| x);
         }
-        let input = layer.input();
-        let channels = input[0];
-        let (height, width) = input.image().map_or((1, 1), |(_, height, width)| (height, width));
         let pixelwise = |size| Axis {
             input: size,
             output: size,
@@ -236,14 +238,14 @@ impl Lowering {
                 inputs: channels,
                 outputs: channels,
                 groups: channels,
-                rows: pixelwise(height),
-                columns: pixelwise(width),
+                rows: pixelwise(1),
+                columns: pixelwise(span),
             },
             weight: scale.iter().map(|&value| value as f32).collect(),
             bias: shift.iter().map(|&value| value as f32).collect(),
             relu: false,
         };
-        Ok(self.push(layer, x, input.size(), op))
+        Ok(self.push(layer, x, size, op))
     }
 
     /// The operation that made value `x`, if it may still be changed.

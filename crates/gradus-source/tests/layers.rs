@@ -110,6 +110,21 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(BatchNorm::new()),
         ),
         (
+            "batch norm after another shape",
+            Sequential::new([3, 5, 4])
+                .layer(same(4))
+                .layer(Flatten)
+                .layer(BatchNorm::new())
+                .layer(Reshape::to([8, 5, 2]))
+                .layer(Conv2d::new(6, 1))
+                .layer(Reshape::to([3, 10, 2]))
+                .layer(BatchNorm::new())
+                .layer(Flatten)
+                .layer(Dense::new(12))
+                .layer(Reshape::to([4, 1, 3]))
+                .layer(BatchNorm::new()),
+        ),
+        (
             "residual",
             Sequential::new([3, 6, 5])
                 .layer(same(4))
@@ -240,6 +255,41 @@ fn compiled_files_compute_what_the_library_does() {
             );
         }
     }
+}
+
+/// Each channel of a convolution or dense layer is several of the batch normalization's, or several make up one.
+#[test]
+fn batch_norm_after_another_shape_has_its_own_channels() {
+    let mut network = Sequential::new([1, 2, 2])
+        .layer(Conv2d::new(1, 1))
+        .layer(Flatten)
+        .layer(BatchNorm::new())
+        .build(1)
+        .unwrap();
+    for (name, values) in [
+        ("0.weight", &[1.0][..]),
+        ("2.weight", &[1.0, 2.0, 3.0, 4.0]),
+        ("2.bias", &[0.0, 10.0, 20.0, 30.0]),
+    ] {
+        network.set(name, values).unwrap();
+    }
+    let close = |y: &[f32], expected: [f32; 4]| {
+        let close = y.iter().zip(expected).all(|(y, expected)| (y - expected).abs() < 1e-3);
+        assert!(close, "{y:?}, not {expected:?}");
+    };
+    close(&Program::of(&network).unwrap().run(&[1.0; 4]), [1.0, 12.0, 23.0, 34.0]);
+
+    let mut network = Sequential::new([2])
+        .layer(Dense::new(4))
+        .layer(Reshape::to([2, 1, 2]))
+        .layer(BatchNorm::new())
+        .build(1)
+        .unwrap();
+    network
+        .set("0.weight", &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+        .unwrap();
+    network.set("2.weight", &[1.0, 100.0]).unwrap();
+    close(&Program::of(&network).unwrap().run(&[1.0; 2]), [1.0, 1.0, 100.0, 100.0]);
 }
 
 #[test]
