@@ -386,14 +386,13 @@ fn weights(weight: &[f32], bias: &[f32], x: Scale, y: Scale, shifted: bool) -> R
 }
 
 /// A positive factor as multiplier / 2^shift, the multiplier having 31 bits and the shift being from 1 to 62.
+///
+/// Of smaller factors the multiplier has fewer bits, since even the largest sum times such a factor is less than a half; of larger
+/// ones it is the largest, with which any sum gives the first or the last byte.
 fn fraction(factor: f64) -> (i32, u8) {
     let exponent = factor.log2().floor() as i32 + 1;
-    // Below, even the largest sum gives 0; above, any gives the largest byte.
-    let shift = 31 - exponent;
-    if shift > 62 {
-        return (0, 62);
-    }
-    let shift = shift.max(1);
+    // Not as a comparison with 62 and an early return: rustc 1.95 drops that comparison before `max(1)`.
+    let shift = (31 - exponent).clamp(1, 62);
     let multiplier = (factor * f64::from(shift).exp2()).round();
     (multiplier.min(f64::from(i32::MAX)) as i32, shift as u8)
 }
@@ -423,8 +422,27 @@ mod tests {
             assert!((found / factor - 1.0).abs() < 1e-9, "{factor}: {found}");
             assert!((1..=62).contains(&shift), "{shift}");
         }
-        assert_eq!(fraction(1e-12).0, 0);
         assert_eq!(fraction(1e12), (i32::MAX, 1));
+    }
+
+    /// A compiler may lose the bound of the shift (rustc 1.95 did, with optimization, for shifts from 63 on).
+    #[test]
+    fn a_shift_is_never_out_of_bounds() {
+        // As a function of its own, of which nothing is known where it is called.
+        let fraction = std::hint::black_box(fraction as fn(f64) -> (i32, u8));
+        for shift in -40..300 {
+            // From 2^30 / 2^shift on, the multiplier has 31 bits.
+            let factor = f64::from(30 - shift).exp2();
+            let (multiplier, found) = fraction(factor);
+            let expected = match shift {
+                ..1 => (i32::MAX, 1),
+                1..=62 => (1 << 30, shift as u8),
+                63..=92 => (1 << (92 - shift), 62),
+                93 => (1, 62), // a half, rounded
+                _ => (0, 62),
+            };
+            assert_eq!((multiplier, found), expected, "shift {shift}");
+        }
     }
 
     #[test]
