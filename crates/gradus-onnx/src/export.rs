@@ -79,6 +79,7 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     if options.logits
         && let Some(Part::Layer(last)) = parts.last()
         && ["softmax", "sigmoid"].contains(&last.kind())
+        && last.is_built_in()
     {
         parts.pop();
     }

@@ -1,5 +1,8 @@
 //! Networks exported, run by another's runtime: it gives what we give.
 
+#[path = "../../gradus/tests/common/impostor.rs"]
+mod impostor;
+
 use gradus::prelude::*;
 use gradus::save::Registry;
 use gradus::{Float, Network};
@@ -265,6 +268,20 @@ fn notes_travel_along() {
 }
 
 #[test]
+fn a_users_layer_that_is_called_like_ours_is_never_exported_as_ours() {
+    for (label, network) in impostor::networks() {
+        for logits in [false, true] {
+            let options = Export {
+                logits,
+                ..Export::default()
+            };
+            let message = export(&network, &options).map(drop).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{label} can't be exported")), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_layer_of_ones_own_is_refused_by_its_name() {
     #[derive(Debug)]
     struct Square;
@@ -283,6 +300,6 @@ fn a_layer_of_ones_own_is_refused_by_its_name() {
     let message = export(&network, &Export::default()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "layer 0 (square) can't be exported: ONNX has no operator for this kind of layer"
+        "layer 0 (square) can't be exported: only the library's own layers can, and this one is of another type"
     );
 }

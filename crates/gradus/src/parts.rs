@@ -81,6 +81,38 @@ impl<'n> LayerPart<'n> {
         self.op.layer.kind()
     }
 
+    /// Whether it is the library's own layer of its [`kind`](LayerPart::kind), and not a user's type that has the same name for
+    /// its kind. Only then does the kind say what the layer computes.
+    ///
+    /// ```
+    /// use gradus::{Float, Part, activation::Activation, prelude::*};
+    ///
+    /// /// y = x², under another's name.
+    /// #[derive(Debug)]
+    /// struct Square;
+    /// impl Activation for Square {
+    ///     fn kind(&self) -> &'static str {
+    ///         "relu"
+    ///     }
+    ///     fn value(&self, x: Float) -> Float {
+    ///         x * x
+    ///     }
+    ///     fn derivative(&self, x: Float, _y: Float) -> Float {
+    ///         2.0 * x
+    ///     }
+    /// }
+    /// let network = Sequential::new([2]).layer(Relu).layer(Square).build(1)?;
+    /// let built_in: Vec<bool> = network.parts().iter().map(|part| match part {
+    ///     Part::Layer(layer) => layer.is_built_in(),
+    ///     Part::Residual { .. } => false,
+    /// }).collect();
+    /// assert_eq!(built_in, [true, false]);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn is_built_in(&self) -> bool {
+        crate::save::is_built_in(self.layer())
+    }
+
     /// Its settings, as files have them.
     ///
     /// # Errors

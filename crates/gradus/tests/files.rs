@@ -1,6 +1,8 @@
 //! Networks in files: what is saved is what is loaded, in the layout that other libraries know.
 
 mod common;
+#[path = "common/impostor.rs"]
+mod impostor;
 
 use std::collections::BTreeMap;
 
@@ -214,6 +216,13 @@ fn a_layer_of_ones_own_is_loaded_from_a_registry() {
     assert_eq!(loaded.predict(x.view()).unwrap(), network.predict(x).unwrap());
     let secret = layers().layer(Secret).build(1).unwrap();
     refused(secret.to_bytes(), &["layer 1 (secret)", "settings"]);
+}
+
+#[test]
+fn a_users_layer_that_is_called_like_ours_is_never_saved_as_ours() {
+    for (label, network) in impostor::networks() {
+        refused(network.to_bytes(), &[&label[..], "another type", "another name"]);
+    }
 }
 
 #[test]

@@ -10,6 +10,12 @@ use crate::wire::Message;
 impl Graph {
     /// Adds the nodes of a layer; gives the name of what they compute.
     pub(super) fn layer(&mut self, x: String, layer: &LayerPart<'_>) -> Result<String> {
+        if !layer.is_built_in() {
+            return Err(Error::invalid(format!(
+                "{} can't be exported: only the library's own layers can, and this one is of another type",
+                layer.label()
+            )));
+        }
         let settings = layer.settings().unwrap_or_default();
         let path = layer.path();
         let setting = |key: &str, usual: f32| number(&settings, key).unwrap_or(usual);

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Registry;
+use super::registry::{is_built_in, is_built_in_kind};
 use crate::graph::{Graph, Op, Tree};
 use crate::sequential::{Layers, Node, Residual, Sequential};
 use crate::{Error, Result, Shape};
@@ -23,9 +24,17 @@ fn node_to_json(graph: &Graph, tree: &Tree) -> Result<Value> {
             let Op::Layer(op) = &graph.ops[*op] else {
                 unreachable!("the tree names layers")
             };
+            let kind = op.layer.kind();
+            if is_built_in_kind(kind) && !is_built_in(&*op.layer) {
+                return Err(Error::invalid(format!(
+                    "{} can't be saved: a file that names the kind {kind} is loaded with the library's own {kind}, and this is another \
+                     type; give its kind another name",
+                    op.label
+                )));
+            }
             let settings = op.settings()?;
             let mut object = Map::new();
-            object.insert("kind".into(), op.layer.kind().into());
+            object.insert("kind".into(), kind.into());
             match settings {
                 Value::Object(settings) => object.extend(settings),
                 Value::Null => {}

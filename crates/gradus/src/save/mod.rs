@@ -11,6 +11,7 @@ mod safetensors;
 pub(crate) mod snapshot;
 
 pub use registry::Registry;
+pub(crate) use registry::is_built_in;
 pub use snapshot::Snapshot;
 
 use std::borrow::Cow;
@@ -45,7 +46,8 @@ impl Network {
     /// The architecture as JSON: the input shape, and every layer with its kind and settings.
     ///
     /// # Errors
-    /// If a layer has no [settings](crate::Layer::settings) to save.
+    /// If a layer has no [settings](crate::Layer::settings) to save, or is a user's own with the kind of one of the library's,
+    /// which would be loaded in its place.
     pub fn architecture(&self) -> Result<serde_json::Value> {
         architecture::to_json(&self.graph)
     }

@@ -1,4 +1,6 @@
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,6 +13,26 @@ use crate::layers::{
 use crate::{Error, Result};
 
 type Make = Box<dyn Fn(Value) -> Result<Box<dyn Layer>, serde_json::Error> + Send + Sync>;
+
+/// A kind of layer: the type that implements it, and how it is made from its settings.
+struct Kind {
+    layer: TypeId,
+    make: Make,
+}
+
+/// The library's own layers.
+static BUILT_IN: LazyLock<Registry> = LazyLock::new(Registry::default);
+
+/// Whether a layer is of the library's own type of its kind, and not a user's type under the same name.
+pub(crate) fn is_built_in(layer: &dyn Layer) -> bool {
+    let any: &dyn Any = layer;
+    (BUILT_IN.kinds.get(layer.kind())).is_some_and(|kind| kind.layer == any.type_id())
+}
+
+/// Whether the library has a layer of its own of this kind.
+pub(super) fn is_built_in_kind(kind: &str) -> bool {
+    BUILT_IN.kinds.contains_key(kind)
+}
 
 /// The kinds of layers that files may name, and how each is made from its settings. The default has all of ours.
 ///
@@ -41,7 +63,7 @@ type Make = Box<dyn Fn(Value) -> Result<Box<dyn Layer>, serde_json::Error> + Sen
 /// // Network::load_with("scaled.safetensors", &registry) can now load networks with that layer.
 /// ```
 pub struct Registry {
-    kinds: BTreeMap<String, Make>,
+    kinds: BTreeMap<String, Kind>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -61,7 +83,8 @@ impl Registry {
                 _ => Ok(Box::new(serde_json::from_value::<L>(settings)?)),
             }
         });
-        self.kinds.insert(kind.to_string(), make);
+        let layer = TypeId::of::<L>();
+        self.kinds.insert(kind.to_string(), Kind { layer, make });
     }
 
     /// The kinds that are known.
@@ -71,7 +94,7 @@ impl Registry {
 
     /// Makes a layer of this kind.
     pub(super) fn make(&self, kind: &str, settings: Value) -> Result<Box<dyn Layer>> {
-        let Some(make) = self.kinds.get(kind) else {
+        let Some(Kind { make, .. }) = self.kinds.get(kind) else {
             let kinds: Vec<&str> = self.kinds().collect();
             return Err(Error::invalid(format!(
                 "there is no layer of kind \"{kind}\"; known are {}, and residual",
