@@ -144,8 +144,10 @@ impl Dataset for Arrays {
 
     fn target(&self, index: usize) -> Target<'_> {
         match &self.targets {
-            Stored::Classes { labels, .. } => Target::Class(labels[index]),
-            Stored::Values { shape, values } => Target::Values(&values[index * shape.size()..][..shape.size()]),
+            Stored::Classes { labels, .. } => labels.get(index).map_or(Target::NONE, |&label| Target::Class(label)),
+            Stored::Values { shape, values } => {
+                (values.chunks_exact(shape.size()).nth(index)).map_or(Target::NONE, Target::Values)
+            }
         }
     }
 
@@ -217,6 +219,22 @@ mod tests {
 
     fn sentence(result: Result<Arrays>) -> String {
         result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn samples_that_are_not_there_have_no_target() {
+        let x = Array2::ones((3, 2));
+        for data in [
+            Arrays::classes(&x, [0, 1, 1], 2).unwrap(),
+            Arrays::values(&x, &x).unwrap(),
+        ] {
+            assert_ne!(data.target(2), Target::NONE);
+            for index in [3, 99, usize::MAX] {
+                assert_eq!(data.target(index), Target::NONE);
+                assert!(data.read(index, &mut [0.0; 2]).is_err());
+                data.prefetch(index);
+            }
+        }
     }
 
     #[test]

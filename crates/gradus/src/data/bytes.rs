@@ -130,14 +130,15 @@ impl Dataset for Bytes {
     }
 
     fn prefetch(&self, index: usize) {
-        let size = self.shape.size();
-        if let Some(sample) = self.samples.get(index * size..(index + 1) * size) {
+        if let Some(sample) = self.samples.chunks_exact(self.shape.size()).nth(index) {
             gradus_kernels::prefetch(sample);
         }
     }
 
     fn target(&self, index: usize) -> Target<'_> {
-        Target::Class(self.labels[index])
+        self.labels
+            .get(index)
+            .map_or(Target::NONE, |&label| Target::Class(label))
     }
 
     fn class_names(&self) -> Option<&[String]> {
@@ -168,6 +169,17 @@ mod tests {
             for byte in (0..=255_u8).map(Float::from) {
                 assert_eq!(byte * high + byte * low, byte / Float::from(m), "{byte} / {m}");
             }
+        }
+    }
+
+    #[test]
+    fn samples_that_are_not_there_have_no_target() {
+        let data = Bytes::new([2], vec![0; 4], [0, 1], 2).unwrap();
+        assert_eq!(data.target(1), Target::Class(1));
+        for index in [2, 99, usize::MAX] {
+            assert_eq!(data.target(index), Target::NONE);
+            assert!(data.read(index, &mut [0.0; 2]).is_err());
+            data.prefetch(index);
         }
     }
 

@@ -89,7 +89,7 @@ pub trait Dataset: Send + Sync {
         let _ = index;
     }
 
-    /// The target of sample `index`.
+    /// The target of sample `index`. The library's sets give [`Target::NONE`] for a sample that isn't there.
     fn target(&self, index: usize) -> Target<'_>;
 
     /// The names of the classes, if they have any beyond their numbers.
@@ -147,6 +147,11 @@ pub enum Target<'a> {
     Class(usize),
     /// The values that the network should give.
     Values(&'a [Float]),
+}
+
+impl Target<'_> {
+    /// No target: that of a sample that isn't there. It fits no network.
+    pub const NONE: Target<'static> = Target::Values(&[]);
 }
 
 /// A pointer to a data set is that data set.

@@ -69,7 +69,7 @@ impl<D: Dataset> Dataset for Subset<D> {
     }
 
     fn target(&self, index: usize) -> Target<'_> {
-        self.data.target(self.indices[index])
+        (self.indices.get(index)).map_or(Target::NONE, |&index| self.data.target(index))
     }
 
     fn class_names(&self) -> Option<&[String]> {
@@ -246,6 +246,11 @@ mod tests {
         assert!(Subset::new(&data, [4]).unwrap_err().to_string().contains("sample 4"));
         let subset = Subset::new(&data, [0]).unwrap();
         assert!(subset.read(1, &mut [0.0]).is_err());
+        assert_eq!(
+            (subset.target(1), subset.target(usize::MAX)),
+            (Target::NONE, Target::NONE)
+        );
+        subset.prefetch(usize::MAX);
     }
 
     #[test]
