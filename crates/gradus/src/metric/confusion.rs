@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decisions::Decisions;
+
 /// How often samples of each class were taken for each class.
 ///
 /// Of a class, the *true positives* are its samples taken for it; precision is their share of all that was taken for it, and
@@ -31,8 +33,13 @@ pub struct ConfusionMatrix {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Average {
-    /// The mean over the classes that occur, as truth or as prediction: each weighs the same, however few its samples.
+    /// Of two classes the score of class 1, the positive one, as [`Positive`](Average::Positive) with 1; of more the mean over
+    /// the classes, as [`Macro`](Average::Macro).
     #[default]
+    Usual,
+    /// The score of this class alone.
+    Positive(usize),
+    /// The mean over the classes that occur, as truth or as prediction: each weighs the same, however few its samples.
     Macro,
     /// The score of all decisions together: each sample weighs the same. Where each sample has one class and gets one, every
     /// false positive of a class is a false negative of another, so precision, recall and F1 are all equal to accuracy.
@@ -104,20 +111,26 @@ impl ConfusionMatrix {
 
     /// Of the samples taken for this class, the share that are of it; 0 if none were.
     pub fn precision(&self, class: usize) -> f64 {
-        share(self.true_positives(class), self.predictions(class))
+        self.decisions(class).precision()
     }
 
     /// Of the samples of this class, the share that were taken for it; 0 if there are none.
     pub fn recall(&self, class: usize) -> f64 {
-        share(self.true_positives(class), self.support(class))
+        self.decisions(class).recall()
     }
 
     /// The harmonic mean of precision and recall (van Rijsbergen, 1979); 0 if the class never occurs.
     pub fn f1(&self, class: usize) -> f64 {
-        share(
-            2 * self.true_positives(class),
-            self.predictions(class) + self.support(class),
-        )
+        self.decisions(class).f1()
+    }
+
+    /// What was decided about this class.
+    pub(super) fn decisions(&self, class: usize) -> Decisions {
+        Decisions {
+            right: self.true_positives(class),
+            predicted: self.predictions(class),
+            actual: self.support(class),
+        }
     }
 
     /// The share of samples that were taken for their class; NaN if there are no samples.
@@ -128,12 +141,25 @@ impl ConfusionMatrix {
 
     /// One number for the scores of all classes ([`precision`](Self::precision), [`recall`](Self::recall) or
     /// [`f1`](Self::f1)); NaN if there are no samples.
+    ///
+    /// ```
+    /// use gradus::metric::{Average, ConfusionMatrix};
+    /// let mut matrix = ConfusionMatrix::new(2);
+    /// for (truth, predicted) in [(0, 0), (0, 0), (0, 1), (1, 1)] {
+    ///     matrix.add(truth, predicted);
+    /// }
+    /// assert_eq!(matrix.average(Average::Usual, ConfusionMatrix::precision), 0.5);
+    /// assert_eq!(matrix.average(Average::Positive(0), ConfusionMatrix::precision), 1.0);
+    /// assert_eq!(matrix.average(Average::Macro, ConfusionMatrix::precision), 0.75);
+    /// ```
     pub fn average(&self, average: Average, score: impl Fn(&Self, usize) -> f64) -> f64 {
         match average {
+            _ if self.samples() == 0 => f64::NAN,
+            Average::Usual if self.classes() == 2 => score(self, 1),
+            Average::Positive(class) => score(self, class),
             Average::Micro => self.accuracy(),
-            Average::Macro => {
-                let occurs = |&class: &usize| self.support(class) + self.predictions(class) > 0;
-                let classes = (0..self.classes()).filter(occurs);
+            Average::Macro | Average::Usual => {
+                let classes = (0..self.classes()).filter(|&class| self.decisions(class).occurs());
                 let (sum, n) = classes.fold((0.0, 0.0), |(sum, n), class| (sum + score(self, class), n + 1.0));
                 sum / n
             }
@@ -155,9 +181,4 @@ impl ConfusionMatrix {
         confusions.truncate(n);
         confusions
     }
-}
-
-/// part / whole, and 0 of nothing.
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

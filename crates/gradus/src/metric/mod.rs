@@ -2,6 +2,7 @@
 
 mod classification;
 mod confusion;
+mod decisions;
 mod regression;
 
 use std::fmt::Debug;
@@ -104,11 +105,13 @@ fn counted(saved: f64) -> u64 {
     saved.clamp(0.0, (1_u64 << 53) as f64) as u64
 }
 
-/// The metric of this name; `top_` and any number names a [`TopK`].
+/// The metric of this name; `top_` and any number names a [`TopK`], `precision_class_`, `recall_class_` or `f1_class_` and a
+/// number the score of that [class](Average::Positive).
 ///
 /// ```
 /// use gradus::metric;
 /// assert_eq!(metric::by_name("top_3")?.name(), "top_3");
+/// assert_eq!(metric::by_name("f1_class_0")?.name(), "f1_class_0");
 /// let error = metric::by_name("auc").unwrap_err().to_string();
 /// assert!(error.starts_with("there is no metric \"auc\"; choose one of accuracy, top_5, precision"));
 /// # Ok::<(), gradus::Error>(())
@@ -120,9 +123,23 @@ pub fn by_name(name: &str) -> Result<Box<dyn Metric>> {
     if let Some(k) = name.strip_prefix("top_").and_then(|k| k.parse().ok()) {
         return Ok(Box::new(TopK(k)));
     }
+    if let Some((score, class)) = name.split_once("_class_")
+        && let Ok(class) = class.parse()
+    {
+        let average = Average::Positive(class);
+        match score {
+            "precision" => return Ok(Box::new(Precision::new(average))),
+            "recall" => return Ok(Box::new(Recall::new(average))),
+            "f1" => return Ok(Box::new(F1::new(average))),
+            _ => {}
+        }
+    }
     let all: Vec<Box<dyn Metric>> = vec![
         Box::new(Accuracy),
         Box::new(TopK(5)),
+        Box::new(Precision::default()),
+        Box::new(Recall::default()),
+        Box::new(F1::default()),
         Box::new(Precision::new(Average::Macro)),
         Box::new(Recall::new(Average::Macro)),
         Box::new(F1::new(Average::Macro)),

@@ -65,7 +65,7 @@ fn confused() -> Vec<(Vec<Float>, Target<'static>)> {
 fn scores_are_averaged_over_classes_or_samples() {
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} instead of {b}");
     near(
-        measure(&Precision::default(), &confused()),
+        measure(&Precision::new(Average::Macro), &confused()),
         (2.0 / 4.0 + 1.0 / 2.0 + 0.0) / 3.0,
     );
     near(measure(&Recall::default(), &confused()), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
@@ -81,6 +81,11 @@ fn scores_are_averaged_over_classes_or_samples() {
     ] {
         near(measure(metric, &confused()), 0.5);
     }
+    // More than two classes: their mean is usual.
+    assert_eq!(
+        measure(&F1::default(), &confused()),
+        measure(&F1::new(Average::Macro), &confused())
+    );
     // Class 2 neither occurs nor is predicted: it does not count.
     let two = [(says(0), Target::Class(0)), (says(0), Target::Class(1))];
     near(measure(&Recall::default(), &two), 0.5);
@@ -160,6 +165,8 @@ fn what_does_not_fit_is_refused() {
         "top_5",
         "precision",
         "recall_micro",
+        "precision_macro",
+        "recall_class_9",
         "f1",
         "absolute_error",
         "squared_error",
@@ -175,9 +182,114 @@ fn what_does_not_fit_is_refused() {
         Accuracy.validate(&Shape::from([12]), &ten).unwrap_err().to_string(),
         "accuracy needs one output for each of the 10 classes, the network gives 12"
     );
+    assert_eq!(
+        by_name("f1_class_10")
+            .unwrap()
+            .validate(&Shape::from([10]), &ten)
+            .unwrap_err()
+            .to_string(),
+        "f1 is asked for class 10, and there are classes 0 to 9"
+    );
+    assert!(by_name("top_class_1").is_err());
     assert!(TopK(0).validate(&Shape::from([10]), &ten).is_err());
     assert!(TopK(11).validate(&Shape::from([10]), &ten).is_err());
     assert!(Accuracy.validate(&Shape::from([1]), &Targets::Classes(2)).is_ok());
     let micro: Precision = serde_json::from_str(r#"{"average": "micro"}"#).unwrap();
     assert_eq!(micro, Precision::new(Average::Micro));
+}
+
+/// Scores of class 1 and of class 0 by scikit-learn 1.9 (`average="binary"`, `pos_label`), and its macro averages.
+#[test]
+fn of_two_classes_one_is_positive() {
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} instead of {b}");
+    // 3 true negatives, 1 false positive, 2 false negatives, 4 true positives.
+    let counts = [(0, 0, 3), (0, 1, 1), (1, 0, 2), (1, 1, 4)];
+    let samples = |output: fn(usize) -> Vec<Float>| -> Vec<(Vec<Float>, Target<'static>)> {
+        let of = |(truth, predicted, n)| vec![(output(predicted), Target::Class(truth)); n];
+        counts.into_iter().flat_map(of).collect()
+    };
+    let one: fn(usize) -> Vec<Float> = |class| vec![[0.3, 0.7][class]];
+    let two: fn(usize) -> Vec<Float> = |class| vec![[0.7, 0.3][class], [0.3, 0.7][class]];
+    for samples in [samples(one), samples(two)] {
+        for (average, precision, recall, f1) in [
+            (Average::Usual, 0.8, 4.0 / 6.0, 8.0 / 11.0),
+            (Average::Positive(1), 0.8, 4.0 / 6.0, 8.0 / 11.0),
+            (Average::Positive(0), 0.6, 0.75, 6.0 / 9.0),
+            (Average::Macro, 0.7, 17.0 / 24.0, 46.0 / 66.0),
+            (Average::Micro, 0.7, 0.7, 0.7),
+        ] {
+            near(measure(&Precision::new(average), &samples), precision);
+            near(measure(&Recall::new(average), &samples), recall);
+            near(measure(&F1::new(average), &samples), f1);
+        }
+    }
+}
+
+/// Samples with several labels or none, as scikit-learn 1.9 measures them: `accuracy_score` and `f1_score` of indicators.
+#[test]
+fn several_labels_are_decided_one_by_one() {
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} instead of {b}");
+    let right = [(vec![0.9, 0.95, 0.1], Target::Values(&[1.0, 1.0, 0.0]))];
+    for name in [
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "f1_micro",
+        "f1_macro",
+        "f1_class_1",
+    ] {
+        near(measure(&*by_name(name).unwrap(), &right), 1.0);
+    }
+    assert!(measure(&TopK(2), &right).is_nan());
+    // The first has one label, as a class would: that there are several is seen later.
+    let samples = [
+        (vec![0.1, 0.6, 0.9], Target::Values(&[0.0, 1.0, 0.0])),
+        (vec![0.9, 0.95, 0.1], Target::Values(&[1.0, 1.0, 0.0])),
+        (vec![0.2, 0.1, 0.3], Target::Values(&[0.0, 0.0, 0.0])),
+        (vec![0.2, 0.7, 0.3], Target::Values(&[1.0, 1.0, 0.0])),
+    ];
+    near(measure(&Accuracy, &samples), 0.5);
+    // Of the labels: 1 of 1 predicted and of 2 there; 3 of 3 and of 3; 0 of 1 and of 0.
+    near(measure(&Precision::default(), &samples), (1.0 + 1.0 + 0.0) / 3.0);
+    near(measure(&Recall::default(), &samples), (0.5 + 1.0 + 0.0) / 3.0);
+    near(measure(&F1::default(), &samples), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
+    near(measure(&F1::new(Average::Micro), &samples), 8.0 / 10.0);
+    near(measure(&F1::new(Average::Positive(0)), &samples), 2.0 / 3.0);
+    // One label each: these are classes, and the largest output counts.
+    near(
+        measure(&Accuracy, &[(vec![0.3, 0.4, 0.1], Target::Values(&[0.0, 1.0, 0.0]))]),
+        1.0,
+    );
+}
+
+#[test]
+fn what_a_meter_has_counted_comes_back() {
+    let labels = [
+        (vec![0.9, 0.95, 0.1], Target::Values(&[1.0, 1.0, 0.0])),
+        (vec![0.2, 0.7, 0.3], Target::Values(&[1.0, 1.0, 0.0])),
+    ];
+    let classes = [
+        (says(1), Target::Class(1)),
+        (says(0), Target::Class(2)),
+        (says(2), Target::Class(2)),
+    ];
+    for name in ["accuracy", "top_2", "precision", "f1_class_1"] {
+        for samples in [&labels[..], &classes[..]] {
+            let metric = by_name(name).unwrap();
+            let (mut first, mut second) = (metric.meter(&Shape::from(3)), metric.meter(&Shape::from(3)));
+            samples.iter().for_each(|(y, target)| first.add(y, *target));
+            assert!(second.restore(&first.saved().unwrap()));
+            let (a, b) = (first.value(), second.value());
+            assert!(a == b || a.is_nan() && b.is_nan(), "{name}: {a}, {b}");
+            assert!(!second.restore(&[1.0; 5]), "{name}");
+        }
+    }
+    // As versions before wrote it.
+    let mut meter = Accuracy.meter(&Shape::from(3));
+    assert!(meter.restore(&[1.0, 2.0]));
+    assert_eq!(meter.value(), 0.5);
+    let mut meter = Recall::new(Average::Macro).meter(&Shape::from(2));
+    assert!(meter.restore(&[3.0, 1.0, 2.0, 4.0]));
+    assert_eq!(meter.value(), (0.75 + 4.0 / 6.0) / 2.0);
 }
