@@ -44,7 +44,7 @@ impl ByHand {
 /// Computes a step by hand and holds it against the library.
 pub fn main() -> Result<()> {
     // The network 3 → 4 → 2 with tanh between, from the library, and the same weights for the layers by hand.
-    let mut network = Sequential::new([3])
+    let network = Sequential::new([3])
         .layer(Dense::new(4))
         .layer(Tanh)
         .layer(Dense::new(2))
@@ -78,7 +78,7 @@ pub fn main() -> Result<()> {
     let mut trainer = Fit::new(MeanSquaredError, Sgd::new(0.1))
         .batch_size(samples)
         .trainer(&network)?;
-    let (its_loss, gradients) = trainer.gradients(&mut network, samples_x, &targets)?;
+    let (its_loss, gradients) = trainer.gradients(&network, samples_x, &targets)?;
 
     println!("the loss by hand {loss:.6}, by the library {its_loss:.6}\n");
     println!("{:<10}{:>14}{:>14}", "", "by hand", "the library");

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use gradus_kernels::{Work, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Backward, Forward, InPlace, Layer, Layouts, Plan};
+use crate::layer::{Backward, Forward, InPlace, Layer, Layouts, OutputKind, Plan};
 use crate::{Float, Shape};
 
 pub use elu::Elu;
@@ -71,6 +71,11 @@ pub trait Activation: Any + Debug + Send + Sync {
     /// Whether [`derivative`](Activation::derivative) reads x. If not, y is written over it.
     fn derivative_reads_x(&self) -> bool {
         true
+    }
+
+    /// See [`Layer::output_kind`].
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Unspecified
     }
 
     /// Whether the settings make sense; if not, a sentence that says what is wrong.
@@ -163,6 +168,10 @@ impl<A: Activation> Layer for A {
 
     fn in_place(&self) -> Option<&dyn InPlace> {
         (!self.derivative_reads_x()).then_some(self)
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        Activation::output_kind(self)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

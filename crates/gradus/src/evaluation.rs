@@ -7,9 +7,10 @@ use std::fmt;
 use gradus_kernels::vectorize;
 
 use crate::data::{Dataset, Target};
-use crate::engine::Predictor;
+use crate::engine::{Predictor, Watched};
 use crate::loss::Loss;
 use crate::metric::Metric;
+use crate::objective::Objective;
 use crate::{Error, Float, Network, Result};
 
 /// About how many outputs are computed before they are looked at.
@@ -52,7 +53,8 @@ impl Network {
         Predictor::new(self, batch, threads)
     }
 
-    /// The mean loss and the metrics on all samples of `data`, on all the machine's threads.
+    /// The mean loss and the metrics on all samples of `data`, on all the machine's threads. The loss is that of training,
+    /// computed [from logits](mod@crate::loss) where the network has any; metrics see probabilities.
     ///
     /// # Errors
     /// If the data is empty or doesn't fit the network, the loss or a metric.
@@ -70,7 +72,8 @@ impl Network {
 }
 
 impl Predictor {
-    /// Calls `each(index, output, target)` for every sample of `data`, in order.
+    /// Calls `each(index, output, target)` for every sample of `data`, in order. The output is the network's own: of a network
+    /// that ends in logits, these; [`Network::output_activation`] says what makes probabilities of them.
     ///
     /// # Errors
     /// If the data is empty, doesn't fit the network, or can't be read.
@@ -80,17 +83,29 @@ impl Predictor {
         data: &dyn Dataset,
         mut each: impl FnMut(usize, &[Float], Target<'_>),
     ) -> Result<()> {
+        self.each_watched(network, data, None, |i, y, _, target| each(i, y, target))
+    }
+
+    /// The same, with what is `watched` of every sample beside its output; nothing, if there is none.
+    fn each_watched(
+        &mut self,
+        network: &Network,
+        data: &dyn Dataset,
+        watched: Option<Watched>,
+        mut each: impl FnMut(usize, &[Float], &[Float], Target<'_>),
+    ) -> Result<()> {
         check_samples(network, data)?;
         check_targets(data)?;
-        let outputs = network.output_shape().size();
+        let (outputs, size) = (network.output_shape().size(), watched.map_or(0, |watched| watched.size));
         for start in (0..data.len()).step_by(self.batch()) {
             let n = self.batch().min(data.len() - start);
             let read = |samples: Range<usize>, inputs: &mut [Float], _: &mut Vec<Float>| {
                 let size = inputs.len() / samples.len();
                 (samples.zip(inputs.chunks_exact_mut(size))).try_for_each(|(i, x)| read_finite(data, start + i, x))
             };
-            for (i, y) in (start..).zip(self.pass(network, n, &read)?.chunks_exact(outputs)) {
-                each(i, y, data.target(i));
+            let (y, z) = self.pass(network, n, &read, watched)?;
+            for (i, y) in y.chunks_exact(outputs).enumerate() {
+                each(start + i, y, &z[i * size..(i + 1) * size], data.target(start + i));
             }
         }
         Ok(())
@@ -112,10 +127,18 @@ impl Predictor {
         for metric in metrics {
             metric.validate(output, &targets)?;
         }
+        let objective = Objective::new(network, loss)?;
+        let loss = objective.loss(loss);
+        let watched = objective.is_before_output(&network.graph).then_some(Watched {
+            value: objective.value,
+            size: objective.size,
+            before: objective.ops,
+        });
         let mut meters: Vec<_> = metrics.iter().map(|metric| metric.meter(output)).collect();
-        let mut total = 0.0;
-        self.each_output(network, data, |_, y, target| {
-            total += f64::from(loss.loss(y, target));
+        let (mut total, mut probabilities) = (0.0, Vec::new());
+        self.each_watched(network, data, watched, |_, y, z, target| {
+            total += f64::from(loss.loss(if watched.is_some() { z } else { y }, target));
+            let y = objective.prediction(y, &mut probabilities);
             meters.iter_mut().for_each(|meter| meter.add(y, target));
         })?;
         Ok(Evaluation {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::init::HeNormal;
-use crate::layer::{GradientScope, Layer, Layout, Layouts, Parameter, Plan};
+use crate::layer::{GradientScope, Layer, Layout, Layouts, OutputKind, Parameter, Plan};
 use crate::layers::{Conv2d, Dense};
 use crate::sequential::{Layers, Node, Residual};
 use crate::{Error, Result, Shape};
@@ -136,7 +136,7 @@ impl Graph {
         };
         graph.value(input.size(), Layout::SampleMajor, false);
         let mut tree = Vec::new();
-        let (output, y) = graph.sequence(input, 0, layers, "", &mut tree)?;
+        let (output, y) = graph.sequence(input, 0, layers, None, &mut tree)?;
         graph.turned(y, Layout::SampleMajor);
         graph.output = output;
         graph.tree = tree;
@@ -151,10 +151,13 @@ impl Graph {
         })
     }
 
-    /// The last operation, if it is a layer.
-    pub fn last_layer(&self) -> Option<&LayerOp> {
-        match self.ops.last() {
-            Some(Op::Layer(layer)) => Some(&**layer),
+    /// The last operation but for views of its output, and its number, if it is a layer: one that a loss may be computed
+    /// together with. Its samples lie one after the other.
+    pub fn last_layer(&self) -> Option<(usize, &LayerOp)> {
+        let is_view = |op: &Op| matches!(op, Op::Layer(op) if op.plan.view);
+        let last = self.ops.iter().rposition(|op| !is_view(op))?;
+        match &self.ops[last] {
+            Op::Layer(layer) => Some((last, layer)),
             _ => None,
         }
     }
@@ -196,31 +199,39 @@ impl Graph {
         y
     }
 
-    /// Adds the operations of layers in a row; gives the shape and number of their output.
+    /// Adds the operations of layers in a row; gives the shape and number of their output. Within a block, `prefix` is its path.
     fn sequence(
         &mut self,
         mut shape: Shape,
         mut x: usize,
         layers: Layers,
-        prefix: &str,
+        prefix: Option<&str>,
         tree: &mut Vec<Tree>,
     ) -> Result<(Shape, usize)> {
-        for (i, node) in layers.nodes.into_iter().enumerate() {
-            let path = format!("{prefix}{i}");
+        let mut nodes = layers.nodes.into_iter();
+        let mut i = 0;
+        while let Some(node) = nodes.next() {
+            let path = format!("{}{i}", prefix.unwrap_or_default());
             (shape, x) = match node {
-                Node::Layer(layer) => self.layer(shape, x, layer, path, tree)?,
+                Node::Layer(layer) => {
+                    let followers = prefix.is_none().then_some(nodes.as_slice());
+                    self.layer(shape, x, layer, path, followers, tree)?
+                }
                 Node::Residual(residual) => self.residual(shape, x, residual, &path, tree)?,
             };
+            i += 1;
         }
         Ok((shape, x))
     }
 
+    /// Adds a layer. `followers` are what comes after it, up to the network's end; none within a block.
     fn layer(
         &mut self,
         input: Shape,
         x: usize,
         layer: Box<dyn Layer>,
         path: String,
+        followers: Option<&[Node]>,
         tree: &mut Vec<Tree>,
     ) -> Result<(Shape, usize)> {
         let label = format!("layer {path} ({})", layer.kind());
@@ -259,6 +270,8 @@ impl Graph {
         let layout = match plan.layouts {
             Layouts::SampleMajor => Layout::SampleMajor,
             _ if !per_block => Layout::SampleMajor,
+            // The loss reads samples one after the other, be it the network's output or the input of its last activation.
+            _ if !plan.view && gives_output(&*layer, &plan, followers) => Layout::SampleMajor,
             Layouts::Either => self.values[x].layout,
             Layouts::PreferInterleaved => Layout::Interleaved,
         };
@@ -324,7 +337,7 @@ impl Graph {
             input.clone(),
             forked[0],
             residual.body,
-            &format!("{path}.body."),
+            Some(&format!("{path}.body.")),
             &mut body,
         )?;
         let declared = residual.shortcut.is_some();
@@ -333,7 +346,7 @@ impl Graph {
             None => projection(&input, &shape).map_err(refuse)?,
         };
         let saved = declared || !layers.nodes.is_empty();
-        let (across, b) = self.sequence(input, forked[1], layers, &format!("{path}.shortcut."), &mut side)?;
+        let (across, b) = self.sequence(input, forked[1], layers, Some(&format!("{path}.shortcut.")), &mut side)?;
         if across != shape {
             return Err(refuse(format!(
                 "the body gives {shape} and the shortcut {across}: they are added and must have the same shape"
@@ -355,6 +368,23 @@ impl Graph {
         });
         Ok((shape, y))
     }
+}
+
+/// Whether this layer's output, seen in whatever shape, is the network's, and it works on samples one after the other as well as
+/// on any: it is a function of each value, or gives probabilities.
+fn gives_output(layer: &dyn Layer, plan: &Plan, followers: Option<&[Node]>) -> bool {
+    let kind = layer.output_kind();
+    let gives_probabilities = matches!(kind, OutputKind::Probabilities | OutputKind::Distribution);
+    let works_well = plan.layouts == Layouts::Either && plan.parameters.is_empty() || gives_probabilities;
+    let mut shape = plan.output.clone();
+    let mut is_view = |node: &Node| match node {
+        Node::Layer(layer) => layer.plan(&shape).is_ok_and(|plan| {
+            shape = plan.output;
+            plan.view
+        }),
+        Node::Residual(_) => false,
+    };
+    works_well && followers.is_some_and(|followers| followers.iter().all(&mut is_view))
 }
 
 /// Refuses a plan whose tensors could not be saved.

@@ -35,9 +35,11 @@ use crate::random::{self, Purpose, Rng};
 use crate::{Float, Result, Shape};
 
 mod bfloat16;
+mod output_kind;
 mod plan;
 
 pub use bfloat16::Bfloat16;
+pub use output_kind::OutputKind;
 pub use plan::{GradientScope, Layout, Layouts, Parameter, Plan, State};
 
 /// A layer of a network: ours and a user's own alike.
@@ -113,6 +115,12 @@ pub trait Layer: Any + Debug + Send + Sync {
     /// What the layer computes over all samples of a batch, for the few that do (batch normalisation).
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
         None
+    }
+
+    /// What its outputs are, for losses that compare probabilities. A softmax or sigmoid of one's own should say
+    /// [`Distribution`](OutputKind::Distribution) or [`Probabilities`](OutputKind::Probabilities).
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Unspecified
     }
 
     /// This layer, if it can multiply in bfloat16 as it is trained.

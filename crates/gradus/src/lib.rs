@@ -106,6 +106,7 @@ pub mod layers;
 pub mod loss;
 pub mod metric;
 mod network;
+mod objective;
 pub mod optim;
 mod parts;
 pub mod prelude;

@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Predictor;
 use crate::graph::Graph;
+use crate::layer::OutputKind;
 use crate::metric::predicted_class;
 use crate::random::{self, Purpose};
 use crate::{Error, Float, Result, Shape};
@@ -210,12 +211,20 @@ impl Network {
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), y).expect("one output for each sample"))
     }
 
-    /// The [predicted class](crate::metric::predicted_class) of each sample: of several outputs the largest, of a single one
-    /// whether it is above 0.5; and the output that says so.
+    /// The [predicted class](crate::metric::predicted_class) of each sample: of several outputs the largest, of a single
+    /// probability whether it is above 0.5; and the output that says so.
     ///
     /// # Errors
-    /// As [`predict`](Network::predict).
+    /// As [`predict`](Network::predict); and if the network gives a single value that is not a
+    /// [probability](Network::output_kind): a logit divides the classes at 0, a value trained on 0 and 1 at 0.5.
     pub fn classify<'a, D: Dimension>(&self, x: impl Into<CowArray<'a, Float, D>>) -> Result<Vec<(usize, Float)>> {
+        if self.output_shape().size() == 1 && self.output_kind() == OutputKind::Real {
+            return Err(Error::invalid(
+                "which class the network's single output stands for is not known, since it is not a probability: end the network \
+                 with a sigmoid, or compare what predict gives with 0, if it is a logit, or with 0.5, if it was trained on values 0 \
+                 and 1",
+            ));
+        }
         let y = self.predict(x)?;
         let n = y.len_of(Axis(0));
         let y: Array2<Float> = (y.into_shape_with_order((n, self.output_shape().size()))).expect("contiguous outputs");

@@ -10,6 +10,7 @@ use crate::engine::{Block, Read, Rule, Training, Update, Workspace, check_networ
 use crate::evaluation::check_finite;
 use crate::graph::{Graph, Op};
 use crate::loss::Loss;
+use crate::objective::Objective;
 use crate::optim::{Clip, MAX_SLOTS, Optimizer};
 use crate::profile::{LayerTime, Profile};
 use crate::{Error, Float, Network, Result, Weights};
@@ -38,8 +39,8 @@ pub struct Trainer {
     workspace: Workspace,
     update: Update,
     loss: Arc<dyn Loss>,
-    /// The loss as a function of the last layer's input, where the two are better computed together.
-    fused: Option<Box<dyn Loss>>,
+    /// What the loss is computed from.
+    objective: Objective,
     optimizer: Arc<dyn Optimizer>,
     clip: Option<Clip>,
     batch: usize,
@@ -47,6 +48,8 @@ pub struct Trainer {
     step: u64,
     /// The kind of targets that the loss was last found to fit.
     fits: Option<Targets>,
+    /// Memory for the probabilities of a sample.
+    probabilities: Vec<Float>,
 }
 
 const REMEDIES: &str =
@@ -89,7 +92,7 @@ impl Trainer {
             graph: graph.clone(),
             workspace: Workspace::new(graph, batch, threads, bfloat16)?,
             update: Update::new(graph, &*optimizer),
-            fused: graph.last_layer().and_then(|last| loss.fused_with(&*last.layer)),
+            objective: Objective::new(network, &*loss)?,
             loss,
             optimizer,
             clip,
@@ -97,6 +100,7 @@ impl Trainer {
             seed,
             step: 0,
             fits: None,
+            probabilities: Vec::new(),
         })
     }
 
@@ -139,19 +143,20 @@ impl Trainer {
     /// finite, or the network is neither the one that the trainer was made for nor a clone of it.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
         let rate = self.optimizer.learning_rate();
-        self.on_slices(network, x, targets, |trainer, network, samples| {
-            trainer.step_on(network, samples, rate)
-        })
+        let loss = self.on_slices(network, x, targets, |trainer, samples| trainer.pass(network, samples))?;
+        self.update(network, rate);
+        Ok(loss)
     }
 
-    /// The mean loss of some samples and the gradient of every parameter, without changing a parameter. The gradients lie
-    /// as [`Network::parameters`] does, one tensor after the other.
+    /// The mean loss of some samples and the gradient of every parameter, as a training step has them, without changing
+    /// anything: neither parameters nor state such as running statistics. The gradients lie as [`Network::parameters`] does,
+    /// one tensor after the other.
     ///
     /// # Errors
     /// As [`step`](Trainer::step).
     #[doc(alias = "propagate_backward")]
-    pub fn gradients(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
-        let loss = self.on_slices(network, x, targets, |trainer, network, samples| {
+    pub fn gradients(&mut self, network: &Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
+        let loss = self.on_slices(network, x, targets, |trainer, samples| {
             let loss = trainer.pass(network, samples)?;
             let (blocks, hands) = trainer.workspace.blocks_and_hands();
             trainer.update.compute(&network.graph, blocks, hands);
@@ -160,12 +165,13 @@ impl Trainer {
         Ok((loss, self.update.gradients()))
     }
 
+    /// Does `work` on samples that lie in slices, after they were found to fit the network.
     fn on_slices<R>(
         &mut self,
-        network: &mut Network,
+        network: &Network,
         x: &[Float],
         targets: &[Target<'_>],
-        work: impl FnOnce(&mut Self, &mut Network, Samples<'_, '_>) -> Result<R>,
+        work: impl FnOnce(&mut Self, Samples<'_, '_>) -> Result<R>,
     ) -> Result<R> {
         check_network("trainer", &self.graph, network)?;
         let (n, size) = (targets.len(), network.graph.input.size());
@@ -186,7 +192,7 @@ impl Trainer {
             target: &|i| targets[i],
             outputs: false,
         };
-        work(self, network, samples)
+        work(self, samples)
     }
 
     /// Refuses targets that don't fit the loss, or each other.
@@ -210,7 +216,14 @@ impl Trainer {
         learning_rate: Float,
     ) -> Result<f64> {
         let loss = self.pass(network, samples)?;
+        self.update(network, learning_rate);
+        Ok(loss)
+    }
+
+    /// Changes the network by what the last pass has found.
+    fn update(&mut self, network: &mut Network, learning_rate: Float) {
         self.step += 1;
+        self.workspace.update_state(network);
         let (blocks, hands) = self.workspace.blocks_and_hands();
         self.update.apply(
             &network.graph,
@@ -224,24 +237,21 @@ impl Trainer {
                 learning_rate,
             },
         );
-        Ok(loss)
     }
 
     /// Runs a batch forward and backward; gives its mean loss.
-    fn pass(&mut self, network: &mut Network, samples: Samples<'_, '_>) -> Result<f64> {
+    fn pass(&mut self, network: &Network, samples: Samples<'_, '_>) -> Result<f64> {
         let Trainer {
             graph,
             workspace,
-            fused,
+            objective,
             ..
         } = self;
         let (graph, n): (&Graph, _) = (graph, samples.count);
-        let all = graph.ops.len();
-        // Together with the loss, the last layer is not gone through backward; nor forward, if nobody wants its output.
-        let (loss, value, forward_end, backward_end) = match (fused, graph.last_layer()) {
-            (Some(fused), Some(last)) => (&**fused, last.x, all - usize::from(!samples.outputs), all - 1),
-            _ => (&*self.loss, graph.output_value(), all, all),
-        };
+        let (loss, value) = (objective.loss(&*self.loss), objective.value);
+        // What comes after that value is not gone through backward; nor forward, if nobody wants the output.
+        let backward_end = objective.ops;
+        let forward_end = if samples.outputs { graph.ops.len() } else { backward_end };
         // The one place where the mean over the batch is taken.
         let share = 1.0 / n as Float;
         let compute_loss = |block: &mut Block| {
@@ -355,10 +365,10 @@ impl Trainer {
         }
     }
 
-    /// Calls `each` with the output and target of every sample of the last step, in order; [`Samples::outputs`] must have
+    /// Calls `each` with what metrics compare of every sample of the last step, and its target, in order; [`Samples::outputs`] must have
     /// said so.
     pub(crate) fn each_output(
-        &self,
+        &mut self,
         network: &Network,
         samples: Samples<'_, '_>,
         mut each: impl FnMut(&[Float], Target<'_>),
@@ -368,6 +378,7 @@ impl Trainer {
         for block in self.workspace.blocks() {
             let rows = block.value(graph.output_value()).chunks_exact(outputs);
             for (i, y) in rows.enumerate() {
+                let y = self.objective.prediction(y, &mut self.probabilities);
                 each(y, (samples.target)(block.first + i));
             }
         }

@@ -26,7 +26,7 @@ fn image(height: usize, width: usize, pixel: impl Fn(usize, usize) -> Float) -> 
 fn gradients(network: &Network, loss: impl Loss + 'static, x: &[Float], targets: &[Target<'_>]) -> Vec<Float> {
     let fit = Fit::new(loss, Sgd::new(0.0)).batch_size(targets.len());
     let mut trainer = fit.trainer(network).unwrap();
-    let (_, gradients) = trainer.gradients(&mut network.clone(), x, targets).unwrap();
+    let (_, gradients) = trainer.gradients(network, x, targets).unwrap();
     gradients.to_vec()
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 use crate::layers::shortest;
 
 /// The exponential linear unit: y = x where x > 0, else α · (eˣ − 1). α is 1 unless given.
@@ -62,6 +63,10 @@ impl Activation for Elu {
         } else {
             Err(format!("alpha must be a finite number, not {}", self.alpha))
         }
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 
 /// The Gaussian error linear unit: y = x · Φ(x), where Φ(x) = (1 + erf(x / √2)) / 2 is the probability that a standard
 /// normal variable is below x. This is the exact function, not its approximation by tanh.
@@ -35,6 +36,10 @@ impl Activation for Gelu {
     #[inline(always)]
     fn derivative(&self, x: Float, y: Float) -> Float {
         super::factor(x, y) + x * scalar::exp(-0.5 * x * x) * DENSITY_AT_0
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 use crate::layers::shortest;
 
 /// The rectifier: y = max(0, x).
@@ -40,6 +41,10 @@ impl Activation for Relu {
 
     fn derivative_reads_x(&self) -> bool {
         false
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -100,6 +105,10 @@ impl Activation for LeakyRelu {
         } else {
             Err(format!("the slope must be a finite number, not {}", self.slope))
         }
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 
 /// The logistic function: y = σ(x) = 1 / (1 + e⁻ˣ), between 0 and 1.
 ///
@@ -37,6 +38,10 @@ impl Activation for Sigmoid {
 
     fn derivative_reads_x(&self) -> bool {
         false
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Probabilities
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 
 /// The sigmoid-weighted linear unit, or swish: y = x · σ(x), where σ(x) = 1 / (1 + e⁻ˣ).
 ///
@@ -37,6 +38,10 @@ impl Activation for Silu {
     fn derivative(&self, x: Float, y: Float) -> Float {
         let sigma = super::factor(x, y);
         sigma + y * (1.0 - sigma)
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 
 /// The smooth rectifier: y = ln(1 + eˣ), computed as max(0, x) + ln(1 + e^−|x|), which cannot overflow.
 ///
@@ -44,6 +45,10 @@ impl Activation for Softplus {
     #[inline(always)]
     fn derivative(&self, x: Float, _y: Float) -> Float {
         scalar::sigmoid(x)
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
+use crate::layer::OutputKind;
 
 /// The hyperbolic tangent: y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ), between −1 and 1.
 ///
@@ -36,6 +37,10 @@ impl Activation for Tanh {
 
     fn derivative_reads_x(&self) -> bool {
         false
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -265,7 +265,7 @@ pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) 
         })
         .collect();
     let mut trainer = Fit::new(loss, Sgd::new(0.0)).batch_size(samples).trainer(&network)?;
-    let gradient = trainer.gradients(&mut network, &x, &target)?.1.to_vec();
+    let gradient = trainer.gradients(&network, &x, &target)?.1.to_vec();
     let weights = network.weights.clone();
     let mut rng = stream(2, Purpose::User, &[]);
     for _ in 0..5 {
@@ -276,10 +276,7 @@ pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) 
             for (w, d) in network.weights.parameters.iter_mut().zip(&direction) {
                 *w += h * d / norm;
             }
-            let loss = trainer
-                .gradients(&mut network, &x, &target)
-                .map_err(|e| e.to_string())?
-                .0;
+            let loss = trainer.gradients(&network, &x, &target).map_err(|e| e.to_string())?.0;
             Ok(vec![loss as Float])
         });
         let found = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum::<Float>() / norm;

@@ -215,7 +215,7 @@ fn manners(graph: &Graph, purpose: Purpose) -> Vec<Manner> {
     let mut read_again = vec![false; graph.values.len()];
     let mut manners = Vec::with_capacity(graph.ops.len());
     // The loss may read the last layer's input.
-    if let (true, Some(last)) = (purpose.training, graph.last_layer()) {
+    if let (true, Some((_, last))) = (purpose.training, graph.last_layer()) {
         read_again[last.x] = true;
     }
     for op in &graph.ops {
@@ -360,7 +360,7 @@ impl Lives {
         }
         // The loss reads the output, or the last layer's input if the two are computed together, and writes its gradient.
         let last = graph.output_value();
-        let before = graph.last_layer().map_or(last, |op| op.x);
+        let before = graph.last_layer().map_or(last, |(_, op)| op.x);
         for v in [last, before] {
             for need in values[v].iter_mut().chain(&mut gradients[v]) {
                 need.to = FOREVER;

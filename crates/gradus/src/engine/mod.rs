@@ -15,5 +15,6 @@ mod workspace;
 
 pub(crate) use block::{Block, Read};
 pub use predictor::Predictor;
+pub(crate) use predictor::Watched;
 pub(crate) use update::{Rule, Update};
 pub(crate) use workspace::{Training, Workspace, check_network};

@@ -1,5 +1,6 @@
 //! Forward passes without training.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::Cuts;
@@ -38,6 +39,18 @@ pub struct Predictor {
     batch: usize,
     outputs: Vec<Float>,
     output_cuts: Cuts,
+    /// What is watched on the way to the outputs.
+    watched: Vec<Float>,
+    watched_cuts: Cuts,
+}
+
+/// A value that a pass is to give beside the outputs: its number, how many numbers it has for a sample, and the operation before
+/// which it is complete and still there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    pub value: usize,
+    pub size: usize,
+    pub before: usize,
 }
 
 /// The most samples that a block holds: more make no matrix product faster.
@@ -84,6 +97,8 @@ impl Predictor {
             batch,
             outputs: Vec::with_capacity(batch * graph.output.size()),
             output_cuts: Cuts::singles(batch.div_ceil(LEAST.min(capacity))),
+            watched: Vec::new(),
+            watched_cuts: Cuts::singles(0),
         })
     }
 
@@ -107,10 +122,11 @@ impl Predictor {
                 x.len()
             )));
         }
-        self.pass(network, n, &|samples, inputs, _| {
+        let read = |samples: Range<usize>, inputs: &mut [Float], _: &mut Vec<Float>| {
             inputs.copy_from_slice(&x[samples.start * size..samples.end * size]);
             Ok(())
-        })
+        };
+        Ok(self.pass(network, n, &read, None)?.0)
     }
 
     /// The outputs for `n` samples, however many.
@@ -122,8 +138,14 @@ impl Predictor {
         Ok(outputs)
     }
 
-    /// The outputs for `n` samples, no more than [`batch`](Predictor::batch), that `read` writes.
-    pub(crate) fn pass(&mut self, network: &Network, n: usize, read: Read<'_>) -> Result<&[Float]> {
+    /// The outputs for `n` samples, no more than [`batch`](Predictor::batch), that `read` writes; and what is watched.
+    pub(crate) fn pass(
+        &mut self,
+        network: &Network,
+        n: usize,
+        read: Read<'_>,
+        watched: Option<Watched>,
+    ) -> Result<(&[Float], &[Float])> {
         check_network("predictor", &self.graph, network)?;
         let outputs = self.graph.output.size();
         let size = n.div_ceil(self.hands.threads()).clamp(LEAST.min(n), self.capacity);
@@ -138,32 +160,45 @@ impl Predictor {
             seed: 0,
             step: 0,
         };
-        let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float]| {
+        let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float], z: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
             let desk = &mut Desk { memory, scratch };
             block.hold(task * size, size.min(n - task * size));
             block.fill(desk, read);
-            block.forward(lent, 0..lent.graph.ops.len(), false, desk);
+            let mut done = 0;
+            if let Some(watched) = watched {
+                done = watched.before;
+                block.forward(lent, 0..done, false, desk);
+                z.copy_from_slice(block.value(watched.value));
+            }
+            block.forward(lent, done..lent.graph.ops.len(), false, desk);
             y.copy_from_slice(block.value(lent.graph.output_value()));
         };
+        let watched_size = watched.map_or(0, |watched| watched.size);
         self.outputs.resize(n * outputs, 0.0);
+        self.watched.resize(n * watched_size, 0.0);
         if let Some(memory) = self.hands.alone() {
             for (task, y) in self.outputs.chunks_mut(size * outputs).enumerate() {
-                work(task, &mut self.blocks[0], memory, y);
+                let (start, end) = (task * size * watched_size, n.min((task + 1) * size) * watched_size);
+                work(task, &mut self.blocks[0], memory, y, &mut self.watched[start..end]);
             }
         } else {
             let blocks = self.block_cuts.cut(&mut self.blocks);
             self.output_cuts.space_evenly(n * outputs, size * outputs);
             let y = self.output_cuts.cut(&mut self.outputs);
+            self.watched_cuts.space_evenly(n * watched_size, size * watched_size);
+            let z = self.watched_cuts.cut(&mut self.watched);
             self.hands.each(tasks, &|task, thread, memory| {
-                work(task, &mut blocks.take(thread)[0], memory, &mut y.take(task));
+                let mut z = watched.map(|_| z.take(task));
+                let z = z.as_deref_mut().unwrap_or_default();
+                work(task, &mut blocks.take(thread)[0], memory, &mut y.take(task), z);
             });
         }
         // Of several errors, that of the first sample.
         let errors = self.blocks.iter_mut().filter_map(|block| block.error.take());
         match errors.min_by_key(|(sample, _)| *sample) {
             Some((_, error)) => Err(error),
-            None => Ok(&self.outputs),
+            None => Ok((&self.outputs, &self.watched)),
         }
     }
 }

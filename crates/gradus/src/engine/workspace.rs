@@ -276,7 +276,7 @@ impl Workspace {
     /// Runs the whole batch forward and backward. Each thread takes one block after the other through all of it; they
     /// meet only where a layer looks across the batch. Afterwards the blocks hold all values and gradients of the step, or one
     /// of them its error.
-    pub fn train(&mut self, network: &mut Network, training: Training<'_>) {
+    pub fn train(&mut self, network: &Network, training: Training<'_>) {
         let Workspace {
             crew,
             statistics,
@@ -320,17 +320,12 @@ impl Workspace {
                     }
                 }
             });
-            // What was not read must not get into the state.
             if s == 0 && crew.blocks[..crew.filled].iter().any(|block| block.error.is_some()) {
                 return;
             }
             if s < last {
                 let op = across(graph, segments[s + 1].start);
                 merge(op, &crew.blocks[..crew.filled], &mut statistics[op.statistics.clone()]);
-                if let Some(layer) = op.layer.across_batch() {
-                    let state = TensorsMut::new(&mut weights.state[op.state.clone()], &op.state_sizes);
-                    layer.update_state(&op.input, &statistics[op.statistics.clone()], *batch, state);
-                }
             }
         }
 
@@ -348,6 +343,17 @@ impl Workspace {
                     block.gather_backward(across(graph, segments[s].start), lent.statistics);
                 }
             });
+        }
+    }
+
+    /// Brings the state of layers across the batch up to date with the batch that was last gone through.
+    pub fn update_state(&self, network: &mut Network) {
+        let Network { graph, weights, .. } = network;
+        for op in graph.layers() {
+            if let Some(layer) = op.layer.across_batch() {
+                let state = TensorsMut::new(&mut weights.state[op.state.clone()], &op.state_sizes);
+                layer.update_state(&op.input, &self.statistics[op.statistics.clone()], self.batch, state);
+            }
         }
     }
 }

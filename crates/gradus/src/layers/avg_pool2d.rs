@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pixel::{pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each window of an image.
@@ -158,6 +158,10 @@ impl Layer for AvgPool2d {
             Layout::SampleMajor => self.spread::<1>(&geometry, pass.dy, dx, pass.scratch),
             Layout::Interleaved => self.spread::<LANES>(&geometry, pass.dy, dx, pass.scratch),
         }
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::SameAsInput
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::shortest;
 use crate::init::{Constant, Fans};
-use crate::layer::{AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, Parameter, Plan, TensorsMut};
+use crate::layer::{
+    AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, OutputKind, Parameter, Plan, TensorsMut,
+};
 use crate::{Float, Shape};
 
 /// Batch normalisation of flat samples `[features]` or images `[channels, height, width]`.
@@ -169,6 +171,10 @@ impl Layer for BatchNorm {
 
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
         Some(self)
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -14,7 +14,7 @@ use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Parameter, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Parameter, Plan};
 
 /// A convolution over images of shape `[channels, height, width]`.
 ///
@@ -260,6 +260,10 @@ impl Layer for Conv2d {
                 }
             }
         }
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

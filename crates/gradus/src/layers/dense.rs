@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Parameter, Plan, Tensors};
+use crate::layer::{
+    Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, OutputKind, Parameter, Plan, Tensors,
+};
 
 mod bfloat16;
 
@@ -165,6 +167,10 @@ impl Layer for Dense {
 
     fn bfloat16(&self) -> Option<&dyn Bfloat16> {
         Some(self)
+    }
+
+    fn output_kind(&self) -> OutputKind {
+        OutputKind::Real
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

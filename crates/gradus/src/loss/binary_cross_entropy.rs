@@ -4,7 +4,7 @@ use std::any::Any;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, log, log_derivative, mean, mean_gradient, wants};
+use super::{Loss, OutputActivation, log, log_derivative, mean, mean_gradient, wants};
 use crate::activation::Sigmoid;
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
@@ -18,13 +18,14 @@ use crate::{Error, Float, Result, Shape};
 ///
 /// The targets are values between 0 and 1, or classes 0 and 1 if there is one output.
 ///
-/// After a sigmoid layer the two are computed together from its inputs z, exactly and without overflow:
+/// At the end of a network with sigmoid, or with [no activation](mod@crate::loss), it is computed from the logits z, exactly and
+/// without overflow:
 ///
 /// ```text
 /// loss = 1/n Σᵢ max(zᵢ, 0) - zᵢ · tᵢ + ln(1 + exp(-|zᵢ|))         dzᵢ = (sigmoid(zᵢ) - tᵢ) / n
 /// ```
 ///
-/// On probabilities from anything else, the logarithm goes on as its tangent below 10⁻⁷: loss and gradient stay finite.
+/// On probabilities, the logarithm goes on as its tangent below 10⁻⁷: loss and gradient stay finite.
 ///
 /// ```
 /// use gradus::{data::Target, loss::{BinaryCrossEntropy, Loss}};
@@ -58,6 +59,10 @@ impl Loss for BinaryCrossEntropy {
         mean_gradient(y, target, dy, |y, t| {
             (1.0 - t) * log_derivative(1.0 - y) - t * log_derivative(y)
         });
+    }
+
+    fn output_activation(&self) -> Option<OutputActivation> {
+        Some(OutputActivation::Sigmoid)
     }
 
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {

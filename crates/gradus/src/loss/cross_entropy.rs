@@ -5,7 +5,7 @@ use std::any::Any;
 use gradus_kernels::{Work, scalar, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, expected, log, log_derivative, wants};
+use super::{Loss, OutputActivation, expected, log, log_derivative, wants};
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
 use crate::layers::Softmax;
@@ -21,13 +21,14 @@ use crate::{Error, Float, Result, Shape};
 /// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. With label smoothing e
 /// over K classes, t becomes (1 - e) · t + e / K (Szegedy et al., 2016).
 ///
-/// After a softmax layer the two are computed together from its inputs z, exactly and without overflow:
+/// At the end of a network with softmax, or with [no activation](mod@crate::loss), it is computed from the logits z, exactly and
+/// without overflow:
 ///
 /// ```text
 /// loss = Σᵢ tᵢ · (ln Σⱼ exp zⱼ - zᵢ)         dzᵢ = softmax(z)ᵢ · Σⱼ tⱼ - tᵢ
 /// ```
 ///
-/// On probabilities from anything else, the logarithm goes on as its tangent below 10⁻⁷: loss and gradient stay finite, and a
+/// On probabilities, the logarithm goes on as its tangent below 10⁻⁷: loss and gradient stay finite, and a
 /// probability of zero still learns.
 ///
 /// ```
@@ -95,6 +96,10 @@ impl Loss for CrossEntropy {
         for (i, (dy, &y)) in dy.iter_mut().zip(y).enumerate() {
             *dy = -t(i) * log_derivative(y);
         }
+    }
+
+    fn output_activation(&self) -> Option<OutputActivation> {
+        Some(OutputActivation::Softmax)
     }
 
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {

@@ -1,15 +1,35 @@
 //! How wrong an output is.
+//!
+//! # What a loss is computed from
+//!
+//! Cross entropy and binary cross entropy compare probabilities with the target. Computed from probabilities they lose what
+//! rounding has taken from these, so they are computed from logits z wherever there are any, exactly and without overflow. The
+//! network's end decides, in the same way in training, validation and evaluation:
+//!
+//! | the network ends in | cross entropy | binary cross entropy |
+//! | --- | --- | --- |
+//! | softmax | from the softmax's inputs | from the probabilities |
+//! | sigmoid | from the probabilities | from the sigmoid's inputs |
+//! | [real numbers](OutputKind::Real): dense, convolution, norm, ReLU… | from them, as the inputs of a softmax | from them, as the inputs of a sigmoid |
+//! | [other probabilities](OutputKind) | from the probabilities | from the probabilities |
+//!
+//! Changes of shape after the last activation don't count. In the third row metrics see probabilities, as if the softmax or
+//! sigmoid ([`Loss::output_activation`]) were the last layer, while [`Network::predict`](crate::Network::predict) gives what
+//! the network gives: logits. All other losses are computed from the outputs as they are.
 
 mod binary_cross_entropy;
 mod cross_entropy;
 mod huber;
 mod mean_absolute_error;
 mod mean_squared_error;
+mod output_activation;
 
 use std::fmt::Debug;
 
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
+#[cfg(doc)]
+use crate::layer::OutputKind;
 use crate::{Error, Float, Result, Shape, settings};
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
@@ -17,6 +37,7 @@ pub use cross_entropy::CrossEntropy;
 pub use huber::Huber;
 pub use mean_absolute_error::MeanAbsoluteError;
 pub use mean_squared_error::MeanSquaredError;
+pub use output_activation::OutputActivation;
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
 /// their number happens once, in the training loop, never here.
@@ -86,6 +107,13 @@ pub trait Loss: Debug + Send + Sync {
         }
     }
 
+    /// The activation whose outputs this loss compares with the target, if that is one: softmax for cross entropy. Where a
+    /// network ends in [real numbers](crate::layer::OutputKind::Real), these are then its logits, and the loss is computed as
+    /// [`fused_with`](Loss::fused_with) that activation's [layer](OutputActivation::layer).
+    fn output_activation(&self) -> Option<OutputActivation> {
+        None
+    }
+
     /// The same loss as a function of the *inputs* of `last`, the network's last layer, if the two are better computed
     /// together (cross entropy after softmax): exact and finite where one after the other would overflow.
     fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
@@ -141,7 +169,7 @@ pub(crate) fn expected(outputs: usize, target: Target<'_>) -> impl Fn(usize) -> 
         Target::Class(class) if outputs == 1 => class as Float,
         Target::Class(class) if class == i => 1.0,
         Target::Class(_) => 0.0,
-        Target::Values(t) => t[i],
+        Target::Values(t) => t.get(i).copied().unwrap_or(Float::NAN),
     }
 }
 

@@ -168,13 +168,19 @@ fn tensors_that_are_not_there() {
     );
 }
 
-/// One output stands for two classes: above 0.5 it is the second.
+/// One probability stands for two classes: above 0.5 it is the second. Of another value nobody knows.
 #[test]
 fn one_output_classifies() {
-    let mut network = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+    let dense = || Sequential::new([1]).layer(Dense::new(1));
+    let mut network = dense().layer(Sigmoid).build(1).unwrap();
     network.set("0.weight", &[1.0]).unwrap();
-    let classes = network.classify(array![[0.25], [0.75]]).unwrap();
-    assert_eq!(classes, [(0, 0.25), (1, 0.75)]);
+    let classes = network.classify(array![[0.0], [1.0]]).unwrap();
+    assert_eq!((classes[0], classes[1].0), ((0, 0.5), 1));
+    let values = dense().build(1).unwrap();
+    refused(
+        values.classify(array![[0.25]]),
+        &["not a probability", "with 0, if it is a logit"],
+    );
     let two = Sequential::new([2]).layer(Relu).build(1).unwrap();
     assert_eq!(two.classify(array![[0.25, 0.75]]).unwrap(), [(1, 0.75)]);
 }
