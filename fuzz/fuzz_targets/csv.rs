@@ -11,6 +11,7 @@ fuzz_target!(|file: &[u8]| {
         Csv::classification("species").delimiter(b';'),
         Csv::classification(1).class_names(["b", "a"]).header(false),
         Csv::regression(0),
+        Csv::regression(Column::NameOrIndex("1".into())).columns(["a", "0"]),
         Csv::regression(Column::Last).header(true).delimiter(b'\t'),
     ] {
         let Ok(data) = csv.parse(file) else { continue };

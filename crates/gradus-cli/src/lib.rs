@@ -9,5 +9,6 @@ pub mod picture;
 pub mod plot;
 pub mod source;
 pub mod study;
+pub mod table;
 pub mod task;
 pub mod units;

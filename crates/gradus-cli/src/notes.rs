@@ -39,6 +39,9 @@ pub struct Origin {
     /// Whether the targets are values.
     #[serde(default)]
     pub regression: bool,
+    /// Whether the first line of a table names its columns, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
     /// The share of the samples that was held out for testing, where the data had no part for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
@@ -266,6 +269,7 @@ impl Origin {
             name: name.into(),
             target: None,
             regression: false,
+            header: None,
             held_out: None,
             seed: 0,
         }

@@ -1,20 +1,18 @@
 //! What a network learns or is tested on: samples from any place, divided into those for training and those for testing.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
+use gradus::Network;
 use gradus::data::mnist::Set;
-use gradus::data::{Arrays, Column, Csv, Dataset, Folder, Target, Targets, split};
-use gradus::{Float, Network, Shape};
+use gradus::data::{Column, Csv, Dataset, Folder, Subset, Target, split};
 use sha2::{Digest, Sha256};
 
 use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
 use crate::source::{EMBEDDED, Layout, Source};
-use crate::units::mean_and_deviation;
+use crate::table::{self, is_table};
 
 /// The name of the four samples of the exclusive or.
 pub const XOR: &str = "xor";
@@ -38,6 +36,8 @@ pub struct Task {
     pub preprocessing: Preprocessing,
     /// How the targets were scaled.
     pub targets: Option<TargetScale>,
+    /// What those who use the samples should know of them.
+    pub remarks: Vec<String>,
 }
 
 /// Says how a task's samples are read.
@@ -50,6 +50,8 @@ pub struct Reading<'a> {
     pub network: Option<&'a Network>,
     /// Whether the numbers of a table stay as they are.
     pub raw: bool,
+    /// Whether the network has been trained.
+    pub trained: bool,
 }
 
 impl Task {
@@ -58,11 +60,22 @@ impl Task {
     /// # Errors
     /// If they are nowhere, or damaged, or can't be divided.
     pub fn load(origin: &Origin, source: &Source, reading: &Reading<'_>) -> Result<Task> {
+        let task = Task::read(origin, source, reading)?;
+        if let ([name], false) = (&task.classes[..], reading.trained) {
+            bail!(
+                "{}: all samples are of class `{name}`: a network learns to tell at least two classes apart",
+                task.name
+            );
+        }
+        Ok(task)
+    }
+
+    fn read(origin: &Origin, source: &Source, reading: &Reading<'_>) -> Result<Task> {
         let path = Path::new(&origin.name);
         if origin.name == XOR {
             xor(origin)
         } else if is_table(path) {
-            table(origin, reading).with_context(|| origin.name.clone())
+            table::load(origin, reading).with_context(|| origin.name.clone())
         } else if is_folder(&origin.name) && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
             folder(origin, reading)
         } else {
@@ -80,6 +93,12 @@ impl Task {
         Ok((divided(data, &origin)?, note))
     }
 
+    /// The task, whose remarks are printed.
+    pub fn with_remarks_told(self) -> Task {
+        self.remarks.iter().for_each(|remark| eprintln!("note: {remark}"));
+        self
+    }
+
     /// What a network that learned this notes of it.
     pub fn notes(&self) -> Notes {
         Notes {
@@ -90,13 +109,6 @@ impl Task {
             training: None,
         }
     }
-}
-
-/// Whether the path is that of a table.
-pub fn is_table(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
-    let name = name.as_deref().map(|name| name.trim_end_matches(".gz"));
-    name.is_some_and(|name| name.ends_with(".csv") || name.ends_with(".tsv"))
 }
 
 /// Whether this names a folder, and no known set.
@@ -111,16 +123,24 @@ fn has_folders(folder: &Path) -> bool {
 }
 
 fn xor(origin: &Origin) -> Result<Task> {
-    let rows: Arc<dyn Dataset> =
-        Arc::new(Csv::classification(Column::Last).parse(&b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"[..])?);
+    let rows: Arc<dyn Dataset> = Arc::new(
+        Csv::classification(Column::Last)
+            .header(false)
+            .parse(&b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"[..])?,
+    );
     Ok(Task {
         name: "the exclusive or".into(),
         origin: origin.clone(),
         train: rows.clone(),
         classes: class_names(&rows),
         test: rows,
-        preprocessing: as_they_are(2),
+        preprocessing: Preprocessing::Numbers {
+            columns: Vec::new(),
+            mean: vec![0.0; 2],
+            deviation: vec![1.0; 2],
+        },
         targets: None,
+        remarks: Vec::new(),
     })
 }
 
@@ -143,6 +163,7 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
         test: Arc::new(data.test),
         preprocessing,
         targets: None,
+        remarks: Vec::new(),
     })
 }
 
@@ -158,181 +179,31 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
     let all = reader.read(&origin.name)?;
     let preprocessing = picture(&all)?;
     let classes = class_names(&all);
-    let (train, test) = hold_out(Arc::new(all), origin)?;
+    let [train, test] = hold_out(&all, origin)?;
+    let all: Arc<dyn Dataset> = Arc::new(all);
     Ok(Task {
         name: origin.name.clone(),
         origin: origin.clone(),
-        train,
-        test,
+        train: Arc::new(Subset::new(all.clone(), train)?),
+        test: Arc::new(Subset::new(all, test)?),
         classes,
         preprocessing,
         targets: None,
+        remarks: Vec::new(),
     })
 }
 
-/// A table of numbers.
-fn table(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
-    let target = match &origin.target {
-        None => Column::Last,
-        Some(name) => name.parse().map_or_else(|_| Column::Name(name.clone()), Column::Index),
-    };
-    let mut reader = if origin.regression {
-        Csv::regression(target)
-    } else {
-        Csv::classification(target)
-    };
-    let path = Path::new(&origin.name);
-    if path
-        .to_string_lossy()
-        .to_lowercase()
-        .trim_end_matches(".gz")
-        .ends_with(".tsv")
-    {
-        reader = reader.delimiter(b'\t');
-    }
-    if let (Some(names), false) = (&reading.notes.classes, origin.regression) {
-        reader = reader.class_names(names);
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.read_to_end(&mut bytes)?;
-    let mut all: Arrays = reader.parse(&bytes[..])?;
-    let columns = all.shape().size();
-    let shape = reading.network.map(Network::input_shape);
-    if let Some(shape) = shape.filter(|shape| shape.size() == columns) {
-        all = all.with_shape(shape)?;
-    }
-    let classes = class_names(&all);
-    let (train, test) = hold_out(Arc::new(all), origin)?;
-    let preprocessing = match &reading.notes.preprocessing {
-        Some(known @ Preprocessing::Numbers { mean, .. }) => {
-            ensure!(
-                mean.len() == columns,
-                "the network was trained on rows of {} numbers, these have {columns} beside the target",
-                mean.len()
-            );
-            known.clone()
-        }
-        _ if reading.raw => as_they_are(columns),
-        _ => scales(&*train)?,
-    };
-    let targets = match reading.notes.preprocessing {
-        Some(_) => reading.notes.targets.clone(),
-        None if reading.raw || !origin.regression => None,
-        None => TargetScale::of(&values(&*train), reading.network)?,
-    };
-    let scaled =
-        |data: Arc<dyn Dataset>| Arc::new(Scaled::new(data, &preprocessing, targets.as_ref())) as Arc<dyn Dataset>;
-    Ok(Task {
-        name: origin.name.clone(),
-        origin: origin.clone(),
-        train: scaled(train),
-        test: scaled(test),
-        classes,
-        preprocessing,
-        targets,
-    })
-}
-
-/// Holds out what is for testing; if nothing is to be, all samples are for both.
-fn hold_out(all: Arc<dyn Dataset>, origin: &Origin) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
+/// The positions of the samples for training and of those for testing; if none are held out, all are for both.
+///
+/// # Errors
+/// If a part would have none.
+pub fn hold_out(all: &dyn Dataset, origin: &Origin) -> Result<[Vec<usize>; 2]> {
     let Some(share) = origin.held_out else {
-        return Ok((all.clone(), all));
+        let all: Vec<usize> = (0..all.len()).collect();
+        return Ok([all.clone(), all]);
     };
     let (train, test) = split(all, share, origin.seed).context("--test")?;
-    Ok((Arc::new(train), Arc::new(test)))
-}
-
-fn as_they_are(columns: usize) -> Preprocessing {
-    Preprocessing::Numbers {
-        columns: Vec::new(),
-        mean: vec![0.0; columns],
-        deviation: vec![1.0; columns],
-    }
-}
-
-/// The mean and the standard deviation of each column.
-fn scales(data: &dyn Dataset) -> Result<Preprocessing> {
-    let size = data.shape().size();
-    let mut x = vec![0.0; size];
-    let mut rows = Vec::with_capacity(size * data.len());
-    for i in 0..data.len() {
-        data.read(i, &mut x)?;
-        rows.extend_from_slice(&x);
-    }
-    let column = |i: usize| rows.iter().skip(i).step_by(size).map(|&x| f64::from(x));
-    let (mean, deviation) = (0..size).map(|i| mean_and_deviation(column(i))).unzip();
-    Ok(Preprocessing::Numbers {
-        columns: Vec::new(),
-        mean,
-        deviation,
-    })
-}
-
-/// The target values of all samples.
-fn values(data: &dyn Dataset) -> Vec<f64> {
-    let values = (0..data.len()).map(|i| match data.target(i) {
-        Target::Values(&[value]) => f64::from(value),
-        _ => 0.0,
-    });
-    values.collect()
-}
-
-/// A table whose columns are brought to one scale.
-struct Scaled {
-    data: Arc<dyn Dataset>,
-    mean: Vec<f64>,
-    deviation: Vec<f64>,
-    /// Scaled targets, if they are.
-    targets: Option<Vec<Float>>,
-}
-
-impl Scaled {
-    fn new(data: Arc<dyn Dataset>, preprocessing: &Preprocessing, targets: Option<&TargetScale>) -> Self {
-        let (mean, deviation) = match preprocessing {
-            Preprocessing::Numbers { mean, deviation, .. } => (mean.clone(), deviation.clone()),
-            _ => Default::default(),
-        };
-        let targets = targets.map(|scale| values(&*data).iter().map(|&t| scale.scale(0, t)).collect());
-        Scaled {
-            data,
-            mean,
-            deviation,
-            targets,
-        }
-    }
-}
-
-impl Dataset for Scaled {
-    fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    fn shape(&self) -> Shape {
-        self.data.shape()
-    }
-
-    fn targets(&self) -> Targets {
-        self.data.targets()
-    }
-
-    fn read(&self, index: usize, x: &mut [Float]) -> gradus::Result<()> {
-        self.data.read(index, x)?;
-        for ((x, mean), deviation) in x.iter_mut().zip(&self.mean).zip(&self.deviation) {
-            *x = ((f64::from(*x) - mean) / deviation) as Float;
-        }
-        Ok(())
-    }
-
-    fn target(&self, index: usize) -> Target<'_> {
-        match &self.targets {
-            Some(targets) => Target::Values(&targets[index..=index]),
-            None => self.data.target(index),
-        }
-    }
-
-    fn class_names(&self) -> Option<&[String]> {
-        self.data.class_names()
-    }
+    Ok([train, test].map(|part| part.indices().to_vec()))
 }
 
 /// The form of a folder's images.

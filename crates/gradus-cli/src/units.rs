@@ -68,11 +68,6 @@ impl TargetScale {
         }))
     }
 
-    /// Scales the value of target column `i`.
-    pub fn scale(&self, i: usize, value: f64) -> Float {
-        ((value - self.mean[i]) / self.deviation[i]) as Float
-    }
-
     /// The values of a network's outputs `y` in the targets' own units.
     pub fn unscale(&self, y: &[Float]) -> Vec<f64> {
         let columns = self.mean.iter().zip(&self.deviation);

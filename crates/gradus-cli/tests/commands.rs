@@ -347,6 +347,106 @@ fn target_values_of_any_size_are_learned_and_reported_in_their_own_units() {
     );
 }
 
+/// Tables on which a network would learn or measure something else than was meant.
+#[test]
+fn tables_are_read_as_they_are_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let write = |name: &str, text: String| fs::write(home.join(name), text).unwrap();
+    // Class 1 where a > b.
+    let values = |i: u32| (f64::from(i * 37 % 101) - 50.5, f64::from(i * 53 % 97) - 48.25);
+    let rows = |line: &dyn Fn(u32, f64, f64, u32) -> String| -> String {
+        let rows = (0..200).map(|i| (i, values(i)));
+        rows.map(|(i, (a, b))| line(i, a, b, u32::from(a > b))).collect()
+    };
+    write(
+        "train.csv",
+        "a,b,y\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{y}\n")),
+    );
+    let train = |table: &str, more: &str| format!("train mlp --data {table} --epochs 5 --quiet {more}");
+    good(home, &train("train.csv", "--out net"));
+
+    // Columns are found by their names, wherever they are.
+    let evaluate = |table: &str| format!("evaluate net/network.safetensors --data {table} --json eval.json");
+    write(
+        "reordered.csv",
+        "y;b;note;a\n".to_string() + &rows(&|_, a, b, y| format!("{y};{b};{y};{a}\n")),
+    );
+    let output = gradus(home, &evaluate("reordered.csv"));
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("note: the column `note` is not used"));
+    let reordered = json(home.join("eval.json"));
+    assert!(reordered["accuracy"].as_f64().unwrap() > 0.9, "{reordered}");
+    write(
+        "missing.csv",
+        "a,c,y\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{y}\n")),
+    );
+    assert!(bad(home, &evaluate("missing.csv")).contains("no column is called `b`: the first line has a, c, y"));
+
+    // A column with the row's number is learned, and that is said.
+    write(
+        "index.csv",
+        ",a,b,y\n".to_string() + &rows(&|i, a, b, y| format!("{i},{a},{b},{y}\n")),
+    );
+    let output = gradus(home, &train("index.csv", ""));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("looks like an index"),
+        "{said}"
+    );
+    let said = gradus(home, &train("train.csv", "")).stderr;
+    assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
+
+    // Times in seconds differ after the eighth digit.
+    let time = |a: f64| 1_700_000_000.0 + a;
+    write(
+        "times.csv",
+        "t,u,y\n".to_string() + &rows(&|_, a, b, y| format!("{},{},{y}\n", time(a), time(b))),
+    );
+    good(home, &train("times.csv", "--out times --json train.json"));
+    assert!(json(home.join("train.json"))["test"]["accuracy"].as_f64().unwrap() > 0.9);
+    good(home, "evaluate times/network.safetensors --json eval.json");
+    assert_eq!(
+        json(home.join("eval.json"))["loss"],
+        json(home.join("train.json"))["test"]["loss"]
+    );
+
+    write(
+        "prices.csv",
+        "a,b,price\n".to_string() + &rows(&|i, a, b, _| format!("{a},{b},{}\n", 100_000 + i * 997)),
+    );
+    write("one.csv", "a,b,y\n1,2,x\n2,3,x\n".into());
+    write(
+        "years.csv",
+        "x,y,2019\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{y}\n")),
+    );
+    write("faint.csv", "0,1\n1,0\n0,0\n1,1\n0,0\n".into());
+    for (arguments, sentence) in [
+        (
+            train("prices.csv", ""),
+            "200 different numbers in 200 rows, 100000 to 298403: these are values, not classes",
+        ),
+        (
+            train("prices.csv", "--regression --metric accuracy,f1"),
+            "accuracy is for classes, and the targets are values",
+        ),
+        (
+            train("prices.csv", "--regression --metric r2,f1"),
+            "f1 is for classes, and the targets are values",
+        ),
+        (train("one.csv", ""), "one.csv: all rows are of class `x`"),
+        (train("years.csv", "--target 2020"), "there is no column 2020"),
+        (train("faint.csv", ""), "may name the columns or be a row of numbers"),
+        (train("digits", "--header yes"), "are for tables"),
+    ] {
+        let message = bad(home, &arguments);
+        assert!(message.contains(sentence), "{arguments}: {message}");
+    }
+    good(home, &train("years.csv", "--target 2019"));
+    good(home, &train("faint.csv", "--header no --test 0.5 --validation 0"));
+    good(home, "evaluate runs/train/network.safetensors");
+}
+
 #[test]
 fn a_profile_tells_where_the_time_went() {
     let folder = tempfile::tempdir().unwrap();

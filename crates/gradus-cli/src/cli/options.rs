@@ -26,9 +26,13 @@ pub struct DataOptions {
     /// Never fetch data
     #[arg(long)]
     pub offline: bool,
-    /// The column of a table that has the targets: its name, or its position, the first being 0 [default: the last]
+    /// The column of a table that has the targets: its name, or, if no column has that name, its position, the first being 0
+    /// [default: the last]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
+    /// Whether the first line of a table names its columns [default: decided from its cells]
+    #[arg(long, value_name = "yes|no", value_parser = clap::builder::BoolishValueParser::new())]
+    pub header: Option<bool>,
     /// The targets of a table are values, not classes
     #[arg(long)]
     pub regression: bool,
@@ -54,6 +58,7 @@ impl DataOptions {
             notes: notes.clone(),
             network: Some(network),
             raw: true,
+            trained: true,
         };
         let learned = match (&self.data, &notes.origin) {
             (None, None) => bail!(
@@ -68,6 +73,7 @@ impl DataOptions {
                     _ => Origin {
                         target: origin.as_ref().and_then(|origin| origin.target.clone()),
                         regression: origin.as_ref().is_some_and(|origin| origin.regression),
+                        header: origin.as_ref().and_then(|origin| origin.header),
                         ..Origin::named(&name)
                     },
                 }
@@ -76,9 +82,10 @@ impl DataOptions {
         let origin = Origin {
             target: self.target.clone().or(learned.target),
             regression: self.regression || learned.regression,
+            header: self.header.or(learned.header),
             ..learned
         };
-        Task::load(&origin, &source, &reading)
+        Ok(Task::load(&origin, &source, &reading)?.with_remarks_told())
     }
 }
 
@@ -123,7 +130,7 @@ impl StudyData {
             seed: settings.seed,
             ..Origin::named(&lasting_name(name)?)
         };
-        let mut task = Task::load(&origin, &source, &Reading::default())?;
+        let mut task = Task::load(&origin, &source, &Reading::default())?.with_remarks_told();
         task.name.clone_from(name);
         Ok((task, None))
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress, Start};
 use gradus::data::{Dataset, Subset, Targets, split};
@@ -23,11 +23,15 @@ use super::recipe::{Recipe, Spec, check_end, usual_loss};
 use crate::networks;
 use crate::notes::Origin;
 use crate::plot::{self, Curve, Panel, count};
+use crate::table::is_table;
 use crate::task::{self, Reading, Task, XOR};
 use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, unless told otherwise.
 const VALIDATION: f64 = 0.1;
+
+/// The metrics of values.
+const VALUE_METRICS: [&str; 3] = ["r2", "absolute_error", "squared_error"];
 
 /// Train a network
 ///
@@ -195,7 +199,16 @@ impl<'a> Lesson<'a> {
         let metrics = match (&options.metric[..], &targets) {
             ([], Targets::Classes(_)) => vec!["accuracy".to_string()],
             ([], Targets::Values(_)) => vec!["r2".to_string(), "absolute_error".to_string()],
-            (names, _) => names.to_vec(),
+            (names, Targets::Values(_)) => {
+                if let Some(name) = names.iter().find(|name| !VALUE_METRICS.contains(&name.as_str())) {
+                    bail!(
+                        "--metric: {name} is for classes, and the targets are values; choose among {}",
+                        VALUE_METRICS.join(", ")
+                    );
+                }
+                names.to_vec()
+            }
+            (names, Targets::Classes(_)) => names.to_vec(),
         };
         options.check_watched(&metrics, validation.is_some())?;
 
@@ -471,15 +484,16 @@ impl Train {
             }
             Some(data) => data,
         };
-        let table = task::is_table(Path::new(data));
+        let table = is_table(Path::new(data));
         ensure!(
-            table || !(self.data.regression || self.data.target.is_some() || self.raw),
-            "--target, --regression and --raw are for tables, and {data} is none"
+            table || !(self.data.regression || self.data.target.is_some() || self.data.header.is_some() || self.raw),
+            "--target, --header, --regression and --raw are for tables, and {data} is none"
         );
         let origin = Origin {
             name: lasting_name(data)?,
             target: self.data.target.clone(),
             regression: self.data.regression,
+            header: self.data.header,
             held_out: Some(self.test.unwrap_or(TEST)),
             seed: settings.seed,
         };
@@ -488,7 +502,7 @@ impl Train {
             raw: self.raw,
             ..Reading::default()
         };
-        let mut task = Task::load(&origin, &source, &reading)?;
+        let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
         if data != XOR {
             task.name = data.to_string();
         }

@@ -1,17 +1,27 @@
 //! Tables of numbers in text: CSV files.
 
-use std::collections::BTreeMap;
+mod header;
+mod labels;
+mod rows;
+
 use std::fs::File;
-use std::io::{BufRead, BufReader, Chain, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use ::csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator, Trim};
 use flate2::bufread::MultiGzDecoder;
-use ndarray::Array2;
 
+use self::header::names_columns;
+use self::labels::{class, numbered, sorted_names};
+use self::rows::{Row, Rows, likely_delimiter, number, shortened_list};
 use super::Arrays;
 use super::idx::GZIP_MAGIC;
-use crate::{Error, Float, Result};
+use super::table::{Table, TableTargets};
+use crate::{Error, Result};
+
+/// How much of a text is searched for its delimiter.
+const HEAD: u64 = 1 << 20;
+/// How many rows are compared with the first line, to see whether it has names.
+const COMPARED: usize = 1000;
 
 /// Which column of a table holds the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +32,8 @@ pub enum Column {
     Index(usize),
     /// The one of this name in the first line.
     Name(String),
+    /// The one of this name in the first line, or, if none has it and it is a whole number, the one at that position.
+    NameOrIndex(String),
 }
 
 impl From<usize> for Column {
@@ -36,10 +48,11 @@ impl From<&str> for Column {
     }
 }
 
-/// Reads a table whose columns are numbers, but for a target column that may hold the names of classes.
+/// Reads a table whose columns are numbers, except for a target column that may hold the names of classes.
 ///
-/// Whether the first line names the columns is seen from it, unless [`header`](Csv::header) says: it does if a cell
-/// outside the target column is not a number. The file may be gzipped.
+/// Unless [`header`](Csv::header) says whether the first line names the columns, the cells outside the target column do: words
+/// are names, numbers with a point or a sign and missing values are a row, and whole numbers are names if they are in equal
+/// steps, as 0, 1, 2, and the rows below are not; where that leaves a doubt, the table is refused. The file may be gzipped.
 ///
 /// ```
 /// use gradus::data::{Csv, Column, Dataset, Target};
@@ -62,20 +75,23 @@ pub struct Csv {
     target: Column,
     classes: bool,
     names: Option<Vec<String>>,
+    columns: Option<Vec<String>>,
     header: Option<bool>,
-    delimiter: u8,
+    delimiter: Option<u8>,
 }
 
 impl Csv {
-    /// The target is a class, named by a word or a whole number. Classes are numbered in the order of their names, or of
-    /// their numbers if all are such, unless [`class_names`](Csv::class_names) says.
+    /// The target is a class, named by a word or a number. Classes are numbered in the order of their names, or of their numbers
+    /// if all are such, unless [`class_names`](Csv::class_names) says. A missing class (an empty cell, `NA`, `nan` and the other
+    /// words that pandas reads as such) is an error.
     pub fn classification(target: impl Into<Column>) -> Self {
         Csv {
             target: target.into(),
             classes: true,
             names: None,
+            columns: None,
             header: None,
-            delimiter: b',',
+            delimiter: None,
         }
     }
 
@@ -87,9 +103,18 @@ impl Csv {
         }
     }
 
-    /// Numbers the classes in this order, and refuses others: for a test table, which may lack one of the training table's.
+    /// Numbers the classes in this order, and refuses others: for a test table, which may lack one of the training table's. A
+    /// number names the class that is the same number, as 1.0 for 1.
     pub fn class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Reads these columns beside the target, in this order: for a test table, whose columns may have another order than the
+    /// training table's. If the table names its columns, each must be there once, and others are left out
+    /// ([`Table::unused`]); otherwise there must be as many.
+    pub fn columns(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.columns = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -99,9 +124,10 @@ impl Csv {
         self
     }
 
-    /// What stands between cells, instead of a comma: `b';'`, `b'\t'`.
+    /// The byte between cells: `b';'`, `b'\t'`. By default it is the semicolon, tab or bar that the first two lines have the same
+    /// number of, or else the comma.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
-        self.delimiter = delimiter;
+        self.delimiter = Some(delimiter);
         self
     }
 
@@ -109,11 +135,10 @@ impl Csv {
     ///
     /// # Errors
     /// If the file can't be read, has no rows, a row has another number of cells than the first, a cell is not a finite
-    /// number, or the target column isn't there. The sentence names the file and the line.
+    /// number, a quote is not closed on its line, the target column or another isn't there, or the first line may as well be
+    /// names as a row. The sentence names the file and the line.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Arrays> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::file(path, e))?;
-        self.parse(file).map_err(|e| Error::file(path, e))
+        self.read_table(path)?.to_arrays()
     }
 
     /// Reads a table from anywhere.
@@ -121,6 +146,24 @@ impl Csv {
     /// # Errors
     /// As [`read`](Csv::read).
     pub fn parse(&self, reader: impl Read) -> Result<Arrays> {
+        self.parse_table(reader)?.to_arrays()
+    }
+
+    /// Reads a file, and keeps its numbers in 64 bits and the names of its columns.
+    ///
+    /// # Errors
+    /// As [`read`](Csv::read).
+    pub fn read_table(&self, path: impl AsRef<Path>) -> Result<Table> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|e| Error::file(path, e))?;
+        self.parse_table(file).map_err(|e| Error::file(path, e))
+    }
+
+    /// Reads a table from anywhere, and keeps its numbers in 64 bits and the names of its columns.
+    ///
+    /// # Errors
+    /// As [`read`](Csv::read).
+    pub fn parse_table(&self, reader: impl Read) -> Result<Table> {
         let mut reader = BufReader::new(reader);
         let start = reader.fill_buf().map_err(|e| Error::data(e.to_string()))?;
         if start.starts_with(&GZIP_MAGIC) {
@@ -131,198 +174,171 @@ impl Csv {
         .map_err(Error::data)
     }
 
-    fn parse_text(&self, reader: impl Read) -> Result<Arrays, String> {
-        let mut rows = Rows::new(reader, self.delimiter);
-        let mut targets = Targets::default();
-        let mut values = Vec::new();
-
-        if !rows.advance()? {
-            return Err("the table is empty".into());
-        }
-        let columns = rows.row.len();
-        if columns < 2 {
+    fn parse_text(&self, mut reader: impl Read) -> Result<Table, String> {
+        let mut head = Vec::new();
+        reader
+            .by_ref()
+            .take(HEAD)
+            .read_to_end(&mut head)
+            .map_err(|e| e.to_string())?;
+        let delimiter = self.delimiter.unwrap_or_else(|| likely_delimiter(&head));
+        let mut rows = Rows::new(head.chain(reader), delimiter);
+        let first = rows.next()?.ok_or("the table is empty")?;
+        if first.cells.len() < 2 {
             return Err(format!(
                 "the table has one column only, and needs a target beside the values: is the delimiter `{}`?",
-                char::from(self.delimiter)
+                char::from(delimiter)
             ));
         }
-        let mut target = self.target_column(&rows.row)?;
-        let header = self.header.unwrap_or_else(|| {
-            let is_name = |(i, cell): (usize, &str)| i != target && cell.parse::<Float>().is_err();
-            matches!(self.target, Column::Name(_)) || rows.row.iter().enumerate().any(is_name)
-        });
-        if header {
-            if let Column::Name(name) = &self.target {
-                target = rows.row.iter().position(|cell| cell == name).ok_or_else(|| {
-                    let names = rows.row.iter().collect::<Vec<_>>().join(", ");
-                    format!("no column is called `{name}`: the first line has {names}")
-                })?;
-            }
-            if !rows.advance()? {
-                return Err("the table has no rows, only a first line with names".into());
-            }
-        }
-        loop {
-            for (i, cell) in rows.row.iter().enumerate() {
-                let at = |problem: String| format!("line {}, column {}: {problem}", rows.line(), i + 1);
-                if i != target {
-                    values.push(number(cell).map_err(at)?);
-                } else if self.classes {
-                    targets.classes.push(self.class(cell).map_err(at)?);
-                } else {
-                    targets.values.push(number(cell).map_err(at)?);
-                }
-            }
-            if !rows.advance()? {
-                break;
-            }
-        }
-        let shape = (values.len() / (columns - 1), columns - 1);
-        let samples = Array2::from_shape_vec(shape, values).map_err(|e| e.to_string())?;
-        self.assemble(samples, targets).map_err(|e| e.to_string())
-    }
-
-    /// The position of the target column; that of a name is found later, in the header.
-    fn target_column(&self, first: &StringRecord) -> Result<usize, String> {
-        match self.target {
-            Column::Last => Ok(first.len() - 1),
-            Column::Index(index) if index < first.len() => Ok(index),
-            Column::Index(index) => Err(format!(
-                "there is no column {index} (the first is 0) for the target: the table has {} columns",
-                first.len()
-            )),
-            Column::Name(_) if self.header == Some(false) => {
-                Err("the target column is given by name, and the table is said to have no line with names".into())
-            }
-            Column::Name(_) => Ok(0),
-        }
-    }
-
-    /// The class that a cell names.
-    fn class(&self, cell: &str) -> Result<String, String> {
-        match &self.names {
-            _ if cell.is_empty() => Err("there is no class".into()),
-            Some(names) if !names.iter().any(|name| name == cell) => {
-                Err(format!("`{cell}` is none of the classes {}", names.join(", ")))
-            }
-            _ => Ok(cell.into()),
-        }
-    }
-
-    fn assemble(&self, samples: Array2<Float>, targets: Targets) -> Result<Arrays> {
-        if !self.classes {
-            return Arrays::values(samples, ndarray::Array1::from_vec(targets.values));
-        }
-        let names = match &self.names {
-            Some(names) => names.clone(),
-            None => sorted_names(&targets.classes),
+        let layout = Layout::of(self, &first, rows.peek(COMPARED)?)?;
+        let mut row = if layout.header.is_some() {
+            (rows.next()?).ok_or("the table has no rows, only a first line with names")?
+        } else {
+            first
         };
-        // Of equal names the first counts. A map, since by mistake there can be a class for each row.
-        let numbers: BTreeMap<&String, usize> = names.iter().enumerate().map(|(i, name)| (name, i)).rev().collect();
-        let label = |class: &String| numbers.get(class).copied().unwrap_or(names.len());
-        let labels = targets.classes.iter().map(label).collect::<Vec<_>>();
-        Arrays::classes(samples, labels, names.len())?.with_class_names(names)
-    }
-}
-
-/// The targets of the rows so far; one of the two is used.
-#[derive(Default)]
-struct Targets {
-    classes: Vec<String>,
-    values: Vec<Float>,
-}
-
-/// The names of the classes that appear: in numerical order if all are whole numbers, else in that of their characters.
-fn sorted_names(classes: &[String]) -> Vec<String> {
-    let mut names = classes.to_vec();
-    names.sort();
-    names.dedup();
-    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
-        names.sort_by_key(|name| name.parse::<i64>().ok());
-    }
-    names
-}
-
-/// A finite number, or what is wrong with the cell.
-fn number(cell: &str) -> Result<Float, String> {
-    match cell.parse::<Float>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        Ok(_) => Err(format!("`{cell}` is not a finite number")),
-        Err(_) if cell.is_empty() => Err("the cell is empty, and should be a number".into()),
-        Err(_) => Err(format!(
-            "`{}` is not a number",
-            cell.chars().take(40).collect::<String>()
-        )),
-    }
-}
-
-/// The rows of a table, one after the other, all of one length; empty lines are skipped.
-struct Rows<R> {
-    reader: ::csv::Reader<R>,
-    row: StringRecord,
-    length: Option<usize>,
-}
-
-impl<R: Read> Rows<Chain<R, &'static [u8]>> {
-    fn new(reader: R, delimiter: u8) -> Self {
-        // The number of a line can only be told if lines end in one byte, the last one too; a carriage return before it is
-        // trimmed from the last cell.
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .trim(Trim::All)
-            .delimiter(delimiter)
-            .terminator(Terminator::Any(b'\n'))
-            .from_reader(reader.chain(&b"\n"[..]));
-        Rows {
-            reader,
-            row: StringRecord::new(),
-            length: None,
-        }
-    }
-
-    /// Goes on to the next row, if there is one.
-    fn advance(&mut self) -> Result<bool, String> {
+        let (mut values, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         loop {
-            if let Err(error) = self.reader.read_record(&mut self.row) {
-                return Err(match error.kind() {
-                    ErrorKind::Utf8 { err, .. } => {
-                        format!(
-                            "line {}, column {}: the text is not UTF-8",
-                            self.line(),
-                            err.field() + 1
-                        )
-                    }
-                    _ => error.to_string(),
-                });
+            let at = |column: usize, problem: String| {
+                let doubt = self.header.is_none() && layout.header.is_none() && row.line == 1;
+                let doubt = doubt && row.cells[column].starts_with(char::is_alphabetic);
+                let hint = if doubt {
+                    " (if the first line names the columns, say so with `header`)"
+                } else {
+                    ""
+                };
+                format!("line {}, column {}: {problem}{hint}", row.line, column + 1)
+            };
+            for &column in &layout.columns {
+                values.push(number(&row.cells[column]).map_err(|problem| at(column, problem))?);
             }
-            if self.row.is_empty() {
-                return Ok(false);
+            let cell = &row.cells[layout.target];
+            if self.classes {
+                let known = self.names.as_deref();
+                classes.push(class(cell, known).map_err(|problem| at(layout.target, problem))?);
+            } else {
+                targets.push(number(cell).map_err(|problem| at(layout.target, problem))?);
             }
-            if self.row.len() > 1 || !self.row[0].is_empty() {
-                break;
+            match rows.next()? {
+                Some(next) => row = next,
+                None => break,
             }
         }
-        let length = *self.length.get_or_insert(self.row.len());
-        if self.row.len() != length {
-            let found = self.row.len();
+        let targets = if self.classes {
+            let names = self.names.clone().map_or_else(|| sorted_names(&classes), Ok)?;
+            TableTargets::Classes {
+                labels: numbered(&classes, &names),
+                names,
+            }
+        } else {
+            TableTargets::Values(targets)
+        };
+        let name = |column: &usize| Some(layout.header.as_ref()?[*column].clone());
+        Ok(Table {
+            columns: layout.columns.iter().map(name).collect(),
+            target: name(&layout.target),
+            unused: layout.unused.iter().filter_map(name).collect(),
+            width: layout.columns.len(),
+            values,
+            targets,
+        })
+    }
+}
+
+/// Which columns of a table are read.
+struct Layout {
+    /// The names of all columns, if the first line has them.
+    header: Option<Vec<String>>,
+    /// The position of the target.
+    target: usize,
+    /// The positions of the other columns, in the order in which they are wanted.
+    columns: Vec<usize>,
+    /// The positions of those that are not wanted.
+    unused: Vec<usize>,
+}
+
+impl Layout {
+    fn of(csv: &Csv, first: &Row, rows: &[Row]) -> Result<Self, String> {
+        let first: Vec<&str> = first.cells.iter().collect();
+        let is_header = |target: usize| match (csv.header, &csv.columns) {
+            (Some(header), _) => Ok(header),
+            (None, Some(wanted)) if wanted.iter().all(|name| first.contains(&name.as_str())) => Ok(true),
+            _ => names_columns(&first, target, csv.classes, rows),
+        };
+        // Whether this number is a name: it may as well be a cell of a row.
+        let is_name = |text: &str| first.iter().position(|cell| *cell == text).map_or(Ok(false), is_header);
+        let (position, name) = match &csv.target {
+            Column::Last => (first.len() - 1, None),
+            Column::Index(position) => (*position, None),
+            Column::Name(name) => (0, Some(name)),
+            Column::NameOrIndex(text) => match text.parse() {
+                Ok(position) if !is_name(text)? => (position, None),
+                _ => (0, Some(text)),
+            },
+        };
+        let (target, header) = match name {
+            Some(_) if csv.header == Some(false) => {
+                return Err(
+                    "the target column is given by name, and the table is said to have no line with names".into(),
+                );
+            }
+            Some(name) => (unique(&first, name)?, true),
+            None if position >= first.len() => {
+                return Err(format!(
+                    "there is no column {position} (the first is 0) for the target: the table has {} columns",
+                    first.len()
+                ));
+            }
+            None => (position, is_header(position)?),
+        };
+        let others: Vec<usize> = (0..first.len()).filter(|&i| i != target).collect();
+        let columns = match &csv.columns {
+            Some(wanted) if header && !others.iter().map(|&i| first[i]).eq(wanted) => wanted
+                .iter()
+                .map(|name| unique(&first, name))
+                .collect::<Result<_, _>>()?,
+            Some(wanted) if wanted.len() != others.len() => {
+                return Err(format!(
+                    "the table has {} columns beside the target, and {} are wanted: {}",
+                    others.len(),
+                    wanted.len(),
+                    shortened_list(wanted)
+                ));
+            }
+            _ => others.clone(),
+        };
+        if columns.contains(&target) {
             return Err(format!(
-                "line {}: the row has {found} cells, and the first has {length}",
-                self.line()
+                "the column `{}` can't be the target: it is read as a number",
+                first[target]
             ));
         }
-        Ok(true)
+        let unused = others.into_iter().filter(|i| !columns.contains(i)).collect();
+        Ok(Layout {
+            header: header.then(|| first.iter().map(ToString::to_string).collect()),
+            target,
+            columns,
+            unused,
+        })
     }
+}
 
-    /// The line on which the row ends, counted from 1.
-    fn line(&self) -> u64 {
-        self.reader.position().line() - 1
+/// The position of the one column that has this name.
+fn unique(first: &[&str], name: &str) -> Result<usize, String> {
+    let mut found = (0..first.len()).filter(|&i| first[i] == name);
+    match (found.next(), found.next()) {
+        (Some(i), None) => Ok(i),
+        (Some(_), Some(_)) => Err(format!("more than one column is called `{name}`")),
+        (None, _) => Err(format!(
+            "no column is called `{name}`: the first line has {}",
+            shortened_list(first)
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Float;
     use crate::data::idx::tests::{gzip, maltreat};
     use crate::data::{Dataset, Target};
 
@@ -426,6 +442,219 @@ mod tests {
         assert_eq!(error, "line 2, column 2: the text is not UTF-8");
         let error = values().read("no/such.csv").unwrap_err().to_string();
         assert!(error.starts_with("no/such.csv: "), "{error}");
+    }
+
+    /// Whether the first line of a table was taken for names, or the sentence.
+    fn first_line(csv: &Csv, table: &str) -> Result<bool, String> {
+        let table = csv.parse_table(table.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(table.column_names().is_some())
+    }
+
+    #[test]
+    fn the_first_line_is_names_or_a_row() {
+        let classes = Csv::classification(Column::Last);
+        let values = Csv::regression(Column::Last);
+        let thousand = (0..1000).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+        let pixels = format!("{thousand}\n{}1\n{}7\n", "0,".repeat(999), "3,".repeat(999));
+        for (csv, table, names) in [
+            (&classes, "a,b,c\n1,2,3\n", true),
+            (&classes, "1,2,3\n4,5,6\n1,2,3\n", false),
+            (&classes, "0,1,2,3\n-1.1,0.5,2.5,0\n1.5,0.25,-1.0,1\n", true),
+            (&classes, "0,1,2,y\n-0.8,-1.3,-0.2,0\n0.4,1.1,0.1,2\n", true),
+            (
+                &classes,
+                "0,1,2,species\n5,3,1,setosa\n4,3,1,setosa\n6,2,4,virginica\n",
+                true,
+            ),
+            (
+                &classes,
+                "2019,2021,2024,region\n5.5,3.1,1.0,north\n4.5,3.2,1.5,south\n",
+                true,
+            ),
+            (&classes, "5,3,1,setosa\n4,3,1,setosa\n6,2,4,virginica\n", false),
+            (&classes, "7,x\n8,y\n", false),
+            (&values, "0,1,2,price\n5,3,1,10\n4,3,1,20\n", true),
+            (&values, "2019,2020,2021\n1.5,2.5,3.5\n", true),
+            (&values, "1,2\n2,4.5\n", false),
+            (&values, "1,2,3\n1,2,5\n1,2,3\n", false),
+            (&classes, ",0,1,2\n0,5,3,1\n1,4,3,0\n", true),
+            (&classes, "a,,c,d\n1,2,3,0\n", true),
+            (&classes, &pixels, true),
+            (&classes, "x,y,1\n2,3,1\n4,5,0\n", true),
+        ] {
+            assert_eq!(first_line(csv, table), Ok(names), "{table}");
+            for said in [true, false] {
+                let read = first_line(&csv.clone().header(said), table);
+                assert!(read == Ok(said) || read.is_err() && names, "{table}");
+            }
+        }
+        // A fault in the first row does not make it names.
+        for (table, column, problem) in [
+            (
+                "-1.1,,-0.4,0\n1.0,0.8,0.7,1\n",
+                2,
+                "the cell is empty, and should be a number",
+            ),
+            ("1,,3,0\n1,8,7,1\n", 2, "the cell is empty, and should be a number"),
+            (",2,3,0\n1,8,7,1\n", 1, "the cell is empty, and should be a number"),
+            ("1,NA,3,0\n1,8,7,1\n", 2, "`NA` is not a number"),
+            ("1,?,3,0\n1,8,7,1\n", 2, "`?` is not a number"),
+            ("1,unknown,3,0\n1,8,7,0\n", 2, "`unknown` is not a number"),
+            ("1,nan,3,0\n1,8,7,0\n", 2, "`nan` is not a finite number"),
+            ("1.5,wide,3,0\n1,8,7,0\n", 2, "`wide` is not a number"),
+        ] {
+            let sentence = first_line(&classes, table).unwrap_err();
+            assert!(
+                sentence.starts_with(&format!("line 1, column {column}: {problem}")),
+                "{sentence}"
+            );
+        }
+        let sentence = first_line(&classes, "1.5,wide,3,0\n1,8,7,0\n").unwrap_err();
+        assert!(
+            sentence.ends_with("(if the first line names the columns, say so with `header`)"),
+            "{sentence}"
+        );
+        // What may be either.
+        for table in ["0,1\n1,0\n5,1\n", "0,1,2\n5,3,1\n4,3,0\n"] {
+            let sentence = first_line(&classes, table).unwrap_err();
+            assert!(
+                sentence.contains("may name the columns or be a row of numbers"),
+                "{sentence}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_as_target_is_a_name_if_there_is_one() {
+        let target = |table: &str, target: &str| {
+            let csv = Csv::regression(Column::NameOrIndex(target.into()));
+            let table = csv.parse_table(table.as_bytes()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(table.target_values().map(|values| values[0]))
+        };
+        let years = "x,y,2019\n1,2,3\n4,5,6\n";
+        assert_eq!(target(years, "2019"), Ok(Some(3.0)));
+        assert_eq!(target(years, "y"), Ok(Some(2.0)));
+        assert_eq!(target(years, "0"), Ok(Some(1.0)));
+        assert_eq!(target("2,0,1\n1.5,2.5,3.5\n", "1"), Ok(Some(0.0)), "a row");
+        assert_eq!(target("1,2,3\n7.5,8.5,9.5\n", "1"), Ok(Some(7.5)), "names");
+        assert_eq!(target("5,1,9\n7,8,6\n", "1"), Ok(Some(1.0)));
+        assert!(target(years, "2020").unwrap_err().contains("no column 2020"));
+        assert!(target(years, "z").unwrap_err().contains("no column is called `z`"));
+        assert!(
+            target("y,x,y\n1,2,3\n", "y")
+                .unwrap_err()
+                .contains("more than one column is called `y`")
+        );
+    }
+
+    #[test]
+    fn columns_are_found_by_their_names() {
+        let csv = || Csv::classification("y").columns(["a", "b"]);
+        for table in [
+            "a,b,y\n1,2,0\n3,4,1\n",
+            "y,b,a\n0,2,1\n1,4,3\n",
+            "b,note,y,a\n2,x,0,1\n4,,1,3\n",
+        ] {
+            let table = csv().parse_table(table.as_bytes()).unwrap();
+            assert_eq!(table.rows().collect::<Vec<_>>(), [[1.0, 2.0], [3.0, 4.0]]);
+            assert_eq!(table.column_names().unwrap(), ["a", "b"]);
+            assert_eq!(table.labels().unwrap(), [0, 1]);
+            assert_eq!(
+                table.unused().len(),
+                table.unused().iter().filter(|name| *name == "note").count()
+            );
+        }
+        let sentence = |text: &str| csv().parse(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            sentence("a,c,y\n1,2,0\n"),
+            "no column is called `b`: the first line has a, c, y"
+        );
+        assert_eq!(sentence("b,a,b,y\n1,2,3,0\n"), "more than one column is called `b`");
+        let by_position = Csv::classification(Column::Last).columns(["0", "1"]);
+        let table = by_position.parse_table("1.5,2,0\n3,4,1\n".as_bytes()).unwrap();
+        assert_eq!(
+            (table.rows().next().unwrap(), table.column_names()),
+            (&[1.5, 2.0][..], None)
+        );
+        let numeric = by_position.parse_table("1,0,y\n2,1,0\n4,3,1\n".as_bytes()).unwrap();
+        assert_eq!(numeric.rows().next().unwrap(), [1.0, 2.0]);
+        let sentence = by_position.parse("1.5,0\n3,1\n".as_bytes()).unwrap_err().to_string();
+        assert!(
+            sentence.contains("1 columns beside the target, and 2 are wanted: 0, 1"),
+            "{sentence}"
+        );
+        // Names that recur are no way to find columns, except in the same order.
+        let same = Csv::classification(Column::Last).columns(["a", "a"]);
+        assert!(same.parse("a,a,y\n1,2,0\n".as_bytes()).is_ok());
+        assert!(same.parse("a,y,a\n1,2,0\n".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_quote_has_to_be_closed_on_its_line() {
+        let csv = || Csv::classification(Column::Last);
+        let mut table = "a,b,y\n1,2,\"u\n".to_string();
+        (0..1000).for_each(|i| table += &format!("{i},2,v\n"));
+        for (text, line, column) in [
+            (&table[..], 2, 3),
+            ("a,b,y\n1,2,v\n\n\n1,\"2,w\n3,4,\"v\"\n", 5, 2),
+            ("a,b,y\n1,2,v\n3,4,\"w", 3, 3),
+            ("a,\"b,y\n1,2,v\n", 1, 2),
+        ] {
+            let sentence = sentence(csv(), text);
+            let expected = format!("line {line}, column {column}: the cell begins with a quote");
+            assert!(sentence.starts_with(&expected), "{sentence}");
+        }
+        let names = csv()
+            .parse("a,y\r\n1,\"say \"\"hi\"\"\"\r\n2,\"a,b\"\r\n".as_bytes())
+            .unwrap();
+        assert_eq!(names.class_names().unwrap(), ["a,b", "say \"hi\""]);
+        assert!(sentence(csv(), "a,y\r1,2\r3,4\r").contains("carriage return"));
+    }
+
+    #[test]
+    fn missing_classes_are_errors_and_numbers_are_sorted_as_numbers() {
+        let csv = || Csv::classification(Column::Last);
+        for word in ["NA", "nan", "NaN", "null", "N/A", "NAN"] {
+            let sentence = sentence(csv(), &format!("a,b,y\n1,2,0\n3,4,1\n\n1,2,{word}\n"));
+            let expected = format!("line 5, column 3: `{word}` says that the class is missing");
+            assert!(sentence.starts_with(&expected), "{sentence}");
+        }
+        let names = |cells: &str| {
+            let table: String = cells.split(' ').map(|cell| format!("0.5,{cell}\n")).collect();
+            csv()
+                .parse(table.as_bytes())
+                .map(|data| data.class_names().unwrap().join(" "))
+        };
+        assert_eq!(names("10.0 2.0 1.5 2.0").unwrap(), "1.5 2.0 10.0");
+        assert_eq!(names("1e1 -3 2").unwrap(), "-3 2 1e1");
+        let error = names("1 1.0 2").unwrap_err().to_string();
+        assert!(error.contains("`1` and `1.0` are the same number"), "{error}");
+        let known = csv()
+            .class_names(["0", "1", "10"])
+            .parse("0.5,10.0\n0.5,0\n".as_bytes())
+            .unwrap();
+        assert_eq!((known.target(0), known.target(1)), (Target::Class(2), Target::Class(0)));
+    }
+
+    #[test]
+    fn the_delimiter_is_seen() {
+        let read = |text: &str| {
+            let csv = Csv::regression(Column::Last);
+            let table = csv.parse_table(text.as_bytes()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(table.rows().next().unwrap().to_vec())
+        };
+        assert_eq!(read("\"a\";\"b\";\"y\"\n1;2;0\n"), Ok(vec![1.0, 2.0]));
+        assert_eq!(read("a|b|y\n1|2|0\n"), Ok(vec![1.0, 2.0]));
+        assert_eq!(read("1\t2\t0\n"), Ok(vec![1.0, 2.0]));
+        assert_eq!(read("\"a;m\",b;n,y\n1,2,0\n"), Ok(vec![1.0, 2.0]));
+        assert_eq!(
+            read("1;2;0\n1;"),
+            Err("line 2: the row has 2 cells, and the first has 3".into())
+        );
+        assert_eq!(
+            read("a;y\n1,5;2,5\n").unwrap_err(),
+            "line 2, column 1: `1,5` is not a number: write it without commas, decimals with a point"
+        );
     }
 
     #[test]

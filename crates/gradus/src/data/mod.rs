@@ -6,7 +6,7 @@
 //! | bytes in memory: images | [`Bytes`] |
 //! | MNIST and its family, in IDX files | [`mnist`] |
 //! | 1,797 small digits, in the library itself | [`digits`] |
-//! | a table of numbers | [`Csv`] |
+//! | a table of numbers | [`Csv`], [`Table`] |
 //! | a folder of PNG and JPEG images for each class | [`Folder`] |
 //!
 //! A set of another kind is an implementation of [`Dataset`]. [`split`] divides any set in two.
@@ -20,6 +20,7 @@ pub mod idx;
 mod image;
 pub mod mnist;
 mod split;
+mod table;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use csv::{Column, Csv};
 pub use folder::Folder;
 pub use image::Image;
 pub use split::{Subset, split};
+pub use table::Table;
 
 use crate::{Error, Float, Result, Shape};
 

@@ -1,0 +1,339 @@
+//! Tables of numbers as samples: read, checked, divided and scaled.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use gradus::Network;
+use gradus::data::{Column, Csv, Dataset, Subset, Table};
+
+use crate::notes::{Origin, Preprocessing, TargetScale};
+use crate::task::{Reading, Task, hold_out};
+use crate::units::mean_and_deviation;
+
+/// From how many rows on a column that counts them is taken for an index.
+const COUNTED: usize = 10;
+/// How many different numbers may well be classes.
+const CLASSES: usize = 20;
+
+/// Whether the path is that of a table.
+pub fn is_table(path: &Path) -> bool {
+    ends_with(path, ".csv") || ends_with(path, ".tsv")
+}
+
+/// Whether the file's name has this ending, with or without one for gzip.
+fn ends_with(path: &Path, ending: &str) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    name.is_some_and(|name| name.trim_end_matches(".gz").ends_with(ending))
+}
+
+/// Reads a table, and divides it into rows for training and for testing.
+///
+/// # Errors
+/// If it can't be read, or its targets can't be learned.
+pub fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+    let table = read(origin, reading)?;
+    let mut remarks = Vec::new();
+    if !reading.trained {
+        remarks.extend(check_classes(&table)?);
+        remarks.extend(index_columns(&table));
+    }
+    if let [first, others @ ..] = table.unused() {
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" and {} others", others.len())
+        };
+        remarks.push(format!(
+            "the column `{first}`{others} is not used: the network was trained without it"
+        ));
+    }
+    let all = table.to_arrays()?;
+    let [train, test] = hold_out(&all, origin)?;
+    let columns = all.shape().size();
+    let (mean, deviation) = match &reading.notes.preprocessing {
+        Some(Preprocessing::Numbers { mean, deviation, .. }) => {
+            ensure!(
+                mean.len() == columns,
+                "the network was trained on rows of {} numbers, these have {columns} beside the target",
+                mean.len()
+            );
+            (mean.clone(), deviation.clone())
+        }
+        _ if reading.raw => (vec![0.0; columns], vec![1.0; columns]),
+        _ => scales(&table, &train),
+    };
+    let targets = match (&reading.notes.preprocessing, table.target_values()) {
+        (Some(_), _) => reading.notes.targets.clone(),
+        (None, Some(values)) if !reading.raw => {
+            let values: Vec<f64> = train.iter().map(|&i| values[i]).collect();
+            TargetScale::of(&values, reading.network)?
+        }
+        _ => None,
+    };
+    let target = targets.as_ref().map(|scale| (scale.mean[0], scale.deviation[0]));
+    let mut scaled = table.scaled(&mean, &deviation, target)?;
+    if let Some(shape) = reading
+        .network
+        .map(Network::input_shape)
+        .filter(|shape| shape.size() == columns)
+    {
+        scaled = scaled.with_shape(shape)?;
+    }
+    let scaled: Arc<dyn Dataset> = Arc::new(scaled);
+    Ok(Task {
+        name: origin.name.clone(),
+        origin: Origin {
+            // By its name it is found in a table with other columns too.
+            target: table.target_name().map(str::to_string).or(origin.target.clone()),
+            ..origin.clone()
+        },
+        classes: table.class_names().unwrap_or_default().to_vec(),
+        train: Arc::new(Subset::new(scaled.clone(), train)?),
+        test: Arc::new(Subset::new(scaled, test)?),
+        preprocessing: Preprocessing::Numbers {
+            columns: table.column_names().unwrap_or_default().to_vec(),
+            mean,
+            deviation,
+        },
+        targets,
+        remarks,
+    })
+}
+
+/// Reads the file as the network, if it has been trained, has seen another: with its columns and its classes.
+fn read(origin: &Origin, reading: &Reading<'_>) -> Result<Table> {
+    let target = match &origin.target {
+        None => Column::Last,
+        Some(name) => Column::NameOrIndex(name.clone()),
+    };
+    let mut csv = if origin.regression {
+        Csv::regression(target)
+    } else {
+        Csv::classification(target)
+    };
+    let path = Path::new(&origin.name);
+    if ends_with(path, ".tsv") {
+        csv = csv.delimiter(b'\t');
+    }
+    if let Some(header) = origin.header {
+        csv = csv.header(header);
+    }
+    if let Some(Preprocessing::Numbers { columns, .. }) = &reading.notes.preprocessing
+        && !columns.is_empty()
+    {
+        csv = csv.columns(columns);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.read_to_end(&mut bytes)?;
+    if origin.regression {
+        return Ok(csv.parse_table(&bytes[..])?);
+    }
+    if let Some(names) = &reading.notes.classes {
+        return Ok(csv.class_names(names).parse_table(&bytes[..])?);
+    }
+    if let (true, Some(network)) = (reading.trained, reading.network) {
+        // Numbers are those of the outputs, as far as they can be: a class may have no row.
+        let outputs = network.output_shape().size().max(2);
+        let numbered = csv.clone().class_names((0..outputs).map(|class| class.to_string()));
+        if let Ok(table) = numbered.parse_table(&bytes[..]) {
+            return Ok(table);
+        }
+    }
+    Ok(csv.parse_table(&bytes[..])?)
+}
+
+/// The means and the standard deviations of the columns over these rows.
+fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
+    let all: Vec<&[f64]> = table.rows().collect();
+    let column = |i: usize| mean_and_deviation(rows.iter().map(|&row| all[row][i]));
+    (0..all[0].len()).map(column).unzip()
+}
+
+/// Refuses classes that can't be learned, and those that are values of a regression; returns a remark on those that may be.
+fn check_classes(table: &Table) -> Result<Option<String>> {
+    let Some(names) = table.class_names() else {
+        return Ok(None);
+    };
+    if let [name] = names {
+        bail!("all rows are of class `{name}`: a network learns to tell at least two classes apart");
+    }
+    let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+    let Some(numbers) = numbers else { return Ok(None) };
+    let (classes, rows) = (names.len(), table.rows().len());
+    let (least, most) = (numbers[0], numbers[classes - 1]);
+    let column = table
+        .target_name()
+        .map_or(String::new(), |name| format!(" in column `{name}`"));
+    let fractions = numbers.iter().any(|number| number.fract() != 0.0);
+    ensure!(
+        !(classes >= 5 && 2 * classes > rows || fractions && classes > CLASSES),
+        "the targets{column} are {classes} different numbers in {rows} rows, {least} to {most}: these are values, not classes; \
+         learn them with --regression, or choose another column with --target"
+    );
+    let gaps = most - least + 1.0 >= 2.0 * classes as f64;
+    Ok((classes > CLASSES && gaps).then(|| {
+        format!(
+            "the targets{column} are {classes} different numbers, {least} to {most}, and each is learned as a class; if they are \
+             values, use --regression"
+        )
+    }))
+}
+
+/// Remarks on columns that look like the numbers of the rows.
+fn index_columns(table: &Table) -> Vec<String> {
+    let names = table.column_names();
+    let width = table.rows().next().map_or(0, <[f64]>::len);
+    let remark = |i: usize| {
+        let name = names.map(|names| names[i].as_str());
+        let unnamed = name.is_some_and(|name| name.is_empty() || name.starts_with("Unnamed:"));
+        let mut column: Vec<f64> = table.rows().map(|row| row[i]).collect();
+        column.sort_unstable_by(f64::total_cmp);
+        let counts = column.windows(2).all(|pair| pair[1] - pair[0] == 1.0);
+        let column = match name {
+            Some("") => format!("column {} of the values, which has no name,", i + 1),
+            Some(name) => format!("the column `{name}`"),
+            None => format!("column {} of the values", i + 1),
+        };
+        (unnamed || counts && table.rows().len() >= COUNTED).then(|| {
+            format!("{column} looks like an index that counts the rows, and is learned as the others are: remove it if it is one")
+        })
+    };
+    (0..width).filter_map(remark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus::data::Target;
+    use gradus::prelude::*;
+
+    fn read_back(task: &Task) -> Vec<(Vec<gradus::Float>, Target<'_>)> {
+        let sample = |i| {
+            let mut x = vec![0.0; task.train.shape().size()];
+            task.train.read(i, &mut x).unwrap();
+            (x, task.train.target(i))
+        };
+        (0..task.train.len()).map(sample).collect()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, Origin) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, text).unwrap();
+        let origin = Origin::named(&path.to_string_lossy());
+        (folder, origin)
+    }
+
+    /// Eleven classes, of which one has no row, of a network whose file does not name them.
+    #[test]
+    fn classes_without_names_are_the_outputs_numbers() {
+        let network = |outputs| Sequential::new([1]).layer(Dense::new(outputs)).build(1).unwrap();
+        let classes = |labels: &str, outputs| {
+            let rows: String = labels.split(' ').map(|label| format!("0.5,{label}\n")).collect();
+            let (_folder, origin) = file(&rows);
+            let reading = Reading {
+                network: Some(&network(outputs)),
+                raw: true,
+                trained: true,
+                ..Reading::default()
+            };
+            let task = load(&origin, &reading).unwrap();
+            let classes = read_back(&task).into_iter().map(|(_, target)| match target {
+                Target::Class(class) => class,
+                Target::Values(_) => unreachable!("classes"),
+            });
+            classes.collect::<Vec<_>>()
+        };
+        assert_eq!(classes("10 0 1 8 2 9", 11), [10, 0, 1, 8, 2, 9]);
+        assert_eq!(classes("10.0 2.0 0.0", 11), [10, 2, 0]);
+        assert_eq!(classes("1 0 1", 1), [1, 0, 1]);
+        // Numbers from 1, and words.
+        assert_eq!(classes("3 1 2", 3), [2, 0, 1]);
+        assert_eq!(classes("c a b", 3), [2, 0, 1]);
+    }
+
+    #[test]
+    fn large_numbers_keep_their_differences() {
+        let rows: String = (0..20)
+            .map(|i| format!("{},{}\n", 1_700_000_000 + i, 9e9 + 0.25 * f64::from(i)))
+            .collect();
+        let (_folder, mut origin) = file(&format!("time,count\n{rows}"));
+        origin.regression = true;
+        let task = load(&origin, &Reading::default()).unwrap();
+        let Preprocessing::Numbers {
+            columns,
+            mean,
+            deviation,
+        } = &task.preprocessing
+        else {
+            unreachable!("a table")
+        };
+        assert_eq!((&columns[..], mean[0]), (&["time".to_string()][..], 1_700_000_009.5));
+        assert!((deviation[0] - 33.25_f64.sqrt()).abs() < 1e-9);
+        let z = |i: usize| ((i as f64 - 9.5) / 33.25_f64.sqrt()) as gradus::Float;
+        for (i, (x, target)) in read_back(&task).into_iter().enumerate() {
+            assert!((x[0] - z(i)).abs() < 1e-6, "{x:?}");
+            assert!(
+                matches!(target, Target::Values(&[t]) if (t - z(i)).abs() < 1e-6),
+                "{target:?}"
+            );
+        }
+        assert_eq!(task.origin.target.as_deref(), Some("count"));
+        // The same, learned from the column by its name.
+        let reading = Reading {
+            notes: task.notes(),
+            trained: true,
+            ..Reading::default()
+        };
+        assert_eq!(read_back(&load(&task.origin, &reading).unwrap()), read_back(&task));
+    }
+
+    #[test]
+    fn values_are_not_learned_as_classes() {
+        let check = |targets: &mut dyn Iterator<Item = String>| {
+            let rows: String = targets.map(|target| format!("0.5,{target}\n")).collect();
+            check_classes(&Csv::classification(Column::Last).parse_table(rows.as_bytes()).unwrap())
+        };
+        let prices = |i: u32| format!("{}", 100_000 + i * 37 % 1000 * 250);
+        assert!(
+            check(&mut (0..1000).map(prices))
+                .unwrap_err()
+                .to_string()
+                .contains("--regression")
+        );
+        assert!(
+            check(&mut (0..300).map(|i| format!("{}.5", i % 30)))
+                .unwrap_err()
+                .to_string()
+                .contains("29.5")
+        );
+        assert!(
+            check(&mut (0..1000).map(|i| prices(i % 100)))
+                .unwrap()
+                .unwrap()
+                .contains("--regression")
+        );
+        assert_eq!(check(&mut (0..1000).map(|i| format!("{}", i % 100))).unwrap(), None);
+        assert_eq!(check(&mut (0..40).map(|i| format!("{}.5", i % 10))).unwrap(), None);
+        assert_eq!(check(&mut (0..40).map(|i| format!("name {i}"))).unwrap(), None);
+    }
+
+    #[test]
+    fn columns_that_count_the_rows_are_told() {
+        let told = |text: &str| index_columns(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
+        let rows = |line: &dyn Fn(u32) -> String| (0..12).map(line).collect::<String>();
+        assert_eq!(
+            told(&format!(",a,y\n{}", rows(&|i| format!("{},0.5,0\n", i * i)))).len(),
+            1
+        );
+        assert_eq!(
+            told(&format!("Unnamed: 0,a,y\n{}", rows(&|i| format!("{i},0.5,0\n")))).len(),
+            1
+        );
+        assert_eq!(told(&rows(&|i| format!("{},0.5,0\n", 1 + i * 5 % 12))).len(), 1);
+        assert!(told(&format!("a,b,y\n{}", rows(&|i| format!("{},0.5,0\n", i / 2)))).is_empty());
+    }
+}
