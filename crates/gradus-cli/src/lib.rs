@@ -1,6 +1,7 @@
 //! The parts of the program `gradus`: its commands, and the pictures, files and downloads that they need.
 #![forbid(unsafe_code)]
 
+pub mod classes;
 pub mod cli;
 pub mod download;
 pub mod networks;

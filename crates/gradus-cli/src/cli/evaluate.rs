@@ -2,20 +2,19 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use gradus::data::{Dataset, Target, Targets};
-use gradus::loss::Loss;
-use gradus::metric::{AbsoluteError, Accuracy, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
+use gradus::metric::{AbsoluteError, Accuracy, Average, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
 use gradus::{Evaluation, Float, Network};
 use serde_json::{Value, json};
 
 use super::Settings;
 use super::options::DataOptions;
-use super::recipe::{Spec, usual_loss};
+use super::recipe::noted_loss;
 use super::train::to_json;
+use crate::classes::{Outputs, Positive};
 use crate::notes::Notes;
 use crate::plot::{self, Confusion, Guess, count};
 use crate::task::Task;
@@ -23,9 +22,10 @@ use crate::units::{loss_in_units, metric_in_units};
 
 /// Measure a trained network on samples that it has not learned
 ///
-/// Prints its loss and accuracy, the precision, recall and F1 of each class, and the classes that it most often confuses; for
-/// a network that gives values, its errors and R². Without --data, on the test part of what it was trained on, as its notes
-/// tell. Other data that have no part for testing are used whole.
+/// Prints its loss and accuracy, the precision, recall and F1 of each class, of the positive one and on average (macro), and the
+/// classes that it most often confuses; for a network that gives values, its errors and R². Outputs that are logits are measured
+/// as probabilities. Without --data, on the test part of what it was trained on, as its notes tell. Other data that have no part
+/// for testing are used whole.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gradus evaluate runs/train/network.safetensors\n  gradus evaluate runs/compare/cnn.safetensors --data my-digits --out runs/evaluate"
@@ -39,6 +39,8 @@ pub struct Evaluate {
     /// The samples to measure on
     #[arg(long, value_enum, default_value_t = Part::Test, help_heading = "Data")]
     part: Part,
+    #[command(flatten)]
+    positive: Positive,
     /// Also draw the confusion matrix and the worst mistakes into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -69,7 +71,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         Part::Test => &task.test,
     };
     let scale = task.targets.as_ref();
-    let loss = loss_in_units(loss(&network, &notes, &data.targets()).with_context(file)?, scale)?;
+    let loss = loss_in_units(noted_loss(&network, &notes, &data.targets()).with_context(file)?, scale)?;
     let metrics: Vec<Box<dyn Metric>> = match data.targets() {
         Targets::Classes(_) => vec![Box::new(Accuracy)],
         Targets::Values(_) => vec![Box::new(AbsoluteError), Box::new(SquaredError), Box::new(R2)],
@@ -77,6 +79,9 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let metrics = metrics.into_iter().map(|metric| metric_in_units(metric, scale));
     let metrics = metrics.collect::<Result<Vec<_>>>()?;
     let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
+    let names = names(&task, &notes, &network);
+    let positive = options.positive.class(&names)?;
+    let mut outputs = Outputs::of(&network, &*loss);
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
         .evaluate(&network, data, &*loss, &metrics)
@@ -89,14 +94,22 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     results["loss_name"] = json!(loss.name());
     writeln!(out, "{} on {}", options.network.display(), task.name)?;
     print(&evaluation, loss.name(), out)?;
+    if let Some(activation) = outputs.activation() {
+        writeln!(
+            out,
+            "The network gives logits: they are measured as the probabilities that {activation} makes of them."
+        )?;
+    }
+    results["logits"] = json!(outputs.activation().is_some());
     if task.classes.is_empty() {
         return Ok(results);
     }
 
-    let mut matrix = ConfusionMatrix::new(task.classes.len());
+    let mut matrix = ConfusionMatrix::new(names.len());
     let mut mistakes = Vec::new();
     predictor.each_output(&network, data, |i, y, target| {
         if let Target::Class(class) = target {
+            let y = outputs.of_sample(y);
             let taken_for = predicted_class(y);
             matrix.add(class, taken_for);
             if class != taken_for {
@@ -108,8 +121,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
             }
         }
     })?;
-    let names = names(&task, &notes, &network, matrix.classes());
-    print_classes(&matrix, &names, out)?;
+    print_classes(&matrix, &names, positive, out)?;
     let classes = names.iter().enumerate().map(|(i, name)| {
         json!({
             "class": name, "precision": matrix.precision(i), "recall": matrix.recall(i), "f1": matrix.f1(i),
@@ -117,6 +129,17 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         })
     });
     results["classes"] = classes.collect();
+    results["macro"] = json!({
+        "precision": matrix.average(Average::Macro, ConfusionMatrix::precision),
+        "recall": matrix.average(Average::Macro, ConfusionMatrix::recall),
+        "f1": matrix.average(Average::Macro, ConfusionMatrix::f1),
+    });
+    if let Some(class) = positive {
+        results["positive"] = json!(names[class]);
+        results["precision"] = json!(matrix.precision(class));
+        results["recall"] = json!(matrix.recall(class));
+        results["f1"] = json!(matrix.f1(class));
+    }
     let confused = matrix.most_confused(CONFUSED).into_iter();
     results["most_confused"] = confused
         .map(|(class, taken_for, n)| json!({"class": names[class], "taken_for": names[taken_for], "count": n}))
@@ -130,14 +153,12 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     Ok(results)
 }
 
-/// The loss that the network was trained with, or else the one that suits it.
-fn loss(network: &Network, notes: &Notes, targets: &Targets) -> Result<std::sync::Arc<dyn Loss>> {
-    let noted = notes.training.as_ref().and_then(|training| training["loss"].as_str());
-    Spec::from_str(noted.unwrap_or_else(|| usual_loss(network, targets)))?.loss()
-}
-
-/// The names of the classes: those of the data, or those that the network knows, or numbers.
-fn names(task: &Task, notes: &Notes, network: &Network, classes: usize) -> Vec<String> {
+/// The names of the classes: those of the data, or those that the network knows, or numbers; none if the targets are values.
+fn names(task: &Task, notes: &Notes, network: &Network) -> Vec<String> {
+    if task.classes.is_empty() {
+        return Vec::new();
+    }
+    let classes = task.classes.len().max(network.output_shape().size());
     let known = [task.classes.clone(), notes.classes_for(network)];
     let known = known.into_iter().find(|names| names.len() == classes);
     known.unwrap_or_else(|| (0..classes).map(|class| class.to_string()).collect())
@@ -155,8 +176,17 @@ fn print(evaluation: &Evaluation, loss: &str, out: &mut dyn Write) -> Result<()>
     Ok(())
 }
 
-fn print_classes(matrix: &ConfusionMatrix, names: &[String], out: &mut dyn Write) -> Result<()> {
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+/// The name of the row of means over the classes.
+const MEAN: &str = "macro average";
+
+fn print_classes(
+    matrix: &ConfusionMatrix,
+    names: &[String],
+    positive: Option<usize>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = width.max(MEAN.len());
     writeln!(
         out,
         "\n{:width$}  {:>9}  {:>9}  {:>9}  {:>9}",
@@ -170,6 +200,24 @@ fn print_classes(matrix: &ConfusionMatrix, names: &[String], out: &mut dyn Write
             matrix.recall(i),
             matrix.f1(i),
             count(matrix.support(i))
+        )?;
+    }
+    writeln!(
+        out,
+        "{MEAN:width$}  {:>9.4}  {:>9.4}  {:>9.4}  {:>9}",
+        matrix.average(Average::Macro, ConfusionMatrix::precision),
+        matrix.average(Average::Macro, ConfusionMatrix::recall),
+        matrix.average(Average::Macro, ConfusionMatrix::f1),
+        count(matrix.samples())
+    )?;
+    if let Some(class) = positive {
+        writeln!(
+            out,
+            "\nof the positive class, {}: precision {:.4}, recall {:.4}, F1 {:.4} (--positive chooses another)",
+            names[class],
+            matrix.precision(class),
+            matrix.recall(class),
+            matrix.f1(class)
         )?;
     }
     let confused = matrix.most_confused(CONFUSED);

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use clap::Args;
+use gradus::data::Targets;
+use gradus::layer::OutputKind;
 use gradus::{Float, Network};
 use serde_json::{Value, json};
 
-use super::recipe::last_kind;
+use super::recipe::noted_loss;
 use super::{Settings, write_json};
+use crate::classes::Outputs;
 use crate::notes::{Notes, Preprocessing, TargetScale};
 use crate::picture;
 use crate::plot::{self, percent};
@@ -53,10 +56,10 @@ struct Prediction {
 pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let network = Network::load(&options.network)?;
     let file = || options.network.display().to_string();
-    let named = Labels::of(&network).with_context(file)?;
+    let mut named = Labels::of(&network).with_context(file)?;
     let reader = Reader::of(&network).with_context(file)?;
     let pictures: Vec<Result<Vec<Float>>> = options.pictures.iter().map(|path| reader.read(path)).collect();
-    let predictions = predict(&network, &named, pictures, settings)?;
+    let predictions = predict(&network, &mut named, pictures, settings)?;
 
     let width = options.pictures.iter().map(|p| p.display().to_string().chars().count());
     let width = width.max().unwrap_or(0);
@@ -130,7 +133,7 @@ impl Reader {
 /// Puts the pictures that could be read through the network.
 fn predict(
     network: &Network,
-    named: &Labels,
+    named: &mut Labels,
     pictures: Vec<Result<Vec<Float>>>,
     settings: &Settings,
 ) -> Result<Vec<Result<Prediction>>> {
@@ -151,7 +154,9 @@ fn predict(
 struct Labels {
     /// The names of the classes; none if the network gives values.
     classes: Vec<String>,
-    /// Whether its outputs are probabilities.
+    /// Its outputs, as probabilities if they are logits.
+    outputs: Outputs,
+    /// Whether they are probabilities then.
     probabilities: bool,
     /// How outputs become values, if those were scaled in training.
     scale: Option<TargetScale>,
@@ -160,11 +165,17 @@ struct Labels {
 impl Labels {
     fn of(network: &Network) -> Result<Self> {
         let notes = Notes::of(network)?;
-        let probabilities = matches!(last_kind(network)?.as_str(), "softmax" | "sigmoid");
-        let value = notes.classes.is_none() && !probabilities && network.output_shape().size() == 1;
+        let real = network.output_kind() == OutputKind::Real;
+        let value = notes.classes.is_none() && real && network.output_shape().size() == 1;
+        let classes = if value { Vec::new() } else { notes.classes_for(network) };
+        let outputs = match classes.len() {
+            0 => Outputs::default(),
+            count => Outputs::of(network, &*noted_loss(network, &notes, &Targets::Classes(count))?),
+        };
         Ok(Labels {
-            classes: if value { Vec::new() } else { notes.classes_for(network) },
-            probabilities,
+            classes,
+            probabilities: !real || outputs.activation().is_some(),
+            outputs,
             scale: notes.targets,
         })
     }
@@ -178,7 +189,8 @@ impl Labels {
     }
 
     /// One value for each class, also where the network gives only that of the second of two.
-    fn for_each_class(&self, y: &[Float]) -> Vec<Float> {
+    fn for_each_class(&mut self, y: &[Float]) -> Vec<Float> {
+        let y = self.outputs.of_sample(y);
         match *y {
             [second] if self.classes.len() == 2 => vec![1.0 - second, second],
             _ => y.to_vec(),

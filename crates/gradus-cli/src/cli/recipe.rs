@@ -7,13 +7,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
-use gradus::loss::{self, CrossEntropy, Huber, Loss};
+use gradus::layer::OutputKind;
+use gradus::loss::{self, CrossEntropy, Huber, Loss, OutputActivation};
 use gradus::optim::{self, Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
 use gradus::schedule::{self, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
 use gradus::{Float, Network};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::notes::Notes;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -290,35 +293,41 @@ pub fn usual_loss(network: &Network, targets: &Targets) -> &'static str {
     }
 }
 
-/// Refuses a loss that compares probabilities for a network that ends in something else.
+/// The loss that a network was trained with, as its notes say, or else the one that suits it.
+///
+/// # Errors
+/// If the notes name a loss that does not exist.
+pub fn noted_loss(network: &Network, notes: &Notes, targets: &Targets) -> Result<Arc<dyn Loss>> {
+    let noted = notes.training.as_ref().and_then(|training| training["loss"].as_str());
+    Spec::from_str(noted.unwrap_or_else(|| usual_loss(network, targets)))?.loss()
+}
+
+/// Refuses to train a network that ends in something else than the probabilities that the loss compares: as it is used and
+/// exported, it should give probabilities.
 ///
 /// # Errors
 /// The sentence names the layer that is missing.
 pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
-    let needed: &[&str] = match loss.name() {
-        "cross_entropy" => &["softmax"],
-        "binary_cross_entropy" => &["sigmoid", "softmax"],
+    let kind = network.output_kind();
+    let needed = match loss.output_activation() {
+        Some(OutputActivation::Softmax) if kind != OutputKind::Distribution => OutputActivation::Softmax,
+        Some(OutputActivation::Sigmoid) if kind == OutputKind::Real => OutputActivation::Sigmoid,
         _ => return Ok(()),
     };
-    let last = last_kind(network)?;
-    if needed.contains(&last.as_str()) {
-        return Ok(());
-    }
     bail!(
-        "{} compares probabilities, and the network ends in a layer of kind {last}: add one of kind {}",
+        "{} compares probabilities, and the network ends in a layer of kind {}: add one of kind {}",
         loss.name(),
-        needed[0]
+        last_kind(network)?,
+        needed.layer().kind()
     )
 }
 
-/// The kind of a network's last layer.
-///
-/// # Errors
-/// If the network has a layer of a kind that can't be saved.
-pub fn last_kind(network: &Network) -> Result<String> {
+/// The kind of the last layer that does more than change the shape.
+fn last_kind(network: &Network) -> Result<String> {
     let architecture = network.architecture()?;
-    let last = architecture["layers"].as_array().and_then(|layers| layers.last());
-    let kind = last.and_then(|layer| layer["kind"].as_str());
+    let layers = architecture["layers"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut kinds = layers.iter().rev().filter_map(|layer| layer["kind"].as_str());
+    let kind = kinds.find(|kind| !["flatten", "reshape"].contains(kind));
     Ok(kind.unwrap_or_default().to_string())
 }
 

@@ -20,6 +20,7 @@ use super::Settings;
 use super::interrupt;
 use super::options::{DataOptions, TEST, lasting_name};
 use super::recipe::{Recipe, Spec, check_end, usual_loss};
+use crate::classes::{self, Positive};
 use crate::networks;
 use crate::notes::Origin;
 use crate::plot::{self, Curve, Panel, count};
@@ -98,10 +99,13 @@ pub struct Train {
     /// What decides which epoch is the best: loss or a metric, with val_ before it for validation [default: val_loss]
     #[arg(long, value_name = "COLUMN", help_heading = "Training")]
     watch: Option<String>,
-    /// What to measure beside the loss: accuracy, top_5 (or another number), precision, recall, f1, r2, absolute_error,
-    /// squared_error [default: accuracy for classes; r2 and absolute_error for values]
+    /// What to measure beside the loss: accuracy, top_5 (or another number), precision, recall, f1 (of one of two classes, or
+    /// the mean over more; f1_macro is always the mean), r2, absolute_error, squared_error [default: accuracy for classes; r2
+    /// and absolute_error for values]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Training")]
     metric: Vec<String>,
+    #[command(flatten)]
+    positive: Positive,
     /// Tell where the time of training went, layer by layer
     #[arg(long, help_heading = "Training")]
     profile: bool,
@@ -132,6 +136,8 @@ struct Lesson<'a> {
     validation: Option<Subset<Arc<dyn Dataset>>>,
     loss: Arc<dyn Loss>,
     metrics: Vec<String>,
+    /// What decides which epoch is the best, if that was said.
+    watched: Option<String>,
 }
 
 /// Runs the command; returns its results.
@@ -210,7 +216,8 @@ impl<'a> Lesson<'a> {
             }
             (names, Targets::Classes(_)) => names.to_vec(),
         };
-        options.check_watched(&metrics, validation.is_some())?;
+        let metrics = options.positive.metrics(&metrics, &task.classes)?;
+        let watched = options.watched(&metrics, &task.classes, validation.is_some())?;
 
         let recipe = Recipe {
             loss: Some(spec),
@@ -239,6 +246,7 @@ impl<'a> Lesson<'a> {
             validation,
             loss,
             metrics,
+            watched,
         };
         Ok((lesson, network))
     }
@@ -294,14 +302,14 @@ impl<'a> Lesson<'a> {
         }
         if let Some(validation) = &self.validation {
             let checkpoint = Checkpoint::best(options.out.join("best.safetensors"));
-            fit = fit.validation(validation).callback(match &options.watch {
+            fit = fit.validation(validation).callback(match &self.watched {
                 Some(column) => checkpoint.watch(column),
                 None => checkpoint,
             });
         }
         if let Some(patience) = options.patience {
             let stopping = EarlyStopping::new(patience);
-            fit = fit.callback(match &options.watch {
+            fit = fit.callback(match &self.watched {
                 Some(column) => stopping.watch(column),
                 None => stopping,
             });
@@ -389,10 +397,14 @@ impl<'a> Lesson<'a> {
         for (part, evaluation) in results {
             let samples = count(evaluation.samples as u64);
             write!(out, "{part:10}  {samples:>8}  {:>10.4}", evaluation.loss)?;
-            for (_, value) in &evaluation.metrics {
-                write!(out, "  {value:>14.4}")?;
+            for (name, value) in &evaluation.metrics {
+                let width = name.len().max(14);
+                write!(out, "  {value:>width$.4}")?;
             }
             writeln!(out)?;
+        }
+        if let Some(sentence) = classes::explained(&self.metrics, &self.task.classes) {
+            writeln!(out, "{sentence}")?;
         }
         if self.options.is_xor() && self.task.origin.name == XOR {
             writeln!(out)?;
@@ -410,6 +422,13 @@ impl<'a> Lesson<'a> {
         Ok(())
     }
 
+    /// The name of the class that precision, recall and F1 are those of, if there is one.
+    fn positive(&self) -> Option<&str> {
+        let classes = &self.task.classes;
+        let class = self.options.positive.class(classes).ok().flatten()?;
+        classes.get(class).map(String::as_str)
+    }
+
     fn to_json(&self, network: &Network, history: &History, results: &[(&str, Evaluation)]) -> Value {
         let mut value = json!({
             "command": "train",
@@ -425,6 +444,7 @@ impl<'a> Lesson<'a> {
             "samples_per_second": history.samples_per_second(),
             "history": history.to_json(),
             "out": self.options.out,
+            "positive": self.positive(),
         });
         for (part, evaluation) in results {
             value[part] = to_json(evaluation);
@@ -520,19 +540,21 @@ impl Train {
         Ok((Arc::new(train), Some(validation)))
     }
 
-    fn check_watched(&self, metrics: &[String], validated: bool) -> Result<()> {
-        let Some(watched) = &self.watch else { return Ok(()) };
+    /// The column to watch of those of these metrics, if one is named.
+    fn watched(&self, metrics: &[String], classes: &[String], validated: bool) -> Result<Option<String>> {
+        let Some(watched) = &self.watch else { return Ok(None) };
+        let watched = self.positive.watched(watched, classes)?;
         let mut columns = Vec::new();
         for name in std::iter::once("loss").chain(metrics.iter().map(String::as_str)) {
             columns.push(name.to_string());
             columns.extend(validated.then(|| format!("val_{name}")));
         }
         ensure!(
-            columns.contains(watched),
+            columns.contains(&watched),
             "--watch: there is no `{watched}`; choose one of {}",
             columns.join(", ")
         );
-        Ok(())
+        Ok(Some(watched))
     }
 }
 
