@@ -32,4 +32,4 @@ pub use pieces::{Cuts, Piece, Pieces};
 pub use pool::Pool;
 pub use prefetch::prefetch;
 pub use spans::Spans;
-pub use vector::{SUMS, dot, erf, exp, ln, max, sigmoid, softmax, sum, tanh};
+pub use vector::{CHAIN, SUMS, dot, erf, exp, ln, max, partial_sums, sigmoid, softmax, sum, tanh};

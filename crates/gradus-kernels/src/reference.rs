@@ -1,8 +1,10 @@
 //! What is true: every kernel once more, as the plainest loop that defines its result. Tests hold the fast kernels against
 //! these, bit for bit.
 
+use std::ops::AddAssign;
+
 use crate::lanes::{Axis, Convolution, LANES};
-use crate::{Float, Matrix, SUMS, Start};
+use crate::{CHAIN, Float, Matrix, SUMS, Start};
 
 /// What [`matmul`](crate::matmul()) computes: for each element of C, one chain of fused multiply-adds over ascending k,
 /// beginning with its start.
@@ -124,15 +126,21 @@ pub fn convolution_bias_gradient(of: &Convolution, dy: &[Float], db: &mut [Float
 
 /// What [`sum`](crate::sum()) computes.
 pub fn sum(x: &[Float]) -> Float {
-    let mut sums = [0.0; SUMS];
-    for (i, x) in x.iter().enumerate() {
-        sums[i % SUMS] += x;
+    let mut totals = [0.0; SUMS];
+    for x in x.chunks(SUMS * CHAIN) {
+        let mut sums: [Float; SUMS] = [0.0; SUMS];
+        for (i, x) in x.iter().enumerate() {
+            sums[i % SUMS] += x;
+        }
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total += f64::from(sum);
+        }
     }
-    by_halves(sums)
+    by_halves(totals) as Float
 }
 
 /// Adds the upper half of the sums to the lower half, until one is left.
-fn by_halves(mut sums: [Float; SUMS]) -> Float {
+fn by_halves<T: Copy + AddAssign>(mut sums: [T; SUMS]) -> T {
     let mut count = SUMS;
     while count > 1 {
         count /= 2;

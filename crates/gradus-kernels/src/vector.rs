@@ -37,34 +37,78 @@ for_slices! {
     erf: "erf x";
 }
 
-/// How many partial sums [`sum`] and [`dot`] take.
+/// How many partial sums [`sum`], [`dot`] and [`partial_sums`] take.
 pub const SUMS: usize = 16;
 
-/// Adds up chunks in [`SUMS`] partial sums, then what is left over, then the partial sums by halves.
+/// How many numbers follow one another in a partial sum before it is added to its total: so few that rounding takes no more than
+/// a few units in the last place.
+pub const CHAIN: usize = 16;
+
+/// The [`SUMS`] partial sums of each of K functions of the elements of two slices: Σ f(aᵢ, bᵢ) over all i with the same
+/// i mod [`SUMS`], in this order: [`CHAIN`] numbers each are added up in [`Float`], from 0, and their sums in `f64`. So the error
+/// doesn't grow with the length.
+///
+/// To be called inside [`vectorize`].
+///
+/// ```
+/// use gradus_kernels::{partial_sums, vectorize};
+/// let (a, b) = ([1.0; 40], [0.5; 40]);
+/// let [sums, products] = vectorize(|| partial_sums(&a, &b, |a, b| [a + b, a * b]));
+/// assert_eq!((sums[0], sums[15], products[7]), (4.5, 3.0, 1.5)); // of 3, 2 and 3 elements
+/// ```
+///
+/// # Panics
+/// If the slices differ in length.
 #[inline(always)]
-fn add_up(chunks: impl Iterator<Item = [Float; SUMS]>, rest: impl Iterator<Item = Float>) -> Float {
-    let mut sums = [0.0; SUMS];
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += x;
+pub fn partial_sums<const K: usize>(
+    a: &[Float],
+    b: &[Float],
+    f: impl Fn(Float, Float) -> [Float; K],
+) -> [[f64; SUMS]; K] {
+    assert_eq!(a.len(), b.len(), "a and b differ in length");
+    let mut totals = [[0.0; SUMS]; K];
+    for (a, b) in a.chunks(CHAIN * SUMS).zip(b.chunks(CHAIN * SUMS)) {
+        let mut sums = [[0.0; SUMS]; K];
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
+        for (a, b) in a.iter().zip(b) {
+            for (k, sums) in sums.iter_mut().enumerate() {
+                for lane in 0..SUMS {
+                    sums[lane] += f(a[lane], b[lane])[k];
+                }
+            }
+        }
+        for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+            for (sums, value) in sums.iter_mut().zip(f(a, b)) {
+                sums[lane] += value;
+            }
+        }
+        for (totals, sums) in totals.iter_mut().zip(sums) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total += f64::from(sum);
+            }
         }
     }
-    for (sum, x) in sums.iter_mut().zip(rest) {
-        *sum += x;
-    }
+    totals
+}
+
+/// Adds the upper half of the partial sums to the lower half, until one is left.
+#[inline(always)]
+fn by_halves(mut sums: [f64; SUMS]) -> Float {
     for half in [8, 4, 2, 1] {
         for lane in 0..half {
             sums[lane] += sums[lane + half];
         }
     }
-    sums[0]
+    sums[0] as Float
 }
 
-/// The sum of the elements, in this order: element i is added to partial sum i mod [`SUMS`], in ascending order from 0; then
-/// the upper half of the partial sums is added to the lower half, until one is left.
+/// The sum of the elements, rounded to [`Float`]: of the [`partial_sums`] the upper half is added to the lower half, until one
+/// is left.
 pub fn sum(x: &[Float]) -> Float {
-    let (chunks, rest) = x.as_chunks();
-    vectorize(|| add_up(chunks.iter().copied(), rest.iter().copied()))
+    vectorize(|| {
+        let [sums] = partial_sums(x, x, |x, _| [x]);
+        by_halves(sums)
+    })
 }
 
 /// The scalar product: the [`sum`] of the products, each of them rounded.
@@ -72,14 +116,9 @@ pub fn sum(x: &[Float]) -> Float {
 /// # Panics
 /// If the slices differ in length.
 pub fn dot(x: &[Float], y: &[Float]) -> Float {
-    assert_eq!(x.len(), y.len(), "x and y differ in length");
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<SUMS>(), y.as_chunks::<SUMS>());
     vectorize(|| {
-        let products = x
-            .iter()
-            .zip(y)
-            .map(|(x, y)| std::array::from_fn(|lane| x[lane] * y[lane]));
-        add_up(products, x_rest.iter().zip(y_rest).map(|(x, y)| x * y))
+        let [sums] = partial_sums(x, y, |x, y| [x * y]);
+        by_halves(sums)
     })
 }
 
@@ -136,8 +175,8 @@ impl Work for Softmax<'_> {
         for (&x, y) in x.iter().zip(y.iter_mut()) {
             *y = scalar::exp(x - most);
         }
-        let (chunks, rest) = y.as_chunks();
-        let total = add_up(chunks.iter().copied(), rest.iter().copied());
+        let [sums] = partial_sums(y, y, |y, _| [y]);
+        let total = by_halves(sums);
         for y in y {
             *y /= total;
         }

@@ -4,7 +4,9 @@
 // `Float` is `f64` in that build.
 #![cfg_attr(gradus_f64, allow(clippy::useless_conversion))]
 
-use gradus_kernels::{Arch, Float, dot, erf, exp, ln, max, reference, scalar, sigmoid, softmax, sum, tanh, with_arch};
+use gradus_kernels::{
+    Arch, Float, SUMS, dot, erf, exp, ln, max, partial_sums, reference, scalar, sigmoid, softmax, sum, tanh, with_arch,
+};
 
 type Slices = fn(&[Float], &mut [Float]);
 type Single = fn(Float) -> Float;
@@ -193,12 +195,40 @@ fn sums_have_their_order() {
     let x: Vec<Float> = (0..1000).map(|i| ((i * 7919) % 1009) as Float * 0.37 - 180.0).collect();
     let y: Vec<Float> = x.iter().rev().map(|x| x * 0.01).collect();
     on_every_level(|arch| {
-        for length in (0..100).chain([1000]) {
+        for length in (0..100).chain([255, 256, 257, 1000]) {
             let (x, y) = (&x[..length], &y[..length]);
             let products: Vec<Float> = x.iter().zip(y).map(|(x, y)| x * y).collect();
             assert_eq!(sum(x), reference::sum(x), "{arch:?} {length}");
             assert_eq!(dot(x, y), reference::sum(&products), "{arch:?} {length}");
             assert_eq!(max(x), x.iter().copied().fold(Float::NEG_INFINITY, Float::max));
+        }
+    });
+}
+
+/// A sum of many numbers is as exact as one of few: a channel of a picture of 224×224 pixels, and sixteen of them.
+#[test]
+fn long_sums_keep_their_precision() {
+    on_every_level(|_| {
+        for length in [1000, 224 * 224, 16 * 224 * 224] {
+            let mean = |x: &[Float]| f64::from(sum(x)) / length as f64;
+            let constant = vec![273.15; length];
+            let error = mean(&constant) / f64::from(constant[0]) - 1.0;
+            assert!(error.abs() < 3e-7, "{length}: {error:e}");
+            // What is added to 273.15 has a mean of 1/2.
+            let x: Vec<Float> = (0..length)
+                .map(|i| 273.15 + (i * 7919 % length) as Float / length as Float)
+                .collect();
+            let exact = x.iter().map(|&x| f64::from(x)).sum::<f64>() / length as f64;
+            assert!(
+                (mean(&x) / exact - 1.0).abs() < 2e-7,
+                "{length}: {} for {exact}",
+                mean(&x)
+            );
+            let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert!((f64::from(dot(&x, &x)) / squares - 1.0).abs() < 2e-7);
+            // From a value of its own, a constant has a mean and a variance of exactly 0.
+            let [first, second] = partial_sums(&constant, &constant, |x, _| [x - 273.15, (x - 273.15) * (x - 273.15)]);
+            assert_eq!((first, second), ([0.0; SUMS], [0.0; SUMS]));
         }
     });
 }

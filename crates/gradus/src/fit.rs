@@ -15,13 +15,14 @@ use crate::augment::Augmentation;
 use crate::callback::Callback;
 use crate::data::{Dataset, split};
 use crate::evaluation::{check_samples, check_targets, default_threads};
+use crate::graph::Graph;
 use crate::history::History;
 use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::optim::{Clip, Optimizer};
 use crate::profile::Profile;
 use crate::schedule::Schedule;
-use crate::trainer::Trainer;
+use crate::trainer::{Trainer, check_batch, plural};
 use crate::{Error, Network, Result};
 
 /// How to train a network: declared in one go, then [`run`](Fit::run).
@@ -327,7 +328,8 @@ impl<'a> Fit<'a> {
     /// training in new ones, set another [seed](Fit::seed).
     ///
     /// # Errors
-    /// If a setting makes no sense; if the data is empty, doesn't fit the network, the loss or a metric, has
+    /// If a setting makes no sense; if a batch, be it the last of an epoch, has one sample where batch normalization needs two;
+    /// if the data is empty, doesn't fit the network, the loss or a metric, has
     /// values that are not finite, or can't be read; if a callback fails; or if the loss stops being finite, which
     /// [`Error::Diverged`] reports with the layer in which that began.
     pub fn run(self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
@@ -372,7 +374,9 @@ impl<'a> Fit<'a> {
             _ => (data, None),
         };
         self.batch_size = self.batch_size.min(train.len());
+        let (samples, batch) = (train.len(), self.batch_size);
         let mut run = Run::new(&mut self, network, train, validation, seed)?;
+        check_batches(&network.graph, samples, batch)?;
         if timed {
             run.trainer.profile();
         }
@@ -406,4 +410,25 @@ impl<'a> Fit<'a> {
             .iter()
             .try_for_each(|metric| metric.validate(output, &targets))
     }
+}
+
+/// Refuses a division into batches of which the last one has fewer samples than a layer needs; before training, and not at the end of
+/// the first epoch.
+fn check_batches(graph: &Graph, samples: usize, batch: usize) -> Result<()> {
+    check_batch(graph, batch.min(samples))?;
+    let (least, layer) = graph.least_batch();
+    let fits = |batch: usize| matches!(samples % batch, left if left == 0 || left >= least);
+    if fits(batch) {
+        return Ok(());
+    }
+    let left = samples % batch;
+    let near = (1..samples).flat_map(|d| [batch.saturating_add(d), batch.saturating_sub(d)]);
+    let other = near.filter(|n| (least..=samples).contains(n)).find(|&n| fits(n));
+    Err(Error::invalid(format!(
+        "{samples} training samples in batches of {batch} leave {} for the last batch, but {layer} takes statistics over each \
+         batch, which needs at least {least} samples for them: choose another batch size{}, or leave {} out",
+        plural(left, "sample"),
+        other.map_or(String::new(), |n| format!(", such as {n}")),
+        plural(left, "sample")
+    )))
 }

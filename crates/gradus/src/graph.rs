@@ -173,6 +173,17 @@ impl Graph {
         self.partials == 0 && self.statistics == 0
     }
 
+    /// How many samples a training batch has to have at least, and the layer that needs them.
+    pub fn least_batch(&self) -> (usize, &str) {
+        let wanted = |op: &LayerOp| {
+            op.layer
+                .across_batch()
+                .map_or(1, |across| across.least_samples(&op.input))
+        };
+        let most = self.layers().max_by_key(|op| wanted(op));
+        most.map_or((1, ""), |op| (wanted(op), &op.label))
+    }
+
     /// Multiply-adds of one sample, forward.
     pub fn multiply_adds(&self) -> u64 {
         self.layers().map(|op| op.plan.multiply_adds).sum()

@@ -358,6 +358,12 @@ pub trait InPlace {
 /// Each block of samples is reduced to a few statistics; they are merged in the order of the blocks, so the result does not
 /// depend on the number of threads; then `forward` (and in the same way `backward`) sees the merged ones.
 pub trait AcrossBatch {
+    /// How many samples a training batch has to have at least: 1, unless the layer says otherwise.
+    fn least_samples(&self, input: &Shape) -> usize {
+        let _ = input;
+        1
+    }
+
     /// How many statistics the forward pass gathers from samples of this shape.
     fn statistics(&self, input: &Shape) -> usize;
 

@@ -52,6 +52,24 @@ pub struct Trainer {
     probabilities: Vec<Float>,
 }
 
+/// Refuses a training batch of fewer samples than a layer needs.
+pub(crate) fn check_batch(graph: &Graph, samples: usize) -> Result<()> {
+    let (least, layer) = graph.least_batch();
+    if samples >= least {
+        return Ok(());
+    }
+    let samples = plural(samples, "sample");
+    Err(Error::invalid(format!(
+        "{layer} takes statistics over each training batch, which needs at least {least} samples for them; got a batch of \
+         {samples}: use more samples in a batch"
+    )))
+}
+
+/// The number, with the noun in the right form.
+pub(crate) fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 const REMEDIES: &str =
     "a smaller learning rate, clipped gradients (Clip::Norm) or inputs of a smaller range usually help";
 
@@ -81,6 +99,7 @@ impl Trainer {
             ));
         }
         optimizer.validate()?;
+        check_batch(graph, batch)?;
         if optimizer.slots() > MAX_SLOTS {
             return Err(Error::invalid(format!(
                 "the optimizer {} has {} slots for each parameter, the most are {MAX_SLOTS}",
@@ -139,8 +158,9 @@ impl Trainer {
     /// One training step on the samples `x`, one after the other, and their targets; gives their mean loss before the step.
     ///
     /// # Errors
-    /// If there are no samples or more than the batch size, their size is not the network's, a value or the loss is not
-    /// finite, or the network is neither the one that the trainer was made for nor a clone of it.
+    /// If there are no samples or more than the batch size, or one where batch normalization needs two; if their size is not
+    /// the network's, a value or the loss is not finite, or the network is neither the one that the trainer was made for nor a
+    /// clone of it.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
         let rate = self.optimizer.learning_rate();
         let loss = self.on_slices(network, x, targets, |trainer, samples| trainer.pass(network, samples))?;
@@ -182,6 +202,7 @@ impl Trainer {
                 x.len()
             )));
         }
+        check_batch(&network.graph, n)?;
         self.check_targets(network, targets)?;
         let samples = Samples {
             count: n,

@@ -74,10 +74,13 @@ static void gradus_avg_pool2d(const float *x, float *y, const struct gradus_wind
                 const int32_t left = gradus_first_tap(columns, j), right = gradus_end_tap(columns, j);
                 float sum = 0.0f;
                 for (k = top; k < bottom; k++) {
+                    /* Row by row: one sum of all pixels would lose precision. */
                     const float *row = x + gradus_pixel(rows, i, k) * columns->input;
+                    float of_row = 0.0f;
                     for (l = left; l < right; l++) {
-                        sum += row[gradus_pixel(columns, j, l)];
+                        of_row += row[gradus_pixel(columns, j, l)];
                     }
+                    sum += of_row;
                 }
                 *y++ = sum / (float)(exclude_padding ? (bottom - top) * (right - left)
                                                      : rows->kernel * columns->kernel);

@@ -73,9 +73,12 @@ pub(crate) fn avg_pool2d(x: &[f32], y: &mut [f32], window: &Window, exclude_padd
                 let (left, right) = taps(columns, j);
                 let mut sum = 0.0;
                 for k in top..bottom {
+                    // Row by row: one sum of all pixels would lose precision.
+                    let mut of_row = 0.0;
                     for l in left..right {
-                        sum += x[pixel(rows, i, k) * columns.input + pixel(columns, j, l)];
+                        of_row += x[pixel(rows, i, k) * columns.input + pixel(columns, j, l)];
                     }
+                    sum += of_row;
                 }
                 let counted = if exclude_padding {
                     (bottom - top) * (right - left)

@@ -84,6 +84,30 @@ mod tests {
         }
     }
 
+    /// The mean of a whole picture, of values that are far from 0.
+    #[test]
+    fn the_mean_of_many_pixels_keeps_its_precision() {
+        let size = 224;
+        let axis = window::Axis {
+            input: size,
+            kernel: size,
+            stride: 1,
+            dilation: 1,
+            padding: 0,
+            output: 1,
+        };
+        let whole = window::Window {
+            inputs: 1,
+            outputs: 1,
+            groups: 1,
+            rows: axis,
+            columns: axis,
+        };
+        let mut y = [0.0];
+        float::avg_pool2d(&vec![273.15; size * size], &mut y, &whole, false);
+        assert!((y[0] / 273.15 - 1.0).abs() < 1e-5, "{}", y[0]);
+    }
+
     #[test]
     fn a_file_gets_what_it_uses() {
         let found = used(rust(false), &["gelu".into()]);

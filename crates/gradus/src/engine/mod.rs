@@ -13,8 +13,31 @@ mod predictor;
 mod update;
 mod workspace;
 
+use gradus_kernels::vectorize;
+
+use crate::Float;
+
 pub(crate) use block::{Block, Read};
 pub use predictor::Predictor;
 pub(crate) use predictor::Watched;
 pub(crate) use update::{Rule, Update};
 pub(crate) use workspace::{Training, Workspace, check_network};
+
+/// total ← the sum of the parts, element by element, in their order; in double precision, so that many are added up as exactly as
+/// few.
+fn add_up<'a>(parts: impl Iterator<Item = &'a [Float]> + Clone, total: &mut [Float]) {
+    const SOME: usize = 64;
+    vectorize(|| {
+        for (i, total) in total.chunks_mut(SOME).enumerate() {
+            let mut sums = [0.0; SOME];
+            for part in parts.clone() {
+                for (sum, &x) in sums.iter_mut().zip(&part[i * SOME..][..total.len()]) {
+                    *sum += f64::from(x);
+                }
+            }
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total = sum as Float;
+            }
+        }
+    });
+}

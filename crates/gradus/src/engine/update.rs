@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use gradus_kernels::{Buffer, Cuts};
 
+use super::add_up;
 use super::block::Block;
 use super::hands::Hands;
 use crate::Float;
@@ -308,13 +309,8 @@ impl Shard {
             }
             GradientScope::PerBlock => {
                 let start = op.partials.start;
-                gradient.fill(0.0);
-                for block in blocks {
-                    let part = &block.partials[start + self.within.start..start + self.within.end];
-                    for (sum, part) in gradient.iter_mut().zip(part) {
-                        *sum += part;
-                    }
-                }
+                let range = start + self.within.start..start + self.within.end;
+                add_up(blocks.iter().map(|block| &block.partials[range.clone()]), gradient);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
 
+use super::add_up;
 use super::bfloat16::{self, Copies};
 use super::block::{Block, Desk, Lent};
 use super::clock::Other;
@@ -331,11 +332,11 @@ impl Workspace {
 
         for s in (0..last).rev() {
             let op = across(graph, segments[s + 1].start);
-            add_up(
-                op,
-                &crew.blocks[..crew.filled],
-                &mut backward_statistics[op.backward_statistics.clone()],
-            );
+            let range = op.backward_statistics.clone();
+            let parts = crew.blocks[..crew.filled]
+                .iter()
+                .map(|block| &block.backward_statistics[range.clone()]);
+            add_up(parts, &mut backward_statistics[range.clone()]);
             let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
             crew.each_block(&|block, desk| {
                 block.backward(lent, backward_range(s), desk);
@@ -387,17 +388,6 @@ fn merge(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
         let part = &block.statistics[op.statistics.clone()];
         layer.merge(&op.input, total, seen, part, block.samples);
         seen += block.samples;
-    }
-}
-
-/// Adds up the blocks' sums of a layer, in their order.
-fn add_up(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
-    total.fill(0.0);
-    for block in blocks {
-        let part = &block.backward_statistics[op.backward_statistics.clone()];
-        for (total, part) in total.iter_mut().zip(part) {
-            *total += part;
-        }
     }
 }
 

@@ -9,6 +9,9 @@ use super::window::{Geometry, Padding, Size2};
 use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Plan};
 use crate::{Float, Shape};
 
+/// From how many pixels on a window is added up in parts.
+const MANY: usize = 64;
+
 /// The mean of each window of an image.
 ///
 /// | | formula |
@@ -90,17 +93,31 @@ impl AvgPool2d {
         }
     }
 
-    fn pool<const N: usize>(&self, geometry: &Geometry, x: &[Float], y: &mut [Float]) {
+    /// A window of many pixels is added up part by part, since one sum of all of them would lose precision; a part's sums are in
+    /// `part`.
+    fn pool<const N: usize>(&self, geometry: &Geometry, x: &[Float], y: &mut [Float], part: &mut [Float]) {
+        let taps = geometry.taps();
+        let in_parts = taps > MANY;
+        let length = taps.isqrt();
+        let part = &mut pixels_mut::<N>(part)[..if in_parts { geometry.out_plane() } else { 0 }];
         let planes = pixels::<N>(x).chunks_exact(geometry.in_plane());
         for (x, y) in planes.zip(pixels_mut(y).chunks_exact_mut(geometry.out_plane())) {
             vectorize(|| {
                 y.fill([0.0; N]);
-                for tap in 0..geometry.taps() {
+                part.fill([0.0; N]);
+                for tap in 0..taps {
+                    let sums = if in_parts { &mut *part } else { &mut *y };
                     for run in geometry.runs(tap) {
                         let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                        for (y, x) in y[run.y..][..run.count].iter_mut().zip(pixels) {
-                            y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+                        for (sum, x) in sums[run.y..][..run.count].iter_mut().zip(pixels) {
+                            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
                         }
+                    }
+                    if in_parts && ((tap + 1).is_multiple_of(length) || tap + 1 == taps) {
+                        for (y, part) in y.iter_mut().zip(part.iter_mut()) {
+                            y.iter_mut().zip(&*part).for_each(|(y, sum)| *y += sum);
+                        }
+                        part.fill([0.0; N]);
                     }
                 }
                 self.counts(geometry, |i, n| y[i].iter_mut().for_each(|y| *y /= n));
@@ -145,8 +162,8 @@ impl Layer for AvgPool2d {
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         match pass.layout {
-            Layout::SampleMajor => self.pool::<1>(&geometry, pass.x, pass.y),
-            Layout::Interleaved => self.pool::<LANES>(&geometry, pass.x, pass.y),
+            Layout::SampleMajor => self.pool::<1>(&geometry, pass.x, pass.y, pass.scratch),
+            Layout::Interleaved => self.pool::<LANES>(&geometry, pass.x, pass.y, pass.scratch),
         }
     }
 
@@ -216,6 +233,32 @@ mod tests {
             [1, 3, 4],
         );
         check(&AvgPool2d::new(1), [2, 1, 1]);
+    }
+
+    /// The mean of many pixels is as exact as that of few, whatever the window's shape.
+    #[test]
+    fn large_windows_keep_their_precision() {
+        let size = 120 * 120;
+        for (kernel, shape) in [
+            ((120, 120), [1, 120, 120]),
+            ((1, size), [1, 1, size]),
+            ((size, 1), [1, size, 1]),
+        ] {
+            let layer = AvgPool2d::new(kernel);
+            let x: Vec<Float> = (0..2 * size)
+                .map(|i| 273.15 + (i * 7919 % size) as Float / size as Float)
+                .collect();
+            for rig in [
+                Rig::new(&layer, shape).unwrap(),
+                Rig::new(&layer, shape).unwrap().interleaved(),
+            ] {
+                for (y, x) in rig.infer(&x).unwrap().iter().zip(x.chunks_exact(size)) {
+                    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / size as f64;
+                    assert!((f64::from(*y) / mean - 1.0).abs() < 1e-6, "{kernel:?}: {y} for {mean}");
+                }
+            }
+        }
+        check(&AvgPool2d::new((9, 8)).stride(1).padding(2), [1, 8, 9]);
     }
 
     /// The original's pooling read the wrong pixels where height and width differ.

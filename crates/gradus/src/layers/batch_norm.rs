@@ -1,14 +1,24 @@
 //! Batch normalisation.
 //!
-//! The statistics of two parts of a batch, with n and n′ values, are merged without a loss of precision by
+//! The statistics are those of PyTorch, whose sums are in double precision, and for a constant they are exact. Of a block of
+//! samples, in two passes, the second of which corrects the first: from some value c of the feature,
 //!
-//! δ = μ′ − μ, μ ← μ + δ · n′ / (n + n′), σ² ← (n · σ² + n′ · σ′²) / (n + n′) + δ² · n · n′ / (n + n′)².
+//! c′ = c + Σ (x − c) / N, e = Σ (x − c′) / N, μ = c′ + e, σ² = Σ (x − c′)² / N − e².
+//!
+//! The statistics of two blocks, with n and n′ values, are merged by
+//!
+//! δ = μ′ − μ, μ ← μ + δ · n′ / (n + n′), σ² ← (n · σ² + n′ · σ′²) / (n + n′) + δ² · n · n′ / (n + n′)²
+//!
+//! in `f64`: each is kept as two numbers, the nearest [`Float`] and what is missing.
+//!
+//! Sources: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979, and
+//! "Algorithms for computing the sample variance", 1983.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::lanes::LANES;
-use gradus_kernels::vectorize;
+use gradus_kernels::{SUMS, partial_sums, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::shortest;
@@ -16,6 +26,7 @@ use crate::init::{Constant, Fans};
 use crate::layer::{
     AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, OutputKind, Parameter, Plan, TensorsMut,
 };
+use crate::optim::flush;
 use crate::{Float, Shape};
 
 /// Batch normalisation of flat samples `[features]` or images `[channels, height, width]`.
@@ -37,6 +48,8 @@ use crate::{Float, Shape};
 ///
 /// Parameters, without weight decay: `weight` (γ, 1 at first) and `bias` (β, 0 at first). State: `running_mean` (0 at
 /// first) and `running_var` (1 at first).
+///
+/// Of a single value there is no variance: a batch of one flat sample (or of one image of one pixel) can't be trained on.
 ///
 /// ```
 /// use gradus::layers::BatchNorm;
@@ -123,17 +136,24 @@ impl Layer for BatchNorm {
     fn forward(&self, pass: Forward<'_>) {
         let features = Features::of(pass.input, pass.layout);
         let [gamma, beta] = pass.parameters.split();
-        let [mean, variance] = if pass.training {
-            halves(pass.statistics)
+        let [mean, missing, variance, _] = if pass.training {
+            quarters(pass.statistics)
         } else {
-            pass.state.split()
+            let [mean, variance] = pass.state.split();
+            [mean, &[], variance, &[]]
         };
-        let scale = &mut pass.scratch[..features.count];
+        let (scale, rest) = pass.scratch.split_at_mut(features.count);
         for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance) {
             *scale = gamma * self.inverse_deviation(*variance);
         }
+        // What the mean's nearest number misses is in the shift: y = (x − mean) · scale + (β − missing · scale)
+        let shift = &mut rest[..features.count];
+        shift.copy_from_slice(beta);
+        for ((shift, missing), scale) in shift.iter_mut().zip(missing).zip(&*scale) {
+            *shift -= missing * scale;
+        }
         vectorize(|| {
-            features.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + beta[i]);
+            features.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + shift[i]);
         });
     }
 
@@ -148,18 +168,18 @@ impl Layer for BatchNorm {
         dbeta.iter_mut().zip(block_dbeta).for_each(|(sum, block)| *sum += block);
 
         let Some(dx) = pass.dx else { return };
-        let [mean, variance] = halves(pass.statistics);
+        let [mean, missing, variance, _] = quarters(pass.statistics);
         let [dgamma, dbeta] = halves(pass.backward_statistics);
         let gamma = &pass.parameters[0];
         let count = features.values(pass.batch);
-        // dx = scale · (dy − shift − (x − μ) · slope)
+        // dx = scale · (dy − shift − (x − mean) · slope)
         let (scale, rest) = pass.scratch.split_at_mut(features.count);
         let (shift, slope) = rest.split_at_mut(features.count);
         for i in 0..features.count {
             let inverse = self.inverse_deviation(variance[i]);
             scale[i] = gamma[i] * inverse;
-            shift[i] = dbeta[i] / count;
             slope[i] = dgamma[i] / count * inverse;
+            shift[i] = dbeta[i] / count - missing[i] * slope[i];
         }
         vectorize(|| {
             features.map(pass.x, pass.dy, dx, |i, x, dy| {
@@ -182,43 +202,65 @@ impl Layer for BatchNorm {
     }
 }
 
-/// The statistics are the mean of each feature, then the variance of each; the sums are dγ, then dβ.
+/// The statistics are the mean of each feature, what is missing from each mean, the variance of each, and what is missing from
+/// each variance; the sums are dγ, then dβ.
 impl AcrossBatch for BatchNorm {
+    fn least_samples(&self, input: &Shape) -> usize {
+        let pixels: usize = input[1..].iter().product();
+        if pixels == 1 { 2 } else { 1 }
+    }
+
     fn statistics(&self, input: &Shape) -> usize {
-        2 * input[0]
+        4 * input[0]
     }
 
     fn gather(&self, block: BlockOf<'_>, x: &[Float], statistics: &mut [Float]) {
         let features = Features::of(block.input, block.layout);
         let n = block.samples;
-        let count = features.values(n);
-        let (mean, variance) = statistics.split_at_mut(features.count);
+        let count = f64::from(features.values(n));
         vectorize(|| {
             for some in features.parts() {
-                let (mean, variance) = (&mut mean[some.clone()], &mut variance[some.clone()]);
-                features.sum(&some, n, [x, x], mean, |_, x, _| x);
-                mean.iter_mut().for_each(|mean| *mean /= count);
-                features.sum(&some, n, [x, x], variance, |i, x, _| (x - mean[i]) * (x - mean[i]));
-                variance.iter_mut().for_each(|variance| *variance /= count);
+                let mut center = [0.0; LANES];
+                for (center, feature) in center.iter_mut().zip(some.clone()) {
+                    *center = x[feature * features.pixels * features.lanes];
+                }
+                let [sums] = features.sums(&some, n, [x, x], |i, x, _| [x - center[i]]);
+                for (center, sum) in center.iter_mut().zip(sums) {
+                    *center = (f64::from(*center) + sum / count) as Float;
+                }
+                let [sums, squares] = features.sums(&some, n, [x, x], |i, x, _| {
+                    let distance = x - center[i];
+                    [distance, distance * distance]
+                });
+                for (i, feature) in some.enumerate() {
+                    let left = sums[i] / count;
+                    let variance = squares[i] / count - left * left;
+                    let variance = if variance < 0.0 { 0.0 } else { variance };
+                    Moments {
+                        mean: f64::from(center[i]) + left,
+                        variance,
+                    }
+                    .write(feature, statistics);
+                }
             }
         });
     }
 
-    fn merge(&self, _input: &Shape, total: &mut [Float], seen: usize, part: &[Float], n: usize) {
+    fn merge(&self, input: &Shape, total: &mut [Float], seen: usize, part: &[Float], n: usize) {
         if seen == 0 {
             total.copy_from_slice(part);
             return;
         }
-        let features = total.len() / 2;
-        let (mean, variance) = total.split_at_mut(features);
-        let [part_mean, part_variance] = halves(part);
         // The part's share of all values; each sample has as many.
-        let share = n as Float / (seen + n) as Float;
-        for i in 0..features {
-            let delta = part_mean[i] - mean[i];
-            mean[i] += delta * share;
-            variance[i] =
-                (1.0 - share) * variance[i] + share * part_variance[i] + delta * delta * share * (1.0 - share);
+        let share = n as f64 / (seen + n) as f64;
+        for feature in 0..input[0] {
+            let (a, b) = (Moments::read(feature, total), Moments::read(feature, part));
+            let delta = b.mean - a.mean;
+            Moments {
+                mean: a.mean + delta * share,
+                variance: (1.0 - share) * a.variance + share * b.variance + delta * delta * share * (1.0 - share),
+            }
+            .write(feature, total);
         }
     }
 
@@ -228,34 +270,68 @@ impl AcrossBatch for BatchNorm {
 
     fn gather_backward(&self, block: BlockOf<'_>, x: &[Float], dy: &[Float], statistics: &[Float], sums: &mut [Float]) {
         let features = Features::of(block.input, block.layout);
-        let [mean, variance] = halves(statistics);
+        let [mean, missing, variance, _] = quarters(statistics);
         let (dgamma, dbeta) = sums.split_at_mut(features.count);
         vectorize(|| {
             for some in features.parts() {
-                let (dgamma, dbeta) = (&mut dgamma[some.clone()], &mut dbeta[some.clone()]);
                 let mean = &mean[some.clone()];
-                features.sum(&some, block.samples, [x, dy], dgamma, |i, x, dy| dy * (x - mean[i]));
-                features.sum(&some, block.samples, [dy, dy], dbeta, |_, dy, _| dy);
+                let [products, dy] = features.sums(&some, block.samples, [x, dy], |i, x, dy| [dy * (x - mean[i]), dy]);
+                for (i, feature) in some.enumerate() {
+                    let inverse = self.inverse_deviation(variance[feature]);
+                    let product = products[i] - f64::from(missing[feature]) * dy[i];
+                    dgamma[feature] = (product * f64::from(inverse)) as Float;
+                    dbeta[feature] = dy[i] as Float;
+                }
             }
         });
-        for (dgamma, variance) in dgamma.iter_mut().zip(variance) {
-            *dgamma *= self.inverse_deviation(*variance);
-        }
     }
 
     fn update_state(&self, input: &Shape, statistics: &[Float], n: usize, state: TensorsMut<'_>) {
         let count = Features::of(input, Layout::SampleMajor).values(n);
-        let [mean, variance] = halves(statistics);
+        let [mean, _, variance, _] = quarters(statistics);
         let [running_mean, running_variance] = state.split();
-        let m = self.momentum;
+        // Those of a feature that stays 0 would shrink until they are subnormal.
+        let follow = |running: &mut Float, value: Float| {
+            *running = flush(
+                (1.0 - self.momentum) * *running + self.momentum * value,
+                Float::MIN_POSITIVE,
+            );
+        };
         for (running, mean) in running_mean.iter_mut().zip(mean) {
-            *running = (1.0 - m) * *running + m * mean;
+            follow(running, *mean);
         }
         // A single value tells nothing about the variance.
         if count > 1.0 {
             for (running, variance) in running_variance.iter_mut().zip(variance) {
-                *running = (1.0 - m) * *running + m * variance * (count / (count - 1.0));
+                follow(running, variance * (count / (count - 1.0)));
             }
+        }
+    }
+}
+
+/// The mean and the variance of a feature.
+struct Moments {
+    mean: f64,
+    variance: f64,
+}
+
+impl Moments {
+    /// Those of a feature in the statistics, where they lie as the nearest numbers and what is missing from them.
+    fn read(feature: usize, statistics: &[Float]) -> Self {
+        let [mean, mean_missing, variance, variance_missing] = quarters(statistics);
+        let whole = |nearest: &[Float], missing: &[Float]| f64::from(nearest[feature]) + f64::from(missing[feature]);
+        Moments {
+            mean: whole(mean, mean_missing),
+            variance: whole(variance, variance_missing),
+        }
+    }
+
+    fn write(&self, feature: usize, statistics: &mut [Float]) {
+        let features = statistics.len() / 4;
+        for (i, value) in [self.mean, self.variance].into_iter().enumerate() {
+            let nearest = value as Float;
+            statistics[2 * i * features + feature] = nearest;
+            statistics[(2 * i + 1) * features + feature] = (value - f64::from(nearest)) as Float;
         }
     }
 }
@@ -271,6 +347,13 @@ impl BatchNorm {
 /// The two halves of a slice.
 fn halves(values: &[Float]) -> [&[Float]; 2] {
     values.split_at(values.len() / 2).into()
+}
+
+/// The four quarters of a slice.
+fn quarters(values: &[Float]) -> [&[Float]; 4] {
+    let [first, second] = halves(values);
+    let ([a, b], [c, d]) = (halves(first), halves(second));
+    [a, b, c, d]
 }
 
 /// How the features lie in a block of samples: one after the other, each with all its pixels, for a sample or for [`LANES`].
@@ -323,32 +406,33 @@ impl Features {
     }
 
     /// The features in parts that are gone through at once: each by itself, so that its plane is still in the cache for a second
-    /// sum; or all of them, where they lie side by side.
+    /// sum; or up to [`LANES`] of them, where they lie side by side.
     #[inline(always)]
     fn parts(self) -> impl Iterator<Item = Range<usize>> {
-        let step = if self.pixels * self.lanes == 1 { self.count } else { 1 };
-        (0..self.count).step_by(step).map(move |i| i..i + step)
+        let step = if self.pixels * self.lanes == 1 { LANES } else { 1 };
+        (0..self.count).step_by(step).map(move |i| i..self.count.min(i + step))
     }
 
-    /// sums\[i\] = Σ f(i, a, b) over all values of feature `some[i]` in the `samples` samples in `a` and `b`.
+    /// Σ f(i, a, b) over all values of feature `some[i]` in the `samples` samples in `a` and `b`, for each of the K values of f.
     #[inline(always)]
-    fn sum(
+    fn sums<const K: usize>(
         &self,
         some: &Range<usize>,
         samples: usize,
         [a, b]: [&[Float]; 2],
-        sums: &mut [Float],
-        f: impl Fn(usize, Float, Float) -> Float,
-    ) {
-        sums.fill(0.0);
+        f: impl Fn(usize, Float, Float) -> [Float; K],
+    ) -> [[f64; LANES]; K] {
+        let mut sums = [[0.0; LANES]; K];
         let plane = self.pixels * self.lanes;
         let size = self.count * plane;
         let part = some.start * plane..some.end * plane;
         for (group, (a, b)) in a.chunks_exact(size).zip(b.chunks_exact(size)).enumerate() {
             let (a, b) = (&a[part.clone()], &b[part.clone()]);
             if plane == 1 {
-                for (i, ((sum, &a), &b)) in sums.iter_mut().zip(a).zip(b).enumerate() {
-                    *sum += f(i, a, b);
+                for (k, sums) in sums.iter_mut().enumerate() {
+                    for (i, (sum, (&a, &b))) in sums.iter_mut().zip(a.iter().zip(b)).enumerate() {
+                        *sum += f64::from(f(i, a, b)[k]);
+                    }
                 }
                 continue;
             }
@@ -356,13 +440,13 @@ impl Features {
             let counting = if self.lanes == 1 {
                 LANES
             } else {
-                samples - group * LANES
+                LANES.min(samples - group * LANES)
             };
-            let planes = a.chunks_exact(plane).zip(b.chunks_exact(plane));
-            for (i, (sum, (a, b))) in sums.iter_mut().zip(planes).enumerate() {
-                *sum += sum_of(counting, a, b, |a, b| f(i, a, b));
+            for (sums, partial) in sums.iter_mut().zip(partial_sums(a, b, |a, b| f(0, a, b))) {
+                sums[0] += partial[..counting].iter().sum::<f64>();
             }
         }
+        sums
     }
 
     /// Sets what lies behind the last sample to 0.
@@ -377,50 +461,13 @@ impl Features {
     }
 }
 
-/// Σ f(aᵢ, bᵢ) in [`LANES`] partial sums, the first `counting` of which count. Neighbouring values go to different ones, so
-/// that the processor adds as many at once. Slices of the same length; to be called inside `vectorize`.
-#[inline(always)]
-fn sum_of(counting: usize, a: &[Float], b: &[Float], f: impl Fn(Float, Float) -> Float) -> Float {
-    let mut lanes = [0.0; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..LANES {
-            lanes[i] += f(a[i], b[i]);
-        }
-    }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *lane += f(a, b);
-    }
-    for lane in lanes.iter_mut().skip(counting) {
-        *lane = 0.0;
-    }
-    // Halves are added to halves.
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
+// A partial sum is a lane's.
+const _: () = assert!(SUMS == LANES);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{Rig, assert_close, check, spread};
-
-    #[test]
-    fn every_value_is_summed_once() {
-        for n in 0..70 {
-            let a: Vec<Float> = (1..=n).map(|i| i as Float).collect();
-            assert_eq!(
-                sum_of(LANES, &a, &a, |a, b| a * b),
-                (n * (n + 1) * (2 * n + 1) / 6) as Float
-            );
-        }
-    }
+    use crate::layers::testing::{Rig, assert_close, check};
 
     #[test]
     fn a_batch_by_hand() {
@@ -455,33 +502,155 @@ mod tests {
         check(&BatchNorm::new(), [3, 1, 1]);
     }
 
-    #[test]
-    fn statistics_far_from_zero_keep_their_precision() {
-        let layer = BatchNorm::new();
-        let near = spread(6 * 40, 1);
-        let far: Vec<Float> = near.iter().map(|x| x + 1000.0).collect();
-        let shape = Shape::from([2, 4, 5]);
-        let statistics = |x: &[Float], block: usize| {
-            let mut total = [Float::NAN; 4];
-            let mut seen = 0;
-            for x in x.chunks(block * 40) {
-                let mut part = [Float::NAN; 4];
-                let n = x.len() / 40;
-                let block = BlockOf {
-                    input: &shape,
-                    samples: n,
-                    layout: Layout::SampleMajor,
-                };
-                layer.gather(block, x, &mut part);
-                layer.merge(&shape, &mut total, seen, &part, n);
-                seen += n;
+    /// The statistics of samples in blocks of so many: the means and variances in double precision.
+    fn statistics(x: &[Float], shape: &Shape, layout: Layout, block: usize) -> Vec<[f64; 2]> {
+        let (layer, size) = (BatchNorm::new(), shape.size());
+        let count = layer.statistics(shape);
+        let (mut total, mut seen) = (vec![Float::NAN; count], 0);
+        for x in x.chunks(block * size) {
+            let samples = x.len() / size;
+            let mut laid = vec![Float::NAN; size * layout.room(samples)];
+            for (i, &x) in x.iter().enumerate() {
+                let (sample, value) = (i / size, i % size);
+                match layout {
+                    Layout::SampleMajor => laid[i] = x,
+                    Layout::Interleaved => laid[(sample / LANES * size + value) * LANES + sample % LANES] = x,
+                }
             }
-            total
-        };
-        let whole = statistics(&near, 6);
-        for block in [1, 4, 6] {
-            assert_close("variance", &statistics(&far, block)[2..], &whole[2..], 2e-4);
+            let of = BlockOf {
+                input: shape,
+                samples,
+                layout,
+            };
+            let mut part = vec![Float::NAN; count];
+            layer.gather(of, &laid, &mut part);
+            layer.merge(shape, &mut total, seen, &part, samples);
+            seen += samples;
         }
+        let moments = (0..shape[0]).map(|feature| Moments::read(feature, &total));
+        moments.map(|m| [m.mean, m.variance]).collect()
+    }
+
+    /// What PyTorch computes, whose sums are in double precision: whatever the mean, the size, the layout and the blocks.
+    #[test]
+    fn statistics_are_exact() {
+        let shapes = [
+            (Shape::from([2, 224, 224]), 2),
+            (Shape::from([3, 7, 5]), 70),
+            (Shape::from([20]), 5000),
+            (Shape::from([3, 1, 1]), 50),
+        ];
+        for (shape, samples) in shapes {
+            let pixels = shape.size() / shape[0];
+            for (mean, spread) in [(0.0, 1.0), (273.15, 1.0), (-1e4, 1.0), (1e5, 100.0), (1e-10, 1e-12)] {
+                let value = |i: usize| (mean + spread * ((i * 7919 % 10007) as f64 / 10007.0 - 0.3)) as Float;
+                let x: Vec<Float> = (0..samples * shape.size()).map(value).collect();
+                for (layout, block) in [
+                    (Layout::SampleMajor, 16),
+                    (Layout::SampleMajor, 7),
+                    (Layout::SampleMajor, samples),
+                    (Layout::Interleaved, 16),
+                    (Layout::Interleaved, 21),
+                ] {
+                    let found = statistics(&x, &shape, layout, block);
+                    for (feature, [found_mean, found_variance]) in found.into_iter().enumerate() {
+                        let of_feature = || {
+                            let planes = x.chunks_exact(pixels).skip(feature).step_by(shape[0]);
+                            planes.flatten().map(|&x| f64::from(x))
+                        };
+                        let n = (samples * pixels) as f64;
+                        let mean = of_feature().sum::<f64>() / n;
+                        let variance = of_feature().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+                        let of = format!("{shape}, {layout:?}, {block}, {mean}");
+                        let deviation = variance.sqrt();
+                        assert!((found_mean - mean).abs() < 1e-6 * deviation, "{of}: {found_mean}");
+                        assert!(
+                            (found_variance / variance - 1.0).abs() < 1e-6,
+                            "{of}: {found_variance} for {variance}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// A channel that is the same everywhere has no variance, and becomes β.
+    #[test]
+    fn a_constant_becomes_the_shift() {
+        for value in [273.15, -1e6, 1e-30, 0.1] {
+            let shape = Shape::from([1, 224, 224]);
+            for layout in [Layout::SampleMajor, Layout::Interleaved] {
+                let x = vec![value; 3 * shape.size()];
+                assert_eq!(
+                    statistics(&x, &shape, layout, 2),
+                    [[f64::from(value), 0.0]],
+                    "{layout:?}"
+                );
+            }
+            let layer = BatchNorm::new();
+            let rig = Rig::new(&layer, [1, 224, 224]).unwrap().parameters(&[1.5, 0.25]);
+            for rig in [
+                rig.block(2),
+                Rig::new(&layer, [1, 224, 224])
+                    .unwrap()
+                    .parameters(&[1.5, 0.25])
+                    .interleaved(),
+            ] {
+                let step = rig
+                    .step(&vec![value; 3 * 224 * 224], &vec![1.0; 3 * 224 * 224])
+                    .unwrap();
+                assert!(step.y.iter().all(|&y| y == 0.25), "{value}: {}", step.y[0]);
+                assert_eq!(step.gradient, [0.0, (3 * 224 * 224) as Float], "{value}");
+            }
+        }
+    }
+
+    /// The gradients of many values are as exact as those of few: against sums in double precision.
+    #[test]
+    fn gradients_of_many_values_are_exact() {
+        let (layer, shape) = (BatchNorm::new(), [2, 100, 100]);
+        let size = 20_000;
+        let value = |i: usize, by: usize| (i * by % 10007) as Float / 10007.0;
+        let x: Vec<Float> = (0..5 * size).map(|i| 300.0 + value(i, 7919)).collect();
+        let dy: Vec<Float> = (0..5 * size).map(|i| 1.0 + value(i, 5503)).collect();
+        let rig = || Rig::new(&layer, shape).unwrap().parameters(&[1.0, 2.0, 0.0, 0.0]);
+        for rig in [rig().block(2), rig().interleaved()] {
+            let step = rig.step(&x, &dy).unwrap();
+            for feature in 0..2 {
+                let of = |values: &[Float]| -> Vec<f64> {
+                    let planes = values.chunks_exact(10_000).skip(feature).step_by(2);
+                    planes.flatten().map(|&x| f64::from(x)).collect()
+                };
+                let (x, dy, dx) = (of(&x), of(&dy), of(&step.dx));
+                let n = x.len() as f64;
+                let mean = x.iter().sum::<f64>() / n;
+                let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+                let inverse = 1.0 / (variance + 1e-5).sqrt();
+                let near = |x: f64| (x - mean) * inverse;
+                let dgamma: f64 = x.iter().zip(&dy).map(|(x, dy)| near(*x) * dy).sum();
+                let dbeta: f64 = dy.iter().sum();
+                let whole: f64 = x.iter().zip(&dy).map(|(x, dy)| (near(*x) * dy).abs()).sum();
+                assert!((f64::from(step.gradient[feature]) - dgamma).abs() < 1e-6 * whole);
+                assert!((f64::from(step.gradient[2 + feature]) / dbeta - 1.0).abs() < 3e-7);
+                for ((x, dy), found) in x.iter().zip(&dy).zip(dx) {
+                    let gamma = 1.0 + feature as f64;
+                    let dx = gamma * inverse * (dy - dbeta / n - near(*x) * dgamma / n);
+                    assert!((found - dx).abs() < 1e-5 * gamma * inverse, "{found} for {dx}");
+                }
+            }
+        }
+    }
+
+    /// What stays 0 leaves no subnormal number in the running statistics.
+    #[test]
+    fn running_statistics_do_not_become_subnormal() {
+        let layer = BatchNorm::new().momentum(0.5);
+        let mut state = vec![1.0; 2];
+        for _ in 0..3000 {
+            layer.update_state(&[1].into(), &[0.0; 4], 8, TensorsMut::new(&mut state, &[1, 1]));
+            assert!(state.iter().all(|v| !v.is_subnormal()));
+        }
+        assert_eq!(state, [0.0; 2]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Global average pooling.
 
 use gradus_kernels::lanes::LANES;
-use gradus_kernels::{SUMS, sum, vectorize};
+use gradus_kernels::{CHAIN, SUMS, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::pixel::{pixels, pixels_mut};
@@ -85,19 +85,25 @@ impl Layer for GlobalAvgPool2d {
 /// Each sample's sum, in the order of [`gradus_kernels::sum`].
 #[inline(always)]
 fn sum_of_pixels<const N: usize>(x: &[[Float; N]]) -> [Float; N] {
-    let mut sums = [[0.0; N]; SUMS];
-    for x in x.chunks(SUMS) {
-        for (sum, x) in sums.iter_mut().zip(x) {
-            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    let mut totals = [[0.0; N]; SUMS];
+    for x in x.chunks(CHAIN * SUMS) {
+        let mut sums = [[0.0; N]; SUMS];
+        for x in x.chunks(SUMS) {
+            for (sum, x) in sums.iter_mut().zip(x) {
+                sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+            }
+        }
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            total.iter_mut().zip(sum).for_each(|(total, x)| *total += f64::from(x));
         }
     }
     for half in [8, 4, 2, 1] {
-        let (low, high) = sums.split_at_mut(half);
-        for (sum, x) in low.iter_mut().zip(high) {
-            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += *x);
+        let (low, high) = totals.split_at_mut(half);
+        for (total, x) in low.iter_mut().zip(high) {
+            total.iter_mut().zip(x).for_each(|(total, x)| *total += *x);
         }
     }
-    sums[0]
+    totals[0].map(|total| total as Float)
 }
 
 /// An equal share of dy for each pixel of its channel.
@@ -128,6 +134,25 @@ mod tests {
         check(&GlobalAvgPool2d::new(), [2, 3, 4]);
         check(&GlobalAvgPool2d::new(), [2, 7, 5]);
         check(&GlobalAvgPool2d::new(), [3, 1, 1]);
+    }
+
+    /// The mean of many pixels is as exact as that of few, and has the same bits in both layouts.
+    #[test]
+    fn the_mean_of_a_picture_keeps_its_precision() {
+        let size = 224 * 224;
+        let layer = GlobalAvgPool2d::new();
+        let rig = || Rig::new(&layer, [2, 224, 224]).unwrap();
+        let sample = |s: usize| {
+            let ramp = move |i: usize| 273.15 + ((i + s) * 7919 % size) as Float / size as Float;
+            (0..size).map(|_| 273.15).chain((0..size).map(ramp))
+        };
+        let x: Vec<Float> = (0..3).flat_map(sample).collect();
+        let y = rig().infer(&x).unwrap();
+        for (y, x) in y.iter().zip(x.chunks_exact(size)) {
+            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / size as f64;
+            assert!((f64::from(*y) / mean - 1.0).abs() < 3e-7, "{y} for {mean}");
+        }
+        assert_eq!(rig().interleaved().infer(&x).unwrap(), y);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::any::Any;
 use gradus_kernels::{Work, scalar, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, OutputActivation, expected, log, log_derivative, wants};
+use super::{Loss, OutputActivation, add_up, expected, log, log_derivative, wants};
 use crate::data::{Target, Targets};
 use crate::layer::Layer;
 use crate::layers::Softmax;
@@ -84,11 +84,7 @@ impl Loss for CrossEntropy {
 
     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
         let t = self.targets(y.len(), target);
-        let mut loss = 0.0;
-        for (i, &y) in y.iter().enumerate() {
-            loss -= t(i) * log(y);
-        }
-        loss
+        -add_up(y.iter().enumerate().map(|(i, &y)| t(i) * log(y)))
     }
 
     fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
@@ -124,7 +120,7 @@ impl Loss for SoftmaxCrossEntropy {
 
     fn loss(&self, z: &[Float], target: Target<'_>) -> Float {
         let most = largest(z);
-        let sum: Float = z.iter().map(|&z| scalar::exp(z - most)).sum();
+        let sum = add_up(z.iter().map(|&z| scalar::exp(z - most)));
         self.loss_given(z, target, most, scalar::ln(sum))
     }
 
@@ -176,7 +172,7 @@ impl SoftmaxCrossEntropy {
         }
         vectorize_work(Exp(dz));
         for (dz, sum) in dz.chunks_exact_mut(classes).zip(&mut sums) {
-            *sum = dz.iter().sum();
+            *sum = add_up(dz.iter().copied());
             dz.iter_mut().for_each(|dz| *dz /= *sum);
         }
         let sums = &mut sums[..losses.len()];
@@ -189,7 +185,7 @@ impl SoftmaxCrossEntropy {
                 let t = self.0.targets(classes, target);
                 let total: Float = match target {
                     Target::Class(_) => 1.0,
-                    Target::Values(_) => (0..classes).map(&t).sum(),
+                    Target::Values(_) => add_up((0..classes).map(&t)),
                 };
                 for (i, dz) in dz.iter_mut().enumerate() {
                     *dz = *dz * total - t(i);
@@ -215,7 +211,7 @@ impl SoftmaxCrossEntropy {
             return loss(z[class]);
         }
         let t = self.0.targets(z.len(), target);
-        z.iter().enumerate().map(|(i, &z)| t(i) * loss(z)).sum()
+        add_up(z.iter().enumerate().map(|(i, &z)| t(i) * loss(z)))
     }
 }
 

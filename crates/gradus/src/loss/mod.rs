@@ -173,11 +173,15 @@ pub(crate) fn expected(outputs: usize, target: Target<'_>) -> impl Fn(usize) -> 
     }
 }
 
+/// The sum, taken in double precision: a network may have very many outputs.
+fn add_up(values: impl Iterator<Item = Float>) -> Float {
+    values.map(f64::from).sum::<f64>() as Float
+}
+
 /// The mean over the outputs of f(output, its target).
 pub(crate) fn mean(y: &[Float], target: Target<'_>, f: impl Fn(Float, Float) -> Float) -> Float {
     let t = expected(y.len(), target);
-    let sum: Float = y.iter().enumerate().map(|(i, &y)| f(y, t(i))).sum();
-    sum / y.len() as Float
+    add_up(y.iter().enumerate().map(|(i, &y)| f(y, t(i)))) / y.len() as Float
 }
 
 /// The gradient of a [`mean`], given the derivative of its f with respect to the output.

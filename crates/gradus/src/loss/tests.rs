@@ -265,3 +265,33 @@ fn what_does_not_fit_is_refused() {
         "Huber's loss: delta must be a number above 0, got 0"
     );
 }
+
+/// The losses of very many outputs are as exact as those of few.
+#[test]
+fn losses_of_many_outputs_keep_their_precision() {
+    let n = 224 * 224;
+    let y: Vec<Float> = (0..n).map(|i| 300.0 + (i * 7919 % n) as Float / n as Float).collect();
+    let t = vec![26.85; n];
+    let mean = |f: &dyn Fn(f64) -> f64| y.iter().map(|&y| f(f64::from(y) - 26.85)).sum::<f64>() / n as f64;
+    let logits: Vec<Float> = (0..n).map(|i| (i * 7919 % n) as Float / n as Float).collect();
+    let log_sum = logits.iter().map(|&z| f64::from(z).exp()).sum::<f64>().ln();
+    let even = vec![1.0 / n as Float; n];
+    let probability = f64::from(even[0]);
+    let check = |loss: &dyn Loss, y: &[Float], target: Target<'_>, value: f64| {
+        let (mut dy, found) = (vec![0.0; n], f64::from(loss.loss(y, target)));
+        assert!((found / value - 1.0).abs() < 3e-7, "{loss:?}: {found} for {value}");
+        assert_eq!(f64::from(loss.loss_and_gradient(y, target, &mut dy)), found);
+    };
+    check(&MeanSquaredError, &y, Target::Values(&t), mean(&|d| d * d));
+    check(&MeanAbsoluteError, &y, Target::Values(&t), mean(&|d| d));
+    check(&Huber { delta: 1.0 }, &y, Target::Values(&t), mean(&|d| d - 0.5));
+    let cross_entropy = fused(&CrossEntropy::new(), &Softmax);
+    check(
+        &*cross_entropy,
+        &logits,
+        Target::Class(3),
+        log_sum - f64::from(logits[3]),
+    );
+    let value = logits.iter().map(|&z| probability * (log_sum - f64::from(z))).sum();
+    check(&*cross_entropy, &logits, Target::Values(&even), value);
+}

@@ -25,7 +25,7 @@ const TINY: Float = Float::MIN_POSITIVE / Float::EPSILON;
 
 /// x, or 0 if it is closer to 0 than `least`: in plain arithmetic, so that it is the same on every processor. NaN stays NaN.
 #[inline(always)]
-fn flush(x: Float, least: Float) -> Float {
+pub(crate) fn flush(x: Float, least: Float) -> Float {
     if x.abs() < least { 0.0 } else { x }
 }
 

@@ -220,7 +220,11 @@ fn augmentation_on_samples_that_it_cannot_change() {
 
 #[test]
 fn steps_on_wrong_samples() {
-    let mut network = two_classes();
+    let mut network = Sequential::new([2])
+        .layer(Dense::new(2))
+        .layer(gradus::prelude::Softmax)
+        .build(1)
+        .unwrap();
     let mut trainer = fit().trainer(&network).unwrap();
     let one = [Target::Class(1)];
     let x = [0.5; 20];
@@ -257,6 +261,73 @@ fn steps_on_wrong_samples() {
     assert_eq!(trainer.steps(), 0);
     trainer.step(&mut network, &x[..2], &one).unwrap();
     refused(fit().batch_size(usize::MAX).trainer(&network), &["smaller batch"]);
+}
+
+/// Of one value there is no variance: PyTorch refuses such a batch when it meets it, which may be at the end of an epoch.
+#[test]
+fn batches_of_one_value_a_feature() {
+    let flat = || {
+        let layers = Sequential::new([2]).layer(BatchNorm::new()).layer(Dense::new(2));
+        layers.layer(gradus::prelude::Softmax).build(1).unwrap()
+    };
+    let run = |batch: usize, samples: usize| {
+        let data = Odd { samples, ..Odd::new() };
+        fit().batch_size(batch).epochs(1).run(&mut flat(), &data)
+    };
+    refused(
+        run(1, 64),
+        &[
+            "layer 0 (batch_norm)",
+            "at least 2 samples",
+            "batch of 1 sample:",
+            "more samples in a batch",
+        ],
+    );
+    refused(
+        run(9, 64),
+        &[
+            "64 training samples in batches of 9 leave 1 sample",
+            "layer 0 (batch_norm)",
+            "at least 2",
+            "such as 10,",
+        ],
+    );
+    refused(
+        run(2, 63),
+        &["63 training samples in batches of 2 leave 1 sample", "such as 3,"],
+    );
+    for (batch, samples) in [(10, 64), (8, 64), (3, 63), (2, 64), (64, 64), (62, 64), (2, 2)] {
+        run(batch, samples).unwrap();
+    }
+    // Before anything is trained, and by hand as well.
+    let mut network = flat();
+    let mut trainer = fit().trainer(&network).unwrap();
+    let (weights, class) = (network.weights().clone(), Target::Class(1));
+    refused(
+        trainer.step(&mut network, &[0.5; 2], &[class]),
+        &["at least 2 samples", "batch of 1 sample"],
+    );
+    refused(
+        trainer.gradients(&network, &[0.5; 2], &[class]),
+        &["at least 2 samples"],
+    );
+    refused(fit().batch_size(1).trainer(&network), &["at least 2 samples"]);
+    assert_eq!(network.weights(), &weights);
+    trainer.step(&mut network, &[0.5, 0.1, 0.3, 0.7], &[class; 2]).unwrap();
+}
+
+/// Where a sample has several values of a feature, one sample has a variance.
+#[test]
+fn batches_of_one_image_are_fine() {
+    let mut network = Sequential::new([1, 1, 2])
+        .layer(BatchNorm::new())
+        .layer(Flatten)
+        .layer(Dense::new(2))
+        .layer(gradus::prelude::Softmax)
+        .build(1)
+        .unwrap();
+    let mut trainer = fit().batch_size(1).trainer(&network).unwrap();
+    trainer.step(&mut network, &[0.5, 0.7], &[Target::Class(1)]).unwrap();
 }
 
 /// Called like ours, but something else.
