@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::learned::Learned;
 use crate::picture::Frame;
 
 /// The notes in a network's file; a network that was saved by another program may lack any of them.
@@ -17,13 +18,16 @@ use crate::picture::Frame;
 pub struct Notes {
     /// What it learned.
     pub origin: Option<Origin>,
+    /// The samples that it learned.
+    pub learned: Option<Learned>,
     /// The names of its classes, in the order of its outputs; none if it gives values.
     pub classes: Option<Vec<String>>,
     /// How its samples are made.
     pub preprocessing: Option<Preprocessing>,
     /// How its outputs become target values; none if they are those.
     pub targets: Option<TargetScale>,
-    /// How it was trained, for people and other programs; of this, `loss` is read again.
+    /// How it was trained, for people and other programs; of this, `loss` is read again, and
+    /// the SHA-256 of its samples where an older version wrote no `learned`.
     pub training: Option<Value>,
 }
 
@@ -175,6 +179,7 @@ impl fmt::Display for Preprocessing {
 
 const DATA: &str = "data";
 const ORIGIN: &str = "data.origin";
+const LEARNED: &str = "data.learned";
 const CLASSES: &str = "classes";
 const PREPROCESSING: &str = "preprocessing";
 const TARGETS: &str = "targets";
@@ -201,12 +206,21 @@ impl Notes {
         if let Some(targets) = &targets {
             targets.check(network.output_shape().size())?;
         }
+        let training: Option<Value> = read(network, TRAINING)?;
+        let of_older_version = || {
+            let sha256 = training.as_ref()?["data"]["sha256"].as_str()?;
+            Some(Learned {
+                sha256: sha256.into(),
+                digests: None,
+            })
+        };
         Ok(Notes {
             origin,
+            learned: read(network, LEARNED)?.or_else(of_older_version),
             classes: read(network, CLASSES)?,
             preprocessing,
             targets,
-            training: read(network, TRAINING)?,
+            training,
         })
     }
 
@@ -218,6 +232,9 @@ impl Notes {
         if let Some(origin) = &self.origin {
             network.set_note(DATA, &origin.name);
             network.set_note(ORIGIN, serde_json::to_string(origin)?);
+        }
+        if let Some(learned) = &self.learned {
+            network.set_note(LEARNED, serde_json::to_string(learned)?);
         }
         if let Some(classes) = &self.classes {
             network.set_note(CLASSES, serde_json::to_string(classes)?);
@@ -310,6 +327,10 @@ mod tests {
                 seed: 7,
                 ..Origin::named("houses.csv")
             }),
+            learned: Some(Learned {
+                sha256: "5e".into(),
+                digests: Some("AAAAAAAAAAA=".into()),
+            }),
             classes: Some(vec!["a".into(), "b".into()]),
             preprocessing: Some(Preprocessing::Numbers {
                 columns: ["w", "x", "y", "z"].map(String::from).to_vec(),
@@ -325,6 +346,12 @@ mod tests {
         notes.write(&mut network).unwrap();
         assert_eq!(format!("{:?}", Notes::of(&network).unwrap()), format!("{notes:?}"));
         assert_eq!(notes.classes_for(&network), ["a", "b"]);
+
+        // An older version wrote one digest of all samples, at another place.
+        let mut older = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
+        older.set_note("training", r#"{"data": {"sha256": "5e"}}"#);
+        let learned = Notes::of(&older).unwrap().learned.unwrap();
+        assert_eq!((learned.sha256.as_str(), learned.digests), ("5e", None));
 
         network.set_note("targets", r#"{"mean": [0, 0], "deviation": [1]}"#);
         let message = Notes::of(&network).unwrap_err().to_string();

@@ -20,6 +20,11 @@ pub const EMBEDDED: &str = "digits";
 /// The set that is used where none is named.
 const USUAL: &str = "mnist";
 
+/// Whether a data set of this name is published, so that its samples are always the same.
+pub fn is_published(name: &str) -> bool {
+    name == EMBEDDED || Set::find(name).is_ok()
+}
+
 /// Where data may come from.
 #[derive(Debug, Clone, Default)]
 pub struct Source {

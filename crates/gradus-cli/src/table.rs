@@ -93,6 +93,7 @@ pub fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         classes: table.class_names().unwrap_or_default().to_vec(),
         train: Arc::new(Subset::new(scaled.clone(), train)?),
         test: Arc::new(Subset::new(scaled, test)?),
+        divided: false,
         preprocessing: Preprocessing::Numbers {
             columns: table.column_names().unwrap_or_default().to_vec(),
             mean,
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(task.origin.target.as_deref(), Some("count"));
         // The same, learned from the column by its name.
         let reading = Reading {
-            notes: task.notes(),
+            notes: task.notes().unwrap(),
             trained: true,
             ..Reading::default()
         };

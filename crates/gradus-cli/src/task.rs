@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use gradus::Network;
-use gradus::data::mnist::Set;
 use gradus::data::{Column, Csv, Dataset, Folder, Subset, Target, split};
 use sha2::{Digest, Sha256};
 
+use crate::learned::Learned;
 use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
-use crate::source::{EMBEDDED, Layout, Source};
+use crate::source::{Layout, Source, is_published};
 use crate::table::{self, is_table};
 
 /// The name of the four samples of the exclusive or.
@@ -30,6 +30,8 @@ pub struct Task {
     pub train: Arc<dyn Dataset>,
     /// For testing.
     pub test: Arc<dyn Dataset>,
+    /// Whether the data have a part for testing, which is the same whatever the seed.
+    pub divided: bool,
     /// The names of the classes; none if the targets are values.
     pub classes: Vec<String>,
     /// How samples like these are made.
@@ -100,20 +102,24 @@ impl Task {
     }
 
     /// What a network that learned this notes of it.
-    pub fn notes(&self) -> Notes {
-        Notes {
+    ///
+    /// # Errors
+    /// If the samples can't be read.
+    pub fn notes(&self) -> Result<Notes> {
+        Ok(Notes {
             origin: Some(self.origin.clone()),
+            learned: Some(Learned::of(&*self.train, &self.origin)?),
             classes: Some(self.classes.clone()),
             preprocessing: Some(self.preprocessing.clone()),
             targets: self.targets.clone(),
             training: None,
-        }
+        })
     }
 }
 
 /// Whether this names a folder, and no known set.
 fn is_folder(name: &str) -> bool {
-    name != EMBEDDED && Set::find(name).is_err() && Path::new(name).is_dir()
+    !is_published(name) && Path::new(name).is_dir()
 }
 
 /// Whether the folder has any in it.
@@ -130,10 +136,14 @@ fn xor(origin: &Origin) -> Result<Task> {
     );
     Ok(Task {
         name: "the exclusive or".into(),
-        origin: origin.clone(),
+        origin: Origin {
+            held_out: None,
+            ..origin.clone()
+        },
         train: rows.clone(),
         classes: class_names(&rows),
         test: rows,
+        divided: false,
         preprocessing: Preprocessing::Numbers {
             columns: Vec::new(),
             mean: vec![0.0; 2],
@@ -161,6 +171,7 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
         classes: class_names(&data.train),
         train: Arc::new(data.train),
         test: Arc::new(data.test),
+        divided: true,
         preprocessing,
         targets: None,
         remarks: Vec::new(),
@@ -186,6 +197,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         origin: origin.clone(),
         train: Arc::new(Subset::new(all.clone(), train)?),
         test: Arc::new(Subset::new(all, test)?),
+        divided: false,
         classes,
         preprocessing,
         targets: None,

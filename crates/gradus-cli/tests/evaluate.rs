@@ -148,3 +148,168 @@ fn precision_recall_and_f1_are_those_of_the_positive_class() {
     assert_eq!(results["positive"], "no");
     assert!(results["test"]["recall_class_0"].is_number(), "{results}");
 }
+
+/// 150 rows whose classes are random: what a network is right about, it has learned by heart.
+fn random_rows() -> Vec<String> {
+    let mut state = 1u32;
+    let mut next = |n: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % n
+    };
+    let mut row = |_| {
+        let x: Vec<String> = (0..6).map(|_| format!("{}.5", next(1000))).collect();
+        format!("{},{}\n", x.join(","), next(2))
+    };
+    (0..150).map(&mut row).collect()
+}
+
+const BY_HEART: &str =
+    "train mlp --epochs 40 --validation 0 --batch-size 20 --quiet --json train.json --out net --data";
+
+#[test]
+fn a_table_is_known_by_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let names = "a,b,c,d,e,f,label\n";
+    let rows = random_rows();
+    let table = |rows: &[String]| names.to_string() + &rows.concat();
+    fs::write(home.join("t.csv"), table(&rows)).unwrap();
+    fs::create_dir(home.join("sub")).unwrap();
+    good(home, &format!("{BY_HEART} t.csv"));
+    let trained = json(home.join("train.json"));
+    // With these numbers, training samples among those measured would be found out.
+    assert_eq!(trained["train"]["accuracy"], 1.0);
+    assert!(trained["test"]["accuracy"].as_f64().unwrap() < 0.8, "{trained}");
+
+    let evaluate = |more: &str| {
+        let said = good(
+            home,
+            &format!("evaluate net/network.safetensors --json out.json {more}"),
+        );
+        (said, json(home.join("out.json")))
+    };
+    let sentence = "120 of the 150 samples were used in training or validation and are left out.";
+    let mut paths = vec!["t.csv", "./t.csv", "sub/../t.csv", "copies/other.csv"];
+    fs::create_dir(home.join("copies")).unwrap();
+    fs::copy(home.join("t.csv"), home.join("copies/other.csv")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(home.join("t.csv"), home.join("link.csv")).unwrap();
+        paths.push("link.csv");
+    }
+    for path in paths {
+        let (said, results) = evaluate(&format!("--data {path}"));
+        assert!(said.contains(sentence), "{path}: {said}");
+        assert_eq!(results["samples"], 30, "{path}");
+        for value in ["loss", "accuracy"] {
+            assert_eq!(results[value], trained["test"][value], "{path}");
+        }
+    }
+
+    // Sorted, at another place and at its own.
+    let mut sorted = rows.clone();
+    sorted.sort();
+    fs::write(home.join("copies/sorted.csv"), table(&sorted)).unwrap();
+    let same = |results: &Value, part: &str| {
+        assert_eq!(results["samples"], trained[part]["samples"]);
+        assert_eq!(results["accuracy"], trained[part]["accuracy"]);
+        close(&results["loss"], trained[part]["loss"].as_f64().unwrap());
+    };
+    let (said, results) = evaluate("--data copies/sorted.csv");
+    assert!(said.contains(sentence), "{said}");
+    assert_eq!([&results["left_out"], &results["all_samples"]], [120, 150]);
+    same(&results, "test");
+    let (said, results) = evaluate("--data copies/sorted.csv --part train");
+    assert!(
+        said.contains("120 of these 120 samples were used in training or validation."),
+        "{said}"
+    );
+    same(&results, "train");
+
+    // With a row more; with other rows; with those that were learned alone.
+    fs::write(home.join("more.csv"), table(&rows) + "1,2,3,4,5,6,0\n").unwrap();
+    let (said, results) = evaluate("--data more.csv");
+    assert!(said.contains("120 of the 151 samples were used"), "{said}");
+    assert_eq!(results["samples"], 31);
+    fs::write(
+        home.join("new.csv"),
+        names.to_string() + "1,2,3,4,5,6,0\n7,2,3,4,5,6,1\n",
+    )
+    .unwrap();
+    let (said, results) = evaluate("--data new.csv");
+    assert!(said.contains("None of the 2 samples was used in training"), "{said}");
+    assert_eq!(results["samples"], 2);
+    let message = bad(home, "evaluate net/network.safetensors --data new.csv --part train");
+    assert!(
+        message.contains("--part train: None of the 2 samples was used"),
+        "{message}"
+    );
+    let measured = |row: &&String| {
+        fs::write(home.join("one.csv"), table(&[row.to_string()])).unwrap();
+        let output = gradus(home, "evaluate net/network.safetensors --data one.csv");
+        output.status.success()
+    };
+    let (tested, learned): (Vec<&String>, Vec<&String>) = rows[..12].iter().partition(measured);
+    assert!(!tested.is_empty() && learned.len() > tested.len());
+    fs::write(home.join("learned.csv"), names.to_string() + learned[0] + learned[1]).unwrap();
+    let message = bad(home, "evaluate net/network.safetensors --data learned.csv");
+    assert!(
+        message.contains("learned.csv: All 2 samples were used in training or validation. There are none to test on"),
+        "{message}"
+    );
+
+    // A file of an older version, and one of a published set, has one digest of all. The table is found where it was.
+    let mut network = Network::load(home.join("net/network.safetensors")).unwrap();
+    let mut learned: Value = serde_json::from_str(network.note("data.learned").unwrap()).unwrap();
+    learned.as_object_mut().unwrap().remove("digests").unwrap();
+    network.set_note("data.learned", learned.to_string());
+    network.save(home.join("net/network.safetensors")).unwrap();
+    same(&evaluate("--data sub/../t.csv").1, "test");
+    same(&evaluate("--data copies/sorted.csv").1, "test");
+    fs::write(home.join("t.csv"), table(&sorted)).unwrap();
+    let (said, results) = evaluate("--data copies/sorted.csv");
+    assert!(
+        said.contains("Which of the samples were used in training cannot be known"),
+        "{said}"
+    );
+    assert_eq!((&results["samples"], &results["left_out"]), (&150.into(), &Value::Null));
+    same(&evaluate("--data copies/other.csv").1, "test");
+}
+
+#[test]
+fn a_folder_is_known_by_its_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mut classes = random_rows().into_iter().map(|row| row.trim_end().ends_with(",1"));
+    for i in 0..60u32 {
+        let class = home.join("pics").join(if classes.next().unwrap() { "b" } else { "a" });
+        fs::create_dir_all(&class).unwrap();
+        let pixels: Vec<u8> = (0..16).map(|k| (i.wrapping_mul(2_654_435_761) >> k) as u8).collect();
+        let mut encoder = png::Encoder::new(fs::File::create(class.join(format!("{i}.png"))).unwrap(), 4, 4);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    }
+    fs::create_dir(home.join("sub")).unwrap();
+    good(home, &format!("{BY_HEART} pics"));
+    let trained = json(home.join("train.json"));
+    let mut paths = vec!["", "--data pics", "--data pics/", "--data sub/../pics"];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(home.join("pics"), home.join("link")).unwrap();
+        paths.push("--data link");
+    }
+    let check = |path: &str| {
+        let said = good(
+            home,
+            &format!("evaluate net/network.safetensors --json out.json {path}"),
+        );
+        let results = json(home.join("out.json"));
+        assert!(said.contains("48 of the 60 samples were used"), "{path}: {said}");
+        for value in ["samples", "loss", "accuracy"] {
+            assert_eq!(results[value], trained["test"][value], "{path}");
+        }
+    };
+    paths.into_iter().for_each(check);
+    fs::rename(home.join("pics"), home.join("moved")).unwrap();
+    check("--data moved");
+}

@@ -122,6 +122,7 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
     // Whether the results can be written is known before an hour of training, not after.
     std::fs::create_dir_all(&options.out).with_context(|| format!("{} can't be made", options.out.display()))?;
 
+    let notes = task.notes()?;
     let mut outcomes = Vec::new();
     let mut tested: [Vec<f64>; 2] = Default::default();
     for seed in (0..u64::from(options.seeds)).map(|i| settings.seed.wrapping_add(i)) {
@@ -131,7 +132,7 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         };
         let samples = Samples::of(&task, seed)?;
         for (name, tested) in NAMES.iter().zip(&mut tested) {
-            let outcome = train(name, options, &task, &samples, &settings)?;
+            let outcome = train(name, options, &notes, &task, &samples, &settings)?;
             tested.push(accuracy(&outcome.test));
             if outcomes.len() < NAMES.len() {
                 outcomes.push(outcome);
@@ -168,7 +169,14 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
     Ok(results)
 }
 
-fn train(name: &str, options: &Compare, task: &Task, samples: &Samples, settings: &Settings) -> Result<Outcome> {
+fn train(
+    name: &str,
+    options: &Compare,
+    notes: &Notes,
+    task: &Task,
+    samples: &Samples,
+    settings: &Settings,
+) -> Result<Outcome> {
     let shape = task.train.shape();
     let mut method = options.recipe.method(name, task.train.len(), &shape);
     if let Some(epochs) = options.epochs {
@@ -181,7 +189,7 @@ fn train(name: &str, options: &Compare, task: &Task, samples: &Samples, settings
         training: Some(
             json!({ "recipe": options.recipe.name(), "method": format!("{method:?}"), "seed": settings.seed }),
         ),
-        ..task.notes()
+        ..notes.clone()
     };
     notes.write(&mut network)?;
     study::run(name, network, &method, samples, settings)

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use gradus::data::{Dataset, Target, Targets};
 use gradus::metric::{AbsoluteError, Accuracy, Average, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
@@ -15,17 +15,18 @@ use super::options::DataOptions;
 use super::recipe::noted_loss;
 use super::train::to_json;
 use crate::classes::{Outputs, Positive};
+use crate::learned::Seen;
 use crate::notes::Notes;
 use crate::plot::{self, Confusion, Guess, count};
-use crate::task::Task;
+use crate::task::{Task, XOR};
 use crate::units::{loss_in_units, metric_in_units};
 
 /// Measure a trained network on samples that it has not learned
 ///
 /// Prints its loss and accuracy, the precision, recall and F1 of each class, of the positive one and on average (macro), and the
 /// classes that it most often confuses; for a network that gives values, its errors and R². Outputs that are logits are measured
-/// as probabilities. Without --data, on the test part of what it was trained on, as its notes tell. Other data that have no part
-/// for testing are used whole.
+/// as probabilities. Without --data, on the test part of what it was trained on. Data that have no part for testing are used whole,
+/// but for the samples that the network was trained on: it knows them by their content, whatever their place and order.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gradus evaluate runs/train/network.safetensors\n  gradus evaluate runs/compare/cnn.safetensors --data my-digits --out runs/evaluate"
@@ -46,10 +47,39 @@ pub struct Evaluate {
     out: Option<PathBuf>,
 }
 
+impl Evaluate {
+    /// Refuses to measure a part that has no samples.
+    fn check_part(&self, task: &Task, seen: &Seen) -> Result<()> {
+        match (self.part, *seen) {
+            (Part::Test, _) if seen.is_all() && task.origin.name != XOR => bail!(
+                "{}: {seen} There are none to test on; --part train measures on them",
+                task.name
+            ),
+            (Part::Train, Seen::Known { train: 0, .. }) if !task.divided => {
+                bail!("{}: --part train: {seen}", task.name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says which samples are measured.
+    fn sentence(&self, task: &Task, seen: &Seen) -> String {
+        let samples = |samples: usize| count(samples as u64);
+        match (self.part, seen) {
+            (Part::Train, &Seen::Known { train, .. }) => format!(
+                "{} of these {} samples were used in training or validation.",
+                samples(train),
+                samples(task.train.len())
+            ),
+            _ => seen.to_string(),
+        }
+    }
+}
+
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// The training samples, those for validation among them
+    /// The samples that the network was trained on, those for validation among them, or the part for training of other data
     Train,
     /// The test samples
     Test,
@@ -65,7 +95,8 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let network = Network::load(&options.network)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
-    let task = options.data.learned(&options.network, &network, &notes, settings)?;
+    let (task, seen) = options.data.learned(&options.network, &network, &notes, settings)?;
+    options.check_part(&task, &seen)?;
     let data = match options.part {
         Part::Train => &task.train,
         Part::Test => &task.test,
@@ -92,7 +123,12 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     results["data"] = json!(task.name);
     results["part"] = json!(if options.part == Part::Test { "test" } else { "train" });
     results["loss_name"] = json!(loss.name());
+    if let Seen::Known { all, left_out, .. } = seen {
+        results["all_samples"] = json!(if options.part == Part::Test { all } else { data.len() });
+        results["left_out"] = json!(if options.part == Part::Test { left_out } else { 0 });
+    }
     writeln!(out, "{} on {}", options.network.display(), task.name)?;
+    writeln!(out, "{}", options.sentence(&task, &seen))?;
     print(&evaluation, loss.name(), out)?;
     if let Some(activation) = outputs.activation() {
         writeln!(

@@ -118,7 +118,7 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
         .layer(Dense::new(task.classes.len()))
         .layer(Softmax)
         .build(settings.seed)?;
-    task.notes().write(&mut network)?;
+    task.notes()?.write(&mut network)?;
     let method = Method {
         epochs: options.epochs.map_or(epochs, |n| n as usize),
         batch_size,

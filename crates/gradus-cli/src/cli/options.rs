@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use gradus::Network;
-use gradus::data::mnist::Set;
 
 use super::Settings;
+use crate::learned::{self, Seen};
 use crate::notes::{Notes, Origin};
-use crate::source::{EMBEDDED, Source};
+use crate::source::{Source, is_published};
 use crate::task::{Reading, Task, XOR};
 
 /// Which samples, and where they are.
@@ -48,11 +48,12 @@ impl DataOptions {
         }
     }
 
-    /// The samples that the options name, or the notes of a network, whose file is given for messages.
+    /// The samples that the options name, or the notes of a network, whose file is given for messages: for training those that
+    /// it was trained on, for testing those that it was not, as far as that is known.
     ///
     /// # Errors
     /// If nothing names any, or they can't be read.
-    pub fn learned(&self, file: &Path, network: &Network, notes: &Notes, settings: &Settings) -> Result<Task> {
+    pub fn learned(&self, file: &Path, network: &Network, notes: &Notes, settings: &Settings) -> Result<(Task, Seen)> {
         let source = self.source(settings);
         let reading = Reading {
             notes: notes.clone(),
@@ -68,24 +69,19 @@ impl DataOptions {
             (None, Some(origin)) => origin.clone(),
             (Some(data), origin) => {
                 let name = lasting_name(data)?;
-                match origin {
-                    Some(origin) if origin.name == name => origin.clone(),
-                    _ => Origin {
-                        target: origin.as_ref().and_then(|origin| origin.target.clone()),
-                        regression: origin.as_ref().is_some_and(|origin| origin.regression),
-                        header: origin.as_ref().and_then(|origin| origin.header),
-                        ..Origin::named(&name)
-                    },
-                }
+                let origin = origin.clone().unwrap_or_else(|| Origin::named(&name));
+                Origin { name, ..origin }
             }
         };
         let origin = Origin {
             target: self.target.clone().or(learned.target),
             regression: self.regression || learned.regression,
             header: self.header.or(learned.header),
+            held_out: None,
             ..learned
         };
-        Ok(Task::load(&origin, &source, &reading)?.with_remarks_told())
+        let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
+        learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())
     }
 }
 
@@ -139,7 +135,7 @@ impl StudyData {
 /// The name by which data can be found again from another folder: of a path, the whole. A folder that has the name of a
 /// known set is not meant by it.
 pub fn lasting_name(data: &str) -> Result<String> {
-    let known = data == XOR || data == EMBEDDED || Set::find(data).is_ok();
+    let known = data == XOR || is_published(data);
     if !known && Path::new(data).exists() {
         Ok(std::path::absolute(data)?.to_string_lossy().into_owned())
     } else {

@@ -25,7 +25,7 @@ use crate::networks;
 use crate::notes::Origin;
 use crate::plot::{self, Curve, Panel, count};
 use crate::table::is_table;
-use crate::task::{self, Reading, Task, XOR};
+use crate::task::{Reading, Task, XOR};
 use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, unless told otherwise.
@@ -224,11 +224,11 @@ impl<'a> Lesson<'a> {
             batch_size: Some(recipe.batch_size.unwrap_or(128.min(train.len()))),
             ..recipe
         };
-        let mut notes = task.notes();
+        let mut notes = task.notes()?;
         notes.training = Some(json!({
             "network": name,
             "version": env!("CARGO_PKG_VERSION"),
-            "data": { "name": task.name, "sha256": task::sha256(&*task.train)? },
+            "data": { "name": task.name, "sha256": notes.learned.as_ref().map(|learned| &learned.sha256) },
             "seed": settings.seed,
             "validation": validation.as_ref().map_or(0, Dataset::len),
             "samples": train.len(),

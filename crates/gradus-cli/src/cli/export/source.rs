@@ -48,7 +48,8 @@ impl Source {
                 accuracy: None,
             });
         }
-        let task = options.data.learned(&options.network, network, notes, settings)?;
+        let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
+        eprintln!("note: {seen}");
         let quantized = quantize(&program, &task, pixels(notes, network)).with_context(file)?;
         Ok(Source {
             text: quantized.source(language, &labels)?,

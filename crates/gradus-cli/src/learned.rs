@@ -1,0 +1,454 @@
+//! Which samples a network was trained on. They are known by their content, so that neither a path nor their order matters.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use gradus::Float;
+use gradus::data::{Dataset, Subset, Target};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::notes::{Notes, Origin};
+use crate::plot::count;
+use crate::source::{Source, is_published};
+use crate::task::{Reading, Task, XOR, hold_out, sha256};
+
+/// Of more samples, no digests are kept: they would take more than 11 MB of a network's file.
+const MOST: usize = 1 << 20;
+/// The bits of a digest that are of the target; the others are of the sample.
+const TARGET_BITS: u32 = 16;
+
+/// What a network's file says of the samples that it was trained on, those for validation among them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The SHA-256 of all samples, in their order.
+    pub sha256: String,
+    /// The digests of the samples, each of 8 bytes, in ascending order and as base64. A published set never changes, and has none
+    /// here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<String>,
+}
+
+impl Learned {
+    /// Those of a data set for training that was read from this place.
+    ///
+    /// # Errors
+    /// If the samples can't be read.
+    pub fn of(train: &dyn Dataset, origin: &Origin) -> Result<Learned> {
+        let digests = if origin.name == XOR || is_published(&origin.name) || train.len() > MOST {
+            None
+        } else {
+            let mut digests = digests(train)?;
+            digests.sort_unstable();
+            let bytes: Vec<u8> = digests.iter().flat_map(|digest| digest.to_be_bytes()).collect();
+            Some(BASE64_STANDARD.encode(bytes))
+        };
+        Ok(Learned {
+            sha256: sha256(train)?,
+            digests,
+        })
+    }
+
+    /// The digests, if the file has them.
+    fn digests(&self) -> Result<Option<Vec<u64>>> {
+        let Some(text) = &self.digests else { return Ok(None) };
+        let bytes = BASE64_STANDARD.decode(text).context("the digests are not base64")?;
+        let (digests, rest) = bytes.as_chunks::<8>();
+        ensure!(rest.is_empty(), "the digests are {} bytes, not 8 a sample", bytes.len());
+        Ok(Some(digests.iter().map(|&digest| u64::from_be_bytes(digest)).collect()))
+    }
+}
+
+/// Which of the samples at hand a network was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is known.
+    Known {
+        /// The number of samples to test on before those were left out that it was trained on.
+        all: usize,
+        /// How many are left out.
+        left_out: usize,
+        /// How many of the others are equal to one that it was trained on: such samples are in the data more than once.
+        alike: usize,
+        /// How many of the samples for training it was trained on.
+        train: usize,
+    },
+    /// It can't be known.
+    Unknown {
+        /// Whether the network's file says anything of them.
+        noted: bool,
+    },
+}
+
+impl Seen {
+    /// Whether no sample is left to test on.
+    pub fn is_all(&self) -> bool {
+        matches!(self, Seen::Known { all, left_out, .. } if all == left_out)
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |samples: usize| count(samples as u64);
+        match *self {
+            Seen::Known { all, left_out, .. } if left_out == all => {
+                write!(f, "All {} samples were used in training or validation.", count(all))
+            }
+            Seen::Known {
+                all, left_out, alike, ..
+            } => {
+                match left_out {
+                    0 => write!(
+                        f,
+                        "None of the {} samples was used in training or validation.",
+                        count(all)
+                    )?,
+                    1 => write!(
+                        f,
+                        "1 of the {} samples was used in training or validation and is left out.",
+                        count(all)
+                    )?,
+                    _ => write!(
+                        f,
+                        "{} of the {} samples were used in training or validation and are left out.",
+                        count(left_out),
+                        count(all)
+                    )?,
+                }
+                match alike {
+                    0 => Ok(()),
+                    1 => write!(f, " Of the others, 1 is equal to one that was used."),
+                    _ => write!(f, " Of the others, {} are equal to one that was used.", count(alike)),
+                }
+            }
+            Seen::Unknown { noted: true } => write!(
+                f,
+                "Which of the samples were used in training cannot be known: the network's file does not list them, and the data \
+                 that it was trained on are not at hand as they were."
+            ),
+            Seen::Unknown { noted: false } => write!(
+                f,
+                "Which of the samples were used in training cannot be known: the network's file does not say."
+            ),
+        }
+    }
+}
+
+/// Divides samples into those that the network was trained on and others; data that have a part for testing keep it, but for
+/// samples that the network was trained on. `task` has all samples in both parts, if the data have no part for testing.
+///
+/// # Errors
+/// If the samples can't be read, or the network's file is damaged.
+pub fn divide(task: Task, notes: &Notes, reading: &Reading<'_>, source: &Source) -> Result<(Task, Seen)> {
+    let noted = notes.origin.as_ref();
+    let by_position = noted.and_then(|noted| at_positions(&task, noted));
+    let Some(learned) = &notes.learned else {
+        return Ok((by_position.unwrap_or(task), Seen::Unknown { noted: false }));
+    };
+    let digests_of_noted = learned.digests().context("the network's note `data.learned`")?;
+
+    // The same samples in the same order.
+    let whole = (!task.divided).then(|| task.clone());
+    for parts in by_position.iter().chain(&whole) {
+        if sha256(&*parts.train)? == learned.sha256 {
+            let (all, left_out) = match (task.divided, parts.train.len() == task.train.len()) {
+                (true, _) => (task.test.len(), 0),
+                (false, true) => (task.train.len(), task.train.len()),
+                (false, false) => (task.train.len(), parts.train.len()),
+            };
+            let alike = match &digests_of_noted {
+                Some(learned) if left_out < all => alike(&digests(&*parts.test)?, learned),
+                _ => 0,
+            };
+            let seen = Seen::Known {
+                all,
+                left_out,
+                alike,
+                train: parts.train.len(),
+            };
+            return Ok((parts.clone(), seen));
+        }
+    }
+
+    let again = || noted.and_then(|noted| read_again(noted, learned, reading, source));
+    match digests_of_noted.or_else(again) {
+        Some(learned) => by_content(task, &learned),
+        None => {
+            // What was read from the same place may be the same.
+            let same = by_position.filter(|_| noted.is_some_and(|noted| noted.name == task.origin.name));
+            Ok((same.unwrap_or(task), Seen::Unknown { noted: true }))
+        }
+    }
+}
+
+/// Divides samples as those at another place were divided, by their positions.
+fn at_positions(task: &Task, origin: &Origin) -> Option<Task> {
+    if task.divided {
+        return Some(task.clone());
+    }
+    origin.held_out?;
+    // Data of another size may be too small for that.
+    let [train, test] = hold_out(&*task.train, origin).ok()?;
+    parts(task, train, test).ok()
+}
+
+/// The task with these positions of its samples in its parts; a part of none stays as it is.
+fn parts(task: &Task, train: Vec<usize>, test: Vec<usize>) -> Result<Task> {
+    let part = |data: &Arc<dyn Dataset>, positions: Vec<usize>| -> Result<Arc<dyn Dataset>> {
+        Ok(match positions[..] {
+            [] => data.clone(),
+            _ => Arc::new(Subset::new(data.clone(), positions)?),
+        })
+    };
+    Ok(Task {
+        train: part(&task.train, train)?,
+        test: part(&task.test, test)?,
+        ..task.clone()
+    })
+}
+
+/// The digests of the samples that a network was trained on, if they are still where they were, as they were.
+fn read_again(origin: &Origin, learned: &Learned, reading: &Reading<'_>, source: &Source) -> Option<Vec<u64>> {
+    let source = Source {
+        offline: true,
+        quiet: true,
+        ..source.clone()
+    };
+    let task = Task::load(origin, &source, reading).ok()?;
+    let same = sha256(&*task.train).ok()? == learned.sha256;
+    same.then(|| digests(&*task.train).ok()).flatten()
+}
+
+/// Divides samples by their content alone. Equal samples are taken for the ones that were learned as often as they were learned.
+fn by_content(task: Task, learned: &[u64]) -> Result<(Task, Seen)> {
+    let mut all = digests(&*task.train)?;
+    let first_to_test = if task.divided { all.len() } else { 0 };
+    if task.divided {
+        all.extend(digests(&*task.test)?);
+    }
+    let mut left = HashMap::<u64, usize>::new();
+    learned.iter().for_each(|&digest| *left.entry(digest).or_default() += 1);
+    let take = |left: &mut HashMap<u64, usize>, digest| match left.get_mut(&digest) {
+        Some(n @ 1..) => {
+            *n -= 1;
+            true
+        }
+        _ => false,
+    };
+    let mut was_learned: Vec<bool> = all.iter().map(|&digest| take(&mut left, digest)).collect();
+    // The same samples with other targets were learned too.
+    let mut left_samples = HashMap::<u64, usize>::new();
+    for (digest, n) in left {
+        *left_samples.entry(digest >> TARGET_BITS).or_default() += n;
+    }
+    for (was_learned, digest) in was_learned.iter_mut().zip(&all) {
+        *was_learned = *was_learned || take(&mut left_samples, digest >> TARGET_BITS);
+    }
+
+    let (of_train, of_test) = match task.divided {
+        true => was_learned.split_at(first_to_test),
+        false => (&was_learned[..], &was_learned[..]),
+    };
+    let (test, left_out): (Vec<usize>, Vec<usize>) = (0..of_test.len()).partition(|&i| !of_test[i]);
+    let others: Vec<u64> = test.iter().map(|&i| all[first_to_test + i]).collect();
+    let train: Vec<usize> = (0..of_train.len()).filter(|&i| of_train[i]).collect();
+    let seen = Seen::Known {
+        all: of_test.len(),
+        left_out: left_out.len(),
+        alike: alike(&others, learned),
+        train: train.len(),
+    };
+    let train = if task.divided { Vec::new() } else { train };
+    Ok((parts(&task, train, test)?, seen))
+}
+
+/// How many samples of these digests are equal to learned ones, whatever their targets.
+fn alike(samples: &[u64], learned: &[u64]) -> usize {
+    let learned: HashSet<u64> = learned.iter().map(|digest| digest >> TARGET_BITS).collect();
+    let alike = samples
+        .iter()
+        .filter(|&digest| learned.contains(&(digest >> TARGET_BITS)));
+    alike.count()
+}
+
+/// A number for the content of each sample: 48 bits of the SHA-256 of its values in 32 bits, then 16 of that of its values and its
+/// target. A sample that was not learned is taken for one of a million that were with a probability of 4 · 10⁻⁹.
+fn digests(data: &dyn Dataset) -> Result<Vec<u64>> {
+    let mut x = vec![0.0; data.shape().size()];
+    let mut bytes = Vec::new();
+    let first = |hash: Sha256| {
+        let hash = hash.finalize();
+        (0..8).fold(0, |bits, i| bits << 8 | u64::from(hash[i]))
+    };
+    let mut digest = |i| -> Result<u64> {
+        data.read(i, &mut x)?;
+        bytes.clear();
+        bytes.extend(x.iter().flat_map(|&v| value_bytes(v)));
+        let mut hash = Sha256::new();
+        hash.update(&bytes);
+        let sample = first(hash.clone());
+        match data.target(i) {
+            Target::Class(class) => hash.update((class as u64).to_le_bytes()),
+            Target::Values(values) => values.iter().for_each(|&v| hash.update(value_bytes(v))),
+        }
+        Ok(sample >> TARGET_BITS << TARGET_BITS | first(hash) >> (64 - TARGET_BITS))
+    };
+    (0..data.len()).map(&mut digest).collect()
+}
+
+/// A value as 4 bytes, in which negative zero is zero.
+#[allow(clippy::unnecessary_cast, reason = "values have 64 bits in some builds")]
+fn value_bytes(value: Float) -> [u8; 4] {
+    (value as f32 + 0.0).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus::data::Arrays;
+
+    /// Samples of one number, with their classes.
+    fn samples(samples: &[(Float, usize)]) -> Arc<dyn Dataset> {
+        let (x, classes): (Vec<Float>, Vec<usize>) = samples.iter().copied().unzip();
+        let x = gradus::ndarray::Array2::from_shape_vec((x.len(), 1), x).unwrap();
+        Arc::new(Arrays::classes(x, classes, 2).unwrap())
+    }
+
+    fn task(train: &[(Float, usize)], test: Option<&[(Float, usize)]>) -> Task {
+        let source = Source::default();
+        let task = Task::load(&Origin::named(XOR), &source, &Reading::default()).unwrap();
+        Task {
+            train: samples(train),
+            test: samples(test.unwrap_or(train)),
+            divided: test.is_some(),
+            origin: Origin::named("samples"),
+            ..task
+        }
+    }
+
+    fn notes(learned: &[(Float, usize)]) -> Notes {
+        let origin = Origin {
+            held_out: Some(0.5),
+            ..Origin::named("other samples")
+        };
+        Notes {
+            learned: Some(Learned::of(&*samples(learned), &origin).unwrap()),
+            origin: Some(origin),
+            ..Notes::default()
+        }
+    }
+
+    fn values(data: &dyn Dataset) -> Vec<Float> {
+        let mut x = [0.0];
+        let value = |i| data.read(i, &mut x).map(|()| x[0]).unwrap();
+        (0..data.len()).map(value).collect()
+    }
+
+    fn divided(task: Task, notes: &Notes) -> ([Vec<Float>; 2], Seen) {
+        let (task, seen) = divide(task, notes, &Reading::default(), &Source::default()).unwrap();
+        ([values(&*task.train), values(&*task.test)], seen)
+    }
+
+    #[test]
+    fn samples_are_known_by_their_content_in_any_order() {
+        let notes = notes(&[(1.0, 0), (2.0, 1), (0.0, 0)]);
+        let (parts, seen) = divided(task(&[(2.0, 1), (4.0, 0), (-0.0, 0), (1.0, 0), (3.0, 1)], None), &notes);
+        assert_eq!(parts, [vec![2.0, 0.0, 1.0], vec![4.0, 3.0]]);
+        let expected = "3 of the 5 samples were used in training or validation and are left out.";
+        assert_eq!(seen.to_string(), expected);
+
+        let (parts, seen) = divided(task(&[(7.0, 1), (4.0, 0)], None), &notes);
+        assert_eq!(parts[1], [7.0, 4.0]);
+        assert_eq!(
+            seen.to_string(),
+            "None of the 2 samples was used in training or validation."
+        );
+
+        let (_, seen) = divided(task(&[(2.0, 1), (1.0, 0)], None), &notes);
+        assert!(seen.is_all());
+        assert_eq!(seen.to_string(), "All 2 samples were used in training or validation.");
+    }
+
+    /// The same sample with another target was learned; of equal ones, those with the same target first.
+    #[test]
+    fn targets_do_not_hide_a_sample() {
+        let (parts, seen) = divided(task(&[(1.0, 1), (2.0, 0)], None), &notes(&[(1.0, 0)]));
+        assert_eq!(parts, [[1.0], [2.0]]);
+        assert_eq!(
+            seen.to_string(),
+            "1 of the 2 samples was used in training or validation and is left out."
+        );
+        let (task, seen) = divide(
+            task(&[(1.0, 1), (1.0, 0), (1.0, 0)], None),
+            &notes(&[(1.0, 0), (1.0, 0)]),
+            &Reading::default(),
+            &Source::default(),
+        )
+        .unwrap();
+        assert_eq!((task.test.len(), task.test.target(0)), (1, Target::Class(1)));
+        assert!(
+            seen.to_string()
+                .ends_with("Of the others, 1 is equal to one that was used.")
+        );
+    }
+
+    #[test]
+    fn a_part_for_testing_loses_what_was_learned() {
+        let notes = notes(&[(1.0, 0), (2.0, 1), (3.0, 0)]);
+        // Samples were moved from one part to the other.
+        let (parts, seen) = divided(
+            task(&[(1.0, 0), (9.0, 1)], Some(&[(3.0, 0), (5.0, 1), (2.0, 1)])),
+            &notes,
+        );
+        assert_eq!(parts, [vec![1.0, 9.0], vec![5.0]]);
+        let expected = Seen::Known {
+            all: 3,
+            left_out: 2,
+            alike: 0,
+            train: 1,
+        };
+        assert_eq!(seen, expected);
+        // The same part for training: the other stays whole, though it has an equal sample.
+        let (parts, seen) = divided(
+            task(&[(1.0, 0), (2.0, 1), (3.0, 0)], Some(&[(3.0, 0), (5.0, 1)])),
+            &notes,
+        );
+        assert_eq!(parts[1], [3.0, 5.0]);
+        let expected =
+            "None of the 2 samples was used in training or validation. Of the others, 1 is equal to one that was used.";
+        assert_eq!(seen.to_string(), expected);
+    }
+
+    #[test]
+    fn without_digests_it_cannot_be_known() {
+        let mut notes = notes(&[(1.0, 0), (2.0, 1)]);
+        let learned = notes.learned.as_mut().unwrap();
+        learned.digests = None;
+        let (parts, seen) = divided(task(&[(2.0, 1), (1.0, 0), (3.0, 1)], None), &notes);
+        assert_eq!(parts[1], [2.0, 1.0, 3.0]);
+        assert_eq!(seen, Seen::Unknown { noted: true });
+        // All that it learned, in its order.
+        let (_, seen) = divided(task(&[(1.0, 0), (2.0, 1)], None), &notes);
+        assert!(seen.is_all());
+        notes.learned = None;
+        assert_eq!(
+            divided(task(&[(1.0, 0)], None), &notes).1,
+            Seen::Unknown { noted: false }
+        );
+    }
+
+    #[test]
+    fn damaged_digests_are_an_error() {
+        let mut notes = notes(&[(1.0, 0), (2.0, 1)]);
+        for (text, sentence) in [("?", "are not base64"), ("AAAA", "are 3 bytes, not 8 a sample")] {
+            notes.learned.as_mut().unwrap().digests = Some(text.into());
+            let error = divide(task(&[(1.0, 0)], None), &notes, &Reading::default(), &Source::default());
+            let error = format!("{:#}", error.err().unwrap());
+            assert!(error.contains("`data.learned`") && error.contains(sentence), "{error}");
+        }
+    }
+}
