@@ -41,6 +41,8 @@ fn sigmoid_at_the_end_of_images() {
             "sigmoid, reshape, flatten",
             conv().layer(Sigmoid).layer(Reshape::to([1, 1])).layer(Flatten),
         ),
+        // The mean of one pixel is that pixel.
+        ("sigmoid, pool", conv().layer(Sigmoid).layer(GlobalAvgPool2d)),
         ("pool, sigmoid", conv().layer(GlobalAvgPool2d).layer(Sigmoid)),
         ("flatten, sigmoid", conv().layer(Flatten).layer(Sigmoid)),
         ("logits", conv()),

@@ -43,6 +43,8 @@ impl Layer for GlobalAvgPool2d {
     fn plan(&self, input: &Shape) -> Result<Plan, String> {
         match input.image() {
             Some(_) if input.size() == 0 => Err(format!("{} needs at least one pixel, got {input}", self.kind())),
+            // A loss is computed through a view, from logits before it.
+            Some((channels, 1, 1)) => Ok(Plan::new(channels).view()),
             Some((channels, ..)) => Ok(Plan::new(channels).layouts(Layouts::Either).forgets_output()),
             None => Err(not_an_image(self.kind(), input)),
         }
