@@ -1,15 +1,18 @@
 //! How parameters get their first values.
 
+mod built_in;
 mod orthogonal;
 mod plain;
 mod scaled;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::random::Rng;
 use crate::{Float, Result, Shape, settings};
 
+pub(crate) use built_in::{read, written};
 pub use orthogonal::Orthogonal;
 pub use plain::{Constant, Normal, TruncatedNormal, Uniform, Zeros};
 pub use scaled::{GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform};
@@ -36,6 +39,10 @@ impl Fans {
 
 /// How a parameter gets its first values.
 ///
+/// Network files name the initialiser of a layer if it is one of this module, with its settings where they aren't the default
+/// ones: `"he_normal"`, `{"kind": "normal", "mean": 0.0, "std": 0.01}`, `{"kind": "constant", "value": 0.5}`. They don't mention a
+/// user's own.
+///
 /// ```
 /// use gradus::{Float, Shape, init::{Fans, Initializer}, prelude::*, random::Rng};
 ///
@@ -57,7 +64,7 @@ impl Fans {
 /// assert_eq!(network.weights(), Sequential::new([2]).layer(Dense::new(2).init(Identity)).build(2)?.weights());
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub trait Initializer: Debug + Send + Sync {
+pub trait Initializer: Any + Debug + Send + Sync {
     /// Its name, as network files give it: `he_normal`.
     fn name(&self) -> &'static str;
 
@@ -79,20 +86,8 @@ pub trait Initializer: Debug + Send + Sync {
 /// # Errors
 /// If no initialiser has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
-    let all: Vec<Arc<dyn Initializer>> = vec![
-        Arc::new(Zeros),
-        Arc::new(Normal::default()),
-        Arc::new(Uniform::default()),
-        Arc::new(TruncatedNormal::default()),
-        Arc::new(GlorotNormal),
-        Arc::new(GlorotUniform),
-        Arc::new(HeNormal),
-        Arc::new(HeUniform),
-        Arc::new(LecunNormal),
-        Arc::new(LecunUniform),
-        Arc::new(Orthogonal::default()),
-    ];
-    settings::find("initializer", name, all, |i| i.name().to_string())
+    let all = (built_in::all().into_iter()).filter(|one| one.default.name() != Constant::default().name());
+    settings::find("initializer", name, all.collect(), |one| one.default.name().to_string()).map(|one| one.default)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::*;
 use crate::random::{Purpose, stream};
 
@@ -156,4 +158,85 @@ fn settings_are_read_strictly() {
     let normal: Normal = serde_json::from_str(r#"{"std": 0.1}"#).unwrap();
     assert_eq!(normal, Normal { mean: 0.0, std: 0.1 });
     assert!(serde_json::from_str::<Normal>(r#"{"sdt": 0.1}"#).is_err());
+}
+
+/// What a file says of each, and the same one again from it.
+#[test]
+fn settings_are_kept_in_files() {
+    let cases: Vec<(Box<dyn Initializer>, Value)> = vec![
+        (Box::new(HeNormal), json!("he_normal")),
+        (Box::new(Zeros), json!("zeros")),
+        (Box::new(Normal::default()), json!("normal")),
+        (Box::new(Constant(0.0)), json!({ "kind": "constant", "value": 0.0 })),
+        (Box::new(Constant(0.1)), json!({ "kind": "constant", "value": 0.1 })),
+        (
+            Box::new(Normal { mean: 1.5, std: 0.01 }),
+            json!({ "kind": "normal", "mean": 1.5, "std": 0.01 }),
+        ),
+        (
+            Box::new(Uniform { low: -1.0, high: 3.0 }),
+            json!({ "kind": "uniform", "low": -1.0, "high": 3.0 }),
+        ),
+        (
+            Box::new(TruncatedNormal { mean: 0.0, std: 0.2 }),
+            json!({ "kind": "truncated_normal", "mean": 0.0, "std": 0.2 }),
+        ),
+        (
+            Box::new(Orthogonal { gain: 2.0 }),
+            json!({ "kind": "orthogonal", "gain": 2.0 }),
+        ),
+    ];
+    for (init, expected) in cases {
+        let told = written(&*init).unwrap();
+        assert_eq!(told, expected);
+        assert_eq!(format!("{:?}", read(told).unwrap()), format!("{init:?}"));
+    }
+    // Settings that aren't mentioned have their defaults.
+    let normal = read(json!({ "kind": "normal", "std": 0.1 })).unwrap();
+    assert_eq!(format!("{normal:?}"), "Normal { mean: 0.0, std: 0.1 }");
+    assert_eq!(read(json!({ "kind": "he_uniform" })).unwrap().name(), "he_uniform");
+
+    let refused = |told| read(told).unwrap_err().to_string();
+    assert!(refused(json!("constant")).starts_with("there is no initializer \"constant\""));
+    assert!(refused(json!({ "kind": "xavier" })).starts_with("there is no initializer \"xavier\""));
+    assert!(refused(json!({ "std": 0.1 })).contains("has no `kind`"));
+    assert!(
+        refused(json!({ "kind": "normal", "sdt": 0.1 })).starts_with("the initializer normal: unknown setting `sdt`")
+    );
+    assert_eq!(
+        refused(json!({ "kind": "zeros", "std": 0.1 })),
+        "the initializer zeros has no setting std"
+    );
+    assert_eq!(
+        refused(json!({ "kind": "constant", "value": 1.0, "std": 0.1 })),
+        "the initializer constant has no setting std"
+    );
+    assert!(refused(json!({ "kind": "constant" })).starts_with("the initializer constant: invalid type: null"));
+    assert!(refused(json!(0.5)).contains("not 0.5"));
+}
+
+/// One that has the name of ours is not ours.
+#[test]
+fn files_mention_no_initializer_of_a_user() {
+    #[derive(Debug)]
+    struct Normal;
+    impl Initializer for Normal {
+        fn name(&self) -> &'static str {
+            "normal"
+        }
+
+        fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
+            values.fill(7.0);
+        }
+    }
+    assert_eq!(written(&Normal), None);
+    // No file can hold what is no number.
+    assert_eq!(written(&Constant(f64::NAN)), None);
+    assert_eq!(
+        written(&Uniform {
+            low: 0.0,
+            high: f64::INFINITY
+        }),
+        None
+    );
 }

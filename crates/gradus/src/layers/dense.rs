@@ -232,6 +232,12 @@ mod tests {
         );
         let again: Dense = serde_json::from_value(settings.clone()).unwrap();
         assert_eq!(again.settings().unwrap(), settings);
+        let layer = Dense::new(7).init(crate::init::Uniform { low: 0.25, high: 0.5 });
+        let expected = serde_json::json!({ "kind": "uniform", "low": 0.25, "high": 0.5 });
+        assert_eq!(layer.settings().unwrap()["init"], expected);
+        let again: Dense = serde_json::from_value(layer.settings().unwrap()).unwrap();
+        let build = |layer| crate::Sequential::new([9]).layer(layer).build(3).unwrap();
+        assert_eq!(build(again).weights(), build(layer).weights());
         let short = serde_json::json!({ "units": 7 });
         assert!(serde_json::from_value::<Dense>(short).unwrap().bias);
         let wrong = serde_json::json!({ "unit": 7 });

@@ -31,23 +31,24 @@ pub use softmax::Softmax;
 pub use window::{Padding, Size2};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Float;
 use crate::init::{self, HeNormal, Initializer};
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
-/// Files give it by its name.
+/// Files give it by its name, and its settings where they aren't the default ones.
 #[derive(Debug, Clone)]
 struct Init(Arc<dyn Initializer>);
 
 impl Init {
-    fn new(init: impl Initializer + 'static) -> Self {
+    fn new(init: impl Initializer) -> Self {
         Init(Arc::new(init))
     }
 
-    /// Whether it can't be found by its name, as a user's own; files then don't mention it.
+    /// Whether files don't mention it, as a user's own, which they can't find by its name.
     fn is_unknown(&self) -> bool {
-        init::by_name(self.0.name()).is_err()
+        init::written(&*self.0).is_none()
     }
 }
 
@@ -59,14 +60,14 @@ impl Default for Init {
 
 impl Serialize for Init {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.name())
+        init::written(&*self.0).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Init {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        init::by_name(&name).map(Init).map_err(serde::de::Error::custom)
+        let told = Value::deserialize(deserializer)?;
+        init::read(told).map(Init).map_err(serde::de::Error::custom)
     }
 }
 
