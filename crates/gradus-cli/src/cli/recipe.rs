@@ -9,7 +9,7 @@ use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
 use gradus::loss::{self, CrossEntropy, Huber, Loss, OutputActivation};
-use gradus::optim::{self, Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
+use gradus::optim::{self, Clip, Optimizer};
 use gradus::schedule::{self, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
 use gradus::{Float, Network};
 use serde::de::DeserializeOwned;
@@ -207,13 +207,7 @@ impl Recipe {
                 bail!("{}: {setting} is set twice", spec.name);
             }
         }
-        let optimizer: Arc<dyn Optimizer> = match spec.name.as_str() {
-            "sgd" => Arc::new(spec.read::<Sgd>()?),
-            "adam" => Arc::new(spec.read::<Adam>()?),
-            "adamw" => Arc::new(spec.read::<AdamW>()?),
-            "rmsprop" => Arc::new(spec.read::<RmsProp>()?),
-            name => Arc::from(optim::by_name(name, 1.0)?),
-        };
+        let optimizer: Arc<dyn Optimizer> = Arc::from(optim::with_settings(&spec.name, Value::Object(spec.settings))?);
         optimizer.validate()?;
         Ok(optimizer)
     }
@@ -363,6 +357,7 @@ impl Default for Changes {
 mod tests {
     use super::*;
     use clap::Parser;
+    use gradus::optim::{RmsProp, Sgd};
 
     #[derive(Parser)]
     struct Cli {

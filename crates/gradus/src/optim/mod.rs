@@ -8,7 +8,9 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use crate::{Float, Result, settings};
+use serde_json::Value;
+
+use crate::{Error, Float, Result, settings};
 
 pub use adam::Adam;
 pub use adamw::AdamW;
@@ -118,6 +120,35 @@ impl Step {
     }
 }
 
+/// An optimizer of this library, made in two ways.
+struct BuiltIn {
+    /// With this learning rate, and otherwise default settings.
+    new: fn(f64) -> Box<dyn Optimizer>,
+    /// With these settings, and the default ones where there are none.
+    read: fn(Value) -> serde_json::Result<Box<dyn Optimizer>>,
+}
+
+impl BuiltIn {
+    fn name(&self) -> String {
+        (self.new)(1.0).name().to_string()
+    }
+}
+
+macro_rules! built_in {
+    ($type:ident) => {
+        BuiltIn {
+            new: |learning_rate| Box::new($type::new(learning_rate)),
+            read: |settings| Ok(Box::new(serde_json::from_value::<$type>(settings)?)),
+        }
+    };
+}
+
+/// The built-in optimizer of this name.
+fn built_in(name: &str) -> Result<BuiltIn> {
+    let all = vec![built_in!(Sgd), built_in!(Adam), built_in!(AdamW), built_in!(RmsProp)];
+    settings::find("optimizer", name, all, BuiltIn::name)
+}
+
 /// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`) with this learning rate and otherwise default settings.
 ///
 /// ```
@@ -131,13 +162,28 @@ impl Step {
 /// # Errors
 /// If no optimizer has this name; the sentence lists the names.
 pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
-    let all: Vec<Box<dyn Optimizer>> = vec![
-        Box::new(Sgd::new(learning_rate)),
-        Box::new(Adam::new(learning_rate)),
-        Box::new(AdamW::new(learning_rate)),
-        Box::new(RmsProp::new(learning_rate)),
-    ];
-    settings::find("optimizer", name, all, |o| o.name().to_string())
+    Ok((built_in(name)?.new)(learning_rate))
+}
+
+/// The optimizer of this name with these settings, a JSON object with the names of its fields; those that it doesn't mention,
+/// the learning rate too, have their defaults.
+///
+/// ```
+/// use gradus::optim;
+/// use serde_json::json;
+/// let sgd = optim::with_settings("sgd", json!({ "learning_rate": 0.5, "momentum": 0.9 }))?;
+/// assert_eq!(sgd.learning_rate(), 0.5);
+/// let error = optim::with_settings("adam", json!({ "momentum": 0.9 })).unwrap_err().to_string();
+/// assert!(error.starts_with("adam: unknown setting `momentum`, expected one of `learning_rate`"), "{error}");
+/// # Ok::<(), gradus::Error>(())
+/// ```
+///
+/// # Errors
+/// If no optimizer has this name, or it has no such setting, or a setting is of another type. Whether they make sense is for
+/// [`Optimizer::validate`].
+pub fn with_settings(name: &str, settings: Value) -> Result<Box<dyn Optimizer>> {
+    (built_in(name)?.read)(settings)
+        .map_err(|error| Error::invalid(format!("{name}: {error}").replace("field", "setting")))
 }
 
 #[cfg(test)]

@@ -171,6 +171,28 @@ fn settings_are_read_strictly() {
     assert!(serde_json::from_str::<Sgd>(r#"{"rate": 0.1}"#).is_err());
 }
 
+#[test]
+fn settings_are_those_of_the_name() {
+    let show = |optimizer: &dyn Optimizer| format!("{optimizer:?}");
+    let set = |name: &str, settings| with_settings(name, settings).unwrap();
+    let settings = serde_json::json!({ "learning_rate": 0.125, "weight_decay": 0.5 });
+    let expected: [(&str, &dyn Optimizer); 4] = [
+        ("sgd", &Sgd::new(0.125).weight_decay(0.5)),
+        ("adam", &Adam::new(0.125).weight_decay(0.5)),
+        ("adamw", &AdamW::new(0.125).weight_decay(0.5)),
+        ("rmsprop", &RmsProp::new(0.125).weight_decay(0.5)),
+    ];
+    for (name, expected) in expected {
+        assert_eq!(show(&*set(name, settings.clone())), show(expected));
+        assert_eq!(set(name, settings.clone()).name(), name);
+    }
+    assert_eq!(show(&*set("adam", serde_json::json!({}))), show(&Adam::new(0.001)));
+    let refused = |name: &str, settings| with_settings(name, settings).unwrap_err().to_string();
+    assert!(refused("lion", serde_json::json!({})).starts_with("there is no optimizer \"lion\""));
+    assert!(refused("sgd", serde_json::json!({ "rate": 1 })).starts_with("sgd: unknown setting `rate`"));
+    assert!(refused("sgd", serde_json::json!({ "momentum": "high" })).starts_with("sgd: invalid type"));
+}
+
 /// Gradients that stay 0, as those of a weight behind a dead ReLU do, or that are next to nothing: nothing may become subnormal,
 /// which on many processors takes a hundred times as long.
 #[test]
