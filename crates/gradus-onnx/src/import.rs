@@ -248,6 +248,7 @@ impl<'a> Reading<'_, 'a> {
         let mut reader = Reader {
             steps: Steps::new(Shape::from(own.own_dims()), self.most_values),
             values: BTreeMap::new(),
+            samples: (self.input.dims.iter().flatten().next().copied().flatten()).filter(|&samples| samples > 0),
         };
         let bytes = self.input.data_type == Some(data_type::UINT8);
         if bytes {
@@ -299,7 +300,7 @@ impl<'a> Reading<'_, 'a> {
         {
             let label = node.label();
             let refuse = |message: String| format!("{label}: {message}");
-            if !is_onnx(node.domain) && node.operator != "Scaler" {
+            if !is_onnx(node.domain) && (node.domain, node.operator) != ("ai.onnx.ml", "Scaler") {
                 return Err(refuse(format!("its operator is one of `{}`, not of ONNX", node.domain)));
             }
             let Some(&output) = node.outputs.first() else {

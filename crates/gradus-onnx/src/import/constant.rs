@@ -179,7 +179,7 @@ pub(super) fn fold(node: &Operands<'_, '_>) -> Result<Option<Constant>, String> 
         "Cast" => cast(x(0)?, node.integer("to", 0)?)?,
         "Flatten" => {
             let dims = &x(0)?.dims;
-            let axis = axis(node.integer("axis", 1)?, dims.len() + 1)?;
+            let axis = flatten_axis(node.integer("axis", 1)?, dims.len())?;
             let (rows, columns) = dims.split_at(axis);
             let size = |dims: &[usize]| dims.iter().fold(1usize, |size, &dim| size.saturating_mul(dim));
             x(0)?.with_dims(vec![size(rows), size(columns)])?
@@ -275,6 +275,15 @@ pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, String> {
     (counted.and_then(|axis| usize::try_from(axis).ok()))
         .filter(|&axis| axis < rank)
         .ok_or_else(|| format!("there is no axis {axis} among {rank}"))
+}
+
+/// The axis of Flatten: the first of those that go into columns. It may be behind the last, and then there is one column.
+pub(super) fn flatten_axis(first: i64, rank: usize) -> Result<usize, String> {
+    if first == rank as i64 {
+        Ok(rank)
+    } else {
+        axis(first, rank)
+    }
 }
 
 /// Dimensions with ones put in at these axes of the result.

@@ -7,7 +7,7 @@ use gradus::{
     Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
-use super::constant::{Constant, SAMPLES, axis, squeezed, unsqueezed};
+use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
 use super::operands::Operands;
 use super::steps::{Kind, Linear, Steps};
 use super::value::{Order, Value};
@@ -21,6 +21,8 @@ const SOFTPLUS_IS_X: Float = 15.0;
 pub(super) struct Reader<'a> {
     pub(super) steps: Steps,
     pub(super) values: BTreeMap<&'a str, Value>,
+    /// The number of samples, if the graph is made for so many.
+    pub(super) samples: Option<i64>,
 }
 
 impl<'a> Reader<'a> {
@@ -64,7 +66,7 @@ impl<'a> Reader<'a> {
             "ReduceMean" => self.mean(node),
             "Flatten" => {
                 let x = self.input(node, 0)?;
-                match axis(node.integer("axis", 1)?, x.dims.len() + 2)? {
+                match flatten_axis(node.integer("axis", 1)?, x.dims.len() + 1)? {
                     1 => x.reshaped(vec![x.size()]),
                     axis => Err(format!(
                         "its axis is {axis}: only 1, which keeps the samples apart, can be imported"
@@ -514,8 +516,10 @@ impl<'a> Reader<'a> {
         if let Some(free) = rest.iter().position(|&dim| dim == -1) {
             dims[free] = x.size().checked_div(size(&dims)).ok_or_else(refuse)?;
         }
-        // Where the first is a number, it is the number of samples that the graph was made for; the sizes show whether it is.
-        let samples = first == SAMPLES || first == 0 && copied || first == -1 || first > 0;
+        // Where the first is a number, it is the number of samples that the graph was made for. The sizes show whether it is, unless
+        // one of them is open: then only the input can.
+        let open = rest.contains(&-1) && first != self.samples.unwrap_or(1);
+        let samples = first == SAMPLES || first == 0 && copied || first == -1 || first > 0 && !open;
         if !samples || size(&dims) != x.size() {
             return Err(refuse());
         }

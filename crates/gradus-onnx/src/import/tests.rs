@@ -252,6 +252,80 @@ fn gemm_has_factors_and_turned_weights() {
 }
 
 #[test]
+fn the_axis_of_flatten_is_counted_from_either_end() {
+    let flatten = |axis: i64| {
+        let nodes = [
+            node("Flatten", &["x"], "f", vec![integer("axis", axis)]),
+            node("MatMul", &["f", "w"], "y", vec![]),
+        ];
+        file(&[1, 2, 2], &nodes, &[floats("w", &[4, 1], &[1.0, 10.0, 100.0, 1000.0])])
+    };
+    for axis in [1, -3] {
+        gives(&flatten(axis), &[1.0, 2.0, 3.0, 4.0], &[1, 1, 2, 2], &[4321.0]);
+    }
+    for axis in [0, 2, 3, 4, -1, -2, -4] {
+        refused(&flatten(axis), "only 1, which keeps the samples apart");
+    }
+    refused(&flatten(5), "there is no axis 5 among 4");
+    // Of a constant too.
+    let nodes = [
+        node("Flatten", &["w"], "v", vec![integer("axis", -2)]),
+        node("MatMul", &["x", "v"], "y", vec![]),
+    ];
+    let constants = [floats("w", &[2, 2, 1], &[1.0, 2.0, 3.0, 4.0])];
+    gives(&file(&[2], &nodes, &constants), &[1.0, 10.0], &[1, 2], &[31.0, 42.0]);
+}
+
+#[test]
+fn a_number_of_samples_is_none_of_a_shape() {
+    let reshape = |input: Message, shape: &[i64]| {
+        let y = write_value("y", data_type::FLOAT, &[1]);
+        let nodes = [
+            node("Reshape", &["x", "shape"], "r", vec![]),
+            node("Relu", &["r"], "y", vec![]),
+        ];
+        write_model(
+            &write_graph("test", &nodes, &[whole("shape", shape)], &input, &y),
+            17,
+            8,
+            &[],
+        )
+    };
+    let any = || write_value("x", data_type::FLOAT, &[2, 3]);
+    let four = || {
+        let dims = [4, 2, 3].map(|dim| Message::new().integer(1, dim));
+        let tensor = Message::new()
+            .integer(1, data_type::FLOAT)
+            .message(2, &Message::new().messages(1, &dims));
+        Message::new()
+            .text(1, "x")
+            .message(2, &Message::new().message(1, &tensor))
+    };
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    gives(&reshape(any(), &[-1, 6]), &x, &[1, 2, 3], &x);
+    gives(&reshape(any(), &[1, -1]), &x, &[1, 2, 3], &x);
+    gives(&reshape(four(), &[4, -1]), &x, &[1, 2, 3], &x);
+    // Two samples in each row, or half a sample.
+    for (input, first) in [(any(), 2), (four(), 2), (four(), 1), (four(), 8)] {
+        refused(&reshape(input, &[first, -1]), "it gives samples of [2, 3] the shape");
+    }
+}
+
+#[test]
+fn an_operator_of_another_set_is_none_of_ours() {
+    let scaler = |domain: &str| {
+        let floats = |name: &str, value: f32| Message::new().text(1, name).float(7, value).integer(20, 6);
+        let attributes = vec![floats("offset", 1.0), floats("scale", 2.0)];
+        file(&[1], &[node("Scaler", &["x"], "y", attributes).text(7, domain)], &[])
+    };
+    gives(&scaler("ai.onnx.ml"), &[4.0], &[1, 1], &[6.0]);
+    refused(
+        &scaler("com.example"),
+        "its operator is one of `com.example`, not of ONNX",
+    );
+}
+
+#[test]
 fn what_scales_and_shifts_goes_into_a_layer_before_it_or_becomes_one() {
     let constants = [
         floats("w", &[2, 2], &[1.0, 2.0, 3.0, 4.0]),
