@@ -58,7 +58,7 @@
 //! | GlobalMaxPool | max_pool2d |
 //! | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh | the activations |
 //! | Mul of x and its sigmoid | silu |
-//! | Gelu (exact), or its formula with Erf | gelu |
+//! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
 //! | Softmax of flat samples | softmax |
 //! | Dropout | dropout |
 //! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |

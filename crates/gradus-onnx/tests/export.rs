@@ -30,6 +30,12 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "relu" }, { "kind": "dropout", "rate": 0.5 }, { "kind": "softmax" }] }),
         ),
         (
+            "gelu",
+            json!({ "input": [4], "layers": [
+            { "kind": "gelu" }, { "kind": "gelu" }, { "kind": "dense", "units": 4 }, { "kind": "gelu" }, { "kind": "gelu" },
+            { "kind": "residual", "body": [{ "kind": "gelu" }] }, { "kind": "silu" }, { "kind": "gelu" }, { "kind": "silu" }] }),
+        ),
+        (
             "conv2d",
             json!({ "input": [4, 9, 8], "layers": [
             { "kind": "conv2d", "channels": 6, "kernel": [3, 2], "stride": [2, 1], "padding": sides([1, 0, 2, 1]), "dilation": 2, "groups": 2, "bias": false },

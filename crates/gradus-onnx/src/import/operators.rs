@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, GlobalAvgPool2d, Layer, LeakyRelu, MaxPool2d, Padding, Relu,
-    Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Layer, LeakyRelu, MaxPool2d, Padding,
+    Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
 use super::operands::Operands;
-use super::steps::{Kind, Linear, Steps};
+use super::steps::{Kind, Linear, Steps, of};
 use super::value::{Order, Value};
 use crate::model::data_type;
 
@@ -113,10 +113,7 @@ impl<'a> Reader<'a> {
                 Ok(x.at(self.steps.push(x.step, Kind::Erf)))
             }
             "Gelu" => match node.text("approximate") {
-                None | Some(b"none") => {
-                    let x = self.input(node, 0)?;
-                    Ok(x.at(self.steps.push(x.step, Kind::Gelu { factor: 1.0 })))
-                }
+                None | Some(b"none") => self.activation(node, Gelu),
                 Some(_) => Err("it approximates GELU; the layer here is exact".into()),
             },
             "Relu" => self.activation(node, Relu),
@@ -271,42 +268,55 @@ impl<'a> Reader<'a> {
 
     /// A product of two values: x · σ(x), or GELU as x · (1 + erf(x / √2)) and the like.
     fn gated(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
-        let from = self.steps.fork(a.step, b.step);
-        let rows = [self.steps.between(from, a.step), self.steps.between(from, b.step)];
-        let [x, gate] = if rows[0].len() <= rows[1].len() {
-            [&rows[0], &rows[1]]
-        } else {
-            [&rows[1], &rows[0]]
-        };
-        let kinds = |row: &[usize]| row.iter().map(|&step| &self.steps.all[step].kind).collect::<Vec<_>>();
-        let factor = match kinds(x)[..] {
-            [] => Some(1.0),
-            [Kind::Scale { scale, shift }] if scale.len() == 1 && shift == &[0.0] => Some(scale[0]),
-            _ => None,
-        };
-        let near = |a: Float, b: Float| (a - b).abs() < 1e-5;
-        match (factor, &kinds(gate)[..]) {
-            (Some(1.0), [Kind::Layer { layer, .. }]) if layer.kind() == "sigmoid" => {
-                Ok(a.at(self.steps.layer(from, Silu, vec![])?))
+        for (x, gate) in [(a, b), (b, a)] {
+            let step = &self.steps.all[gate.step];
+            match &step.kind {
+                Kind::Layer { layer, .. } if layer.kind() == "sigmoid" && step.parent == x.step => {
+                    return Ok(x.at(self.steps.layer(x.step, Silu, vec![])?));
+                }
+                _ => {}
             }
-            (
-                Some(factor),
-                [
-                    Kind::Scale { scale, shift },
-                    Kind::Erf,
-                    Kind::Scale { scale: s, shift: t },
-                ],
-            ) if scale.len() == 1
-                && near(scale[0], std::f64::consts::FRAC_1_SQRT_2 as Float)
-                && shift == &[0.0]
-                && s.len() == 1
-                && s == t =>
-            {
-                let factor = 2.0 * factor * s[0];
-                Ok(a.at(self.steps.push(from, Kind::Gelu { factor })))
+            if let Some(Gated { input, factor }) = self.gelu(x.step, gate.step) {
+                let gelu = self.steps.layer(input, Gelu, vec![])?;
+                return Ok(x.at(self.steps.scale(gelu, vec![factor], vec![0.0])));
             }
-            _ => Err("it multiplies two values of the network, which no layer does but SiLU and GELU".into()),
         }
+        Err("it multiplies two values of the network, which no layer does but SiLU and GELU".into())
+    }
+
+    /// The product of x and a gate, if it is factor · GELU(u): where x = m · u and the gate is s · (1 + erf(u / √2)), the factor
+    /// is 2 · m · s. Both sides are compared as multiples of the step v from which they part: x = p · v + q, and the argument of
+    /// erf is α · v + β.
+    fn gelu(&mut self, x: usize, gate: usize) -> Option<Gated> {
+        let (erf, s, t) = self.steps.unscaled(gate);
+        if s.len() != 1 || t.len() != 1 || !near(s[0], t[0]) || !matches!(self.steps.all[erf].kind, Kind::Erf) {
+            return None;
+        }
+        let (from, p, q) = self.steps.unscaled(x);
+        let (same, alpha, beta) = self.steps.unscaled(self.steps.all[erf].parent);
+        if from != same {
+            return None;
+        }
+        let root = std::f64::consts::SQRT_2 as Float;
+        let m = p[0] / (alpha[0] * root);
+        let count = [&p, &q, &alpha, &beta].map(Vec::len).into_iter().max()?;
+        let matches =
+            (0..count).all(|i| near(of(&p, i), m * root * of(&alpha, i)) && near(of(&q, i), m * root * of(&beta, i)));
+        if !m.is_finite() || m == 0.0 || !matches {
+            return None;
+        }
+        let exact = |value: Float| if near(value, 1.0) { 1.0 } else { value };
+        let m = exact(m);
+        let input = if m == 1.0 {
+            x
+        } else {
+            let scale = p.iter().map(|p| exact(p / m)).collect();
+            self.steps.scale(from, scale, q.iter().map(|q| q / m).collect())
+        };
+        Some(Gated {
+            input,
+            factor: exact(2.0 * m * s[0]),
+        })
     }
 
     fn gemm(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
@@ -581,6 +591,19 @@ impl<'a> Reader<'a> {
             _ => Err("it chooses between values, which no layer does but softplus".into()),
         }
     }
+}
+
+/// A product that is factor · GELU(input).
+struct Gated {
+    input: usize,
+    factor: Float,
+}
+
+/// How far apart, in parts of themselves, numbers may be that are the same but for rounding.
+const NEAR: Float = 1e-5;
+
+fn near(a: Float, b: Float) -> bool {
+    (a - b).abs() <= NEAR * a.abs().max(b.abs())
 }
 
 /// What stands for the number of samples among dimensions.

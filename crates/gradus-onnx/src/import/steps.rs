@@ -4,7 +4,7 @@
 //! other before it, so that steps form a tree; a sum of two values closes a block, whose steps are then taken from the tree.
 //! What remains at the end is the row of steps from the input to the output.
 
-use gradus::{Conv2d, Dense, Flatten, Float, Gelu, Layer, Reshape, Shape};
+use gradus::{Conv2d, Dense, Flatten, Float, Layer, Reshape, Shape};
 
 /// The most blocks that can be in one another: what walks through them is recursive.
 const MOST_NESTED: usize = 32;
@@ -30,8 +30,6 @@ pub(super) enum Kind {
     Scale { scale: Vec<Float>, shift: Vec<Float> },
     /// erf(x), a part of GELU.
     Erf,
-    /// factor · GELU(x)
-    Gelu { factor: Float },
     /// Whether x is above a number: a part of how PyTorch writes softplus.
     Above(Float),
     /// The probabilities 1 − x and x of two classes; the network gives x.
@@ -254,25 +252,28 @@ impl Steps {
         }
     }
 
-    /// y = scale · x + shift, after what may be such a step too.
+    /// y = scale · x + shift, after what may be such a step too. What changes nothing is no step.
     pub(super) fn scale(&mut self, x: usize, scale: Vec<Float>, shift: Vec<Float>) -> usize {
-        match &self.all[x].kind {
-            Kind::Scale { scale: s, shift: t } => {
-                let both = combine(s, &scale, |s, scale| s * scale);
-                let moved = combine(&combine(t, &scale, |t, scale| t * scale), &shift, |t, shift| t + shift);
-                self.push(
-                    self.all[x].parent,
-                    Kind::Scale {
-                        scale: both,
-                        shift: moved,
-                    },
-                )
-            }
-            Kind::Gelu { factor } if scale.len() == 1 && shift == [0.0] => {
-                let factor = factor * scale[0];
-                self.push(self.all[x].parent, Kind::Gelu { factor })
-            }
-            _ => self.push(x, Kind::Scale { scale, shift }),
+        let (from, s, t) = self.unscaled(x);
+        let scaled = combine(&s, &scale, |s, scale| s * scale);
+        let moved = combine(&combine(&t, &scale, |t, scale| t * scale), &shift, |t, shift| t + shift);
+        if scaled.iter().all(|&scale| scale == 1.0) && moved.iter().all(|&shift| shift == 0.0) {
+            return from;
+        }
+        self.push(
+            from,
+            Kind::Scale {
+                scale: scaled,
+                shift: moved,
+            },
+        )
+    }
+
+    /// What a step scales and shifts: the step before it, and its numbers. Of any other step, itself.
+    pub(super) fn unscaled(&self, step: usize) -> (usize, Vec<Float>, Vec<Float>) {
+        match &self.all[step].kind {
+            Kind::Scale { scale, shift } => (self.all[step].parent, scale.clone(), shift.clone()),
+            _ => (step, vec![1.0], vec![0.0]),
         }
     }
 
@@ -368,10 +369,6 @@ impl Steps {
                 Kind::Layer { layer, tensors } => parts.push(Part::Layer { layer, tensors }),
                 Kind::Residual { body, shortcut } => parts.push(Part::Residual { body, shortcut }),
                 Kind::Scale { scale, shift } => waiting = Some(Waiting::Scale { scale, shift, input }),
-                Kind::Gelu { factor } => {
-                    parts.push(Part::new(Gelu, vec![]));
-                    scaling(&input, vec![factor], vec![0.0], &mut parts);
-                }
                 Kind::Pair if Some(&i) == row.last() => {}
                 Kind::Pair => return Err(unfinished("nothing can follow the probabilities of two classes")),
                 Kind::Erf => return Err(unfinished("there is a layer for it only as a part of GELU")),
@@ -408,7 +405,7 @@ impl Waiting {
 }
 
 /// The number of a list, or the only one.
-fn of(values: &[Float], i: usize) -> Float {
+pub(super) fn of(values: &[Float], i: usize) -> Float {
     if values.len() == 1 { values[0] } else { values[i] }
 }
 
@@ -418,10 +415,9 @@ fn combine(a: &[Float], b: &[Float], with: impl Fn(Float, Float) -> Float) -> Ve
 }
 
 /// y = scale · x + shift as a layer that is trained as such: a convolution with a kernel of one pixel and a group for each
-/// feature. Nothing, if it changes nothing.
+/// feature. Nothing, if the factors are 1 but for their rounding.
 fn scaling(input: &Shape, scale: Vec<Float>, shift: Vec<Float>, parts: &mut Vec<Part>) {
-    let near = |values: &[Float], number: Float| values.iter().all(|value| (value - number).abs() < 1e-6);
-    if near(&scale, 1.0) && near(&shift, 0.0) {
+    if scale.iter().all(|scale| (scale - 1.0).abs() < 1e-6) && shift.iter().all(|&shift| shift == 0.0) {
         return;
     }
     let features = scale.len().max(shift.len());

@@ -276,6 +276,63 @@ fn the_axis_of_flatten_is_counted_from_either_end() {
     gives(&file(&[2], &nodes, &constants), &[1.0, 10.0], &[1, 2], &[31.0, 42.0]);
 }
 
+/// GELU(1), GELU(2) and GELU(-1), from a table of the normal distribution.
+const GELU_1: Float = 0.841_344_8;
+const GELU_2: Float = 1.954_499_7;
+const GELU_MINUS_1: Float = -0.158_655_25;
+
+/// The product of `a` and s · (1 + erf(b / √2)).
+fn gelu_of(a: &str, b: &str) -> Vec<Message> {
+    vec![
+        node("Div", &[b, "root"], "d", vec![]),
+        node("Erf", &["d"], "e", vec![]),
+        node("Add", &["e", "one"], "g", vec![]),
+        node("Mul", &[a, "g"], "h", vec![]),
+        node("Mul", &["h", "half"], "y", vec![]),
+    ]
+}
+
+#[test]
+fn gelu_is_found_behind_what_scales_and_shifts() {
+    let constants = [
+        floats("w", &[2, 2], &[1.0, 0.0, 0.0, 1.0]),
+        floats("b", &[2], &[1.0, -0.5]),
+        floats("root", &[], &[std::f32::consts::SQRT_2]),
+        floats("one", &[], &[1.0]),
+        floats("half", &[], &[0.5]),
+        floats("two", &[], &[2.0]),
+        floats("each", &[2], &[2.0, 4.0]),
+    ];
+    let dense = || node("MatMul", &["x", "w"], "m", vec![]);
+    let after = |before: &[Message], a: &str, b: &str| file(&[2], &[before, &gelu_of(a, b)].concat(), &constants);
+    // A bias; a factor for all, and one for each.
+    let bias = [dense(), node("Add", &["m", "b"], "a", vec![])];
+    gives(&after(&bias, "a", "a"), &[1.0, -0.5], &[1, 2], &[GELU_2, GELU_MINUS_1]);
+    let twice = [dense(), node("Mul", &["m", "two"], "a", vec![])];
+    gives(&after(&twice, "a", "a"), &[1.0, -0.5], &[1, 2], &[GELU_2, GELU_MINUS_1]);
+    let each = [dense(), node("Mul", &["m", "each"], "a", vec![])];
+    let network = gives(&after(&each, "a", "a"), &[1.0, -0.25], &[1, 2], &[GELU_2, GELU_MINUS_1]);
+    assert_eq!((network.parts().len(), network.parameter_count()), (2, 4));
+    // The factor on one side only: 2x · (1 + erf(x / √2)) / 2.
+    gives(
+        &after(&twice, "a", "m"),
+        &[1.0, 2.0],
+        &[1, 2],
+        &[2.0 * GELU_1, 2.0 * GELU_2],
+    );
+    gives(
+        &after(&twice, "m", "a"),
+        &[1.0, -0.5],
+        &[1, 2],
+        &[GELU_2 / 2.0, GELU_MINUS_1 / 2.0],
+    );
+    // What isn't proportional is no GELU.
+    let product = "multiplies two values of the network, which no layer does but SiLU and GELU";
+    refused(&after(&bias, "a", "m"), product);
+    refused(&after(&each, "a", "m"), product);
+    refused(&after(&[dense(), node("Relu", &["m"], "a", vec![])], "a", "m"), product);
+}
+
 #[test]
 fn a_number_of_samples_is_none_of_a_shape() {
     let reshape = |input: Message, shape: &[i64]| {
@@ -322,6 +379,21 @@ fn an_operator_of_another_set_is_none_of_ours() {
     refused(
         &scaler("com.example"),
         "its operator is one of `com.example`, not of ONNX",
+    );
+}
+
+#[test]
+fn shifts_are_kept_however_small() {
+    let add = file(
+        &[2],
+        &[node("Add", &["x", "t"], "y", vec![])],
+        &[floats("t", &[], &[5e-7])],
+    );
+    let network = import(&add).unwrap().network;
+    let y = network.predict(ndarray::array![[1e-7, 0.0]]).unwrap();
+    assert!(
+        (y[[0, 0]] - 6e-7).abs() < 1e-12 && (y[[0, 1]] - 5e-7).abs() < 1e-12,
+        "{y}"
     );
 }
 
