@@ -149,6 +149,7 @@ def keras_fixtures():
         ]),
         "cnn": cnn(2, "same"),
         "grey": cnn(1, "valid"),
+        "rgb": keras.Sequential([keras.Input((3, 3, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")]),
         "residual": residual,
     }
     for name, network in cases.items():

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gradus::{Error, Layers, Network, Residual, Result, Sequential, Shape};
 
 use crate::export::NOTES;
-use crate::model::{Graph, Model, Node, ValueInfo, data_type};
+use crate::model::{Graph, Model, Node, PRODUCER, ValueInfo, data_type};
 use constant::{Constant, SAMPLES};
 use operands::Operands;
 use operators::Reader;
@@ -33,10 +33,22 @@ pub struct Imported {
     pub network: Network,
     /// In the file, images have their channels last, and the network takes them first.
     pub channels_last: bool,
+    /// No node of the file shows whether images have their channels first or last, and it makes a difference: `channels_last` is
+    /// what the program that wrote the file does, or what the shape suggests, and not both ([`Import::channels_last`]).
+    pub channels_guessed: bool,
     /// In the file, samples are bytes; the network takes byte / 255.
     pub bytes: bool,
     /// In the file, the outputs are the probabilities of two classes; the network gives that of the second.
     pub two_classes: bool,
+}
+
+/// How a file is imported.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// The value of the graph that is the network's output, which may be any; if none, the only output that can be.
+    pub output: Option<String>,
+    /// Whether images have their channels last in the file; if none, as its nodes show, or as the program that wrote it does.
+    pub channels_last: Option<bool>,
 }
 
 /// The network in an ONNX file that has one float output, or several of which only one can be that of a network.
@@ -57,18 +69,29 @@ pub struct Imported {
 /// If the file is damaged or no ONNX file, or if its graph has a node that no layer stands for: the error names the node and
 /// its operator. The memory that is taken is at most 64 times the size of the file, and a megabyte.
 pub fn import(file: &[u8]) -> Result<Imported> {
-    import_output(file, None)
+    import_with(file, &Import::default())
 }
 
-/// [`import`], up to the output of this name, which may be any value of the graph.
+/// [`import`], of a file of which something is known that it does not say itself.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus_onnx::{Export, Import, export, import_with};
+///
+/// let network = Sequential::new([2]).layer(Dense::new(3)).layer(Softmax).build(1)?;
+/// let file = export(&network, &Export::default())?;
+/// let logits = Import { output: Some("0.gemm.y".into()), ..Import::default() };
+/// assert_eq!(import_with(&file, &logits)?.network.parts().len(), 1);
+/// # Ok::<(), gradus::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`import`], and if there is no such value.
-pub fn import_output(file: &[u8], output: Option<&str>) -> Result<Imported> {
-    read(file, output).map_err(Error::data)
+/// As [`import`], and if the graph has no such output, or no images with channels in that order.
+pub fn import_with(file: &[u8], options: &Import) -> Result<Imported> {
+    read(file, options).map_err(Error::data)
 }
 
-fn read(file: &[u8], output: Option<&str>) -> Result<Imported, String> {
+fn read(file: &[u8], options: &Import) -> Result<Imported, String> {
     let model = Model::read(file)?;
     let graph = model
         .graph
@@ -77,7 +100,7 @@ fn read(file: &[u8], output: Option<&str>) -> Result<Imported, String> {
     let opset = opset(&model)?;
     let input = input(graph)?;
     let givers = givers(graph);
-    let output = match output {
+    let output = match &options.output {
         Some(name) => name,
         None => the_output(graph, &givers)?,
     };
@@ -91,20 +114,19 @@ fn read(file: &[u8], output: Option<&str>) -> Result<Imported, String> {
         most_values: file.len() + (1 << 16),
     };
     let dims = reading.input_dims()?;
-    // Whether channels come first or last is not told. First is what ONNX's operators want; a grey image of Keras shows.
-    let last = matches!(dims[..], [_, _, 1]);
-    let order = if dims.len() == 3 { &[last, !last][..] } else { &[false] };
-    let mut refusal = None;
-    for &channels_last in order {
-        match reading.network(&dims, channels_last) {
-            Ok(mut imported) => {
-                notes(&mut imported.network, &model, graph, output);
-                return Ok(imported);
-            }
-            Err(error) => refusal = refusal.or(Some(error)),
+    let mut imported = match (dims.len(), options.channels_last) {
+        (3, None) => reading.with_channels(&dims, model.producer)?,
+        (3, Some(last)) => reading.network(&dims, last)?,
+        (_, Some(true)) => {
+            return Err(format!(
+                "the graph's input `{}` has the dimensions {dims:?} in each sample: it is no image, whose channels could come last",
+                input.name
+            ));
         }
-    }
-    Err(refusal.unwrap_or_default())
+        _ => reading.network(&dims, false)?,
+    };
+    notes(&mut imported.network, &model, graph, output);
+    Ok(imported)
 }
 
 /// The version of ONNX's own operators.
@@ -231,10 +253,42 @@ impl<'a> Reading<'_, 'a> {
         })
     }
 
+    /// The network, with the input's channels where the graph's nodes show them, or else where they are likely.
+    fn with_channels(&self, dims: &[usize], producer: &str) -> Result<Imported, String> {
+        let by_shape = match dims {
+            [1 | 3, _, 1 | 3] => None,
+            [_, _, 1 | 3] => Some(true),
+            [1 | 3, ..] => Some(false),
+            _ => None,
+        };
+        // Last is the order of Keras, whose networks tf2onnx exports, and first that of PyTorch and of ONNX's operators.
+        let by_producer = match producer {
+            "tf2onnx" => Some(true),
+            "pytorch" | PRODUCER => Some(false),
+            _ => None,
+        };
+        let likely = by_producer.or(by_shape).unwrap_or(false);
+        let known = producer == PRODUCER || by_producer.is_some() && by_producer == by_shape;
+        let matters = Value::with_axes(0, dims.to_vec(), LAST.to_vec()).order != Order::Same;
+        // An image that is given another shape before all else is not in the order that it has in the network.
+        let suits = |imported: &Imported| !begins_with_reshape(&imported.network.parts());
+        let (one, other) = (self.network(dims, likely), self.network(dims, !likely));
+        match (one, other) {
+            (Ok(one), Ok(other)) if !suits(&one) && suits(&other) => Ok(other),
+            (Ok(one), Ok(other)) => Ok(Imported {
+                channels_guessed: matters && !known && suits(&one) == suits(&other),
+                ..one
+            }),
+            (Ok(one), Err(_)) => Ok(one),
+            (Err(_), Ok(other)) => Ok(other),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
     /// The network, if the input's channels are where they are said to be.
     fn network(&self, dims: &[usize], channels_last: bool) -> Result<Imported, String> {
         let axes: Vec<usize> = if channels_last {
-            vec![1, 2, 0]
+            LAST.to_vec()
         } else {
             (0..dims.len()).collect()
         };
@@ -277,6 +331,7 @@ impl<'a> Reading<'_, 'a> {
         Ok(Imported {
             network: assembled(reader.steps.output(0), parts)?,
             channels_last: turned,
+            channels_guessed: false,
             bytes,
             two_classes,
         })
@@ -369,6 +424,20 @@ impl<'a> Reading<'_, 'a> {
             }
         }
         Ok(needed)
+    }
+}
+
+/// The network's axis that each axis of an image is, whose channels come last.
+const LAST: [usize; 3] = [1, 2, 0];
+
+/// Whether the first of these layers is one that gives its input another shape.
+fn begins_with_reshape(parts: &[gradus::Part<'_>]) -> bool {
+    match parts.first() {
+        Some(gradus::Part::Layer(layer)) => layer.kind() == "reshape",
+        Some(gradus::Part::Residual { body, shortcut }) => {
+            begins_with_reshape(body) || shortcut.as_deref().is_some_and(begins_with_reshape)
+        }
+        None => false,
     }
 }
 

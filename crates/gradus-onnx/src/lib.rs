@@ -76,7 +76,10 @@
 //!
 //! **Transpositions.** Keras puts the channels of an image last, and its exporter puts nodes between that turn its axes. None of
 //! them is computed: the network takes images with their channels first ([`Imported::channels_last`]), and where turned values
-//! are put into a row before a dense layer, the rows of its weight are put into that order.
+//! are put into a row before a dense layer, the rows of its weight are put into that order. Where no node shows the order of the
+//! axes, as in a network that begins with Flatten, it is that of Keras if tf2onnx wrote the file, and that of PyTorch if
+//! PyTorch or this library did; else channels are last if the last axis is 1 or 3 and the first is not.
+//! [`Imported::channels_guessed`] says so, and [`Import::channels_last`] decides.
 //!
 //! **Training further.** A batch_norm of PyTorch is one here. The exporter of Keras makes factors of its statistics, and they
 //! come back as factors, trained as such.
@@ -88,4 +91,4 @@ mod model;
 mod wire;
 
 pub use export::{Export, INPUT, Normalisation, OPSET, OUTPUT, export};
-pub use import::{Imported, NEWEST_OPSET, OLDEST_OPSET, import, import_output};
+pub use import::{Import, Imported, NEWEST_OPSET, OLDEST_OPSET, import, import_with};

@@ -7,6 +7,9 @@ use crate::wire::{Field, Fields, Message};
 /// The most nodes of a graph: beyond what any network has that is a row of layers.
 pub(crate) const MOST_NODES: usize = 2048;
 
+/// The producer of our own files.
+pub(crate) const PRODUCER: &str = "gradus";
+
 /// The types of tensors that are read or written (`TensorProto.DataType`).
 pub(crate) mod data_type {
     pub(crate) const FLOAT: i64 = 1;
@@ -20,6 +23,8 @@ pub(crate) mod data_type {
 #[derive(Debug, Default)]
 pub(crate) struct Model<'a> {
     pub(crate) graph: Option<Graph<'a>>,
+    /// The program that wrote the file.
+    pub(crate) producer: &'a str,
     /// The version of each set of operators.
     pub(crate) opsets: Vec<(&'a str, i64)>,
     pub(crate) metadata: Vec<(&'a str, &'a str)>,
@@ -88,6 +93,7 @@ impl<'a> Model<'a> {
         let mut model = Model::default();
         for field in Fields::of(file) {
             match field? {
+                (2, field) => model.producer = field.text()?,
                 (7, field) => model.graph = Some(Graph::read(field.bytes()?)?),
                 (8, field) => {
                     let (mut domain, mut version) = ("", 0);
@@ -286,7 +292,7 @@ pub(crate) fn write_model(graph: &Message, opset: i64, ir_version: i64, metadata
         .collect();
     Message::new()
         .integer(1, ir_version)
-        .text(2, "gradus")
+        .text(2, PRODUCER)
         .text(3, env!("CARGO_PKG_VERSION"))
         .message(7, graph)
         .message(8, &Message::new().text(1, "").integer(2, opset))

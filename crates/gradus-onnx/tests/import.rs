@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gradus::prelude::*;
 use gradus::{Float, Shape};
-use gradus_onnx::{Export, Imported, export, import, import_output};
+use gradus_onnx::{Export, Import, Imported, export, import, import_with};
 use ndarray::ArrayD;
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
 #[test]
 fn networks_of_the_frameworks_give_what_they_give_there() {
     let names = names();
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     for name in names {
         let imported = imported(&name);
         let (x, y) = case(&name, &imported);
@@ -128,6 +128,10 @@ fn what_has_to_be_known_is_told() {
     let keras = imported("keras_cnn");
     assert!(keras.channels_last);
     assert_eq!(keras.network.input_shape(), &Shape::from([2, 8, 7]));
+    // Nothing in it shows the order of its channels, but that Keras made it.
+    let flat = imported("keras_rgb");
+    assert!(flat.channels_last && flat.channels_guessed);
+    assert_eq!(flat.network.input_shape(), &Shape::from([3, 3, 3]));
     let grey = imported("keras_grey");
     assert!(!grey.channels_last);
     assert_eq!(grey.network.input_shape(), &Shape::from([1, 8, 7]));
@@ -140,15 +144,21 @@ fn what_has_to_be_known_is_told() {
 
 #[test]
 fn another_value_of_the_graph_can_be_the_output() {
-    let imported = import_output(&file("sklearn_tensor"), Some("next_activations1")).unwrap();
+    let up_to = |output: &str| {
+        let output = Some(output.to_string());
+        import_with(
+            &file("sklearn_tensor"),
+            &Import {
+                output,
+                ..Import::default()
+            },
+        )
+    };
+    let imported = up_to("next_activations1").unwrap();
     assert_eq!(kinds(&imported.network).join(" "), "dense sigmoid dense sigmoid");
-    let message = import_output(&file("sklearn_tensor"), Some("nothing"))
-        .unwrap_err()
-        .to_string();
+    let message = up_to("nothing").unwrap_err().to_string();
     assert_eq!(message, "the graph has no value `nothing`");
-    let message = import_output(&file("sklearn_tensor"), Some("argmax_output"))
-        .unwrap_err()
-        .to_string();
+    let message = up_to("argmax_output").unwrap_err().to_string();
     assert!(
         message.contains("(ArgMax): no layer does what this operator does"),
         "{message}"

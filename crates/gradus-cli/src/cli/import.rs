@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gradus_onnx::Imported;
 use serde_json::{Value, json};
 
@@ -38,6 +38,18 @@ pub struct Import {
     /// The value of an ONNX graph that is the network's output, if it has several
     #[arg(long, value_name = "NAME")]
     value: Option<String>,
+    /// Where an ONNX file's images have their channels [default: as its nodes show, or as the program has them that wrote it]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    channels: Option<Channels>,
+}
+
+/// The place of an image's channels among its axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Channels {
+    /// Channels × height × width, as in PyTorch
+    First,
+    /// Height × width × channels, as in Keras
+    Last,
 }
 
 /// Runs the command; returns its results.
@@ -69,6 +81,18 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
             "It takes images with their channels first, {input}: in the ONNX file they come last."
         )?;
     }
+    if imported.channels_guessed {
+        let [taken, other] = if imported.channels_last {
+            ["last", "first"]
+        } else {
+            ["first", "last"]
+        };
+        writeln!(
+            out,
+            "No node of the file shows where its images have their channels: they are taken to come {taken}. Should they come \
+             {other}, import it with --channels {other}."
+        )?;
+    }
     if imported.bytes {
         writeln!(
             out,
@@ -86,6 +110,7 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
         "output": network.output_shape(),
         "parameters": network.parameter_count(),
         "channels_last": imported.channels_last,
+        "channels_guessed": imported.channels_guessed,
         "bytes": imported.bytes,
         "two_classes": imported.two_classes,
     }))
@@ -102,12 +127,17 @@ impl Import {
                 file()
             );
             let bytes = fs::read(&self.model).with_context(|| format!("{} can't be read", file()))?;
-            let imported = gradus_onnx::import_output(&bytes, self.value.as_deref()).with_context(file)?;
+            let how = gradus_onnx::Import {
+                output: self.value.clone(),
+                channels_last: self.channels.map(|channels| channels == Channels::Last),
+            };
+            let imported = gradus_onnx::import_with(&bytes, &how).with_context(file)?;
             Notes::of(&imported.network).with_context(file)?;
             return Ok(imported);
         };
         ensure!(tensors, "{}: --network is for .safetensors files", file());
         ensure!(self.value.is_none(), "--value is for ONNX files");
+        ensure!(self.channels.is_none(), "--channels is for ONNX files");
         let mut network = networks::declared(declaration)?
             .build(0)
             .with_context(|| declaration.display().to_string())?;
@@ -115,6 +145,7 @@ impl Import {
         Ok(Imported {
             network,
             channels_last: false,
+            channels_guessed: false,
             bytes: false,
             two_classes: false,
         })

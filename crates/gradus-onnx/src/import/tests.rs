@@ -485,6 +485,72 @@ fn windows_are_padded_as_they_are_told() {
     refused(&window(vec![auto("SOME")]), "its auto_pad is none that can be imported");
 }
 
+/// A file as another program's: of fields that can be there once, the last one counts.
+fn by(producer: &str, file: &[u8]) -> Vec<u8> {
+    [file, &Message::new().text(2, producer).finish()].concat()
+}
+
+#[test]
+fn channels_are_where_nodes_or_else_the_producer_have_them() {
+    let flat = |sample: &[usize]| {
+        let size: usize = sample.iter().product();
+        let weight: Vec<f32> = (0..size).map(|i| i as f32).collect();
+        let nodes = [
+            node("Flatten", &["x"], "f", vec![]),
+            node("MatMul", &["f", "w"], "y", vec![]),
+        ];
+        file(sample, &nodes, &[floats("w", &[size, 1], &weight)])
+    };
+    let read = |producer: &str, sample: &[usize]| {
+        let imported = import(&by(producer, &flat(sample))).unwrap();
+        let shape = imported.network.input_shape().to_vec();
+        (shape, imported.channels_last, imported.channels_guessed)
+    };
+    let (first, last) = (vec![3, 3, 3], vec![3, 3, 3]);
+    assert_eq!(read("gradus", &[3, 3, 3]), (first.clone(), false, false));
+    assert_eq!(read("pytorch", &[3, 3, 3]), (first.clone(), false, true));
+    assert_eq!(read("tf2onnx", &[3, 3, 3]), (last, true, true));
+    assert_eq!(read("tf2onnx", &[4, 5, 3]), (vec![3, 4, 5], true, false));
+    assert_eq!(read("pytorch", &[1, 4, 5]), (vec![1, 4, 5], false, false));
+    // Of others, as the shape suggests.
+    assert_eq!(read("", &[3, 3, 3]), (first, false, true));
+    assert_eq!(read("", &[2, 5, 3]), (vec![3, 2, 5], true, true));
+    assert_eq!(read("", &[3, 5, 2]), (vec![3, 5, 2], false, true));
+    assert_eq!(read("", &[5, 4, 2]), (vec![5, 4, 2], false, true));
+    // Grey images are the same in both orders.
+    assert_eq!(read("", &[4, 5, 1]), (vec![1, 4, 5], false, false));
+    assert_eq!(read("pytorch", &[3, 5, 1]), (vec![3, 5, 1], false, false));
+
+    // The values are where they have to be: channels last, the third of a pixel's is 2 in the file.
+    let keras = by("tf2onnx", &flat(&[1, 2, 3]));
+    let network = import(&keras).unwrap().network;
+    assert_eq!(network.input_shape(), &Shape::from([3, 1, 2]));
+    let x = ndarray::Array4::from_shape_vec((1, 3, 1, 2), vec![0.0, 0.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
+    assert_eq!(network.predict(&x).unwrap().sum(), 2.0);
+    // Whoever knows better, decides.
+    let how = |last| Import {
+        channels_last: Some(last),
+        ..Import::default()
+    };
+    let imported = import_with(&keras, &how(false)).unwrap();
+    assert!(!imported.channels_last && !imported.channels_guessed);
+    assert_eq!(imported.network.input_shape(), &Shape::from([1, 2, 3]));
+    let message = import_with(&flat(&[6]), &how(true)).unwrap_err().to_string();
+    assert!(
+        message.contains("it is no image, whose channels could come last"),
+        "{message}"
+    );
+
+    // A convolution shows them, also where an axis of one pixel is last.
+    for producer in ["pytorch", "tf2onnx", ""] {
+        let conv = [node("Conv", &["x", "w"], "y", vec![])];
+        let narrow = file(&[3, 4, 1], &conv, &[floats("w", &[1, 3, 1, 1], &[1.0; 3])]);
+        let imported = import(&by(producer, &narrow)).unwrap();
+        assert_eq!(imported.network.input_shape(), &Shape::from([3, 4, 1]));
+        assert!(imported.network.parts().len() == 1 && !imported.channels_guessed);
+    }
+}
+
 #[test]
 fn the_network_may_have_its_channels_first_where_the_file_has_them_last() {
     let nodes = [
