@@ -282,6 +282,64 @@ fn tables_and_folders_of_images_are_learned_and_evaluated() {
     assert!(said.starts_with("new.png  red "), "{said}");
 }
 
+/// A network of a table goes into an ONNX file with its scaling, and comes back with it.
+#[test]
+fn tables_are_scaled_on_the_way_through_onnx() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mut table = String::from("time,size,price,kind\n");
+    for i in 0..300 {
+        let (time, size) = (i * 7 % 300, f64::from(i * 37 % 300) / 3.0 + 500.0);
+        let price = 200_000.0 + 400.0 * f64::from(time) + 900.0 * size;
+        let kind = ["low", "high"][usize::from(time > 150)];
+        table += &format!("{},{size},{price},{kind}\n", 1_700_000_000 + time);
+    }
+    fs::write(home.join("table.csv"), table).unwrap();
+    fs::write(
+        home.join("values.csv"),
+        fs::read_to_string(home.join("table.csv"))
+            .unwrap()
+            .replace(",low", "")
+            .replace(",high", "")
+            .replace(",kind", ""),
+    )
+    .unwrap();
+    for (data, more) in [("table.csv", ""), ("values.csv", " --regression")] {
+        good(
+            home,
+            &format!("train mlp --data {data}{more} --epochs 20 --out run --quiet"),
+        );
+        let said = good(home, "export run/network.safetensors --to onnx -o network.onnx");
+        assert!(said.contains("scales them itself"), "{said}");
+        assert!(said.contains("the numbers of column `time`"), "{said}");
+        good(home, "import network.onnx -o imported.safetensors");
+        fs::rename(home.join(data), home.join("all.csv")).unwrap();
+        let evaluated = |network: &str| {
+            good(
+                home,
+                &format!("evaluate {network} --data all.csv{more} --json eval.json"),
+            );
+            json(home.join("eval.json"))
+        };
+        let [own, imported] = ["run/network.safetensors", "imported.safetensors"].map(evaluated);
+        assert_eq!(own["samples"], 300);
+        let names: &[&str] = if more.is_empty() {
+            &["loss", "accuracy"]
+        } else {
+            &["loss", "absolute_error", "r2"]
+        };
+        for &name in names {
+            let [own, imported] = [&own, &imported].map(|results| results[name].as_f64().unwrap());
+            assert!(
+                (own - imported).abs() <= 1e-3 * own.abs(),
+                "{name}: {own}, imported {imported}"
+            );
+        }
+        let good_enough = if more.is_empty() { "accuracy" } else { "r2" };
+        assert!(imported[good_enough].as_f64().unwrap() > 0.9, "{imported}");
+    }
+}
+
 /// Prices in hundred thousands, as the help trains on them.
 #[test]
 fn target_values_of_any_size_are_learned_and_reported_in_their_own_units() {

@@ -19,8 +19,19 @@ pub const INPUT: &str = "x";
 /// The name of the graph's output.
 pub const OUTPUT: &str = "y";
 
+/// The note of a network that says how its samples are made.
+const PREPROCESSING: &str = "preprocessing";
+
 /// The notes of a network that go into its file's metadata, under the same names.
-pub(crate) const NOTES: [&str; 2] = ["classes", "preprocessing"];
+pub(crate) const NOTES: [&str; 2] = ["classes", PREPROCESSING];
+
+/// The names of the columns that the inputs are, among a file's metadata: a list, as JSON.
+pub(crate) const COLUMNS: &str = "columns";
+
+/// The names and operators of the nodes that scale numbers before the network.
+pub(crate) const SCALE_INPUTS: [(&str, &str); 2] = [("input.sub", "Sub"), ("input.div", "Div")];
+/// Those that make values of its outputs.
+pub(crate) const SCALE_OUTPUTS: [(&str, &str); 2] = [("output.mul", "Mul"), ("output.add", "Add")];
 
 /// How a network is exported.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +40,60 @@ pub struct Export {
     pub logits: bool,
     /// Takes bytes, and makes the network's samples of them in the graph.
     pub bytes: Option<Normalisation>,
+    /// Takes numbers as they are measured, and scales them in the graph as the samples were that the network learned.
+    pub inputs: Option<Scaling>,
+    /// Gives values in their own units, where the network learned scaled ones.
+    pub outputs: Option<Scaling>,
+    /// The names of the columns that the inputs are, for the file's metadata; none if it is empty.
+    pub columns: Vec<String>,
+}
+
+/// How numbers are brought to one scale: z = (x - mean) / deviation, and back: x = z · deviation + mean, with a mean and a
+/// deviation for each value of a sample.
+///
+/// ```
+/// use gradus::prelude::*;
+/// use gradus_onnx::{Export, Scaling, export, import};
+///
+/// // The network learned rows of two columns with these means and deviations.
+/// let network = Sequential::new([2]).layer(Dense::new(1)).build(1)?;
+/// let scaling = Scaling { mean: vec![120.0, 3.5], deviation: vec![40.0, 1.25] };
+/// let file = export(&network, &Export { inputs: Some(scaling.clone()), ..Export::default() })?;
+/// assert_eq!(import(&file)?.inputs, Some(scaling));
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaling {
+    /// The means.
+    pub mean: Vec<f64>,
+    /// The standard deviations, or whatever is divided by.
+    pub deviation: Vec<f64>,
+}
+
+/// The largest part of a deviation that single precision may round numbers by.
+const MOST_ROUNDED: f64 = 1e-4;
+
+impl Scaling {
+    /// Whether this column needs double precision: single would round its numbers by more than 0.0001 of the deviation, or can't
+    /// hold them. One such column, a time in seconds for example, makes the input of the graph, or its output, double.
+    pub fn needs_doubles(&self, column: usize) -> bool {
+        let (mean, deviation) = (self.mean[column], self.deviation[column]);
+        let rounded = f64::from(f32::EPSILON) / 2.0 * (mean.abs() + deviation) / deviation;
+        // NaN needs them too, and is refused.
+        let fits = rounded <= MOST_ROUNDED
+            && [mean.abs() + deviation, deviation]
+                .iter()
+                .all(|&v| (v as f32).is_normal());
+        !fits
+    }
+
+    /// The type of the numbers.
+    fn data_type(&self) -> i64 {
+        match (0..self.mean.len()).any(|column| self.needs_doubles(column)) {
+            true => data_type::DOUBLE,
+            false => data_type::FLOAT,
+        }
+    }
 }
 
 /// How bytes become the values that a network takes: x = byte · scale + shift, with a number for each channel, or one for
@@ -55,7 +120,9 @@ impl Default for Normalisation {
 ///
 /// The input `x` has the shape samples × the network's input shape, the output `y` samples × its output shape, for any number
 /// of samples. Parameters have the names and layouts of the network's own files (`0.weight`). Dropout, which does nothing at
-/// inference, is left out. The notes `classes` and `preprocessing` go into the file's metadata.
+/// inference, is left out. The notes `classes` and `preprocessing` go into the file's metadata; the latter not with
+/// [`Export::inputs`], since nothing has to be done then before the graph runs. Its input, or its output, is in double
+/// precision where numbers are scaled that need it ([`Scaling::needs_doubles`]).
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -66,14 +133,14 @@ impl Default for Normalisation {
 /// assert_eq!(import(&file)?.network.output_shape(), network.output_shape());
 ///
 /// // For bytes from 0 to 255, and without the softmax.
-/// let file = export(&network, &Export { logits: true, bytes: Some(Normalisation::default()) })?;
+/// let file = export(&network, &Export { logits: true, bytes: Some(Normalisation::default()), ..Export::default() })?;
 /// # assert!(import(&file).is_ok());
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
 /// # Errors
-/// If a layer has no counterpart, as a user's own; if a parameter is not finite; or if the numbers of the normalisation are
-/// neither one nor one for each channel.
+/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if the numbers of the normalisation are
+/// neither one nor one for each channel; or if those of a scaling are not one for each value, or are none to scale by.
 pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     let mut parts = network.parts();
     if options.logits
@@ -85,15 +152,41 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     }
     let mut graph = Graph::default();
     let sample = network.input_shape();
-    let input_type = match options.bytes {
-        None => data_type::FLOAT,
-        Some(_) => data_type::UINT8,
-    };
+    let (mut input_type, mut output_type) = (data_type::FLOAT, data_type::FLOAT);
     let mut value = INPUT.to_string();
+    if options.bytes.is_some() && options.inputs.is_some() {
+        return Err(Error::invalid(
+            "an exported network takes bytes or numbers that are scaled, not both: leave out one of them",
+        ));
+    }
     if let Some(normalisation) = &options.bytes {
+        input_type = data_type::UINT8;
         value = graph.normalise(value, normalisation, sample)?;
     }
-    let value = graph.parts(value, &parts)?;
+    if let Some(scaling) = &options.inputs {
+        let [mean, deviation] = graph.scaling("input", scaling, sample)?;
+        input_type = scaling.data_type();
+        value = graph.node("Sub", "input", &[&value, &mean], vec![]);
+        value = graph.node("Div", "input", &[&value, &deviation], vec![]);
+        if input_type == data_type::DOUBLE {
+            value = graph.node("Cast", "input", &[&value], vec![model::integer("to", data_type::FLOAT)]);
+        }
+    }
+    value = graph.parts(value, &parts)?;
+    if let Some(scaling) = &options.outputs {
+        let [mean, deviation] = graph.scaling("output", scaling, network.output_shape())?;
+        output_type = scaling.data_type();
+        if output_type == data_type::DOUBLE {
+            value = graph.node(
+                "Cast",
+                "output",
+                &[&value],
+                vec![model::integer("to", data_type::DOUBLE)],
+            );
+        }
+        value = graph.node("Mul", "output", &[&value, &deviation], vec![]);
+        value = graph.node("Add", "output", &[&value, &mean], vec![]);
+    }
     graph.end(value);
     let nodes: Vec<_> = graph.nodes.iter().map(Node::message).collect();
 
@@ -102,11 +195,15 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
         &nodes,
         &graph.initializers,
         &model::write_value(INPUT, input_type, sample),
-        &model::write_value(OUTPUT, data_type::FLOAT, network.output_shape()),
+        &model::write_value(OUTPUT, output_type, network.output_shape()),
     );
-    let metadata: Vec<_> = (NOTES.iter())
+    let mut metadata: Vec<_> = (NOTES.iter())
+        .filter(|&&key| key != PREPROCESSING || options.inputs.is_none())
         .filter_map(|&key| Some((key.to_string(), network.note(key)?.to_string())))
         .collect();
+    if !options.columns.is_empty() {
+        metadata.push((COLUMNS.into(), Value::from(options.columns.clone()).to_string()));
+    }
     Ok(model::write_model(&graph, OPSET, IR_VERSION, &metadata))
 }
 
@@ -231,6 +328,39 @@ impl Graph {
             value = self.node("Add", "input", &[&value, &shift], vec![]);
         }
         Ok(value)
+    }
+}
+
+impl Graph {
+    /// Adds the constants of a scaling of such samples; gives the names of its means and its deviations.
+    fn scaling(&mut self, path: &str, scaling: &Scaling, sample: &[usize]) -> Result<[String; 2]> {
+        let size: usize = sample.iter().product();
+        let refuse = |what: String| Err(Error::invalid(format!("the scaling of the {path}s {what}")));
+        let counts = [scaling.mean.len(), scaling.deviation.len()];
+        if counts != [size; 2] {
+            let [means, deviations] = counts;
+            return refuse(format!(
+                "has {means} means and {deviations} deviations: it needs one of each for each of {size} values"
+            ));
+        }
+        let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_normal();
+        if !scaling.mean.iter().zip(&scaling.deviation).all(usable) {
+            return refuse("has a mean that is not finite, or a deviation of 0".into());
+        }
+        let doubles = scaling.data_type() == data_type::DOUBLE;
+        let mut constant = |name: &str, values: &[f64]| {
+            let name = format!("{path}.{name}");
+            if doubles {
+                let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                (self.initializers).push(model::write_tensor(&name, sample, data_type::DOUBLE, &raw));
+                return Ok(name);
+            }
+            self.constant(name, sample, values.iter().map(|&value| value as Float))
+        };
+        Ok([
+            constant("mean", &scaling.mean)?,
+            constant("deviation", &scaling.deviation)?,
+        ])
     }
 }
 

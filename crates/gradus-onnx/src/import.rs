@@ -1,6 +1,7 @@
 //! ONNX files as networks.
 
 mod constant;
+mod ends;
 mod operands;
 mod operators;
 mod steps;
@@ -12,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gradus::{Error, Layers, Network, Residual, Result, Sequential, Shape};
 
-use crate::export::NOTES;
+use crate::Scaling;
+use crate::export::{COLUMNS, NOTES};
 use crate::model::{Graph, Model, Node, PRODUCER, ValueInfo, data_type};
 use constant::{Constant, SAMPLES};
+use ends::Ends;
 use operands::Operands;
 use operators::Reader;
 use steps::{Part, Steps, Tensors};
@@ -40,6 +43,12 @@ pub struct Imported {
     pub bytes: bool,
     /// In the file, the outputs are the probabilities of two classes; the network gives that of the second.
     pub two_classes: bool,
+    /// In the file, which this library has written, numbers are scaled so before the network takes them.
+    pub inputs: Option<Scaling>,
+    /// In the file, which this library has written, the network's outputs are made values of this mean and deviation.
+    pub outputs: Option<Scaling>,
+    /// The names of the columns that the inputs are, if the file has them.
+    pub columns: Vec<String>,
 }
 
 /// How a file is imported.
@@ -99,17 +108,25 @@ fn read(file: &[u8], options: &Import) -> Result<Imported, String> {
         .ok_or("the file has no graph: it is damaged, or not an ONNX file")?;
     let opset = opset(&model)?;
     let input = input(graph)?;
-    let givers = givers(graph);
+    let mut givers = givers(graph);
     let output = match &options.output {
         Some(name) => name,
         None => the_output(graph, &givers)?,
     };
+    let ends = match model.producer {
+        PRODUCER => Ends::of(graph, input, output)?,
+        _ => Ends::plain(input.name, output),
+    };
+    if ends.first != input.name {
+        givers.remove(ends.first);
+    }
     let reading = Reading {
         graph,
         givers,
         opset,
         input,
-        output,
+        first: ends.first,
+        output: ends.last,
         // Constants may be used several times, as those are that an exporter found to be equal.
         most_values: file.len() + (1 << 16),
     };
@@ -125,7 +142,9 @@ fn read(file: &[u8], options: &Import) -> Result<Imported, String> {
         }
         _ => reading.network(&dims, false)?,
     };
-    notes(&mut imported.network, &model, graph, output);
+    imported.inputs = ends.inputs;
+    imported.outputs = ends.outputs;
+    notes(&mut imported, &model, graph, output);
     Ok(imported)
 }
 
@@ -220,6 +239,9 @@ struct Reading<'g, 'a> {
     givers: Givers<'a>,
     opset: i64,
     input: &'g ValueInfo<'a>,
+    /// The value that the network takes.
+    first: &'a str,
+    /// The value that it gives.
     output: &'g str,
     /// The most values that constants and layers may have.
     most_values: usize,
@@ -308,7 +330,7 @@ impl<'a> Reading<'_, 'a> {
         if bytes {
             value = value.at(reader.steps.scale(0, vec![255.0], vec![0.0]));
         }
-        reader.values.insert(self.input.name, value);
+        reader.values.insert(self.first, value);
         let output = self.walk(&mut reader)?;
 
         let two_classes = output.dims == [2] && reader.steps.output(output.step).dims() == [1];
@@ -334,6 +356,9 @@ impl<'a> Reading<'_, 'a> {
             channels_guessed: false,
             bytes,
             two_classes,
+            inputs: None,
+            outputs: None,
+            columns: Vec::new(),
         })
     }
 
@@ -504,10 +529,13 @@ fn layers(parts: Vec<Part>, prefix: &str, values: &mut Vec<(String, Tensors)>) -
 }
 
 /// Notes what the file says of its classes, and what this library has noted in it.
-fn notes(network: &mut Network, model: &Model<'_>, graph: &Graph<'_>, output: &str) {
+fn notes(imported: &mut Imported, model: &Model<'_>, graph: &Graph<'_>, output: &str) {
+    let network = &mut imported.network;
     for (key, value) in &model.metadata {
         if NOTES.contains(key) {
             network.set_note(*key, *value);
+        } else if *key == COLUMNS {
+            imported.columns = serde_json::from_str(value).unwrap_or_default();
         }
     }
     let maps = graph

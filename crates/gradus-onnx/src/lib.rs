@@ -41,6 +41,8 @@
 //! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
 //! | a residual block | Add |
 //! | with [`Export::bytes`] | Cast, Mul and, where there is a shift, Add before all |
+//! | with [`Export::inputs`] | Sub, Div before all: the graph takes numbers as they are measured; in double precision, and Cast, where it needs to |
+//! | with [`Export::outputs`] | Mul, Add after all: the graph gives values in their own units; Cast before, in double precision |
 //!
 //! Padding is always given in numbers. Parameters are in single precision, and have the names of the network's own files.
 //!
@@ -81,6 +83,9 @@
 //! PyTorch or this library did; else channels are last if the last axis is 1 or 3 and the first is not.
 //! [`Imported::channels_guessed`] says so, and [`Import::channels_last`] decides.
 //!
+//! **Scaling.** The nodes that [`Export::inputs`] and [`Export::outputs`] have put into a file are not made layers: the network
+//! takes and gives scaled numbers as it did, and [`Imported::inputs`] and [`Imported::outputs`] are what they scale by.
+//!
 //! **Training further.** A batch_norm of PyTorch is one here. The exporter of Keras makes factors of its statistics, and they
 //! come back as factors, trained as such.
 #![forbid(unsafe_code)]
@@ -90,5 +95,5 @@ mod import;
 mod model;
 mod wire;
 
-pub use export::{Export, INPUT, Normalisation, OPSET, OUTPUT, export};
+pub use export::{Export, INPUT, Normalisation, OPSET, OUTPUT, Scaling, export};
 pub use import::{Import, Imported, NEWEST_OPSET, OLDEST_OPSET, import, import_with};

@@ -6,7 +6,7 @@ mod impostor;
 use gradus::prelude::*;
 use gradus::save::Registry;
 use gradus::{Float, Network};
-use gradus_onnx::{Export, Normalisation, export, import};
+use gradus_onnx::{Export, Normalisation, Scaling, export, import};
 use ndarray::{Array, ArrayD, Axis};
 use rten::{ModelOptions, Value};
 use rten_tensor::{AsView, Layout, Tensor};
@@ -261,6 +261,85 @@ fn bytes_are_normalised_in_the_graph() {
         message,
         "the scale of the normalisation has 3 numbers: it needs one, or one for each of 2 channels"
     );
+}
+
+#[test]
+fn tables_are_scaled_in_the_graph() {
+    let mut network = build(&json!({ "input": [3], "layers": [
+        { "kind": "dense", "units": 4 }, { "kind": "gelu" }, { "kind": "dense", "units": 2 }] }));
+    network.set_note("preprocessing", "{}");
+    network.set_note("classes", "[]");
+    let scaling = |mean: &[f64], deviation: &[f64]| {
+        Some(Scaling {
+            mean: mean.to_vec(),
+            deviation: deviation.to_vec(),
+        })
+    };
+    let options = Export {
+        inputs: scaling(&[100.0, -2.5, 0.0], &[25.0, 0.5, 1.0]),
+        outputs: scaling(&[1e5, -3.0], &[2e4, 0.125]),
+        columns: vec!["area".into(), "age".into(), "rooms".into()],
+        ..Export::default()
+    };
+    let file = export(&network, &options).unwrap();
+    let scaled = spread(&[5, 3], 3);
+    let both = [&options.inputs, &options.outputs].map(|scaling| scaling.as_ref().unwrap());
+    let unscaled = |z: &ArrayD<Float>, Scaling { mean, deviation }: &Scaling| {
+        let columns = mean.len();
+        let values =
+            (z.iter().enumerate()).map(|(i, z)| z * deviation[i % columns] as Float + mean[i % columns] as Float);
+        ArrayD::from_shape_vec(z.shape(), values.collect()).unwrap()
+    };
+    let x = unscaled(&scaled, both[0]);
+    let y = network.predict(&scaled).unwrap();
+    assert_close("scaled", &run(&file, tensor(&x)), &unscaled(&y, both[1]));
+
+    // Imported, the network is what it was, and nothing is scaled twice.
+    let again = import(&file).unwrap();
+    assert_eq!(again.network.predict(&scaled).unwrap(), y);
+    assert_eq!(again.network.parts().len(), 3);
+    assert_eq!(
+        (again.inputs, again.outputs),
+        (options.inputs.clone(), options.outputs.clone())
+    );
+    assert_eq!(again.columns, options.columns);
+    assert_eq!(
+        ["preprocessing", "classes"].map(|note| again.network.note(note)),
+        [None, Some("[]")]
+    );
+    // Each end alone.
+    for (inputs, outputs) in [(options.inputs.clone(), None), (None, options.outputs.clone())] {
+        let options = Export {
+            inputs,
+            outputs,
+            ..Export::default()
+        };
+        let again = import(&export(&network, &options).unwrap()).unwrap();
+        assert_eq!(again.network.predict(&scaled).unwrap(), y);
+        assert_eq!((again.inputs, again.outputs), (options.inputs, options.outputs));
+    }
+
+    let refused = |options: Export| export(&network, &options).unwrap_err().to_string();
+    assert_eq!(
+        refused(Export {
+            inputs: scaling(&[0.0; 2], &[1.0; 3]),
+            ..Export::default()
+        }),
+        "the scaling of the inputs has 2 means and 3 deviations: it needs one of each for each of 3 values"
+    );
+    assert_eq!(
+        refused(Export {
+            outputs: scaling(&[0.0; 2], &[1.0, 0.0]),
+            ..Export::default()
+        }),
+        "the scaling of the outputs has a mean that is not finite, or a deviation of 0"
+    );
+    let both = refused(Export {
+        inputs: scaling(&[0.0; 3], &[1.0; 3]),
+        bytes: Some(Normalisation::default()),
+        ..Export::default()
+    });
+    assert!(both.contains("bytes or numbers that are scaled, not both"), "{both}");
 }
 
 #[test]

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use super::Settings;
 use super::options::DataOptions;
 use crate::notes::Notes;
-use onnx::OnnxOptions;
+use onnx::{OnnxOptions, described};
 use source::Source;
 
 /// Write a trained network in another form: as an ONNX file, or as one source file
 ///
-/// An ONNX file runs in onnxruntime and wherever else ONNX is read.
+/// An ONNX file runs in onnxruntime and wherever else ONNX is read. That of a table's network takes rows as they are in the
+/// table, with the columns in the table's order, and gives values in the table's units.
 ///
 /// A source file, Rust without the standard library or C99, is for the firmware of a microcontroller. It holds the weights and a
 /// function that computes the output of an input, and needs no other file, no library and no heap. The command tells the flash
@@ -102,9 +103,10 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
         Form::Rust => Some(source(Language::Rust)?),
         Form::C => Some(source(Language::C)?),
     };
+    let onnx = options.onnx.export(&network).with_context(file)?;
     match &source {
         Some(source) => atomic::write(&path, source.text.as_bytes())?,
-        None => atomic::write(&path, &options.onnx.file(&network).with_context(file)?)?,
+        None => atomic::write(&path, &gradus_onnx::export(&network, &onnx).with_context(file)?)?,
     }
 
     writeln!(out, "{} is in {}", file(), path.display())?;
@@ -120,13 +122,18 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
             source.print(out)?;
             source.add_to(&mut results);
         }
-        None => writeln!(
-            out,
-            "Version {} of ONNX's operators; input `{}`, output `{}`, any number of samples",
-            gradus_onnx::OPSET,
-            gradus_onnx::INPUT,
-            gradus_onnx::OUTPUT
-        )?,
+        None => {
+            writeln!(
+                out,
+                "Version {} of ONNX's operators; input `{}`, output `{}`, any number of samples",
+                gradus_onnx::OPSET,
+                gradus_onnx::INPUT,
+                gradus_onnx::OUTPUT
+            )?;
+            for sentence in described(&onnx) {
+                writeln!(out, "{sentence}")?;
+            }
+        }
     }
     Ok(results)
 }

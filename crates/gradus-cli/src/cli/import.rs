@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use gradus_onnx::Imported;
+use gradus_onnx::{Imported, Scaling};
 use serde_json::{Value, json};
 
 use crate::networks;
-use crate::notes::Notes;
+use crate::notes::{Notes, Preprocessing, TargetScale};
 
 /// Make a network of another program's file
 ///
@@ -102,6 +102,18 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
     if imported.two_classes {
         writeln!(out, "Its output is the probability of the second of two classes.")?;
     }
+    if imported.inputs.is_some() {
+        writeln!(
+            out,
+            "It takes the numbers of a table scaled as its notes say, which commands do: in the ONNX file nodes scale them."
+        )?;
+    }
+    if imported.outputs.is_some() {
+        writeln!(
+            out,
+            "Its notes say how its outputs become values, which commands make of them: in the ONNX file nodes do."
+        )?;
+    }
     Ok(json!({
         "command": "import",
         "model": options.model,
@@ -131,8 +143,8 @@ impl Import {
                 output: self.value.clone(),
                 channels_last: self.channels.map(|channels| channels == Channels::Last),
             };
-            let imported = gradus_onnx::import_with(&bytes, &how).with_context(file)?;
-            Notes::of(&imported.network).with_context(file)?;
+            let mut imported = gradus_onnx::import_with(&bytes, &how).with_context(file)?;
+            note_scaling(&mut imported).with_context(file)?;
             return Ok(imported);
         };
         ensure!(tensors, "{}: --network is for .safetensors files", file());
@@ -148,6 +160,73 @@ impl Import {
             channels_guessed: false,
             bytes: false,
             two_classes: false,
+            inputs: None,
+            outputs: None,
+            columns: Vec::new(),
         })
+    }
+}
+
+/// Writes into a network's notes how its file scales numbers, and checks all of them.
+fn note_scaling(imported: &mut Imported) -> Result<()> {
+    let mut notes = Notes::of(&imported.network)?;
+    if let Some(Scaling { mean, deviation }) = &imported.inputs {
+        let named = imported.columns.len() == mean.len();
+        notes.preprocessing = Some(Preprocessing::Numbers {
+            columns: if named { imported.columns.clone() } else { Vec::new() },
+            mean: mean.clone(),
+            deviation: deviation.clone(),
+        });
+    }
+    if let Some(Scaling { mean, deviation }) = &imported.outputs {
+        notes.targets = Some(TargetScale {
+            mean: mean.clone(),
+            deviation: deviation.clone(),
+        });
+    }
+    notes.write(&mut imported.network)?;
+    Notes::of(&imported.network).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use gradus::prelude::*;
+    use gradus_onnx::{Export, export, import};
+
+    use super::*;
+
+    #[test]
+    fn what_a_file_scales_is_noted() {
+        let network = Sequential::new([2]).layer(Dense::new(1)).build(1).unwrap();
+        let scaling = |mean: &[f64], deviation: &[f64]| {
+            Some(Scaling {
+                mean: mean.to_vec(),
+                deviation: deviation.to_vec(),
+            })
+        };
+        let options = Export {
+            inputs: scaling(&[1.5, -2.0], &[0.5, 4.0]),
+            outputs: scaling(&[1000.0], &[250.0]),
+            columns: vec!["a".into(), "b".into()],
+            ..Export::default()
+        };
+        let mut imported = import(&export(&network, &options).unwrap()).unwrap();
+        note_scaling(&mut imported).unwrap();
+        let notes = Notes::of(&imported.network).unwrap();
+        assert_eq!(
+            notes.preprocessing,
+            Some(Preprocessing::Numbers {
+                columns: options.columns,
+                mean: vec![1.5, -2.0],
+                deviation: vec![0.5, 4.0],
+            })
+        );
+        assert_eq!(
+            notes.targets,
+            Some(TargetScale {
+                mean: vec![1000.0],
+                deviation: vec![250.0],
+            })
+        );
     }
 }

@@ -122,7 +122,7 @@ impl Constant {
 }
 
 /// The numbers in these bytes, if they are whole.
-fn numbers<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
+pub(super) fn numbers<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
     let (numbers, rest) = raw.as_chunks();
     rest.is_empty().then(|| numbers.iter().copied().map(number).collect())
 }

@@ -485,6 +485,55 @@ fn windows_are_padded_as_they_are_told() {
     refused(&window(vec![auto("SOME")]), "its auto_pad is none that can be imported");
 }
 
+#[test]
+fn numbers_that_single_precision_would_round_are_double_in_the_file() {
+    let network = Sequential::new([2]).layer(gradus::Dense::new(1)).build(1).unwrap();
+    let scaling = |mean: &[f64], deviation: &[f64]| {
+        Some(Scaling {
+            mean: mean.to_vec(),
+            deviation: deviation.to_vec(),
+        })
+    };
+    let written = |inputs, outputs| {
+        let options = crate::Export {
+            inputs,
+            outputs,
+            ..Default::default()
+        };
+        let file = crate::export(&network, &options).unwrap();
+        let again = import(&file).unwrap();
+        assert_eq!((&again.inputs, &again.outputs), (&options.inputs, &options.outputs));
+        assert_eq!(again.network.weights(), network.weights());
+        let graph = Model::read(&file).unwrap().graph.unwrap();
+        let operators: Vec<_> = graph.nodes.iter().map(|node| node.operator).collect();
+        let types = [graph.inputs[0].data_type, graph.outputs[0].data_type].map(Option::unwrap);
+        (operators.join(" "), types)
+    };
+    // A time in seconds, and an area in square metres.
+    let (time, area) = (
+        scaling(&[0.5, 1_700_000_009.5], &[1.0, 5.77]),
+        scaling(&[120.0, 3.5], &[40.0, 1.25]),
+    );
+    let (price, large) = (scaling(&[2e5], &[3e4]), scaling(&[9e9], &[1.5]));
+    let (float, double) = (data_type::FLOAT, data_type::DOUBLE);
+    assert_eq!(
+        written(area.clone(), price.clone()),
+        ("Sub Div Gemm Mul Add".into(), [float, float])
+    );
+    assert_eq!(
+        written(time, price),
+        ("Sub Div Cast Gemm Mul Add".into(), [double, float])
+    );
+    assert_eq!(
+        written(area, large),
+        ("Sub Div Gemm Cast Mul Add".into(), [float, double])
+    );
+    assert_eq!(
+        written(None, scaling(&[0.0], &[1e-60])),
+        ("Gemm Cast Mul Add".into(), [float, double])
+    );
+}
+
 /// A file as another program's: of fields that can be there once, the last one counts.
 fn by(producer: &str, file: &[u8]) -> Vec<u8> {
     [file, &Message::new().text(2, producer).finish()].concat()

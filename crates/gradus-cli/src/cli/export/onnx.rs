@@ -1,9 +1,9 @@
-//! Networks as ONNX files, with what their notes tell of their samples.
+//! Networks as ONNX files, with what their notes tell of their samples and targets.
 
 use anyhow::{Result, bail};
 use clap::Args;
 use gradus::Network;
-use gradus_onnx::Normalisation;
+use gradus_onnx::{Normalisation, Scaling};
 
 use crate::notes::{Notes, Preprocessing};
 
@@ -20,21 +20,67 @@ pub struct OnnxOptions {
 }
 
 impl OnnxOptions {
-    /// The content of the file.
+    /// How the network becomes a file: a table's network takes the numbers of the table, and gives values in their own units.
     ///
     /// # Errors
-    /// If a layer has no counterpart, or if bytes are wanted of samples that are no pictures.
-    pub fn file(&self, network: &Network) -> Result<Vec<u8>> {
-        let bytes = match Notes::of(network)?.preprocessing_for(network) {
-            _ if !self.uint8 => None,
-            Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => Some(Normalisation::default()),
-            Some(Preprocessing::Numbers { .. }) | None => {
+    /// If bytes are wanted of samples that are no pictures.
+    pub fn export(&self, network: &Network) -> Result<gradus_onnx::Export> {
+        let notes = Notes::of(network)?;
+        let mut export = gradus_onnx::Export {
+            logits: self.logits,
+            outputs: (notes.targets.as_ref()).and_then(|scale| scaling(&scale.mean, &scale.deviation)),
+            ..gradus_onnx::Export::default()
+        };
+        match notes.preprocessing_for(network) {
+            Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => {
+                export.bytes = self.uint8.then(Normalisation::default);
+            }
+            _ if self.uint8 => {
                 bail!("the network's samples are numbers, not pictures: it can't take bytes (--uint8)")
             }
-        };
-        let logits = self.logits;
-        Ok(gradus_onnx::export(network, &gradus_onnx::Export { logits, bytes })?)
+            Some(Preprocessing::Numbers {
+                columns,
+                mean,
+                deviation,
+            }) => {
+                export.inputs = scaling(&mean, &deviation);
+                export.columns = columns;
+            }
+            None => {}
+        }
+        Ok(export)
     }
+}
+
+/// The scaling by these numbers, if it changes anything.
+fn scaling(mean: &[f64], deviation: &[f64]) -> Option<Scaling> {
+    let scales = mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0);
+    scales.then(|| Scaling {
+        mean: mean.to_vec(),
+        deviation: deviation.to_vec(),
+    })
+}
+
+/// Sentences on what a file takes and gives, for people.
+pub fn described(export: &gradus_onnx::Export) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if let Some(inputs) = &export.inputs {
+        sentences.push("It takes rows with the numbers of the table, and scales them itself.".into());
+        if let Some(i) = (0..inputs.mean.len()).find(|&i| inputs.needs_doubles(i)) {
+            let name = (export.columns.get(i)).map_or_else(|| i.to_string(), |name| format!("`{name}`"));
+            sentences.push(format!(
+                "Its input is in double precision (float64): the numbers of column {name} are around {:.3e} with a deviation of {:.3e}, \
+                 which single precision would round too much.",
+                inputs.mean[i], inputs.deviation[i]
+            ));
+        }
+    }
+    if let Some(outputs) = &export.outputs {
+        let double = (0..outputs.mean.len()).any(|i| outputs.needs_doubles(i));
+        let precision = if double { ", in double precision (float64)" } else { "" };
+        sentences.push(format!("It gives values in the units of the table{precision}."));
+    }
+    sentences
 }
 
 #[cfg(test)]
@@ -55,11 +101,32 @@ mod tests {
             logits: true,
             uint8: true,
         };
-        let imported = gradus_onnx::import(&options.file(&build(64)).unwrap()).unwrap();
+        let file = |options: &OnnxOptions, network: &Network| {
+            let export = options.export(network)?;
+            Ok::<_, anyhow::Error>(gradus_onnx::export(network, &export)?)
+        };
+        let imported = gradus_onnx::import(&file(&options, &build(64)).unwrap()).unwrap();
         assert!(imported.bytes && imported.network.parts().len() == 1);
-        let message = options.file(&build(7)).unwrap_err().to_string();
+        let message = file(&options, &build(7)).unwrap_err().to_string();
         assert!(message.contains("not pictures"), "{message}");
-        let plain = gradus_onnx::import(&OnnxOptions::default().file(&build(7)).unwrap()).unwrap();
+        let plain = gradus_onnx::import(&file(&OnnxOptions::default(), &build(7)).unwrap()).unwrap();
         assert!(!plain.bytes && plain.network.parts().len() == 2);
+    }
+
+    #[test]
+    fn numbers_that_single_precision_rounds_are_told() {
+        let mut network = Sequential::new([3]).layer(Dense::new(1)).build(1).unwrap();
+        network.set_note(
+            "preprocessing",
+            r#"{"kind": "numbers", "columns": ["year", "time", "x"], "mean": [2019, 1.7e9, 0], "deviation": [5, 3e3, 1]}"#,
+        );
+        let export = OnnxOptions::default().export(&network).unwrap();
+        assert_eq!(export.columns, ["year", "time", "x"]);
+        let sentences = described(&export);
+        assert_eq!(sentences.len(), 2, "{sentences:?}");
+        assert!(
+            sentences[1].contains("the numbers of column `time` are around 1.700e9 with a deviation of 3.000e3"),
+            "{sentences:?}"
+        );
     }
 }
