@@ -87,6 +87,23 @@ impl Scaling {
         !fits
     }
 
+    /// Refuses numbers by which the input or the output, of so many values, can't be scaled.
+    pub(crate) fn check(&self, end: &str, size: usize) -> Result<(), String> {
+        let refuse = |what: String| Err(format!("the scaling of the {end}s {what}"));
+        let counts = [self.mean.len(), self.deviation.len()];
+        if counts != [size; 2] {
+            let [means, deviations] = counts;
+            return refuse(format!(
+                "has {means} means and {deviations} deviations: it needs one of each for each of {size} values"
+            ));
+        }
+        let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_normal();
+        if !self.mean.iter().zip(&self.deviation).all(usable) {
+            return refuse("has a mean that is not finite, or a deviation of 0".into());
+        }
+        Ok(())
+    }
+
     /// The type of the numbers.
     fn data_type(&self) -> i64 {
         match (0..self.mean.len()).any(|column| self.needs_doubles(column)) {
@@ -334,19 +351,7 @@ impl Graph {
 impl Graph {
     /// Adds the constants of a scaling of such samples; gives the names of its means and its deviations.
     fn scaling(&mut self, path: &str, scaling: &Scaling, sample: &[usize]) -> Result<[String; 2]> {
-        let size: usize = sample.iter().product();
-        let refuse = |what: String| Err(Error::invalid(format!("the scaling of the {path}s {what}")));
-        let counts = [scaling.mean.len(), scaling.deviation.len()];
-        if counts != [size; 2] {
-            let [means, deviations] = counts;
-            return refuse(format!(
-                "has {means} means and {deviations} deviations: it needs one of each for each of {size} values"
-            ));
-        }
-        let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_normal();
-        if !scaling.mean.iter().zip(&scaling.deviation).all(usable) {
-            return refuse("has a mean that is not finite, or a deviation of 0".into());
-        }
+        scaling.check(path, sample.iter().product()).map_err(Error::invalid)?;
         let doubles = scaling.data_type() == data_type::DOUBLE;
         let mut constant = |name: &str, values: &[f64]| {
             let name = format!("{path}.{name}");

@@ -142,6 +142,13 @@ fn read(file: &[u8], options: &Import) -> Result<Imported, String> {
         }
         _ => reading.network(&dims, false)?,
     };
+    let network = &imported.network;
+    if let Some(scaling) = &ends.inputs {
+        scaling.check("input", network.input_shape().size())?;
+    }
+    if let Some(scaling) = &ends.outputs {
+        scaling.check("output", network.output_shape().size())?;
+    }
     imported.inputs = ends.inputs;
     imported.outputs = ends.outputs;
     notes(&mut imported, &model, graph, output);

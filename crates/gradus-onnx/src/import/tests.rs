@@ -540,6 +540,30 @@ fn by(producer: &str, file: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn numbers_that_cannot_scale_are_refused() {
+    let scaled = |mean: &[f32], deviation: &[f32]| {
+        let nodes = [
+            node("Sub", &["x", "m"], "c", vec![]).text(3, "input.sub"),
+            node("Div", &["c", "d"], "z", vec![]).text(3, "input.div"),
+            node("MatMul", &["z", "w"], "y", vec![]),
+        ];
+        let constants = [
+            floats("m", &[mean.len()], mean),
+            floats("d", &[deviation.len()], deviation),
+            floats("w", &[2, 1], &[1.0, 10.0]),
+        ];
+        by("gradus", &file(&[2], &nodes, &constants))
+    };
+    let inputs = import(&scaled(&[1.0, 2.0], &[0.5, 4.0])).unwrap().inputs.unwrap();
+    assert_eq!((inputs.mean, inputs.deviation), (vec![1.0, 2.0], vec![0.5, 4.0]));
+    refused(
+        &scaled(&[1.0], &[2.0]),
+        "the scaling of the inputs has 1 means and 1 deviations: it needs one of each for each of 2 values",
+    );
+    refused(&scaled(&[1.0; 2], &[2.0, 0.0]), "a deviation of 0");
+}
+
+#[test]
 fn channels_are_where_nodes_or_else_the_producer_have_them() {
     let flat = |sample: &[usize]| {
         let size: usize = sample.iter().product();
