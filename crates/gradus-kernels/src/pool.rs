@@ -50,7 +50,10 @@ struct Job {
 impl Job {
     /// The tasks of a share.
     fn share(self, i: usize) -> Range<usize> {
-        i * self.tasks / self.shares..(i + 1) * self.tasks / self.shares
+        // i · tasks / shares, where the product may be no number.
+        let (each, rest) = (self.tasks / self.shares, self.tasks % self.shares);
+        let start = |i: usize| i * each + i * rest / self.shares;
+        start(i)..start(i + 1)
     }
 }
 
@@ -121,8 +124,13 @@ impl Pool {
     /// The caller is thread 0. No two calls with the same `thread` run at once. Allocates nothing.
     ///
     /// # Panics
-    /// If `work` panics: the tasks not yet begun are left out, and the first panic goes on once all threads have stopped.
+    /// If `work` panics: the tasks not yet begun are left out, and the first panic goes on once all threads have stopped. Or if there
+    /// are more tasks than `isize::MAX`.
     pub fn run(&mut self, tasks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        assert!(
+            tasks <= isize::MAX as usize,
+            "{tasks} tasks are more than can be shared"
+        );
         let alone = |work: &(dyn Fn(usize, usize) + Sync)| (0..tasks).for_each(|task| work(task, 0));
         if tasks <= 1 || self.workers.is_empty() {
             return alone(work);
@@ -189,9 +197,13 @@ impl Shared {
                 taken.0.store(job.tasks, Ordering::Relaxed);
             }
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.is_none() {
-                *first = Some(panic);
-            }
+            let other = if first.is_none() {
+                first.replace(panic)
+            } else {
+                Some(panic)
+            };
+            drop(first);
+            drop_panic(other);
         }
     }
 
@@ -279,6 +291,13 @@ impl Shared {
     }
 }
 
+/// Drops what a panic carried. It may panic in turn, which must not unwind through a job: what that carries is left in memory.
+fn drop_panic(panic: Option<Box<dyn Any + Send>>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
+    }
+}
+
 /// A moment's wait; now and then another thread may have the core.
 fn pause(spin: u32) {
     if spin % 64 == 63 {
@@ -301,6 +320,8 @@ impl Drop for Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     #[test]
@@ -390,6 +411,65 @@ mod tests {
         for _ in 0..50 {
             let result = catch_unwind(AssertUnwindSafe(|| pool.run(8, &|_, _| panic!("all"))));
             assert!(result.is_err());
+        }
+    }
+
+    #[test]
+    fn panics_that_panic_when_they_are_dropped() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if !std::thread::panicking() {
+                    std::panic::panic_any(Bomb);
+                }
+            }
+        }
+        // In a thread, so that a caller who waits for ever is found.
+        let (done, is_done) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut pool = Pool::new(4);
+            for round in 0..20 {
+                let (begun, ended) = (Barrier::new(4), AtomicUsize::new(0));
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    pool.run(4, &|_, _| {
+                        begun.wait();
+                        ended.fetch_add(1, Ordering::Relaxed);
+                        std::panic::panic_any(Bomb);
+                    });
+                }));
+                // Nobody uses what was lent any more, and the first panic is the one that goes on.
+                assert_eq!(ended.into_inner(), 4, "round {round}");
+                let first = result.expect_err("the panic goes on");
+                assert!(first.is::<Bomb>());
+                std::mem::forget(first);
+            }
+            let count = AtomicUsize::new(0);
+            pool.run(100, &|_, _| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!((pool.threads(), count.into_inner()), (4, 100));
+            done.send(()).expect("somebody waits");
+        });
+        is_done
+            .recv_timeout(std::time::Duration::from_secs(100))
+            .expect("the caller returns");
+        thread.join().expect("nothing unwinds out of a job");
+    }
+
+    #[test]
+    fn shares_of_any_number_of_tasks_are_divided() {
+        let work: *const (dyn Fn(usize, usize) + Sync) = &|_: usize, _: usize| ();
+        for tasks in [2, 3, 7, 100, 1 << 40, isize::MAX as usize] {
+            for shares in 2..tasks.min(9) {
+                let job = Job { work, tasks, shares };
+                let mut end = 0;
+                for i in 0..shares {
+                    let exact = |i: usize| (i as u128 * tasks as u128 / shares as u128) as usize;
+                    assert_eq!((job.share(i).start, job.share(i).end), (end, exact(i + 1)));
+                    end = job.share(i).end;
+                }
+                assert_eq!(end, tasks);
+            }
         }
     }
 
