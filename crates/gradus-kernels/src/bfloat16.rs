@@ -86,19 +86,19 @@ pub fn pairs_mut(memory: &mut [Float]) -> &mut [Pair] {
 }
 
 /// How far apart rows of pairs lie that are paired down: whole vectors, and an odd number of them, since rows a power of two
-/// apart would share a few sets of the first-level cache.
+/// apart would share a few sets of the first-level cache. As all sizes here, the largest number there is where it would be larger.
 pub const fn stride(columns: usize) -> usize {
-    (columns.div_ceil(LANES) | 1) * LANES
+    (columns.div_ceil(LANES) | 1).saturating_mul(LANES)
 }
 
 /// How many pairs a matrix has across.
 pub const fn size_across(rows: usize, columns: usize) -> usize {
-    rows * columns.div_ceil(2)
+    rows.saturating_mul(columns.div_ceil(2))
 }
 
 /// How many pairs a matrix has down, with what lies between them.
 pub const fn size_down(rows: usize, columns: usize) -> usize {
-    rows.div_ceil(2) * stride(columns)
+    rows.div_ceil(2).saturating_mul(stride(columns))
 }
 
 /// Whether this thread may use the instructions.
@@ -107,13 +107,19 @@ fn has_instructions() -> bool {
     arch() == Arch::Avx512 && is_x86_feature_detected!("avx512bf16")
 }
 
+/// How many rows of so many columns x has.
+fn whole_rows(x: &[Float], columns: usize) -> usize {
+    assert!(columns > 0, "there are no columns");
+    assert!(x.len().is_multiple_of(columns), "x is not whole rows");
+    x.len() / columns
+}
+
 /// Rounds the rows of x, and pairs them across (unless that is `None`) and down.
 ///
 /// # Panics
 /// If there are no columns, x is not whole rows, or there is too little room.
 pub fn convert(x: &[Float], columns: usize, across: Option<&mut [Pair]>, down: &mut [Pair]) {
-    let rows = x.len() / columns;
-    assert_eq!(x.len(), rows * columns, "x is not whole rows");
+    let rows = whole_rows(x, columns);
     assert!(
         across
             .as_ref()
@@ -121,6 +127,9 @@ pub fn convert(x: &[Float], columns: usize, across: Option<&mut [Pair]>, down: &
         "too little room across"
     );
     assert!(down.len() >= size_down(rows, columns), "too little room down");
+    if x.is_empty() {
+        return;
+    }
     #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
     if has_instructions() {
         let across = across.map_or(std::ptr::null_mut(), |across| across.as_mut_ptr());
@@ -150,8 +159,7 @@ pub fn convert(x: &[Float], columns: usize, across: Option<&mut [Pair]>, down: &
 /// # Panics
 /// If there are no columns, those asked for are not among them, or there is too little room.
 pub fn convert_transposed(x: &[Float], columns: usize, which: Range<usize>, down: &mut [Pair]) {
-    let rows = x.len() / columns;
-    assert_eq!(x.len(), rows * columns, "x is not whole rows");
+    let rows = whole_rows(x, columns);
     assert!(which.start <= which.end && which.end <= columns, "no such columns");
     assert!(down.len() >= size_down(which.len(), rows), "too little room");
     #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]

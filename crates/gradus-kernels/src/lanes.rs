@@ -110,8 +110,8 @@ impl Convolution {
     pub fn input_gradient(&self, w: &[Float], dy: &[Float], dx: &mut [Float]) {
         let sizes = self.sizes();
         sizes.check(dx, w, dy);
-        if dx.is_empty() {
-            return;
+        if dx.is_empty() || w.is_empty() {
+            return dx.fill(0.0);
         }
         for (group, dx) in dx.chunks_exact_mut(sizes.x_group()).enumerate() {
             for rows in Line::backward(sizes.rows) {
@@ -147,7 +147,7 @@ impl Convolution {
     pub fn weight_gradient(&self, x: &[Float], dy: &[Float], dw: &mut [Float]) {
         let sizes = self.sizes();
         sizes.check(x, dw, dy);
-        if dw.is_empty() {
+        if dw.is_empty() || x.is_empty() || dy.is_empty() {
             return;
         }
         for (group, dw) in dw.chunks_exact_mut(sizes.w_group()).enumerate() {
@@ -202,40 +202,43 @@ impl Convolution {
             groups > 0 && in_channels.is_multiple_of(groups) && out_channels.is_multiple_of(groups),
             "{in_channels} and {out_channels} channels can't be divided into {groups} groups"
         );
+        let [rows, columns] = checked_axes(rows, columns);
         let sizes = Sizes {
-            rows: rows.checked(),
-            columns: columns.checked(),
+            rows,
+            columns,
             group_in: in_channels / groups,
             group_out: out_channels / groups,
             groups,
         };
-        let (height, width) = (sizes.rows.reach(), sizes.columns.reach());
-        for factors in [
-            [Some(in_channels), Some(rows.input), Some(columns.input), Some(LANES)],
-            [Some(out_channels), Some(rows.output), Some(columns.output), Some(LANES)],
-            [
-                Some(out_channels),
-                Some(sizes.group_in),
-                Some(rows.kernel),
-                Some(columns.kernel),
-            ],
-            // The distances that are computed with, if only to find that there is nothing.
-            [height, width, Some(LANES), Some(1)],
-        ] {
-            let size = factors
-                .iter()
-                .try_fold(1, |size: usize, &factor| size.checked_mul(factor?));
-            assert!(
-                size.is_some_and(|size| size <= LARGEST),
-                "a convolution is larger than any memory"
-            );
-        }
+        check_product([in_channels, sizes.x_channel()]);
+        check_product([out_channels, sizes.y_channel()]);
+        check_product([out_channels, sizes.group_in, sizes.taps()]);
         sizes
     }
 }
 
 /// More numbers than a slice can have, and few enough for any distance between two of them.
 const LARGEST: usize = isize::MAX as usize / size_of::<Float>();
+
+/// Refuses sizes whose product is no length of a slice. A size of 0 counts as 1: distances are computed with the others, if only
+/// to find that there is nothing.
+fn check_product(sizes: impl IntoIterator<Item = usize>) {
+    let product = sizes
+        .into_iter()
+        .try_fold(1, |product: usize, size| product.checked_mul(size.max(1)));
+    assert!(
+        product.is_some_and(|product| product <= LARGEST),
+        "images or windows of these sizes are larger than any memory"
+    );
+}
+
+/// Both axes, if their sizes make sense, and all distances in an image that has them are numbers.
+fn checked_axes(rows: Axis, columns: Axis) -> [Axis; 2] {
+    let axes = [rows.checked(), columns.checked()];
+    let reaches = axes.map(|axis| axis.reach().unwrap_or(usize::MAX));
+    check_product(reaches.into_iter().chain([LANES]));
+    axes
+}
 
 /// The sizes of a convolution that have been checked, and what follows from them.
 #[derive(Clone, Copy)]
@@ -310,7 +313,8 @@ impl Axis {
         self
     }
 
-    /// More than any number of pixels between two places of the axis, with its padding; none if that is no number.
+    /// More than any number of pixels between two places of the axis, with its padding, and than each of its sizes but the steps;
+    /// none if that is no number.
     fn reach(&self) -> Option<usize> {
         let outputs = self.output.checked_mul(self.stride)?;
         let taps = self.kernel.checked_mul(self.dilation)?;
@@ -318,6 +322,17 @@ impl Axis {
             .checked_add(taps)?
             .checked_add(self.input)?
             .checked_add(self.padding)
+    }
+
+    /// Whether every output has a tap that is not on the padding. There are outputs and taps.
+    fn every_output_sees_the_input(&self) -> bool {
+        if self.dilation > self.input {
+            // The image may lie between two taps.
+            return (0..self.output).all(|output| !self.taps(output).is_empty());
+        }
+        let last_of_first = (self.kernel - 1) * self.dilation;
+        let first_of_last = (self.output - 1) * self.stride;
+        last_of_first >= self.padding && first_of_last < self.padding + self.input
     }
 
     /// The input that an output and a tap meet at, if it is not on the padding.

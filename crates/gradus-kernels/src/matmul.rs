@@ -149,13 +149,13 @@ pub fn matmul_sum<'a>(
         b.check("b", k, n);
         let these = [(a.row_stride, a.column_stride), (b.row_stride, b.column_stride)];
         assert!(*strides.get_or_insert(these) == these, "the products' strides differ");
-        if count == MOST_FACTORS || (count > 0 && summands + k > MOST_SUMMANDS) {
+        if count == MOST_FACTORS || (count > 0 && k > MOST_SUMMANDS.saturating_sub(summands)) {
             add(&factors[..count], these, start);
             (count, summands, start) = (0, 0, Start::Sum);
         }
         factors[count] = Factors::new(k, a, b);
         count += 1;
-        summands += k;
+        summands = k.saturating_add(summands);
     }
     add(&factors[..count], strides.unwrap_or_default(), start);
 }

@@ -38,7 +38,8 @@ impl Cuts {
     pub fn space_evenly(&mut self, length: usize, size: usize) {
         let count = length.div_ceil(size.max(1));
         self.bounds.clear();
-        self.bounds.extend((0..=count).map(|i| length.min(i * size)));
+        self.bounds
+            .extend((0..=count).map(|i| length.min(i.saturating_mul(size))));
         self.taken.resize_with(count, AtomicBool::default);
     }
 

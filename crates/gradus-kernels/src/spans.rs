@@ -26,6 +26,7 @@ impl<const N: usize> Spans<N> {
         let mut lengths = [0; 2];
         for (i, (slice, range)) in ranges.iter().enumerate() {
             assert!(range.start <= range.end, "span {i} ends before it starts");
+            assert!(*slice < 2, "span {i} is of slice {slice}, and there are 0 and 1");
             lengths[*slice] = range.end.max(lengths[*slice]);
             for (j, (other, taken)) in ranges[..i].iter().enumerate() {
                 let apart = range.end <= taken.start || taken.end <= range.start;

@@ -120,7 +120,7 @@ pub(super) unsafe fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair],
                     pairs: depth,
                     a: a.values
                         .as_ptr()
-                        .wrapping_add(i * a.row_stride + p * a.pair_stride)
+                        .wrapping_add(i.wrapping_mul(a.row_stride).wrapping_add(p * a.pair_stride))
                         .cast(),
                     a_row: a.row_stride,
                     a_pair: a.pair_stride,

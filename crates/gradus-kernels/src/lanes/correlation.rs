@@ -208,6 +208,10 @@ impl Sums {
             down.taps,
             across.taps,
         ];
+        // Nothing is added up at once, however often.
+        if chain.iter().any(|index| index.count == 0) {
+            chain[0].count = 0;
+        }
         // The innermost loop is the cheapest.
         while chain[2].count == 1 && chain[0].count * chain[1].count > 1 {
             chain.rotate_right(1);

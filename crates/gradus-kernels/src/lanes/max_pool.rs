@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::tile::Simd;
-use super::{Axis, Kernel, LANES, run};
+use super::{Axis, Kernel, LANES, checked_axes, run};
 use crate::Float;
 use crate::simd::Vector;
 
@@ -24,16 +24,16 @@ impl MaxPool {
     /// the gradient, which tap of each window it is, of the shape of y.
     ///
     /// # Panics
-    /// If the slices are not images of as many channels.
+    /// If the slices are not images of as many channels, the sizes make no pooling, a window doesn't see the image, or the taps are
+    /// asked for and are more than a [`Float`] can number.
     pub fn forward(&self, x: &[Float], y: &mut [Float], taps: Option<&mut [Float]>) {
-        self.check(x, y);
-        assert!(
-            taps.as_ref().is_none_or(|taps| taps.len() == y.len()),
-            "taps has not the size of y"
-        );
+        let (pool, channels) = self.checked(x, y);
+        if let Some(taps) = &taps {
+            pool.check_taps(taps, y);
+        }
         run(&Pooling {
-            pool: self.checked(),
-            channels: y.len() / self.y_channel().max(1),
+            pool,
+            channels,
             x: x.as_ptr(),
             y: y.as_mut_ptr(),
             taps: taps.map_or(std::ptr::null_mut(), <[Float]>::as_mut_ptr),
@@ -45,23 +45,43 @@ impl MaxPool {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn input_gradient(&self, taps: &[Float], dy: &[Float], dx: &mut [Float]) {
-        self.check(dx, dy);
-        assert_eq!(taps.len(), dy.len(), "taps has not the size of dy");
+        let (pool, channels) = self.checked(dx, dy);
+        pool.check_taps(taps, dy);
         dx.fill(0.0);
         run(&Spreading {
-            pool: self.checked(),
-            channels: dy.len() / self.y_channel().max(1),
+            pool,
+            channels,
             taps: taps.as_ptr(),
             dy: dy.as_ptr(),
             dx: dx.as_mut_ptr(),
         });
     }
 
-    fn checked(&self) -> Self {
-        MaxPool {
-            rows: self.rows.checked(),
-            columns: self.columns.checked(),
-        }
+    /// Itself, if x and y are images of these sizes, and how many channels they have.
+    fn checked(&self, x: &[Float], y: &[Float]) -> (Self, usize) {
+        let [rows, columns] = checked_axes(self.rows, self.columns);
+        let pool = MaxPool { rows, columns };
+        assert!(rows.kernel > 0 && columns.kernel > 0, "a window has no taps");
+        let (n, m) = (pool.x_channel(), pool.y_channel());
+        assert!(
+            n > 0 && m > 0 && x.len().is_multiple_of(n) && y.len().is_multiple_of(m) && x.len() / n == y.len() / m,
+            "x and y are not images of these sizes with as many channels"
+        );
+        let channels = y.len() / m;
+        assert!(
+            channels == 0 || rows.every_output_sees_the_input() && columns.every_output_sees_the_input(),
+            "a window sees nothing of the image"
+        );
+        (pool, channels)
+    }
+
+    /// Refuses taps that are not one for each element of y, or that have numbers between which a float can't tell.
+    fn check_taps(&self, taps: &[Float], y: &[Float]) {
+        assert_eq!(taps.len(), y.len(), "taps has not the size of y");
+        assert!(
+            (self.rows.kernel * self.columns.kernel) as u64 <= 1 << Float::MANTISSA_DIGITS,
+            "a window has more taps than a float can number"
+        );
     }
 
     fn x_channel(&self) -> usize {
@@ -70,14 +90,6 @@ impl MaxPool {
 
     fn y_channel(&self) -> usize {
         self.rows.output * self.columns.output * LANES
-    }
-
-    fn check(&self, x: &[Float], y: &[Float]) {
-        let (n, m) = (self.x_channel(), self.y_channel());
-        assert!(
-            n > 0 && m > 0 && x.len().is_multiple_of(n) && y.len() == x.len() / n * m,
-            "x and y are not images of these sizes with as many channels"
-        );
     }
 
     /// The outputs of a row whose windows are inside from the first column to the last: most of them.
@@ -123,7 +135,7 @@ impl Kernel for Pooling {
 }
 
 /// # Safety
-/// The processor has the instructions of `V`; the pointers reach over so many channels.
+/// The processor has the instructions of `V`; the pool is [`checked`](MaxPool::checked), and the pointers reach over so many channels.
 #[inline(always)]
 pub(super) unsafe fn pooling<V: Vector>(t: &Pooling) {
     let pool = &t.pool;

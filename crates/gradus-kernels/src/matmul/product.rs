@@ -132,7 +132,9 @@ impl Product<'_> {
 
     /// The summands of each sum.
     fn summands(&self) -> usize {
-        self.factors.iter().map(|factors| factors.k).sum()
+        self.factors
+            .iter()
+            .fold(0, |sum, factors| sum.saturating_add(factors.k))
     }
 
     /// Whether the rows of C, and of what sums start from, are of values side by side.
@@ -263,7 +265,7 @@ impl Product<'_> {
             a_start: 0,
             a_row: self.a.0,
             a_column: self.a.1,
-            b_start: j * self.b.1,
+            b_start: j.wrapping_mul(self.b.1),
             b_row: self.b.0,
             c: self.c.wrapping_add(j * self.c_strides.1),
             c_row: self.c_strides.0,
@@ -290,9 +292,9 @@ impl Product<'_> {
                     self.turned(&tile, run, m, n);
                 }
             }
-            // The last step leaves the slices.
-            tile.a_start += m * tile.a_row;
-            tile.c = tile.c.wrapping_add(m * tile.c_row);
+            // The last step leaves the slices; and where k is 0, strides may be any.
+            tile.a_start = tile.a_start.wrapping_add(m.wrapping_mul(tile.a_row));
+            tile.c = tile.c.wrapping_add(m.wrapping_mul(tile.c_row));
             if !self.from.is_null() {
                 tile.from = tile.from.wrapping_add(m * tile.from_row);
             }
