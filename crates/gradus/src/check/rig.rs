@@ -243,7 +243,8 @@ impl<'a> Rig<'a> {
         Ok(step)
     }
 
-    fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> Result<Step, String> {
+    /// One training step, whose results are taken as they are.
+    pub(crate) fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> Result<Step, String> {
         let (n_in, n_out) = (self.input.size(), self.plan.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);

@@ -1,0 +1,591 @@
+//! `gradus::check` finds wrong gradients and lets right ones pass, at every size.
+
+use std::sync::Arc;
+
+use gradus::data::{Target, Targets};
+use gradus::init::{Fans, Zeros};
+use gradus::layer::{Backward, Forward, Parameter, Plan};
+use gradus::loss::Loss;
+use gradus::prelude::*;
+use gradus::{Float, Layer, Result, check};
+
+const SIZES: [usize; 8] = [1, 2, 3, 10, 32, 100, 784, 10_000];
+
+/// A loss of values: a formula for the loss, and one for its gradient.
+struct Own {
+    name: &'static str,
+    loss: fn(&[Float], &[Float]) -> Float,
+    gradient: fn(&[Float], &[Float], &mut [Float]),
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Loss for Own {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn validate(&self, _output: &Shape, _targets: &Targets) -> Result<()> {
+        Ok(())
+    }
+    fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
+        let Target::Values(t) = target else { panic!("values") };
+        (self.loss)(y, t)
+    }
+    fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
+        let Target::Values(t) = target else { panic!("values") };
+        (self.gradient)(y, t, dy);
+    }
+}
+
+fn sum(y: &[Float], t: &[Float], f: impl Fn(Float, Float) -> Float) -> Float {
+    y.iter().zip(t).map(|(&y, &t)| f(y, t)).sum()
+}
+
+fn each(y: &[Float], t: &[Float], dy: &mut [Float], f: impl Fn(Float, Float) -> Float) {
+    dy.iter_mut().zip(y).zip(t).for_each(|((dy, &y), &t)| *dy = f(y, t));
+}
+
+/// The position of the largest error.
+fn furthest(y: &[Float], t: &[Float]) -> usize {
+    let error = |i: usize| (y[i] - t[i]).abs();
+    (0..y.len()).max_by(|&a, &b| error(a).total_cmp(&error(b))).unwrap()
+}
+
+/// Right losses that the library doesn't have; most have kinks.
+fn own_losses() -> Vec<Own> {
+    vec![
+        Own {
+            name: "pinball",
+            loss: |y, t| sum(y, t, |y, t| if t >= y { 0.9 * (t - y) } else { 0.1 * (y - t) }) / y.len() as Float,
+            gradient: |y, t, dy| {
+                let n = y.len() as Float;
+                each(y, t, dy, |y, t| if t >= y { -0.9 / n } else { 0.1 / n });
+            },
+        },
+        Own {
+            name: "sum_of_absolute_errors",
+            loss: |y, t| sum(y, t, |y, t| (y - t).abs()),
+            gradient: |y, t, dy| each(y, t, dy, |y, t| (y - t).signum()),
+        },
+        Own {
+            name: "hinge",
+            loss: |y, t| sum(y, t, |y, t| (0.5 - (2.0 * t - 1.0) * y).max(0.0)) / y.len() as Float,
+            gradient: |y, t, dy| {
+                let n = y.len() as Float;
+                each(y, t, dy, |y, t| {
+                    let t = 2.0 * t - 1.0;
+                    if 0.5 - t * y > 0.0 { -t / n } else { 0.0 }
+                });
+            },
+        },
+        Own {
+            name: "largest_error",
+            loss: |y, t| {
+                let i = furthest(y, t);
+                (y[i] - t[i]).abs()
+            },
+            gradient: |y, t, dy| {
+                let i = furthest(y, t);
+                dy.fill(0.0);
+                dy[i] = (y[i] - t[i]).signum();
+            },
+        },
+        Own {
+            name: "log_cosh",
+            loss: |y, t| sum(y, t, |y, t| (y - t).cosh().ln()) / y.len() as Float,
+            gradient: |y, t, dy| {
+                let n = y.len() as Float;
+                each(y, t, dy, |y, t| (y - t).tanh() / n);
+            },
+        },
+        Own {
+            name: "root_of_the_mean_square",
+            loss: |y, t| (sum(y, t, |y, t| (y - t).powi(2)) / y.len() as Float).sqrt(),
+            gradient: |y, t, dy| {
+                let n = y.len() as Float;
+                let root = (sum(y, t, |y, t| (y - t).powi(2)) / n).sqrt();
+                each(y, t, dy, |y, t| (y - t) / n / root);
+            },
+        },
+        Own {
+            name: "divergence",
+            loss: |y, t| sum(y, t, |y, t| t * (t / y).ln() + y - t),
+            gradient: |y, t, dy| each(y, t, dy, |y, t| 1.0 - t / y),
+        },
+        Own {
+            name: "fourth_powers",
+            loss: |y, t| sum(y, t, |y, t| (y - t).powi(4)),
+            gradient: |y, t, dy| each(y, t, dy, |y, t| 4.0 * (y - t).powi(3)),
+        },
+    ]
+}
+
+/// One minus the cosine of the angle between outputs and targets, or of its gradient the first term alone.
+fn cosine(whole: bool) -> Own {
+    fn sums(y: &[Float], t: &[Float]) -> [Float; 3] {
+        [
+            sum(y, y, |y, _| y * y).sqrt(),
+            sum(t, t, |t, _| t * t).sqrt(),
+            sum(y, t, |y, t| y * t),
+        ]
+    }
+    Own {
+        name: "cosine",
+        loss: |y, t| {
+            let [ny, nt, product] = sums(y, t);
+            1.0 - product / (ny * nt)
+        },
+        gradient: if whole {
+            |y, t, dy| {
+                let [ny, nt, product] = sums(y, t);
+                each(y, t, dy, |y, t| (y * product / (ny * ny) - t) / (ny * nt));
+            }
+        } else {
+            |y, t, dy| {
+                let [ny, nt, _] = sums(y, t);
+                each(y, t, dy, |_, t| -t / (ny * nt));
+            }
+        },
+    }
+}
+
+/// The library's losses, and whether they take one output.
+fn library_losses() -> Vec<(Box<dyn Loss>, usize)> {
+    vec![
+        (Box::new(CrossEntropy::new()), 2),
+        (Box::new(CrossEntropy::new().label_smoothing(0.1)), 2),
+        (Box::new(BinaryCrossEntropy), 1),
+        (Box::new(MeanSquaredError), 1),
+        (Box::new(MeanAbsoluteError), 1),
+        (Box::new(Huber::default()), 1),
+        (Box::new(Huber { delta: 0.3 }), 1),
+    ]
+}
+
+#[test]
+fn right_losses_pass() {
+    for n in SIZES {
+        let values = Targets::Values(n.into());
+        for (loss, least) in library_losses() {
+            if n < least {
+                continue;
+            }
+            check::loss(&*loss, n, &values).unwrap();
+            if n > 1 && loss.name() != "binary_cross_entropy" {
+                check::loss(&*loss, n, &Targets::Classes(n)).unwrap();
+            }
+        }
+        for loss in own_losses() {
+            check::loss(&loss, n, &values).unwrap();
+        }
+        // Of one value it is 1, or -1.
+        if n > 1 {
+            check::loss(&cosine(true), n, &values).unwrap();
+        }
+    }
+    check::loss(&BinaryCrossEntropy, 1, &Targets::Classes(2)).unwrap();
+}
+
+/// What is wrong with a gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    Zero,
+    Sign,
+    Factor(Float),
+    /// A division by the number of values that is missing.
+    Undivided,
+    /// The last value is 0.
+    MissingValue,
+    /// Every second value is 0.
+    MissingHalf,
+    /// The values are those of their neighbors.
+    Shifted,
+    /// Several samples have the gradient of the first.
+    OtherSample,
+    /// Several samples have the first sample's target.
+    OtherTarget,
+}
+
+const FAULTS: [Fault; 10] = [
+    Fault::Zero,
+    Fault::Sign,
+    Fault::Factor(2.0),
+    Fault::Factor(0.95),
+    Fault::Undivided,
+    Fault::MissingValue,
+    Fault::MissingHalf,
+    Fault::Shifted,
+    Fault::OtherSample,
+    Fault::OtherTarget,
+];
+
+impl Fault {
+    /// Whether values so many are wrong by it at all.
+    fn shows(self, n: usize) -> bool {
+        n > 1 || !matches!(self, Fault::Undivided | Fault::MissingHalf | Fault::Shifted)
+    }
+
+    fn spoil(self, values: &mut [Float]) {
+        match self {
+            Fault::Zero => values.fill(0.0),
+            Fault::Sign => values.iter_mut().for_each(|v| *v = -*v),
+            Fault::Factor(factor) => values.iter_mut().for_each(|v| *v *= factor),
+            Fault::Undivided => {
+                let n = values.len() as Float;
+                values.iter_mut().for_each(|v| *v *= n);
+            }
+            Fault::MissingValue => values[values.len() - 1] = 0.0,
+            Fault::MissingHalf => values.iter_mut().skip(1).step_by(2).for_each(|v| *v = 0.0),
+            Fault::Shifted => values.rotate_left(1),
+            Fault::OtherSample | Fault::OtherTarget => {}
+        }
+    }
+}
+
+/// A loss with a fault in its gradient.
+#[derive(Debug)]
+struct Wrong<L>(L, Fault);
+
+impl<L: Loss> Loss for Wrong<L> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
+        self.0.validate(output, targets)
+    }
+    fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
+        self.0.loss(y, target)
+    }
+    fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
+        self.0.gradient(y, target, dy);
+        self.1.spoil(dy);
+    }
+    fn losses_and_gradients<'t>(
+        &self,
+        y: &[Float],
+        target: &(dyn Fn(usize) -> Target<'t> + 't),
+        dy: &mut [Float],
+        losses: &mut [Float],
+    ) {
+        let n = y.len() / losses.len();
+        for (i, loss) in losses.iter_mut().enumerate() {
+            let y = &y[n * i..][..n];
+            *loss = self.loss(y, target(i));
+            let target = target(if self.1 == Fault::OtherTarget { 0 } else { i });
+            self.gradient(y, target, &mut dy[n * i..][..n]);
+        }
+        if self.1 == Fault::OtherSample {
+            let (first, others) = dy.split_at_mut(n);
+            others.chunks_exact_mut(n).for_each(|dy| dy.copy_from_slice(first));
+        }
+    }
+}
+
+#[test]
+fn wrong_losses_are_found() {
+    let mut missed = Vec::new();
+    for n in [1, 3, 32, 100, 784, 10_000] {
+        let values = Targets::Values(n.into());
+        if check::loss(&cosine(false), n, &values).is_ok() {
+            missed.push(format!("cosine at {n} with a missing term"));
+        }
+        for fault in FAULTS.into_iter().filter(|f| f.shows(n)) {
+            let mut find = |loss: &dyn Loss| {
+                if check::loss(loss, n, &values).is_ok() {
+                    missed.push(format!("{} at {n} with {fault:?}", loss.name()));
+                }
+            };
+            find(&Wrong(MeanSquaredError, fault));
+            if n > 1000 {
+                continue;
+            }
+            find(&Wrong(MeanAbsoluteError, fault));
+            find(&Wrong(Huber { delta: 0.3 }, fault));
+            find(&Wrong(BinaryCrossEntropy, fault));
+            if n > 1 {
+                find(&Wrong(CrossEntropy::new(), fault));
+            }
+            for loss in own_losses() {
+                // Of the largest error's gradient, one value counts; it is seldom the missing one.
+                if loss.name != "largest_error" || !matches!(fault, Fault::MissingValue | Fault::MissingHalf) {
+                    find(&Wrong(loss, fault));
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// The mean of all values, in every output; and what may be wrong with its `dx`.
+#[derive(Debug)]
+struct Mean(Option<Fault>);
+
+impl Layer for Mean {
+    fn kind(&self) -> &'static str {
+        "mean"
+    }
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let _ = input;
+        Ok(Plan::new(1))
+    }
+    fn forward(&self, pass: Forward<'_>) {
+        let n = pass.input.size();
+        for (y, x) in pass.y.iter_mut().zip(pass.x.chunks_exact(n)) {
+            *y = x.iter().sum::<Float>() / n as Float;
+        }
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        let n = pass.input.size();
+        let Some(dx) = pass.dx else { return };
+        for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy) {
+            dx.fill(dy / n as Float);
+            if let Some(fault) = self.0 {
+                fault.spoil(dx);
+            }
+        }
+        if self.0 == Some(Fault::OtherSample) {
+            let (first, others) = dx.split_at_mut(n);
+            others.chunks_exact_mut(n).for_each(|dx| dx.copy_from_slice(first));
+        }
+    }
+}
+
+/// The values divided by the root of their mean square; and whether `dx` lacks its second term.
+#[derive(Debug)]
+struct RmsNorm {
+    whole: bool,
+}
+
+impl Layer for RmsNorm {
+    fn kind(&self) -> &'static str {
+        "rms_norm"
+    }
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        Ok(Plan::new(input))
+    }
+    fn forward(&self, pass: Forward<'_>) {
+        let n = pass.input.size();
+        for (y, x) in pass.y.chunks_exact_mut(n).zip(pass.x.chunks_exact(n)) {
+            let root = root_mean_square(x);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = x / root);
+        }
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        let n = pass.input.size();
+        let Some(dx) = pass.dx else { return };
+        for ((dx, dy), x) in dx
+            .chunks_exact_mut(n)
+            .zip(pass.dy.chunks_exact(n))
+            .zip(pass.x.chunks_exact(n))
+        {
+            let root = root_mean_square(x);
+            let mean = x.iter().zip(dy).map(|(x, dy)| x * dy).sum::<Float>() / n as Float;
+            for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+                *dx = dy / root;
+                if self.whole {
+                    *dx -= x * mean / root.powi(3);
+                }
+            }
+        }
+    }
+}
+
+fn root_mean_square(x: &[Float]) -> Float {
+    (x.iter().map(|x| x * x).sum::<Float>() / x.len() as Float).sqrt()
+}
+
+/// y = w · x + b, value by value; and what may be wrong with the gradient of w or b.
+#[derive(Debug)]
+struct Affine(Option<(usize, Fault)>);
+
+impl Layer for Affine {
+    fn kind(&self) -> &'static str {
+        "affine"
+    }
+    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+        let n = input.size();
+        let weight = Parameter::weight(n, Fans::new(1, 1), Arc::new(Zeros));
+        Ok(Plan::new(input).parameter(weight).parameter(Parameter::bias(n)))
+    }
+    fn forward(&self, pass: Forward<'_>) {
+        let [w, b] = pass.parameters.split();
+        let n = w.len();
+        for (y, x) in pass.y.chunks_exact_mut(n).zip(pass.x.chunks_exact(n)) {
+            for i in 0..n {
+                y[i] = w[i] * x[i] + b[i];
+            }
+        }
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        let w = &pass.parameters[0];
+        let n = w.len();
+        let mut gradients = [vec![0.0; n], vec![0.0; n]];
+        for (sample, (dy, x)) in pass.dy.chunks_exact(n).zip(pass.x.chunks_exact(n)).enumerate() {
+            // The first sample's x, or dy, instead of each one's own.
+            let x = if self.0 == Some((0, Fault::OtherSample)) {
+                &pass.x[..n]
+            } else {
+                x
+            };
+            let of_bias = if self.0 == Some((1, Fault::OtherSample)) {
+                &pass.dy[..n]
+            } else {
+                dy
+            };
+            // One sample left out.
+            if sample == 1 && matches!(self.0, Some((_, Fault::OtherTarget))) {
+                continue;
+            }
+            for i in 0..n {
+                gradients[0][i] += dy[i] * x[i];
+                gradients[1][i] += of_bias[i];
+            }
+        }
+        if let Some((which, fault)) = self.0 {
+            fault.spoil(&mut gradients[which]);
+        }
+        for (sum, part) in pass.gradients.split::<2>().into_iter().zip(gradients) {
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        if let Some(dx) = pass.dx {
+            for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(n)) {
+                for i in 0..n {
+                    dx[i] = w[i] * dy[i];
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn right_layers_pass() {
+    for n in SIZES {
+        let layers: Vec<Box<dyn Layer>> = vec![
+            Box::new(Relu),
+            Box::new(LeakyRelu { slope: 0.2 }),
+            Box::new(Elu::default()),
+            Box::new(Gelu),
+            Box::new(Silu),
+            Box::new(Softplus),
+            Box::new(Sigmoid),
+            Box::new(Tanh),
+            Box::new(Softmax),
+            Box::new(Dense::new(1)),
+            Box::new(Dense::new(5)),
+            Box::new(BatchNorm::new()),
+            Box::new(Dropout::new(0.3)),
+            Box::new(Flatten),
+            Box::new(Reshape::to([n, 1, 1])),
+            Box::new(Mean(None)),
+            Box::new(Affine(None)),
+            Box::new(RmsNorm { whole: true }),
+        ];
+        for layer in layers {
+            check::layer(&*layer, n).unwrap();
+        }
+        // Images of about n pixels.
+        let side = n.isqrt();
+        let images: Vec<Box<dyn Layer>> = vec![
+            Box::new(Conv2d::new(2, side.min(3))),
+            Box::new(MaxPool2d::new(side.min(2))),
+            Box::new(AvgPool2d::new(side.min(3)).stride(1)),
+            Box::new(GlobalAvgPool2d),
+            Box::new(BatchNorm::new()),
+            Box::new(Relu),
+        ];
+        for layer in images {
+            check::layer(&*layer, [1, side, side]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn wrong_layers_are_found() {
+    let mut missed = Vec::new();
+    for n in [1, 3, 32, 100, 784, 10_000] {
+        for fault in FAULTS.into_iter().filter(|f| f.shows(n)) {
+            let mut find = |layer: &dyn Layer| {
+                if check::layer(layer, n).is_ok() {
+                    missed.push(format!("{layer:?} at {n}"));
+                }
+            };
+            if n > 1000
+                && !matches!(
+                    fault,
+                    Fault::Zero | Fault::Sign | Fault::MissingValue | Fault::OtherSample
+                )
+            {
+                continue;
+            }
+            // All values of the mean's gradient are the same.
+            if !matches!(fault, Fault::Shifted | Fault::OtherTarget) {
+                find(&Mean(Some(fault)));
+            }
+            find(&Affine(Some((0, fault))));
+            find(&Affine(Some((1, fault))));
+        }
+        if check::layer(&RmsNorm { whole: false }, n).is_ok() {
+            missed.push(format!("the root mean square at {n} with a missing term"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn right_networks_pass_and_wrong_losses_in_them_are_found() {
+    for n in [1, 3, 32, 784] {
+        let layers = Sequential::new([7]).layer(Dense::new(8)).layer(BatchNorm::new());
+        let network = layers.layer(Relu).layer(Dense::new(n)).build(3).unwrap();
+        let values = Targets::Values(n.into());
+        check::network(&network, MeanSquaredError, &values).unwrap();
+        check::network(&network, MeanAbsoluteError, &values).unwrap();
+        check::network(&network, Huber { delta: 0.3 }, &values).unwrap();
+        let faults = [
+            Fault::Zero,
+            Fault::Sign,
+            Fault::Factor(2.0),
+            Fault::Undivided,
+            Fault::OtherSample,
+        ];
+        for fault in faults.into_iter().filter(|f| f.shows(n)) {
+            let result = check::network(&network, Wrong(MeanSquaredError, fault), &values);
+            assert!(result.is_err(), "{fault:?} at {n}");
+        }
+    }
+    // Dropout draws the same in the same step.
+    let layers = Sequential::new([7]).layer(Dense::new(8)).layer(Dropout::new(0.4));
+    let network = layers.layer(Dense::new(2)).build(3).unwrap();
+    check::network(&network, MeanSquaredError, &Targets::Values(2.into())).unwrap();
+}
+
+/// A loss that is far larger than all of its changes.
+#[derive(Debug)]
+struct Offset;
+
+impl Loss for Offset {
+    fn name(&self) -> &'static str {
+        "offset"
+    }
+    fn validate(&self, _output: &Shape, _targets: &Targets) -> Result<()> {
+        Ok(())
+    }
+    fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
+        let offset = if cfg!(gradus_f64) { 1e18 } else { 1e9 };
+        offset + MeanSquaredError.loss(y, target)
+    }
+    fn gradient(&self, y: &[Float], target: Target<'_>, dy: &mut [Float]) {
+        MeanSquaredError.gradient(y, target, dy);
+    }
+}
+
+#[test]
+fn what_can_not_be_judged_is_not_called_right() {
+    let error = check::loss(&Offset, 4, &Targets::Values(4.into()))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("can't be judged"), "{error}");
+}
