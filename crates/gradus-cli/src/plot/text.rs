@@ -22,15 +22,18 @@ pub fn fonts() -> fontdb::Database {
 
 /// The width of a text set in this size, in pixels; kerning is left out, which is near enough for layout.
 pub fn width(text: &str, size: f64, bold: bool) -> f64 {
+    text.chars().map(|c| advance(c, size, bold)).sum()
+}
+
+/// The width of a character.
+fn advance(c: char, size: f64, bold: bool) -> f64 {
     static FACES: LazyLock<[Option<Face<'static>>; 2]> =
         LazyLock::new(|| [REGULAR, SEMI_BOLD].map(|data| Face::parse(data, 0).ok()));
     let Some(face) = &FACES[usize::from(bold)] else {
-        return 0.6 * size * text.chars().count() as f64;
+        return 0.6 * size;
     };
-    let advance = |c| face.glyph_index(c).and_then(|glyph| face.glyph_hor_advance(glyph));
-    let em = f64::from(face.units_per_em());
-    let units: f64 = text.chars().map(|c| advance(c).map_or(0.6 * em, f64::from)).sum();
-    units / em * size
+    let advance = face.glyph_index(c).and_then(|glyph| face.glyph_hor_advance(glyph));
+    advance.map_or(0.6, |units| f64::from(units) / f64::from(face.units_per_em())) * size
 }
 
 /// A count with its thousands set apart: `10,000`.
@@ -57,17 +60,18 @@ pub fn percent(share: f64, decimals: usize) -> String {
 
 /// A text that fits into this width, shortened with an ellipsis if need be.
 pub fn fitted(text: &str, size: f64, bold: bool, room: f64) -> String {
-    if width(text, size, bold) <= room {
-        return text.to_string();
-    }
-    let mut short: Vec<char> = text.chars().collect();
-    while short.pop().is_some() {
-        let candidate = short.iter().collect::<String>() + "…";
-        if width(&candidate, size, bold) <= room {
-            return candidate;
+    let ellipsis = advance('…', size, bold);
+    let (mut used, mut end) = (0.0, 0);
+    for (i, c) in text.char_indices() {
+        used += advance(c, size, bold);
+        if used > room {
+            return format!("{}…", &text[..end]);
+        }
+        if used + ellipsis <= room {
+            end = i + c.len_utf8();
         }
     }
-    "…".to_string()
+    text.to_string()
 }
 
 #[cfg(test)]
@@ -111,5 +115,10 @@ mod tests {
         let short = fitted("a very long name of a class", 12.0, false, 60.0);
         assert!(short.ends_with('…') && width(&short, 12.0, false) <= 60.0, "{short}");
         assert_eq!(fitted("seven", 12.0, false, 0.0), "…");
+        // As many characters as there is room for, however long the name is.
+        let longer = format!("{short}x").replace('…', "");
+        assert!(width(&format!("{longer}…"), 12.0, false) > 60.0);
+        let long = "a very long name of a class".repeat(1 << 18);
+        assert_eq!(fitted(&long, 12.0, false, 60.0), short);
     }
 }
