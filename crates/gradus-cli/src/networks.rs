@@ -87,8 +87,27 @@ pub fn declared(path: &Path) -> Result<Sequential> {
             NAMES.join(", ")
         );
     }
-    let text = std::fs::read_to_string(path).with_context(name)?;
-    let value = parse(&text, path.extension().and_then(|e| e.to_str())).with_context(name)?;
+    let extension = path.extension().and_then(|e| e.to_str());
+    ensure!(
+        extension != Some("safetensors"),
+        "{}: that is a trained network, and a declaration is needed: a .toml or .json file that names its layers, or one of {}",
+        name(),
+        NAMES.join(", ")
+    );
+    ensure!(
+        matches!(extension, Some("toml" | "json")),
+        "{}: a network is declared in a .toml or .json file",
+        name()
+    );
+    let bytes = std::fs::read(path).with_context(name)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        anyhow!(
+            "{}: this is no text, but for its first {place} bytes (text is UTF-8)",
+            name()
+        )
+    })?;
+    let value = parse(&text, extension).with_context(name)?;
     Sequential::from_json(&value, &Registry::default()).with_context(name)
 }
 
@@ -180,6 +199,15 @@ mod tests {
         assert!(error("b.toml", "input = [").contains("b.toml: this is not TOML: line 1, column 10: unclosed array"));
         assert!(error("b.json", "{").contains("b.json: this is not JSON"));
         assert!(error("b.yaml", "").contains("a .toml or .json file"));
+        assert!(error("b.safetensors", "").contains("b.safetensors: that is a trained network"));
+        std::fs::write(folder.path().join("latin.toml"), b"# caf\xe9\n").unwrap();
+        let latin = format!("{:#}", declared(&folder.path().join("latin.toml")).unwrap_err());
+        assert!(
+            latin.ends_with("latin.toml: this is no text, but for its first 5 bytes (text is UTF-8)"),
+            "{latin}"
+        );
+        let padded = "input = [1, 8, 8]\n[[layers]]\nkind = \"conv2d\"\nchannels = 4\nkernel = 3\npadding = 1\n";
+        assert_eq!(write("padded.toml", padded).unwrap().output_shape()[..], [4, 8, 8]);
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;
         assert!(error("c.json", unknown).contains("`layers[0]`: there is no layer of kind \"dnese\""));
         let setting = r#"{"input": [4], "layers": [{"kind": "dense", "unit": 3}]}"#;

@@ -200,6 +200,16 @@ impl Recipe {
             ("nesterov", self.nesterov.then_some(Value::from(true))),
             ("weight_decay", self.weight_decay.map(Value::from)),
         ];
+        let numbers = [
+            ("--learning-rate", self.learning_rate),
+            ("--momentum", self.momentum),
+            ("--weight-decay", self.weight_decay),
+        ];
+        for (option, value) in numbers {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                bail!("{option} must be a finite number, got {value}");
+            }
+        }
         for (setting, value) in rates {
             if let Some(value) = value
                 && spec.settings.insert(setting.into(), value).is_some()
@@ -457,6 +467,14 @@ mod tests {
         );
         assert!(schedule("--schedule constant:to=1").contains("constant has no setting to"));
         assert!(show(Spec::from_str("mse").unwrap().loss()).starts_with("there is no loss \"mse\""));
+        assert_eq!(
+            show(parse("--learning-rate nan").optimizer()),
+            "--learning-rate must be a finite number, got NaN"
+        );
+        assert_eq!(
+            show(parse("--optimizer sgd --momentum=-inf").optimizer()),
+            "--momentum must be a finite number, got -inf"
+        );
         assert!(show(parse("--augment turn=3").augmentation()).starts_with("--augment: unknown setting `turn`"));
         assert!(show(parse("--augment shift").augmentation()).contains("`shift` is no setting"));
         assert!(show(parse("--clip-value 0").clip()).contains("clip"));
