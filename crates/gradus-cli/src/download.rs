@@ -1,5 +1,7 @@
 //! Files from the net: from the first mirror that has them, checked by their SHA-256, and in their place only when whole.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -12,6 +14,8 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use gradus::save::atomic;
+
+use crate::terminal::say;
 
 /// A file to be fetched.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +67,9 @@ impl Default for Limits {
 /// If no mirror gives the file: a sentence that says of each what went wrong. The folder then holds what it held before.
 pub fn fetch(wanted: &Wanted, folder: &Path, limits: Limits, quiet: bool) -> Result<()> {
     ensure!(!wanted.urls.is_empty(), "no address is known for {}", wanted.name);
+    if !wanted.urls.iter().all(|url| is_local(url)) {
+        check_proxy(|variable| std::env::var_os(variable))?;
+    }
     let config = ureq::Agent::config_builder()
         .timeout_resolve(Some(limits.answer))
         .timeout_connect(Some(limits.answer))
@@ -82,14 +89,68 @@ pub fn fetch(wanted: &Wanted, folder: &Path, limits: Limits, quiet: bool) -> Res
         match fetched {
             Ok(size) => {
                 if !quiet {
-                    eprintln!("{}: {} from {url}", wanted.name, DecimalBytes(size));
+                    say(format_args!(
+                        "{}: {} from {}",
+                        wanted.name,
+                        DecimalBytes(size),
+                        public(url)
+                    ));
                 }
                 return Ok(());
             }
-            Err(error) => failures.push(format!("{url}: {error:#}")),
+            // A refused address is part of its error.
+            Err(error) => failures.push(format!(
+                "{}: {}",
+                public(url),
+                format!("{error:#}").replace(url, &public(url))
+            )),
         }
     }
     bail!("cannot download {}: {}", wanted.name, failures.join("; "))
+}
+
+/// Whether an address is one of this machine.
+fn is_local(url: &str) -> bool {
+    let host = url.parse::<ureq::http::Uri>().ok();
+    let host = host.as_ref().and_then(|uri| uri.host());
+    matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"))
+}
+
+/// The address without the user and the password that may be in it.
+fn public(url: &str) -> Cow<'_, str> {
+    let start = url.find("://").map_or(0, |i| i + 3);
+    let authority = url[start..].split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]).into(),
+        None => url.into(),
+    }
+}
+
+/// Refuses a proxy that the environment names and that can't be used: without a word, files would come from the net directly. What it
+/// says has no part of the address, which may have a password.
+fn check_proxy(variable: impl Fn(&str) -> Option<OsString>) -> Result<()> {
+    // In the order in which they are tried.
+    let names = [
+        "ALL_PROXY",
+        "all_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+    ];
+    let set = names
+        .iter()
+        .find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)));
+    let Some((name, value)) = set else { return Ok(()) };
+    let proxy = value.to_str().and_then(|value| ureq::Proxy::new(value).ok());
+    let Some(proxy) = proxy else {
+        bail!("the environment variable {name} names no proxy that can be used: it should be like http://host:port");
+    };
+    ensure!(
+        matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https),
+        "the environment variable {name} names a SOCKS proxy, which can't be used: name one like http://host:port"
+    );
+    Ok(())
 }
 
 /// Copies what one mirror sends into `file`, checked; returns its size.
@@ -102,10 +163,7 @@ fn transfer(
     file: &mut dyn Write,
 ) -> Result<u64> {
     let mut request = agent.get(url);
-    if ["http://127.0.0.1", "http://localhost"]
-        .iter()
-        .any(|here| url.starts_with(here))
-    {
+    if is_local(url) {
         // A proxy can't reach what listens here.
         request = request.config().proxy(None).build();
     }
@@ -516,6 +574,76 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("refused"), "{message}");
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_not_told() {
+        for (url, told) in [
+            ("https://user:p@ss@host/a@b", "https://***@host/a@b"),
+            ("http://token@host:80?x", "http://***@host:80?x"),
+            ("https://host/~user@x", "https://host/~user@x"),
+            ("user:secret@host", "***@host"),
+        ] {
+            assert_eq!(public(url), told);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for url in [
+            "http://user:secret@127.0.0.1:1/x",
+            "http://user:secret@127.0.0.1:none/x",
+            "http://user:secret@/x",
+        ] {
+            let message = format!(
+                "{:#}",
+                fetch(&wanted(vec![url.into()]), folder.path(), quick(), true).unwrap_err()
+            );
+            assert!(!message.contains("secret") && message.contains("***@"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_refused() {
+        let check = |set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+            check_proxy(value).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(
+            check(&[("ALL_PROXY", ""), ("https_proxy", "http://user:secret@proxy:3128")]),
+            Ok(())
+        );
+        assert_eq!(check(&[("HTTP_PROXY", "proxy:3128")]), Ok(()));
+        for bad in [
+            "socks5://user:secret@proxy:1080",
+            "ftp://user:secret@proxy",
+            "http://user:secret@",
+            "::secret",
+        ] {
+            let message = check(&[("HTTPS_PROXY", bad), ("HTTP_PROXY", "http://proxy:80")]).unwrap_err();
+            assert!(
+                message.contains("HTTPS_PROXY") && !message.contains("secret"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for url in [
+            "http://127.0.0.1:80/x",
+            "https://localhost/x",
+            "http://user@localhost",
+            "http://[::1]:8/x",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "http://localhost.example.org/",
+            "http://127.0.0.1.example.org/x",
+            "http://a/127.0.0.1",
+            "x",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
     }
 
     #[test]

@@ -13,4 +13,5 @@ pub mod source;
 pub mod study;
 pub mod table;
 pub mod task;
+pub mod terminal;
 pub mod units;

@@ -14,6 +14,7 @@ use gradus::save::atomic;
 use zip::ZipArchive;
 
 use crate::download::{self, Check, Limits, Wanted};
+use crate::terminal::say;
 
 /// The name of the set that is part of the program.
 pub const EMBEDDED: &str = "digits";
@@ -119,7 +120,7 @@ impl Source {
             return Err(missing);
         }
         if !self.quiet {
-            eprintln!("{} is not on this machine; fetching it", set.name);
+            say(format_args!("{} is not on this machine; fetching it", set.name));
         }
         let fetched = self.fetch(set, None, false);
         fetched.with_context(|| format!("the data set {} is not on this machine", set.name))

@@ -1,0 +1,152 @@
+//! What people read: standard output and standard error.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The most characters of a name that a table shows.
+const LONGEST: usize = 60;
+
+/// Standard output. Control characters are written escaped, since names and notes come from files; and a command finishes its work
+/// whether or not its output can be written, which [`finish`](Output::finish) says.
+#[derive(Debug)]
+pub struct Output<W> {
+    inner: W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Output<W> {
+    /// Writes to this.
+    pub fn new(inner: W) -> Self {
+        Output { inner, failed: None }
+    }
+
+    /// Writes all that is buffered.
+    ///
+    /// # Errors
+    /// The first error of all writes.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.attempt(|inner| inner.flush());
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// After the first failure nothing more is written.
+    fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) {
+        if self.failed.is_none() {
+            self.failed = write(&mut self.inner).err();
+        }
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.attempt(|inner| inner.write_all(escaped(&text, &['\n']).as_bytes()));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.attempt(|inner| inner.flush());
+        Ok(())
+    }
+}
+
+/// Writes a line to standard error, escaped; nobody has to be there to read it.
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{}", escaped(&line.to_string(), &['\n']));
+}
+
+/// Writes an error to standard error, in one line, without the middle of what is too long.
+pub fn say_error(error: &anyhow::Error) {
+    let sentence = gradus::Error::invalid(format!("{error:#}")).to_string();
+    say(format_args!("error: {}", escaped(&sentence, &[])));
+}
+
+/// A name in a table: in one line, no longer than a line, and without what would change a terminal.
+pub fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(LONGEST).collect();
+    if shown.len() < name.len() {
+        shown.pop();
+        shown.push('…');
+    }
+    escaped(&shown, &[]).into_owned()
+}
+
+/// A path as text, for other programs: as near as text comes.
+pub fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The text with its control characters escaped, but for these.
+fn escaped<'t>(text: &'t str, but: &[char]) -> Cow<'t, str> {
+    let is_odd = |c: char| is_control(c) && !but.contains(&c);
+    if !text.contains(is_odd) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_odd(c) {
+            // Writing into a String can't fail.
+            let _ = write!(escaped, "{}", c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped.into()
+}
+
+/// Whether a terminal takes this for an instruction: C0, C1, and those that change the direction or the lines of a text.
+pub fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_for_the_terminal_are_escaped() {
+        let mut bytes = Vec::new();
+        let mut out = Output::new(&mut bytes);
+        let title = "\x1b]0;t\x1b\\";
+        writeln!(out, "a\x1b[2Jb\u{9b}1m\x07\r{title}\u{202e}é → ×").unwrap();
+        out.finish().unwrap();
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "a\\u{1b}[2Jb\\u{9b}1m\\u{7}\\r\\u{1b}]0;t\\u{1b}\\\\u{202e}é → ×\n"
+        );
+        assert_eq!(shown("cat\ndog\t"), "cat\\ndog\\t");
+        let long = shown(&"é".repeat(1 << 20));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
+        assert_eq!(shown(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+    }
+
+    /// Room for a few bytes.
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_output_is_no_reason_to_stop() {
+        let mut out = Output::new(Full(10));
+        for i in 0..10 {
+            writeln!(out, "line {i}").unwrap();
+        }
+        out.flush().unwrap();
+        assert_eq!(out.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}
