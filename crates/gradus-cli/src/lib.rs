@@ -7,6 +7,7 @@ pub mod download;
 pub mod learned;
 pub mod networks;
 pub mod notes;
+pub mod output;
 pub mod picture;
 pub mod plot;
 pub mod source;

@@ -210,6 +210,61 @@ impl Outcome {
     }
 }
 
+/// What the curves of cost show of over-fitting and under-fitting, in a sentence: the costs on the training samples and on the
+/// validation samples after each epoch, of a network that tells so many classes apart.
+pub fn verdict(train: &[f64], validation: &[f64], classes: usize) -> String {
+    let (Some(&t), Some(&v)) = (train.last(), validation.last()) else {
+        return "No epoch was finished.".into();
+    };
+    let n = train.len().min(validation.len());
+    if n < 3 {
+        return format!(
+            "The cost is {t:.4} on the training samples and {v:.4} on the validation samples: {n} epoch{} can't show how they go on.",
+            if n == 1 { "" } else { "s" }
+        );
+    }
+    let best = (0..n)
+        .min_by(|&a, &b| validation[a].total_cmp(&validation[b]))
+        .unwrap_or(0);
+    let lowest = validation[best];
+    // What it costs to guess, in nats.
+    let guess = (classes.max(2) as f64).ln();
+    let turns = v > 1.05 * lowest;
+    let apart = v > 1.5 * t && v - t > 0.02 * guess;
+    let rests = t > 0.9 * train[n - 1 - n / 3];
+    if turns && t < train[best] {
+        format!(
+            "The cost on the training samples goes on falling, to {t:.4}, while that on the validation samples turns after epoch {}, at \
+             {lowest:.4}, and rises to {v:.4}: the network learns samples by heart.",
+            best + 1
+        )
+    } else if turns {
+        format!(
+            "The cost on the validation samples was lowest after epoch {}, {lowest:.4}, and is {v:.4} in the end, and that on the training \
+             samples has risen too, to {t:.4}: training is not steady.",
+            best + 1
+        )
+    } else if apart {
+        format!(
+            "The cost falls to {t:.4} on the training samples, and to no less than {v:.4} on the validation samples: a part of what the \
+             network learns holds for the training samples alone."
+        )
+    } else if t > 0.1 * guess {
+        let why = if rests {
+            "the network is too small for the task"
+        } else {
+            "they are falling still"
+        };
+        format!(
+            "Both costs stay high, {t:.4} and {v:.4} where guessing costs {guess:.2}, and close to each other: {why}."
+        )
+    } else {
+        format!(
+            "Both costs fall together, to {t:.4} and {v:.4}: what the network learns from the training samples holds for the others."
+        )
+    }
+}
+
 /// The curves of cost and accuracy, for a picture.
 pub fn panels<'a>(histories: impl Iterator<Item = (&'a str, &'a History)> + Clone) -> Vec<Panel> {
     let panel = |title: &str, column: &str, percent: bool| Panel {
@@ -228,4 +283,40 @@ pub fn panels<'a>(histories: impl Iterator<Item = (&'a str, &'a History)> + Clon
         panel("Cost (cross entropy)", "loss", false),
         panel("Accuracy", "accuracy", true),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_what_the_curves_show() {
+        let shown = |train: &[f64], validation: &[f64]| verdict(train, validation, 10);
+        let holds = |verdict: String, words: &[&str]| {
+            for word in words {
+                assert!(verdict.contains(word), "`{word}` is not in: {verdict}");
+            }
+        };
+        let turning = shown(&[0.5, 0.2, 0.1, 0.05, 0.01], &[0.4, 0.25, 0.2, 0.24, 0.3]);
+        holds(
+            turning,
+            &[
+                "falling, to 0.0100",
+                "turns after epoch 3, at 0.2000",
+                "rises to 0.3000",
+                "by heart",
+            ],
+        );
+        holds(shown(&[2.1], &[1.9]), &["2.1000", "1.9000", "1 epoch can't show"]);
+        // The end of a training of 784-256-256-10 that was called one whose costs fall together.
+        let gap = shown(&[0.4, 0.1, 0.03, 0.01, 0.0035], &[0.3, 0.12, 0.09, 0.088, 0.0871]);
+        holds(gap, &["0.0035", "no less than 0.0871", "training samples alone"]);
+        let together = shown(&[0.6, 0.2, 0.08, 0.05], &[0.5, 0.2, 0.1, 0.06]);
+        holds(together, &["fall together", "0.0500", "0.0600"]);
+        let high = shown(&[1.5, 0.9, 0.82, 0.81, 0.8, 0.8], &[1.3, 0.9, 0.85, 0.84, 0.83, 0.83]);
+        holds(high, &["stay high", "2.30", "too small for the task"]);
+        let slow = shown(&[2.2, 2.0, 1.7, 1.4], &[2.1, 1.9, 1.6, 1.3]);
+        holds(slow, &["stay high", "falling still"]);
+        holds(shown(&[0.1, 0.2, 0.5], &[0.1, 0.3, 0.6]), &["not steady"]);
+    }
 }

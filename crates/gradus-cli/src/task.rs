@@ -13,6 +13,7 @@ use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
 use crate::source::{Layout, Source, is_published};
 use crate::table::{self, is_table};
+use crate::terminal::say;
 
 /// The name of the four samples of the exclusive or.
 pub const XOR: &str = "xor";
@@ -97,7 +98,7 @@ impl Task {
 
     /// The task, whose remarks are printed.
     pub fn with_remarks_told(self) -> Task {
-        self.remarks.iter().for_each(|remark| eprintln!("note: {remark}"));
+        (self.remarks.iter()).for_each(|remark| say(format_args!("note: {remark}")));
         self
     }
 

@@ -16,9 +16,11 @@ use super::Settings;
 use super::options::StudyData;
 use crate::networks;
 use crate::notes::Notes;
+use crate::output::{Files, Folder};
 use crate::plot::{self, count};
 use crate::study::{self, Method, Outcome, Samples, accuracy};
 use crate::task::Task;
+use crate::terminal::shown;
 use gradus::save::atomic;
 
 /// Train a perceptron and a convolutional network on MNIST, and compare them
@@ -63,6 +65,33 @@ pub enum Recipe {
     /// Adam, one cycle of the learning rate, and elastic changes of the images
     Best,
 }
+
+impl Compare {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        Files {
+            reads: self.data.place(),
+            writes: FILES.iter().map(|name| self.out.join(name)).collect(),
+        }
+    }
+}
+
+/// The file with all results.
+const RESULTS: &str = "results.json";
+/// All files, the last that is written first.
+const FILES: [&str; 11] = [
+    RESULTS,
+    "mlp.safetensors",
+    "mlp-history.csv",
+    "mlp-history.json",
+    "cnn.safetensors",
+    "cnn-history.csv",
+    "cnn-history.json",
+    "curves.svg",
+    "curves.png",
+    "confusion.svg",
+    "confusion.png",
+];
 
 /// The names of the networks compared.
 const NAMES: [&str; 2] = ["mlp", "cnn"];
@@ -120,7 +149,7 @@ fn warp(height: usize) -> Warp {
 pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let (task, note) = options.data.load(settings)?;
     // Whether the results can be written is known before an hour of training, not after.
-    std::fs::create_dir_all(&options.out).with_context(|| format!("{} can't be made", options.out.display()))?;
+    let folder = Folder::claim(&options.out, &FILES)?;
 
     let notes = task.notes()?;
     let mut outcomes = Vec::new();
@@ -160,7 +189,9 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         });
         results["seeds"] = spreads.collect();
     }
-    write_files(&options.out, &outcomes, &task, options.recipe, &results)?;
+    folder.set_aside(FILES)?;
+    write_files(&options.out, &outcomes, &task, options.recipe, &results).map_err(|error| folder.explained(error))?;
+    folder.forget_earlier();
     writeln!(
         out,
         "\nCurves, confusion matrices, networks and results are in {}.",
@@ -239,7 +270,7 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
     row("test, by class", &|o| [o.name.clone(), String::new()])?;
     row("", &|_| ["precision".into(), "recall".into()])?;
     for (i, class) in classes.iter().enumerate() {
-        row(class, &|o| {
+        row(&shown(class), &|o| {
             [o.confusion.precision(i), o.confusion.recall(i)].map(|v| format!("{:.2} %", 100.0 * v))
         })?;
     }
@@ -247,7 +278,7 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
     writeln!(out)?;
     for outcome in outcomes {
         let pairs: Vec<String> = (outcome.most_confused().iter())
-            .map(|&(truth, decision, n)| format!("{} for {} ({n}×)", classes[truth], classes[decision]))
+            .map(|&(truth, decision, n)| format!("{} for {} ({n}×)", shown(&classes[truth]), shown(&classes[decision])))
             .collect();
         writeln!(out, "{} most often takes: {}", outcome.name, sentence(&pairs))?;
     }
@@ -329,5 +360,5 @@ fn write_files(folder: &Path, outcomes: &[Outcome], task: &Task, recipe: Recipe,
         &plot::confusions("Confusion on the test samples", &about, &matrices),
     )?;
     let text = serde_json::to_string_pretty(results)? + "\n";
-    Ok(atomic::write(&folder.join("results.json"), text.as_bytes())?)
+    Ok(atomic::write(&folder.join(RESULTS), text.as_bytes())?)
 }

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use super::Settings;
 use crate::download;
 use crate::notes::class_names;
+use crate::output::Files;
 use crate::plot::{self, count};
 use crate::source::{Data, EMBEDDED, Source, files};
+use crate::terminal::{path_text, shown};
 
 /// Data sets: list, fetch, verify and show them
 ///
@@ -112,6 +114,19 @@ pub enum Part {
     Test,
 }
 
+impl Command {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        match self {
+            Command::List(_) | Command::Fetch(_) | Command::Verify(_) => Files::default(),
+            Command::Show(options) => Files {
+                reads: vec![PathBuf::from(&options.data)],
+                writes: plot::files("samples").map(|name| options.out.join(name)).into(),
+            },
+        }
+    }
+}
+
 impl Place {
     fn source(&self, offline: bool, settings: &Settings) -> Source {
         Source {
@@ -172,7 +187,7 @@ fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Va
         // What arrived is also read once, for sets whose sums are not known.
         set.read(&folder)?;
         writeln!(out, "{} is in {}", set.name, folder.display())?;
-        fetched.push(json!({"name": set.name, "place": folder}));
+        fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
     }
     if options.names.iter().any(|name| name == EMBEDDED) {
         writeln!(out, "{EMBEDDED} is part of the program")?;
@@ -209,7 +224,7 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
             count(test.len() as u64)
         )?;
         verified.push(json!({
-            "name": set.name, "place": folder, "train": train.len(), "test": test.len(), "files_checked": checked,
+            "name": set.name, "place": path_text(&folder), "train": train.len(), "test": test.len(), "files_checked": checked,
         }));
     }
     if options.names.iter().any(|name| name == EMBEDDED) {
@@ -258,14 +273,15 @@ fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Valu
         data.train.shape()
     )?;
     let (train, test) = (counts(&data.train, names.len()), counts(&data.test, names.len()));
-    let width = names
+    let told: Vec<String> = names.iter().map(|name| shown(name)).collect();
+    let width = told
         .iter()
         .map(|name| name.chars().count())
         .max()
         .unwrap_or(0)
         .max("class".len());
     writeln!(out, "{:width$}  {:>8}  {:>8}", "class", "train", "test")?;
-    for ((name, train), test) in names.iter().zip(&train).zip(&test) {
+    for ((name, train), test) in told.iter().zip(&train).zip(&test) {
         writeln!(out, "{name:width$}  {train:>8}  {test:>8}")?;
     }
     let drawn = draw(options, &data, &names)?;

@@ -17,8 +17,10 @@ use super::train::to_json;
 use crate::classes::{Outputs, Positive};
 use crate::learned::Seen;
 use crate::notes::Notes;
+use crate::output::Files;
 use crate::plot::{self, Confusion, Guess, count};
 use crate::task::{Task, XOR};
+use crate::terminal::{path_text, shown};
 use crate::units::{loss_in_units, metric_in_units};
 
 /// Measure a trained network on samples that it has not learned
@@ -85,6 +87,19 @@ pub enum Part {
     Test,
 }
 
+impl Evaluate {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        let pictures = plot::files("confusion").into_iter().chain(plot::files("mistakes"));
+        Files {
+            reads: [self.data.place(), vec![self.network.clone()]].concat(),
+            writes: (self.out.iter())
+                .flat_map(|out| pictures.clone().map(|name| out.join(name)))
+                .collect(),
+        }
+    }
+}
+
 /// How many of the most confused pairs of classes are told.
 const CONFUSED: usize = 5;
 /// How many of the worst mistakes are drawn.
@@ -119,7 +134,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         .with_context(|| format!("{} on {}", file(), task.name))?;
     let mut results = to_json(&evaluation);
     results["command"] = "evaluate".into();
-    results["network"] = json!(options.network);
+    results["network"] = json!(path_text(&options.network));
     results["data"] = json!(task.name);
     results["part"] = json!(if options.part == Part::Test { "test" } else { "train" });
     results["loss_name"] = json!(loss.name());
@@ -221,6 +236,7 @@ fn print_classes(
     positive: Option<usize>,
     out: &mut dyn Write,
 ) -> Result<()> {
+    let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let width = width.max(MEAN.len());
     writeln!(

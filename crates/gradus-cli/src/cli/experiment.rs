@@ -1,10 +1,10 @@
 //! `gradus experiment`: the report's three studies of fitting.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use gradus::optim::Sgd;
 use gradus::prelude::*;
@@ -12,14 +12,16 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::options::StudyData;
+use crate::output::{Files, Folder};
 use crate::plot;
-use crate::study::{self, Method, Samples, accuracy};
+use crate::study::{self, Method, Outcome, Samples, accuracy};
+use crate::task::Task;
 use gradus::save::atomic;
 
 /// Repeat a study of the report: over-fitting, under-fitting or a good fit
 ///
-/// Trains a perceptron so that its curves show the case, and draws them: cost and accuracy on the samples that it learns from
-/// beside those that it never sees.
+/// Trains a perceptron with settings that bring about the case on MNIST, draws its curves, cost and accuracy on the samples that it
+/// learns from beside those that it never sees, and says what they show.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  gradus experiment overfit\n  gradus experiment goodfit --epochs 5 --out runs/quick"
@@ -82,17 +84,32 @@ impl Study {
         }
     }
 
-    fn lesson(self) -> &'static str {
-        match self {
-            Study::Overfit => {
-                "The cost on the training samples goes on falling while that on the validation samples turns and rises: the network learns samples by heart."
-            }
-            Study::Underfit => {
-                "Both costs stop early and stay high, close to each other: the network is too small for the task."
-            }
-            Study::Goodfit => {
-                "Both costs fall together: what the network learns from the training samples holds for the others."
-            }
+    /// All files, the last that is written first.
+    fn files(self) -> [&'static str; 6] {
+        let [network, csv, json] = match self {
+            Study::Overfit => ["overfit.safetensors", "overfit-history.csv", "overfit-history.json"],
+            Study::Underfit => ["underfit.safetensors", "underfit-history.csv", "underfit-history.json"],
+            Study::Goodfit => ["goodfit.safetensors", "goodfit-history.csv", "goodfit-history.json"],
+        };
+        [RESULTS, network, csv, json, "curves.svg", "curves.png"]
+    }
+}
+
+/// The file with all results.
+const RESULTS: &str = "results.json";
+
+impl Experiment {
+    fn folder(&self) -> PathBuf {
+        let usual = || PathBuf::from("runs").join(self.study.name());
+        self.out.clone().unwrap_or_else(usual)
+    }
+
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        let folder = self.folder();
+        Files {
+            reads: self.data.place(),
+            writes: self.study.files().iter().map(|name| folder.join(name)).collect(),
         }
     }
 }
@@ -101,8 +118,8 @@ impl Study {
 pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let (task, note) = options.data.load(settings)?;
     let name = options.study.name();
-    let folder = options.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
+    let folder = options.folder();
+    let claimed = Folder::claim(&folder, &options.study.files())?;
 
     let samples = Samples::of(&task, settings.seed)?;
     let Fitting {
@@ -136,41 +153,49 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
         let percent = 100.0 * accuracy(evaluation);
         writeln!(out, "{part:<12}loss {:.4}   accuracy {percent:6.2} %", evaluation.loss)?;
     }
-    writeln!(out, "{}", options.study.lesson())?;
+    let history = &outcome.history;
+    let verdict = study::verdict(&history.values("loss"), &history.values("val_loss"), task.classes.len());
+    writeln!(out, "{verdict}")?;
     let results = json!({
         "command": "experiment",
         "study": name,
         "seed": settings.seed,
         "data": task.name,
         "note": note,
+        "verdict": verdict,
         "networks": [outcome.to_json(&task.classes)],
     });
-    outcome.save(&folder)?;
-    let about = format!(
-        "{}, {} units hidden, steps of {batch_size}, SGD 0.04, seed {}",
-        task.name,
-        layers(hidden),
-        settings.seed
-    );
-    let histories = std::iter::once((name, &outcome.history));
-    plot::write(
-        &folder,
-        "curves",
-        &plot::curves(title(options.study), &about, &study::panels(histories)),
-    )?;
-    atomic::write(
-        &folder.join("results.json"),
-        (serde_json::to_string_pretty(&results)? + "\n").as_bytes(),
-    )?;
+    claimed.set_aside(options.study.files())?;
+    write_files(options.study, &folder, &outcome, &task, &results).map_err(|error| claimed.explained(error))?;
+    claimed.forget_earlier();
     writeln!(out, "The curves are in {}.", folder.join("curves.png").display())?;
     Ok(results)
 }
 
+fn write_files(study: Study, folder: &Path, outcome: &Outcome, task: &Task, results: &Value) -> Result<()> {
+    let Fitting { hidden, batch_size, .. } = study.settings();
+    outcome.save(folder)?;
+    let about = format!(
+        "{}, {} units hidden, steps of {batch_size}, SGD {RATE}, seed {}",
+        task.name,
+        layers(hidden),
+        results["seed"]
+    );
+    let histories = std::iter::once((study.name(), &outcome.history));
+    plot::write(
+        folder,
+        "curves",
+        &plot::curves(title(study), &about, &study::panels(histories)),
+    )?;
+    let text = serde_json::to_string_pretty(results)? + "\n";
+    Ok(atomic::write(&folder.join(RESULTS), text.as_bytes())?)
+}
+
 fn title(study: Study) -> &'static str {
     match study {
-        Study::Overfit => "Over-fitting",
-        Study::Underfit => "Under-fitting",
-        Study::Goodfit => "A good fit",
+        Study::Overfit => "The study of over-fitting",
+        Study::Underfit => "The study of under-fitting",
+        Study::Goodfit => "The study of a good fit",
     }
 }
 

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use super::Settings;
 use super::options::DataOptions;
 use crate::notes::Notes;
+use crate::output::Files;
+use crate::terminal::path_text;
 use onnx::{OnnxOptions, described};
 use source::Source;
 
@@ -76,9 +78,25 @@ impl Form {
     }
 }
 
+impl Export {
+    /// The file that is written.
+    fn path(&self) -> PathBuf {
+        let [_, ending] = self.to.names();
+        (self.out.clone()).unwrap_or_else(|| self.network.with_extension(ending))
+    }
+
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        Files {
+            reads: [self.data.place(), vec![self.network.clone()]].concat(),
+            writes: vec![self.path()],
+        }
+    }
+}
+
 /// Runs the command; returns its results.
 pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let [form, ending] = options.to.names();
+    let [form, _] = options.to.names();
     let of_source = options.int8 || options.prefix.is_some();
     ensure!(
         options.to != Form::Onnx || !of_source,
@@ -89,12 +107,7 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
         "--logits and --uint8 are for --to onnx, not for source files"
     );
     let file = || options.network.display().to_string();
-    let path = (options.out.clone()).unwrap_or_else(|| options.network.with_extension(ending));
-    ensure!(
-        path != options.network,
-        "{}: that is the network itself",
-        path.display()
-    );
+    let path = options.path();
     let network = Network::load(&options.network)?;
     let notes = Notes::of(&network).with_context(file)?;
     let source = |language| Source::of(&network, &notes, language, options, settings);
@@ -112,8 +125,8 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
     writeln!(out, "{} is in {}", file(), path.display())?;
     let mut results = json!({
         "command": "export",
-        "network": options.network,
-        "file": path,
+        "network": path_text(&options.network),
+        "file": path_text(&path),
         "to": form,
         "int8": options.int8,
     });

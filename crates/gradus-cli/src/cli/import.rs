@@ -1,8 +1,8 @@
 //! `gradus import`: networks of other frameworks.
 
-use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::networks;
 use crate::notes::{Notes, Preprocessing, TargetScale};
+use crate::output::Files;
+use crate::terminal::path_text;
 
 /// Make a network of another program's file
 ///
@@ -54,18 +56,10 @@ enum Channels {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
-    let path = match &options.out {
-        Some(path) => path.clone(),
-        None => options.model.with_extension("safetensors"),
-    };
+    let path = options.path();
     ensure!(
         path.extension().is_some_and(|ending| ending == "safetensors"),
         "{}: networks go into files that end in .safetensors",
-        path.display()
-    );
-    ensure!(
-        path != options.model,
-        "{}: that is the file itself; say with -o where the network goes",
         path.display()
     );
     let imported = options.imported()?;
@@ -116,8 +110,8 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
     }
     Ok(json!({
         "command": "import",
-        "model": options.model,
-        "network": path,
+        "model": path_text(&options.model),
+        "network": path_text(&path),
         "input": input,
         "output": network.output_shape(),
         "parameters": network.parameter_count(),
@@ -129,8 +123,23 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
 }
 
 impl Import {
+    /// The file that is written.
+    fn path(&self) -> PathBuf {
+        (self.out.clone()).unwrap_or_else(|| self.model.with_extension("safetensors"))
+    }
+
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        let reads = std::iter::once(&self.model).chain(&self.network);
+        Files {
+            reads: reads.cloned().collect(),
+            writes: vec![self.path()],
+        }
+    }
+
     fn imported(&self) -> Result<Imported> {
         let file = || self.model.display().to_string();
+        refuse_pickle(&self.model)?;
         let tensors = self.model.extension().is_some_and(|ending| ending == "safetensors");
         let Some(declaration) = &self.network else {
             ensure!(
@@ -186,6 +195,24 @@ fn note_scaling(imported: &mut Imported) -> Result<()> {
     }
     notes.write(&mut imported.network)?;
     Notes::of(&imported.network).map(drop)
+}
+
+/// Refuses what `torch.save` writes, a zip archive with a pickle or a bare pickle, by its first bytes.
+fn refuse_pickle(path: &Path) -> Result<()> {
+    let file = || path.display().to_string();
+    let mut start = Vec::new();
+    let opened = File::open(path).with_context(|| format!("{} can't be read", file()))?;
+    opened
+        .take(4)
+        .read_to_end(&mut start)
+        .with_context(|| format!("{} can't be read", file()))?;
+    ensure!(
+        !(start.starts_with(b"PK\x03\x04") || start.starts_with(b"\x80\x02")),
+        "{}: this is a pickle, as `torch.save` writes it: pickles are programs, and are not run; save the tensors with \
+         `safetensors.torch.save_file(model.state_dict(), path)`, or the network with `torch.onnx.export`",
+        file()
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! Ctrl-C: training finishes its step, saves, and says how to go on.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::terminal::{is_control, say};
 
 /// Whether somebody asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -34,7 +37,9 @@ pub fn watch() -> impl Fn() -> bool {
         }
     });
     if let Err(error) = noted {
-        eprintln!("note: Ctrl-C will not save where training stands: {error}");
+        say(format_args!(
+            "note: Ctrl-C will not save where training stands: {error}"
+        ));
     }
     || ASKED.load(Ordering::Relaxed)
 }
@@ -46,7 +51,7 @@ pub fn exit_code() -> ExitCode {
 
 /// The error of training that was interrupted, with the command that goes on.
 pub fn explained(error: anyhow::Error) -> anyhow::Error {
-    let mut arguments: Vec<String> = std::env::args().collect();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
     if !arguments.iter().any(|argument| argument == "--resume") {
         arguments.push("--resume".into());
     }
@@ -65,12 +70,20 @@ pub fn explained(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
+fn quoted(argument: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_string()
-    } else {
-        format!("'{}'", argument.replace('\'', r"'\''"))
+    match argument.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_string(),
+        Some(text) if !text.contains(is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            // Byte by byte, as bash, zsh and POSIX (2024) read it.
+            let bytes = argument.as_encoded_bytes().iter().map(|&byte| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                _ => format!("\\{byte:03o}"),
+            });
+            format!("$'{}'", bytes.collect::<String>())
+        }
     }
 }
 
@@ -86,8 +99,14 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("", "''"),
             ("$HOME", "'$HOME'"),
+            ("it's\x1b[2J\n", r"$'it\'s\033[2J\012'"),
         ] {
-            assert_eq!(quoted(argument), expected);
+            assert_eq!(quoted(OsStr::new(argument)), expected);
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(quoted(OsStr::from_bytes(b"a\xff1.toml")), r"$'a\3771.toml'");
         }
     }
 }

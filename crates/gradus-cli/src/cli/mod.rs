@@ -24,6 +24,9 @@ use serde_json::Value;
 
 use gradus::save::atomic;
 
+use crate::output::Files;
+use crate::terminal::{Output, say, say_error};
+
 /// Neural networks from scratch: trains, compares, evaluates and shows them.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
@@ -47,6 +50,23 @@ enum Command {
     Import(import::Import),
     #[command(subcommand)]
     Data(data::Command),
+}
+
+impl Command {
+    /// What it reads and writes.
+    fn files(&self) -> Files {
+        match self {
+            Command::Compare(options) => options.files(),
+            Command::Experiment(options) => options.files(),
+            Command::Train(options) => options.files(),
+            Command::Evaluate(options) => options.files(),
+            Command::Predict(options) => options.files(),
+            Command::Export(options) => options.files(),
+            Command::Summary(options) => options.files(),
+            Command::Import(options) => options.files(),
+            Command::Data(command) => command.files(),
+        }
+    }
 }
 
 /// Options of every command.
@@ -75,36 +95,60 @@ impl Settings {
     }
 }
 
-/// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage, 130 if it was interrupted.
+/// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage, 130 if it was interrupted. Where standard output
+/// can't be written, the work is done all the same: that it was closed early is no failure, that it was full is one.
 pub fn main() -> ExitCode {
-    let Cli { command, settings } = Cli::parse();
-    match run(&command, &settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+    let Cli { command, settings } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return explain(&usage),
+    };
+    let mut out = Output::new(io::stdout().lock());
+    let done = run(&command, &settings, &mut out);
+    let printed = out.finish();
+    match done {
+        Ok(()) => code_of(printed, ExitCode::SUCCESS),
         Err(error) => {
             if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
-                eprintln!("{interrupted}");
+                say(format_args!("{interrupted}"));
                 return interrupt::exit_code();
             }
-            eprintln!("error: {error:#}");
+            say_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(command: &Command, settings: &Settings) -> Result<()> {
-    let mut out = io::stdout().lock();
+/// Prints wrong usage, or the help or version that was asked for.
+fn explain(usage: &clap::Error) -> ExitCode {
+    let printed = usage.print().and_then(|()| io::stdout().flush());
+    code_of(printed, u8::try_from(usage.exit_code()).unwrap_or(1).into())
+}
+
+/// The exit code, unless the output could not be written. Whoever closed it has seen enough.
+fn code_of(printed: io::Result<()>, code: ExitCode) -> ExitCode {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(format_args!("error: standard output can't be written: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
+}
+
+fn run(command: &Command, settings: &Settings, out: &mut dyn Write) -> Result<()> {
+    let mut files = command.files();
+    files.writes.extend(settings.json.clone());
+    files.check()?;
     let results = match command {
-        Command::Compare(options) => compare::run(options, settings, &mut out)?,
-        Command::Experiment(options) => experiment::run(options, settings, &mut out)?,
-        Command::Train(options) => train::run(options, settings, &mut out)?,
-        Command::Evaluate(options) => evaluate::run(options, settings, &mut out)?,
-        Command::Predict(options) => predict::run(options, settings, &mut out)?,
-        Command::Export(options) => export::run(options, settings, &mut out)?,
-        Command::Summary(options) => summary::run(options, settings, &mut out)?,
-        Command::Import(options) => import::run(options, &mut out)?,
-        Command::Data(command) => data::run(command, settings, &mut out)?,
+        Command::Compare(options) => compare::run(options, settings, out)?,
+        Command::Experiment(options) => experiment::run(options, settings, out)?,
+        Command::Train(options) => train::run(options, settings, out)?,
+        Command::Evaluate(options) => evaluate::run(options, settings, out)?,
+        Command::Predict(options) => predict::run(options, settings, out)?,
+        Command::Export(options) => export::run(options, settings, out)?,
+        Command::Summary(options) => summary::run(options, settings, out)?,
+        Command::Import(options) => import::run(options, out)?,
+        Command::Data(command) => data::run(command, settings, out)?,
     };
     out.flush()?;
     match &settings.json {
@@ -117,11 +161,6 @@ fn write_json(path: &std::path::Path, results: &Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(results)?;
     text.push('\n');
     Ok(atomic::write(path, text.as_bytes())?)
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use gradus::Network;
 use super::Settings;
 use crate::learned::{self, Seen};
 use crate::notes::{Notes, Origin};
+use crate::output::Files;
 use crate::source::{Source, is_published};
 use crate::task::{Reading, Task, XOR};
+use crate::terminal::say;
 
 /// Which samples, and where they are.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +40,17 @@ pub struct DataOptions {
     pub regression: bool,
 }
 
+/// The file or folder that data by this name would be read from.
+fn place(data: Option<&String>) -> Vec<PathBuf> {
+    data.into_iter().map(PathBuf::from).collect()
+}
+
 impl DataOptions {
+    /// What is read, as far as it is named.
+    pub fn place(&self) -> Vec<PathBuf> {
+        place(self.data.as_ref())
+    }
+
     /// Where data may come from.
     pub fn source(&self, settings: &Settings) -> Source {
         Source {
@@ -80,6 +92,14 @@ impl DataOptions {
             held_out: None,
             ..learned
         };
+        // Where the notes alone name it, it is known only here.
+        let files = Files {
+            reads: (notes.origin.iter().chain([&origin]))
+                .map(|origin| PathBuf::from(&origin.name))
+                .collect(),
+            writes: settings.json.iter().cloned().collect(),
+        };
+        files.check()?;
         let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
         learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())
     }
@@ -104,6 +124,11 @@ pub struct StudyData {
 pub const TEST: f64 = 0.2;
 
 impl StudyData {
+    /// What is read, as far as it is named.
+    pub fn place(&self) -> Vec<PathBuf> {
+        place(self.data.as_ref())
+    }
+
     /// Reads the samples; where MNIST stands for none named and can't be had, others, and a sentence that says so.
     ///
     /// # Errors
@@ -117,7 +142,7 @@ impl StudyData {
         let Some(name) = &self.data else {
             let (task, note) = Task::usual(&source)?;
             if let Some(note) = &note {
-                eprintln!("note: {note}");
+                say(format_args!("note: {note}"));
             }
             return Ok((task, note));
         };

@@ -14,8 +14,10 @@ use super::recipe::noted_loss;
 use super::{Settings, write_json};
 use crate::classes::Outputs;
 use crate::notes::{Notes, Preprocessing, TargetScale};
+use crate::output::Files;
 use crate::picture;
 use crate::plot::{self, percent};
+use crate::terminal::{path_text, say_error, shown};
 use gradus::save::atomic;
 
 /// Say what is on pictures
@@ -41,6 +43,22 @@ pub struct Predict {
     sheet: Option<PathBuf>,
 }
 
+impl Predict {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        let sheet = |place: &PathBuf| match place.extension().and_then(|ending| ending.to_str()) {
+            Some("svg" | "png") => vec![place.clone()],
+            _ => plot::files(SHEET).map(|name| place.join(name)).into(),
+        };
+        Files {
+            reads: [std::slice::from_ref(&self.network), &self.pictures].concat(),
+            writes: self.sheet.iter().flat_map(sheet).collect(),
+        }
+    }
+}
+
+/// The name of the pictures of a sheet in a folder.
+const SHEET: &str = "predictions";
 /// How many classes are told of each picture.
 const TOLD: usize = 3;
 
@@ -79,19 +97,19 @@ pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Resul
             Ok(prediction) => named.to_json(&prediction.y),
             Err(error) => json!({ "error": format!("{error:#}") }),
         };
-        row["file"] = json!(path);
+        row["file"] = json!(path_text(path));
         row
     });
     let results = json!({
         "command": "predict",
-        "network": options.network,
+        "network": path_text(&options.network),
         "pictures": rows.collect::<Value>(),
     });
     // Each picture that can't be read has its line; the last one is that of the command itself.
     let mut errors: Vec<Error> = predictions.into_iter().filter_map(Result::err).collect();
     let Some(last) = errors.pop() else { return Ok(results) };
     for error in errors {
-        eprintln!("error: {error:#}");
+        say_error(&error);
     }
     if let Some(path) = &settings.json {
         write_json(path, &results)?;
@@ -222,9 +240,9 @@ impl Labels {
         };
         let others: Vec<String> = others
             .iter()
-            .map(|(class, score)| format!("{class} {}", self.score(*score)))
+            .map(|(class, score)| format!("{} {}", shown(class), self.score(*score)))
             .collect();
-        format!("{class}  {:>7}   ({})", self.score(*score), others.join(", "))
+        format!("{}  {:>7}   ({})", shown(class), self.score(*score), others.join(", "))
     }
 
     fn to_json(&self, y: &[Float]) -> Value {
@@ -272,6 +290,6 @@ fn draw(
     match place.extension().and_then(|ending| ending.to_str()) {
         Some("svg") => Ok(atomic::write(place, svg.as_bytes())?),
         Some("png") => Ok(atomic::write(place, &plot::png(&svg)?)?),
-        _ => plot::write(place, "predictions", &svg),
+        _ => plot::write(place, SHEET, &svg),
     }
 }

@@ -1,7 +1,7 @@
 //! `gradus summary`: what a network is made of.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Settings;
 use crate::networks;
 use crate::notes::Notes;
+use crate::output::Files;
 
 /// Show the layers of a network: their outputs, parameters, multiply-adds and memory
 ///
@@ -30,6 +31,16 @@ pub struct Summary {
     /// The number of classes, for a built-in network [default: 10]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
+}
+
+impl Summary {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        Files {
+            reads: vec![PathBuf::from(&self.network)],
+            ..Files::default()
+        }
+    }
 }
 
 /// Parses `3x32x32`.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress, Start};
+use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress};
 use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::{self, Metric};
-use gradus::save::{Snapshot, atomic};
+use gradus::save::Snapshot;
 use gradus::{Evaluation, Fit, Network, Profile};
 use serde_json::{Value, json};
 
@@ -23,9 +23,11 @@ use super::recipe::{Recipe, Spec, check_end, usual_loss};
 use crate::classes::{self, Positive};
 use crate::networks;
 use crate::notes::Origin;
+use crate::output::{Files, Folder};
 use crate::plot::{self, Curve, Panel, count};
 use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
+use crate::terminal::{path_text, say};
 use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, unless told otherwise.
@@ -121,8 +123,16 @@ pub struct Train {
     checkpoint: f64,
 }
 
-/// The name of the file that training can go on from.
+/// The trained network.
+const RESULT: &str = "network.safetensors";
+/// The network after its best epoch.
+const BEST: &str = "best.safetensors";
+/// The file that training can go on from.
 const CHECKPOINT: &str = "checkpoint.safetensors";
+const HISTORY: [&str; 2] = ["history.csv", "history.json"];
+const CURVES: [&str; 2] = ["curves.svg", "curves.png"];
+/// All files, the result first.
+const FILES: [&str; 7] = [RESULT, BEST, CHECKPOINT, HISTORY[0], HISTORY[1], CURVES[0], CURVES[1]];
 
 /// A network with what it is to learn, and how.
 struct Lesson<'a> {
@@ -147,15 +157,23 @@ pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
     }
-    let (history, profile) = lesson.fit(&mut network).map_err(|error| match error.downcast_ref() {
-        Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
-        _ => error.context(format!("{} on {}", lesson.name, lesson.task.name)),
-    })?;
+    let folder = Folder::claim(&options.out, &FILES)?;
+    let (history, profile) = lesson
+        .fit(&mut network, &folder)
+        .map_err(|error| match error.downcast_ref() {
+            Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
+            _ => folder.explained(error.context(format!("{} on {}", lesson.name, lesson.task.name))),
+        })?;
     if let Some(profile) = profile {
         writeln!(out, "{profile}\n")?;
     }
-    let results = lesson.measure(&mut network, &history)?;
-    lesson.write_files(&network, &history)?;
+    let mut finished = || {
+        let results = lesson.measure(&mut network, &history)?;
+        lesson.write_files(&network, &history)?;
+        Ok(results)
+    };
+    let results = finished().map_err(|error| folder.explained(error))?;
+    folder.forget_earlier();
     lesson.print(&network, &history, &results, out)?;
     Ok(lesson.to_json(&network, &history, &results))
 }
@@ -256,7 +274,7 @@ impl<'a> Lesson<'a> {
         self.options.out.join(CHECKPOINT)
     }
 
-    fn fit(&self, network: &mut Network) -> Result<(History, Option<Profile>)> {
+    fn fit(&self, network: &mut Network, folder: &Folder) -> Result<(History, Option<Profile>)> {
         let Lesson { options, recipe, .. } = self;
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
@@ -268,9 +286,10 @@ impl<'a> Lesson<'a> {
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
             .interrupt_when(interrupt::watch())
             .callback(Log {
-                folder: options.out.clone(),
-                keeps_best: self.validation.is_some(),
-                resumed: options.resume,
+                folder,
+                path: options.out.clone(),
+                resumes: options.resume && self.checkpoint().is_file(),
+                began: false,
                 written: Instant::now(),
             });
         if options.resume {
@@ -279,13 +298,19 @@ impl<'a> Lesson<'a> {
                 let snapshot = Snapshot::load(&checkpoint)?;
                 match snapshot.position() {
                     (epochs, 0) if snapshot.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
-                        eprintln!("note: training had ended after {epochs} epochs");
+                        say(format_args!("note: training had ended after {epochs} epochs"));
                     }
-                    (epoch, step) => eprintln!("note: training goes on in epoch {}, after step {step}", epoch + 1),
+                    (epoch, step) => say(format_args!(
+                        "note: training goes on in epoch {}, after step {step}",
+                        epoch + 1
+                    )),
                 }
                 fit = fit.resume(checkpoint);
             } else {
-                eprintln!("note: there is no {}: training begins", checkpoint.display());
+                say(format_args!(
+                    "note: there is no {}: training begins",
+                    checkpoint.display()
+                ));
             }
         }
         if let Some(clip) = recipe.clip()? {
@@ -301,7 +326,7 @@ impl<'a> Lesson<'a> {
             fit = fit.callback(Progress::new());
         }
         if let Some(validation) = &self.validation {
-            let checkpoint = Checkpoint::best(options.out.join("best.safetensors"));
+            let checkpoint = Checkpoint::best(options.out.join(BEST));
             fit = fit.validation(validation).callback(match &self.watched {
                 Some(column) => checkpoint.watch(column),
                 None => checkpoint,
@@ -359,7 +384,7 @@ impl<'a> Lesson<'a> {
     }
 
     fn write_files(&self, network: &Network, history: &History) -> Result<()> {
-        network.save(self.options.out.join("network.safetensors"))?;
+        network.save(self.options.out.join(RESULT))?;
         let title = format!("{} on {}", self.name, self.task.name);
         let recipe = &self.recipe;
         let loss = recipe.loss.clone().map_or_else(String::new, String::from);
@@ -443,7 +468,7 @@ impl<'a> Lesson<'a> {
             "seconds_per_epoch": history.seconds_per_epoch(),
             "samples_per_second": history.samples_per_second(),
             "history": history.to_json(),
-            "out": self.options.out,
+            "out": path_text(&self.options.out),
             "positive": self.positive(),
         });
         for (part, evaluation) in results {
@@ -473,6 +498,14 @@ pub fn to_json(evaluation: &Evaluation) -> Value {
 }
 
 impl Train {
+    /// What it reads and writes.
+    pub fn files(&self) -> Files {
+        Files {
+            reads: [self.data.place(), vec![PathBuf::from(&self.network)]].concat(),
+            writes: FILES.iter().map(|name| self.out.join(name)).collect(),
+        }
+    }
+
     fn is_xor(&self) -> bool {
         self.network == XOR
     }
@@ -498,7 +531,7 @@ impl Train {
             None => {
                 let (task, note) = Task::usual(&source)?;
                 if let Some(note) = note {
-                    eprintln!("note: {note}");
+                    say(format_args!("note: {note}"));
                 }
                 return Ok(task);
             }
@@ -569,47 +602,54 @@ fn built_in(name: &str, task: &Task, seed: u64) -> Result<Network> {
     network.build(seed).with_context(|| format!("{name} on {}", task.name))
 }
 
-/// Makes the folder for the files as training begins, when all that can be wrong with the options has been told, and writes the
-/// history as it grows.
-struct Log {
-    folder: PathBuf,
-    /// Whether this training keeps its best network.
-    keeps_best: bool,
-    /// Whether the files of an earlier training are this one's.
-    resumed: bool,
+/// Writes the history as it grows. Before the first file of this training is written, those of an earlier one are set aside.
+struct Log<'a> {
+    folder: &'a Folder,
+    path: PathBuf,
+    /// Whether the training goes on that wrote the files in the folder.
+    resumes: bool,
+    /// Whether this one has written any.
+    began: bool,
     written: Instant,
 }
 
-impl Log {
+impl Log<'_> {
     /// Between two writings of the history: epochs may take less time than a file.
     const PAUSE: Duration = Duration::from_secs(2);
 
+    fn begin(&mut self) -> gradus::Result<()> {
+        if !std::mem::replace(&mut self.began, true) {
+            // A network that is trained further is not yet what its history says.
+            let last = [RESULT, CURVES[0], CURVES[1]];
+            let aside = self
+                .folder
+                .set_aside(if self.resumes { last.to_vec() } else { FILES.to_vec() });
+            aside.map_err(|e| {
+                gradus::Error::file(
+                    &self.path,
+                    format!("the files of an earlier training can't be moved: {e}"),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
     fn write(&mut self, history: &History) -> gradus::Result<()> {
-        history.save_csv(self.folder.join("history.csv"))?;
-        history.save_json(self.folder.join("history.json"))?;
+        let [csv, json] = HISTORY.map(|name| self.path.join(name));
+        history.save_csv(csv)?;
+        history.save_json(json)?;
         self.written = Instant::now();
         Ok(())
     }
 }
 
-impl Callback for Log {
-    fn on_start(&mut self, _start: &Start, _network: &Network) -> gradus::Result<()> {
-        std::fs::create_dir_all(&self.folder)
-            .map_err(|e| gradus::Error::file(&self.folder, format!("the folder can't be made: {e}")))?;
-        // What a killed program was writing is of no use to anyone.
-        atomic::remove_unfinished(&self.folder);
-        // What an earlier training left would be taken for this one's.
-        let stale = [("best.safetensors", !self.keeps_best), (CHECKPOINT, !self.resumed)];
-        for (name, _) in stale.iter().filter(|(_, stale)| *stale) {
-            let path = self.folder.join(name);
-            if path.is_file() {
-                std::fs::remove_file(&path).map_err(|e| gradus::Error::file(&path, e))?;
-            }
-        }
-        Ok(())
+impl Callback for Log<'_> {
+    fn on_checkpoint(&mut self) -> gradus::Result<()> {
+        self.begin()
     }
 
     fn on_epoch(&mut self, end: &EpochEnd<'_>) -> gradus::Result<Flow> {
+        self.begin()?;
         if self.written.elapsed() >= Self::PAUSE {
             self.write(end.history)?;
         }
@@ -617,6 +657,7 @@ impl Callback for Log {
     }
 
     fn on_end(&mut self, _network: &mut Network, history: &History) -> gradus::Result<()> {
+        self.begin()?;
         self.write(history)
     }
 }

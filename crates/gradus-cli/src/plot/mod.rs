@@ -81,11 +81,17 @@ pub fn png(svg: &str) -> Result<Vec<u8>> {
     pixels.encode_png().context("cannot encode the picture as PNG")
 }
 
+/// The names of the files of a picture.
+pub fn files(stem: &str) -> [String; 2] {
+    ["svg", "png"].map(|ending| format!("{stem}.{ending}"))
+}
+
 /// Writes `<stem>.svg` and `<stem>.png` into a folder, each whole or not at all.
 ///
 /// # Errors
 /// A sentence that names the file that couldn't be written.
 pub fn write(folder: &Path, stem: &str, svg: &str) -> Result<()> {
-    atomic::write(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
-    Ok(atomic::write(&folder.join(format!("{stem}.png")), &png(svg)?)?)
+    let [vector, pixels] = files(stem);
+    atomic::write(&folder.join(vector), svg.as_bytes())?;
+    Ok(atomic::write(&folder.join(pixels), &png(svg)?)?)
 }

@@ -59,6 +59,11 @@ pub trait Callback {
         Ok(())
     }
 
+    /// Before a [checkpoint](crate::Fit::checkpoint) is written.
+    fn on_checkpoint(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// After the last epoch; can change the network.
     fn on_end(&mut self, network: &mut Network, history: &History) -> Result<()> {
         let _ = (network, history);

@@ -80,6 +80,9 @@ impl Run<'_, '_> {
             seconds: position.seconds,
             meters,
         };
+        for callback in &mut self.fit.callbacks {
+            callback.on_checkpoint()?;
+        }
         let slots = self.trainer.slots();
         snapshot::write(
             &checkpoints.path,

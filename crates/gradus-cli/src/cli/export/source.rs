@@ -15,6 +15,7 @@ use super::Export;
 use crate::notes::{Notes, Preprocessing};
 use crate::plot::count;
 use crate::task::Task;
+use crate::terminal::say;
 
 /// How many training samples the scales of bytes are taken from.
 const CALIBRATION: usize = 512;
@@ -49,7 +50,7 @@ impl Source {
             });
         }
         let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
-        eprintln!("note: {seen}");
+        say(format_args!("note: {seen}"));
         let quantized = quantize(&program, &task, pixels(notes, network)).with_context(file)?;
         Ok(Source {
             text: quantized.source(language, &labels)?,
