@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gradus::prelude::*;
-use gradus::save::Registry;
+use gradus::save::{Registry, read_at_most};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -99,7 +99,7 @@ pub fn declared(path: &Path) -> Result<Sequential> {
         "{}: a network is declared in a .toml or .json file",
         name()
     );
-    let bytes = std::fs::read(path).with_context(name)?;
+    let bytes = read_at_most(path, MOST_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         anyhow!(
@@ -122,6 +122,9 @@ pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
         _ => bail!("a network is declared in a .toml or .json file"),
     }
 }
+
+/// The longest declaration that is read.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// How deep lists and tables may lie in each other: as deep as in JSON.
 const DEEPEST: usize = 128;
@@ -222,5 +225,18 @@ mod tests {
         let error = parse(&text, Some("toml")).unwrap_err();
         assert!(format!("{error:#}").contains("more than 128 deep"), "{error:#}");
         assert!(parse(&format!("{key} = 1"), Some("toml")).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zero.toml");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let message = format!("{:#}", declared(&path).unwrap_err());
+        assert!(
+            message.ends_with("zero.toml: the file is longer than 16 MiB, the most that is read of it"),
+            "{message}"
+        );
     }
 }

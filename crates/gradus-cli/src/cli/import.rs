@@ -1,11 +1,12 @@
 //! `gradus import`: networks of other frameworks.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use gradus::save::read_at_most;
 use gradus_onnx::{Imported, Scaling};
 use serde_json::{Value, json};
 
@@ -53,6 +54,9 @@ enum Channels {
     /// Height × width × channels, as in Keras
     Last,
 }
+
+/// The largest ONNX file that is read: protocol buffers have at most 2 GiB.
+const MOST_BYTES: u64 = (1 << 31) - 1;
 
 /// Runs the command; returns its results.
 pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
@@ -147,7 +151,7 @@ impl Import {
                 "{}: a .safetensors file holds tensors only; declare the layers that they are of with --network",
                 file()
             );
-            let bytes = fs::read(&self.model).with_context(|| format!("{} can't be read", file()))?;
+            let bytes = read_at_most(&self.model, MOST_BYTES)?;
             let how = gradus_onnx::Import {
                 output: self.value.clone(),
                 channels_last: self.channels.map(|channels| channels == Channels::Last),

@@ -6,10 +6,12 @@
 
 mod architecture;
 pub mod atomic;
+mod bounded;
 mod registry;
 mod safetensors;
 pub(crate) mod snapshot;
 
+pub use bounded::read_at_most;
 pub use registry::Registry;
 pub(crate) use registry::is_built_in;
 pub use snapshot::Snapshot;
@@ -112,7 +114,7 @@ impl Network {
     /// As [`load`](Network::load).
     pub fn load_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Network> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("can't be read: {e}")))?;
+        let bytes = safetensors::read_file(path)?;
         Self::from_bytes(&bytes, registry).map_err(|e| Error::file(path, e))
     }
 
@@ -166,7 +168,7 @@ impl Network {
     /// have.
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("can't be read: {e}")))?;
+        let bytes = safetensors::read_file(path)?;
         let content = safetensors::read(&bytes).map_err(|e| Error::file(path, e))?;
         self.take(&content).map_err(|e| Error::file(path, e))
     }

@@ -8,7 +8,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +28,9 @@ const CHECKSUM_KEY: &str = "gradus.checksum";
 
 /// What stands for the checksum while it is computed.
 const NO_CHECKSUM: &str = "00000000";
+
+/// The longest header that is read: as long as the format's own library allows.
+const MOST_HEADER: u64 = 100_000_000;
 
 /// What a file holds.
 #[derive(Debug)]
@@ -94,6 +100,29 @@ fn checksum(bytes: &[u8]) -> Option<(Range<usize>, String)> {
         sum.update(part);
     }
     Some((place, format!("{:08x}", sum.finalize())))
+}
+
+/// Reads the bytes of a file: as many as its header says, and one more if there are more. So a device or a pipe that never ends
+/// is not read for ever.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(8).read_to_end(&mut bytes)?;
+        let length = bytes.first_chunk().map_or(0, |&length| u64::from_le_bytes(length));
+        (&mut file).take(length.min(MOST_HEADER)).read_to_end(&mut bytes)?;
+        let end = bytes.get(8..).map_or(0, claimed_end);
+        file.take(end.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|e| Error::file(path, format!("can't be read: {e}")))
+}
+
+/// Where the last tensor ends, by the header; 0 if it is none.
+fn claimed_end(header: &[u8]) -> u64 {
+    let header: Map<String, Value> = serde_json::from_slice(header).unwrap_or_default();
+    let ends = header.values().filter_map(|tensor| tensor["data_offsets"][1].as_u64());
+    ends.max().unwrap_or(0)
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {

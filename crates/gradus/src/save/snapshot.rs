@@ -92,7 +92,7 @@ impl Snapshot {
     /// If it can't be read, or is not such a file, or is damaged.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("can't be read: {e}")))?;
+        let bytes = safetensors::read_file(path)?;
         Self::from_bytes(&bytes).map_err(|e| Error::file(path, e))
     }
 
