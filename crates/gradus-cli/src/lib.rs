@@ -4,6 +4,7 @@
 pub mod classes;
 pub mod cli;
 pub mod download;
+pub mod image;
 pub mod learned;
 pub mod networks;
 pub mod notes;

@@ -14,6 +14,7 @@ use gradus::save::atomic;
 use zip::ZipArchive;
 
 use crate::download::{self, Check, Limits, Wanted};
+use crate::image;
 use crate::terminal::say;
 
 /// The name of the set that is part of the program.
@@ -46,6 +47,8 @@ pub struct Data {
     pub train: Bytes,
     /// The samples for testing.
     pub test: Bytes,
+    /// What there is to tell of them.
+    pub remarks: Vec<String>,
 }
 
 impl Source {
@@ -61,19 +64,26 @@ impl Source {
                 name: name.into(),
                 train,
                 test,
+                remarks: Vec::new(),
             });
         }
-        let (name, (train, test)) = match Set::find(name) {
-            Ok(set) => (set.name.to_string(), set.read(&self.find_or_fetch(set)?)?),
+        let (name, (train, test), remarks) = match Set::find(name) {
+            Ok(set) => (set.name, set.read(&self.find_or_fetch(set)?)?, Vec::new()),
             Err(unknown) => {
                 let folder = Path::new(name);
                 if !folder.is_dir() {
                     bail!("{unknown} and {EMBEDDED}, and there is no folder of this name");
                 }
-                (name.to_string(), read_folder(folder)?)
+                let (parts, remarks) = read_folder(folder)?;
+                (name, parts, remarks)
             }
         };
-        Ok(Data { name, train, test })
+        Ok(Data {
+            name: name.to_string(),
+            train,
+            test,
+            remarks,
+        })
     }
 
     /// Loads MNIST, or, where it can neither be found nor fetched, the embedded digits; then also a sentence that says so.
@@ -85,8 +95,13 @@ impl Source {
         match self.find_or_fetch(set) {
             Ok(folder) => {
                 let (train, test) = set.read(&folder)?;
-                let name = USUAL.to_string();
-                Ok((Data { name, train, test }, None))
+                let data = Data {
+                    name: USUAL.to_string(),
+                    train,
+                    test,
+                    remarks: Vec::new(),
+                };
+                Ok((data, None))
             }
             Err(why) => {
                 let data = self.load(EMBEDDED)?;
@@ -254,10 +269,10 @@ impl Layout {
     }
 }
 
-/// Reads a folder of IDX files, or of images.
-fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
+/// Reads a folder of IDX files, or of images; then also what there is to tell of them.
+fn read_folder(folder: &Path) -> Result<((Bytes, Bytes), Vec<String>)> {
     match Layout::of(folder) {
-        Layout::Idx(set, found) => return Ok(set.read(&found)?),
+        Layout::Idx(set, found) => return Ok((set.read(&found)?, Vec::new())),
         Layout::Divided => {}
         Layout::Other => {
             let [a, b, c, d] = Set::find(USUAL)?.files().map(|file| file.name);
@@ -269,9 +284,14 @@ fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
         }
     }
     let parts = [folder.join("train"), folder.join("test")];
-    let train = Folder::new().read(&parts[0])?;
+    let (train, of_train) = read_images(&image::folder(), &parts[0])?;
     let names = train.class_names().unwrap_or_default();
-    let test = Folder::new().classes(names).read(&parts[1])?;
+    let mut reader = image::folder().classes(names);
+    if train.shape()[0] == 3 {
+        // Grey images are RGB images without color.
+        reader = reader.rgb();
+    }
+    let (test, of_test) = read_images(&reader, &parts[1])?;
     if train.shape() != test.shape() {
         bail!(
             "{}: the images are {}, and those for training are {}",
@@ -280,7 +300,18 @@ fn read_folder(folder: &Path) -> Result<(Bytes, Bytes)> {
             train.shape()
         );
     }
-    Ok((train, test))
+    Ok(((train, test), of_train.into_iter().chain(of_test).collect()))
+}
+
+/// Reads a folder of images for each class; then also a sentence about files that are left out.
+///
+/// # Errors
+/// As [`Folder::read`].
+pub fn read_images(reader: &Folder, folder: &Path) -> Result<(Bytes, Option<String>)> {
+    let images = reader.read(folder)?;
+    let left_out = reader.left_out(folder)?;
+    let remark = (!left_out.is_empty()).then(|| format!("{}: {left_out}", folder.display()));
+    Ok((images, remark))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Tables of numbers as samples: read, checked, divided and scaled.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,12 +27,12 @@ fn ends_with(path: &Path, ending: &str) -> bool {
     name.is_some_and(|name| name.trim_end_matches(".gz").ends_with(ending))
 }
 
-/// Reads a table, and divides it into rows for training and for testing.
+/// Reads the content of a table's file, and divides it into rows for training and for testing.
 ///
 /// # Errors
-/// If it can't be read, or its targets can't be learned.
-pub fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
-    let table = read(origin, reading)?;
+/// If it is damaged, or its targets can't be learned.
+pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task> {
+    let table = read(origin, file, reading)?;
     let mut remarks = Vec::new();
     if !reading.trained {
         remarks.extend(check_classes(&table)?);
@@ -105,7 +103,7 @@ pub fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
 }
 
 /// Reads the file as the network, if it has been trained, has seen another: with its columns and its classes.
-fn read(origin: &Origin, reading: &Reading<'_>) -> Result<Table> {
+fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
     let target = match &origin.target {
         None => Column::Last,
         Some(name) => Column::NameOrIndex(name.clone()),
@@ -127,23 +125,21 @@ fn read(origin: &Origin, reading: &Reading<'_>) -> Result<Table> {
     {
         csv = csv.columns(columns);
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.read_to_end(&mut bytes)?;
     if origin.regression {
-        return Ok(csv.parse_table(&bytes[..])?);
+        return Ok(csv.parse_table(file)?);
     }
     if let Some(names) = &reading.notes.classes {
-        return Ok(csv.class_names(names).parse_table(&bytes[..])?);
+        return Ok(csv.class_names(names).parse_table(file)?);
     }
     if let (true, Some(network)) = (reading.trained, reading.network) {
         // Numbers are those of the outputs, as far as they can be: a class may have no row.
         let outputs = network.output_shape().size().max(2);
         let numbered = csv.clone().class_names((0..outputs).map(|class| class.to_string()));
-        if let Ok(table) = numbered.parse_table(&bytes[..]) {
+        if let Ok(table) = numbered.parse_table(file) {
             return Ok(table);
         }
     }
-    Ok(csv.parse_table(&bytes[..])?)
+    Ok(csv.parse_table(file)?)
 }
 
 /// The means and the standard deviations of the columns over these rows.
@@ -218,6 +214,10 @@ mod tests {
             (x, task.train.target(i))
         };
         (0..task.train.len()).map(sample).collect()
+    }
+
+    fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+        super::load(origin, &std::fs::read(&origin.name)?, reading)
     }
 
     fn file(text: &str) -> (tempfile::TempDir, Origin) {

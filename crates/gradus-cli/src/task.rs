@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use gradus::Network;
-use gradus::data::{Column, Csv, Dataset, Folder, Subset, Target, split};
+use gradus::data::{Column, Csv, Dataset, Subset, Target, split};
+use gradus::save::read_at_most;
 use sha2::{Digest, Sha256};
 
+use crate::image;
 use crate::learned::Learned;
 use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
-use crate::source::{Layout, Source, is_published};
+use crate::source::{Layout, Source, is_published, read_images};
 use crate::table::{self, is_table};
 use crate::terminal::say;
 
@@ -78,7 +80,8 @@ impl Task {
         if origin.name == XOR {
             xor(origin)
         } else if is_table(path) {
-            table::load(origin, reading).with_context(|| origin.name.clone())
+            let file = read_at_most(path, u64::MAX)?;
+            table::load(origin, &file, reading).with_context(|| origin.name.clone())
         } else if is_folder(&origin.name) && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
             folder(origin, reading)
         } else {
@@ -175,20 +178,20 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
         divided: true,
         preprocessing,
         targets: None,
-        remarks: Vec::new(),
+        remarks: data.remarks,
     })
 }
 
 /// A folder of images for each class, without a part for testing.
 fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
-    let mut reader = Folder::new();
+    let mut reader = image::folder();
     if let Some(names) = &reading.notes.classes {
         reader = reader.classes(names);
     }
     if let Some(Preprocessing::Picture { channels, .. }) = reading.notes.preprocessing {
         reader = if channels == 1 { reader.grey() } else { reader.rgb() };
     }
-    let all = reader.read(&origin.name)?;
+    let (all, remark) = read_images(&reader, Path::new(&origin.name))?;
     let preprocessing = picture(&all)?;
     let classes = class_names(&all);
     let [train, test] = hold_out(&all, origin)?;
@@ -202,7 +205,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         classes,
         preprocessing,
         targets: None,
-        remarks: Vec::new(),
+        remarks: remark.into_iter().collect(),
     })
 }
 
@@ -271,6 +274,7 @@ pub fn sha256(data: &dyn Dataset) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gradus::Float;
 
     fn load(origin: &Origin) -> Result<Task> {
         let source = Source {
@@ -336,5 +340,51 @@ mod tests {
             message,
             format!("{}: line 2, column 2: `many` is not a number", path.display())
         );
+    }
+
+    /// What is learned from a file is what a prediction sees of it.
+    #[test]
+    fn images_are_the_same_in_training_and_in_prediction() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for class in ["a", "b"] {
+            std::fs::create_dir(path(class)).unwrap();
+        }
+        let png = |name: &str, turned: bool, depth: png::BitDepth, pixels: &[u8]| {
+            let mut encoder = png::Encoder::new(std::fs::File::create(path(name)).unwrap(), 2, 3);
+            encoder.set_depth(depth);
+            let mut writer = encoder.write_header().unwrap();
+            if turned {
+                let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0";
+                writer.write_chunk(png::chunk::ChunkType(*b"eXIf"), tiff).unwrap();
+            }
+            writer.write_image_data(pixels).unwrap();
+        };
+        png("a/1.png", false, png::BitDepth::Eight, &[10, 20, 30, 40, 50, 60]);
+        png("a/2.png", true, png::BitDepth::Eight, &[10, 20, 30, 40, 50, 60]);
+        png(
+            "b/1.png",
+            true,
+            png::BitDepth::Sixteen,
+            &[0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6],
+        );
+        let webp = std::fs::File::create(path("b/2.webp")).unwrap();
+        image_webp::WebPEncoder::new(webp)
+            .encode(&[1, 2, 3, 4, 5, 6], 2, 3, image_webp::ColorType::L8)
+            .unwrap();
+        let task = load(&Origin::named(&folder.path().to_string_lossy())).unwrap();
+        let mut x = [0.0; 6];
+        for (i, name) in ["a/1.png", "a/2.png", "b/1.png", "b/2.webp"].iter().enumerate() {
+            task.train.read(i, &mut x).unwrap();
+            assert_eq!(
+                crate::picture::read_as_it_is(&path(name), 1, 3, 2).unwrap(),
+                x,
+                "{name}"
+            );
+        }
+        task.train.read(1, &mut x).unwrap();
+        assert_eq!(x, [60.0, 50.0, 40.0, 30.0, 20.0, 10.0].map(|v: Float| v / 255.0));
+        task.train.read(2, &mut x).unwrap();
+        assert_eq!(x, [6.0, 5.0, 4.0, 3.0, 2.0, 1.0].map(|v: Float| v / 65_535.0));
     }
 }

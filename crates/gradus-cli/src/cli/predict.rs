@@ -22,7 +22,7 @@ use gradus::save::atomic;
 
 /// Say what is on pictures
 ///
-/// Takes PNG and JPEG files and a trained network, and prints for each the most probable class, its probability, and the two
+/// Takes PNG, JPEG and WebP files and a trained network, and prints for each the most probable class, its probability, and the two
 /// that come next. A picture of a character may have any size: dark on light or light on dark, anywhere on an even
 /// background. It is turned into what the network has learned from: found, cut out, scaled, and centred by its mass, as MNIST's
 /// digits are. For a network that has learned from a folder of images, pictures are only brought to their size.
@@ -34,7 +34,7 @@ pub struct Predict {
     /// A trained network, as `gradus train` and `gradus compare` write it
     #[arg(value_name = "NETWORK.safetensors")]
     network: PathBuf,
-    /// PNG or JPEG files
+    /// PNG, JPEG or WebP files
     #[arg(value_name = "PICTURE", required = true)]
     pictures: Vec<PathBuf>,
     /// Also draw the pictures as the network sees them, with its guesses: into a file (.svg or .png), or as predictions.svg

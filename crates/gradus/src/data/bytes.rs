@@ -2,11 +2,12 @@
 
 use gradus_kernels::vectorize;
 
-use super::{Dataset, Target, Targets, check_index, check_labels, check_names, check_room};
+use super::{Dataset, Pixels, Target, Targets, check_index, check_labels, check_names, check_room};
 use crate::{Error, Float, Result, Shape};
 
 /// A data set of classes whose samples are kept as bytes, as images are: a byte is read as `byte / 255`, a value
-/// from 0 to 1. MNIST takes 47 MB so, a quarter of what it would take as 32-bit numbers.
+/// from 0 to 1. MNIST takes 47 MB so, a quarter of what it would take as 32-bit numbers. Images that have more levels than
+/// a byte are kept as words of 16 bits, read as `word / 65535`.
 ///
 /// ```
 /// use gradus::data::{Bytes, Dataset};
@@ -20,10 +21,10 @@ use crate::{Error, Float, Result, Shape};
 #[derive(Debug, Clone)]
 pub struct Bytes {
     shape: Shape,
-    samples: Vec<u8>,
+    samples: Pixels,
     labels: Vec<usize>,
     classes: usize,
-    maximum: u8,
+    maximum: u16,
     names: Option<Vec<String>>,
 }
 
@@ -39,11 +40,25 @@ impl Bytes {
         labels: impl IntoIterator<Item = usize>,
         classes: usize,
     ) -> Result<Self> {
+        Self::from_pixels(shape, Pixels::Bytes(samples), labels, classes)
+    }
+
+    /// Samples of this shape, of 8 or of 16 bits a value, as [`new`](Bytes::new) takes them.
+    ///
+    /// # Errors
+    /// As [`new`](Bytes::new).
+    pub fn from_pixels(
+        shape: impl Into<Shape>,
+        samples: Pixels,
+        labels: impl IntoIterator<Item = usize>,
+        classes: usize,
+    ) -> Result<Self> {
         let shape = shape.into();
         let size = shape.size();
         if size == 0 || !samples.len().is_multiple_of(size) {
+            let unit = if samples.as_bytes().is_some() { "bytes" } else { "words" };
             return Err(Error::data(format!(
-                "{} bytes are not a whole number of samples of shape {shape} ({size} bytes)",
+                "{} {unit} are not a whole number of samples of shape {shape} ({size} {unit})",
                 samples.len()
             )));
         }
@@ -51,10 +66,10 @@ impl Bytes {
         check_labels(&labels, samples.len() / size, classes)?;
         Ok(Bytes {
             shape,
+            maximum: samples.maximum(),
             samples,
             labels,
             classes,
-            maximum: u8::MAX,
             names: None,
         })
     }
@@ -70,29 +85,32 @@ impl Bytes {
         Ok(self)
     }
 
-    /// The same set, its bytes read as `byte / maximum`.
+    /// The same set, its values read as `value / maximum`: 4,095 for images of 12 bits that came in words of 16.
     ///
     /// # Errors
-    /// If the maximum is 0 or a byte is greater.
-    pub fn with_maximum(mut self, maximum: u8) -> Result<Self> {
+    /// If the maximum is 0 or a value is greater.
+    pub fn with_maximum(mut self, maximum: u16) -> Result<Self> {
         if maximum == 0 {
             return Err(Error::invalid(
-                "the maximum of the bytes is 0, and values are divided by it",
+                "the maximum of the values is 0, and values are divided by it",
             ));
         }
-        if let Some(i) = self.samples.iter().position(|&byte| byte > maximum) {
+        let greater = match &self.samples {
+            Pixels::Bytes(values) => first_above(values, maximum),
+            Pixels::Words(values) => first_above(values, maximum),
+        };
+        if let Some((i, value)) = greater {
             return Err(Error::data(format!(
-                "sample {} has the value {}, above the maximum of {maximum}",
+                "sample {} has the value {value}, above the maximum of {maximum}",
                 i / self.shape.size(),
-                self.samples[i]
             )));
         }
         self.maximum = maximum;
         Ok(self)
     }
 
-    /// The bytes of all samples, one sample after the other.
-    pub fn bytes(&self) -> &[u8] {
+    /// The values of all samples, one sample after the other.
+    pub fn pixels(&self) -> &Pixels {
         &self.samples
     }
 
@@ -118,19 +136,26 @@ impl Dataset for Bytes {
     fn read(&self, index: usize, x: &mut [Float]) -> Result<()> {
         check_index(index, self.len())?;
         check_room(x.len(), self.shape.size())?;
-        let bytes = &self.samples[index * x.len()..];
-        let (high, low) = inverse(self.maximum);
-        vectorize(|| {
-            for (x, &byte) in x.iter_mut().zip(bytes) {
-                let byte = Float::from(byte);
-                *x = byte * high + byte * low;
+        let start = index * x.len();
+        match (&self.samples, u8::try_from(self.maximum)) {
+            (Pixels::Bytes(bytes), Ok(maximum)) => {
+                let (high, low) = inverse(maximum);
+                vectorize(|| {
+                    for (x, &byte) in x.iter_mut().zip(&bytes[start..]) {
+                        let byte = Float::from(byte);
+                        *x = byte * high + byte * low;
+                    }
+                });
             }
-        });
+            (Pixels::Bytes(bytes), _) => divide(&bytes[start..], self.maximum, x),
+            (Pixels::Words(words), _) => divide(&words[start..], self.maximum, x),
+        }
         Ok(())
     }
 
     fn prefetch(&self, index: usize) {
-        if let Some(sample) = self.samples.chunks_exact(self.shape.size()).nth(index) {
+        let bytes = self.samples.as_bytes();
+        if let Some(sample) = bytes.and_then(|bytes| bytes.chunks_exact(self.shape.size()).nth(index)) {
             gradus_kernels::prefetch(sample);
         }
     }
@@ -144,6 +169,22 @@ impl Dataset for Bytes {
     fn class_names(&self) -> Option<&[String]> {
         self.names.as_deref()
     }
+}
+
+/// The position and the value of the first that is greater than the maximum.
+fn first_above<T: Copy + Into<u16>>(values: &[T], maximum: u16) -> Option<(usize, u16)> {
+    let mut values = values.iter().map(|&value| value.into()).enumerate();
+    values.find(|&(_, value)| value > maximum)
+}
+
+/// Writes values divided by the maximum.
+fn divide<T: Copy + Into<Float>>(values: &[T], maximum: u16, x: &mut [Float]) {
+    let maximum = Float::from(maximum);
+    vectorize(|| {
+        for (x, &value) in x.iter_mut().zip(values) {
+            *x = value.into() / maximum;
+        }
+    });
 }
 
 /// 1/m as a sum of two numbers with which a byte b is divided in three fast operations: b·high + b·low = b/m, rounded as a division
@@ -200,6 +241,34 @@ mod tests {
             (data.len(), data.target(1), data.targets()),
             (2, Target::Class(1), Targets::Classes(2))
         );
+    }
+
+    #[test]
+    fn words_keep_every_level() {
+        let words = Pixels::Words((0..=u16::MAX).collect());
+        let data = Bytes::from_pixels([65_536], words, [0], 1).unwrap();
+        let mut x = vec![0.0; 65_536];
+        data.read(0, &mut x).unwrap();
+        assert!((0..65_536).all(|i| x[i] == i as Float / 65_535.0));
+        assert!(
+            data.clone()
+                .with_maximum(4095)
+                .unwrap_err()
+                .to_string()
+                .contains("value 4096")
+        );
+
+        let data = Bytes::from_pixels([2], Pixels::Words(vec![0, 4095, 1, 2048]), [0, 0], 1).unwrap();
+        let data = data.with_maximum(4095).unwrap();
+        let mut x = [0.0; 2];
+        data.read(1, &mut x).unwrap();
+        assert_eq!(x, [1.0 / 4095.0, 2048.0 / 4095.0]);
+        let bytes = Bytes::new([2], vec![0, 255], [0], 1)
+            .unwrap()
+            .with_maximum(1000)
+            .unwrap();
+        bytes.read(0, &mut x).unwrap();
+        assert_eq!(x, [0.0, 0.255]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(digits.len(), 1797);
         // The first row of the original file.
         assert_eq!(
-            digits.bytes()[..16],
+            digits.pixels().as_bytes().unwrap()[..16],
             [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
         );
         assert_eq!(digits.labels()[..12], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
@@ -75,7 +75,8 @@ mod tests {
     fn training_and_test_are_all() {
         let (train, test) = load().unwrap();
         assert_eq!((train.len(), test.len()), (1437, 360));
-        assert_eq!([train.bytes(), test.bytes()].concat(), all().unwrap().bytes());
+        let values = |data: &Bytes| data.pixels().to_floats();
+        assert_eq!([values(&train), values(&test)].concat(), values(&all().unwrap()));
         assert_eq!(test.target(359), Target::Class(8));
     }
 }

@@ -1,23 +1,22 @@
 //! Images: decoding PNG and JPEG files.
 
-use std::io::Cursor;
+mod exif;
+mod jpeg;
+mod pixels;
+mod png;
+
 use std::path::Path;
 
-use png::{ColorType, Transformations};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+pub use pixels::Pixels;
 
-use super::idx::MOST_BYTES_FROM_ONE;
 use crate::{Error, Result};
 
 /// The most pixels that an image may have: 8192×8192.
 const MOST_PIXELS: u64 = 1 << 26;
-/// An 8×8 block of a JPEG image takes at least one bit.
-const MOST_PIXELS_FROM_ONE: u64 = 8 * 64;
+/// The largest file that is read.
+const MOST_BYTES: u64 = 1 << 28;
 
-/// An image of bytes: grey (one channel) or red, green and blue (three).
+/// An image: grey (one channel) or red, green and blue (three).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// 1 or 3.
@@ -27,15 +26,15 @@ pub struct Image {
     /// The number of columns.
     pub width: usize,
     /// Channels × height × width: all of the first channel, row by row, then the next.
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
 }
 
 impl Image {
     /// Decodes a PNG or JPEG image, whichever it is.
     ///
-    /// Every kind of PNG (palette, 1 to 16 bits a channel, interlaced) becomes grey or RGB of 8 bits; what is transparent is
-    /// laid over white, as paper is. JPEG gives grey or RGB (CMYK is converted). Nothing is done about colour profiles,
-    /// nor about an orientation noted in the metadata.
+    /// Every kind of PNG (palette, 1 to 16 bits a channel, interlaced) becomes grey or RGB, of 16 bits if it had them and else of
+    /// 8; what is transparent is laid over white, as paper is. JPEG gives grey or RGB (CMYK is converted). An image whose EXIF
+    /// metadata say that the camera was turned is turned upright. Nothing is done about color profiles.
     ///
     /// # Errors
     /// If it is neither, or damaged, or has more than 67,108,864 pixels (8192×8192). Memory is taken for what the file can
@@ -47,11 +46,19 @@ impl Image {
     /// Reads a PNG or JPEG file, as [`decode`](Image::decode) does.
     ///
     /// # Errors
-    /// If the file can't be read or decoded; the sentence names it.
+    /// If the file can't be read or decoded, or has more than 256 MiB; the sentence names it.
     pub fn read(path: impl AsRef<Path>) -> Result<Image> {
         let path = path.as_ref();
-        let file = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        let file = Self::read_file(path)?;
         decode(&file).map_err(|message| Error::file(path, message))
+    }
+
+    /// The content of an image's file, of whatever format.
+    ///
+    /// # Errors
+    /// If the file can't be read, or has more than 256 MiB; the sentence names it.
+    pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+        crate::save::read_at_most(path, MOST_BYTES)
     }
 
     /// The image in grey: 0.299 red + 0.587 green + 0.114 blue, the luma of ITU-R BT.601.
@@ -59,15 +66,9 @@ impl Image {
         if self.channels == 1 {
             return self;
         }
-        let plane = self.height * self.width;
-        let (red, rest) = self.pixels.split_at(plane);
-        let (green, blue) = rest.split_at(plane);
-        let luma = |((&r, &g), &b): ((&u8, &u8), &u8)| {
-            ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
-        };
         Image {
             channels: 1,
-            pixels: red.iter().zip(green).zip(blue).map(luma).collect(),
+            pixels: self.pixels.luma(),
             ..self
         }
     }
@@ -79,32 +80,83 @@ impl Image {
         }
         Image {
             channels: 3,
-            pixels: self.pixels.repeat(3),
+            pixels: self.pixels.repeated(self.height * self.width),
             ..self
         }
     }
 
-    /// From pixels that have their channels side by side.
-    fn from_interleaved(channels: usize, height: usize, width: usize, interleaved: &[u8]) -> Image {
-        let pixels = (0..channels)
-            .flat_map(|c| interleaved.iter().skip(c).step_by(channels).copied())
-            .collect();
+    /// The image turned upright, as its EXIF metadata (from their byte order on: `II` or `MM`) say. Metadata that don't say or
+    /// are damaged leave it as it is.
+    ///
+    /// [`decode`](Image::decode) has done so; this is for images from elsewhere.
+    pub fn upright(self, exif: &[u8]) -> Image {
+        let (h, w) = (self.height, self.width);
+        let orientation = exif::orientation(exif);
+        // Where a pixel comes from: EXIF 2.32, 4.6.4, tag 274.
+        let source = |y: usize, x: usize| match orientation {
+            2 => (y, w - 1 - x),
+            3 => (h - 1 - y, w - 1 - x),
+            4 => (h - 1 - y, x),
+            5 => (x, y),
+            6 => (h - 1 - x, y),
+            7 => (h - 1 - x, w - 1 - y),
+            8 => (x, w - 1 - y),
+            _ => (y, x),
+        };
+        if orientation == 1 {
+            return self;
+        }
+        let (height, width) = if orientation >= 5 { (w, h) } else { (h, w) };
+        let positions = (0..self.channels * height * width).map(|i| {
+            let (plane, pixel) = (i / (height * width), i % (height * width));
+            let (y, x) = source(pixel / width, pixel % width);
+            (plane * h + y) * w + x
+        });
         Image {
-            channels,
             height,
             width,
-            pixels,
+            pixels: self.pixels.permuted(positions),
+            ..self
         }
     }
 }
 
+/// The channels one after the other, of pixels that have them side by side.
+fn planes<T: Copy>(interleaved: &[T], channels: usize) -> Vec<T> {
+    (0..channels)
+        .flat_map(|c| interleaved.iter().skip(c).step_by(channels).copied())
+        .collect()
+}
+
 fn decode(file: &[u8]) -> Result<Image, String> {
-    match file {
-        [0x89, b'P', b'N', b'G', ..] => decode_png(file),
-        [0xff, 0xd8, ..] => decode_jpeg(file),
-        [] => Err("the file is empty".into()),
-        _ => Err("neither a PNG nor a JPEG image".into()),
-    }
+    let (image, exif) = match file {
+        [0x89, b'P', b'N', b'G', ..] => png::decode(file)?,
+        [0xff, 0xd8, ..] => jpeg::decode(file)?,
+        [] => return Err("the file is empty".into()),
+        _ => {
+            let other = other_format(file).map_or_else(String::new, |name| format!(": it is {name}"));
+            return Err(format!("neither a PNG nor a JPEG image{other}"));
+        }
+    };
+    Ok(match exif {
+        Some(exif) => image.upright(&exif),
+        None => image,
+    })
+}
+
+/// The format of a file that is often found among images, by its first bytes.
+fn other_format(file: &[u8]) -> Option<&'static str> {
+    Some(match file {
+        [b'G', b'I', b'F', b'8', ..] => "a GIF image",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP image",
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => "a BMP image",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF image",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f', ..] => "an AVIF image",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h', b'e', ..] => "a HEIC image",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        [b'<', ..] => "a text such as a web page",
+        _ => return None,
+    })
 }
 
 /// Refuses a size that is zero, too large, or can't come out of the file.
@@ -125,90 +177,11 @@ fn check_size(width: u64, height: u64, can_be: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn decode_png(file: &[u8]) -> Result<Image, String> {
-    let damaged = |e: png::DecodingError| format!("the PNG image can't be decoded: {e}");
-    let mut decoder = png::Decoder::new(Cursor::new(file));
-    decoder.set_transformations(Transformations::normalize_to_color8());
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    let header = decoder.read_header_info().map_err(damaged)?;
-    let (width, height) = (u64::from(header.width), u64::from(header.height));
-    let bits = header.color_type.samples() as u64 * header.bit_depth as u64;
-    let raw_size = height.saturating_mul(1 + (width * bits).div_ceil(8));
-    check_size(width, height, raw_size <= file.len() as u64 * MOST_BYTES_FROM_ONE)?;
-
-    let mut reader = decoder.read_info().map_err(damaged)?;
-    let size = reader.output_buffer_size().ok_or("the image is too large")?;
-    let mut pixels = vec![0; size];
-    let frame = reader.next_frame(&mut pixels).map_err(damaged)?;
-    // The checksums at the very end too.
-    reader.finish().map_err(damaged)?;
-    let (width, height) = (frame.width as usize, frame.height as usize);
-    pixels.truncate(frame.buffer_size());
-    let channels = match frame.color_type {
-        ColorType::Grayscale => 1,
-        ColorType::GrayscaleAlpha => {
-            pixels = over_white::<1, 2>(&pixels);
-            1
-        }
-        ColorType::Rgb => 3,
-        ColorType::Rgba => {
-            pixels = over_white::<3, 4>(&pixels);
-            3
-        }
-        ColorType::Indexed => return Err("the PNG image can't be decoded: its palette was not applied".into()),
-    };
-    Ok(Image::from_interleaved(channels, height, width, &pixels))
-}
-
-/// Lays pixels of `C` channels, each followed by its opacity, over white.
-fn over_white<const C: usize, const WITH_ALPHA: usize>(pixels: &[u8]) -> Vec<u8> {
-    let mut opaque = Vec::with_capacity(pixels.len() / WITH_ALPHA * C);
-    for pixel in pixels.chunks_exact(WITH_ALPHA) {
-        let alpha = u32::from(pixel[C]);
-        for &value in &pixel[..C] {
-            opaque.push(((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
-        }
-    }
-    opaque
-}
-
-fn decode_jpeg(file: &[u8]) -> Result<Image, String> {
-    let damaged = |e| format!("the JPEG image can't be decoded: {e}");
-    // Strict: what is damaged must not become a grey patch in the data.
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(1 << 16)
-        .set_max_height(1 << 16);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
-    decoder.decode_headers().map_err(damaged)?;
-    let (Some(info), Some(colours)) = (decoder.info(), decoder.input_colorspace()) else {
-        return Err("the JPEG image has no header".into());
-    };
-    let (width, height) = (u64::from(info.width), u64::from(info.height));
-    check_size(
-        width,
-        height,
-        width * height <= (file.len() as u64).saturating_mul(MOST_PIXELS_FROM_ONE),
-    )?;
-    let (channels, colours) = if colours == ColorSpace::Luma {
-        (1, ColorSpace::Luma)
-    } else {
-        (3, ColorSpace::RGB)
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    let pixels = decoder.decode().map_err(damaged)?;
-    let (width, height) = (width as usize, height as usize);
-    if pixels.len() != channels * height * width {
-        return Err("the JPEG image can't be decoded: it has another number of channels than its header says".into());
-    }
-    Ok(Image::from_interleaved(channels, height, width, &pixels))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use png::BitDepth;
+    use ::png::{BitDepth, ColorType, Encoder, chunk::ChunkType};
 
+    use super::exif::tests::metadata;
     use super::*;
     use crate::data::idx::tests::maltreat;
 
@@ -222,7 +195,7 @@ pub(super) mod tests {
     ) -> Vec<u8> {
         let bits = width * colours.samples() * depth as usize;
         let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, width as u32, (rows.len() / bits.div_ceil(8)) as u32);
+        let mut encoder = Encoder::new(&mut file, width as u32, (rows.len() / bits.div_ceil(8)) as u32);
         encoder.set_color(colours);
         encoder.set_depth(depth);
         if let Some((palette, transparency)) = palette {
@@ -238,7 +211,7 @@ pub(super) mod tests {
     fn check(file: &[u8], channels: usize, height: usize, width: usize, pixels: &[u8]) {
         let image = Image::decode(file).unwrap();
         assert_eq!((image.channels, image.height, image.width), (channels, height, width));
-        assert_eq!(image.pixels, pixels);
+        assert_eq!(image.pixels, Pixels::Bytes(pixels.to_vec()));
     }
 
     #[test]
@@ -254,7 +227,6 @@ pub(super) mod tests {
         check(&grey(BitDepth::Two, &[0b0001_1011], 4), 1, 1, 4, &[0, 85, 170, 255]);
         check(&grey(BitDepth::Four, &[0x0f, 0x80], 3), 1, 1, 3, &[0, 255, 136]);
         check(&grey(BitDepth::Eight, &[1, 2, 3, 4], 2), 1, 2, 2, &[1, 2, 3, 4]);
-        check(&grey(BitDepth::Sixteen, &[7, 99, 200, 1], 2), 1, 1, 2, &[7, 200]);
         let alpha = encode(
             3,
             ColorType::GrayscaleAlpha,
@@ -265,17 +237,140 @@ pub(super) mod tests {
         check(&alpha, 1, 1, 3, &[10, 255, 224]);
         let rgb = encode(2, ColorType::Rgb, BitDepth::Eight, &[1, 2, 3, 4, 5, 6], None);
         check(&rgb, 3, 1, 2, &[1, 4, 2, 5, 3, 6]);
+        let palette = Some((&[255, 0, 0, 0, 0, 255][..], &[255, 0][..]));
+        let indexed = encode(2, ColorType::Indexed, BitDepth::One, &[0b0100_0000], palette);
+        check(&indexed, 3, 1, 2, &[255, 255, 0, 255, 0, 255]);
+    }
+
+    #[test]
+    fn sixteen_bits_keep_their_levels() {
+        let words = |file: &[u8]| match Image::decode(file).unwrap().pixels {
+            Pixels::Words(words) => words,
+            Pixels::Bytes(bytes) => panic!("8 bits: {bytes:?}"),
+        };
+        let grey = encode(2, ColorType::Grayscale, BitDepth::Sixteen, &[7, 99, 200, 1], None);
+        assert_eq!(words(&grey), [7 * 256 + 99, 200 * 256 + 1]);
+        let rgb = encode(1, ColorType::Rgb, BitDepth::Sixteen, &[1, 2, 3, 4, 5, 6], None);
+        assert_eq!(words(&rgb), [0x0102, 0x0304, 0x0506]);
+        // Opaque, and half of it on white paper.
         let rgba = encode(
             1,
             ColorType::Rgba,
             BitDepth::Sixteen,
-            &[9, 0, 8, 0, 7, 0, 255, 255],
+            &[9, 0, 8, 1, 7, 2, 255, 255],
             None,
         );
-        check(&rgba, 3, 1, 1, &[9, 8, 7]);
-        let palette = Some((&[255, 0, 0, 0, 0, 255][..], &[255, 0][..]));
-        let indexed = encode(2, ColorType::Indexed, BitDepth::One, &[0b0100_0000], palette);
-        check(&indexed, 3, 1, 2, &[255, 255, 0, 255, 0, 255]);
+        assert_eq!(words(&rgba), [0x0900, 0x0801, 0x0702]);
+        let half = encode(
+            1,
+            ColorType::GrayscaleAlpha,
+            BitDepth::Sixteen,
+            &[0, 0, 0x7f, 0xff],
+            None,
+        );
+        assert_eq!(words(&half), [32_768]);
+
+        // 64 values of 12 bits, of which the high bytes have 16.
+        let mut levels = words(include_bytes!("../../tests/images/twelve_bits_in_sixteen.png"));
+        levels.sort_unstable();
+        levels.dedup();
+        assert_eq!(levels.len(), 64);
+        assert_eq!(
+            levels
+                .iter()
+                .map(|v| v >> 8)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            16
+        );
+        let image = Image::decode(&rgb).unwrap().into_grey();
+        assert_eq!(image.pixels, Pixels::Words(vec![677]));
+    }
+
+    /// The decoder that is used panics at these.
+    #[test]
+    fn palettes_of_no_whole_colors_are_refused() {
+        let file = include_bytes!("../../tests/images/palette_of_4_bytes.png");
+        let error = Image::decode(file).unwrap_err().to_string();
+        assert!(
+            error.contains("its palette has 4 bytes, and should have 3 for each of 1 to 256 colors"),
+            "{error}"
+        );
+        for (length, refused) in [
+            (0, true),
+            (2, true),
+            (3, false),
+            (767, true),
+            (768, false),
+            (769, true),
+            (771, true),
+        ] {
+            let mut file = file[..33].to_vec();
+            let chunk = |file: &mut Vec<u8>, name: &[u8; 4], content: &[u8]| {
+                let start = file.len() + 4;
+                file.extend((content.len() as u32).to_be_bytes());
+                file.extend(name);
+                file.extend(content);
+                let mut crc = flate2::Crc::new();
+                crc.update(&file[start..]);
+                file.extend(crc.sum().to_be_bytes());
+            };
+            chunk(&mut file, b"PLTE", &vec![7; length]);
+            let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            std::io::Write::write_all(&mut deflated, &[0; 28 * 29]).unwrap();
+            chunk(&mut file, b"IDAT", &deflated.finish().unwrap());
+            chunk(&mut file, b"IEND", &[]);
+            assert_eq!(Image::decode(&file).is_err(), refused, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_turned_camera_is_turned_back() {
+        let expected: [&[u8]; 8] = [
+            &[0, 1, 2, 3, 4, 5],
+            &[2, 1, 0, 5, 4, 3],
+            &[5, 4, 3, 2, 1, 0],
+            &[3, 4, 5, 0, 1, 2],
+            &[0, 3, 1, 4, 2, 5],
+            &[3, 0, 4, 1, 5, 2],
+            &[5, 2, 4, 1, 3, 0],
+            &[2, 5, 1, 4, 0, 3],
+        ];
+        for (orientation, expected) in (1..).zip(expected) {
+            for colors in [ColorType::Grayscale, ColorType::Rgb] {
+                let mut file = Vec::new();
+                let mut encoder = Encoder::new(&mut file, 3, 2);
+                encoder.set_color(colors);
+                let mut writer = encoder.write_header().unwrap();
+                writer.write_chunk(ChunkType(*b"eXIf"), &metadata(orientation)).unwrap();
+                let pixels = (0..6).flat_map(|v| vec![v; colors.samples()]).collect::<Vec<u8>>();
+                writer.write_image_data(&pixels).unwrap();
+                writer.finish().unwrap();
+                let (height, width) = if orientation < 5 { (2, 3) } else { (3, 2) };
+                check(
+                    &file,
+                    colors.samples(),
+                    height,
+                    width,
+                    &expected.repeat(colors.samples()),
+                );
+            }
+            // The same metadata in a JPEG file, of 12 rows and 20 columns that get lighter to the right.
+            let mut content = b"Exif\0\0".to_vec();
+            content.extend(metadata(orientation));
+            let mut file = vec![0xff, 0xd8, 0xff, 0xe1, 0, content.len() as u8 + 2];
+            file.extend(content);
+            file.extend(&GREY[2..]);
+            let turned = Image::decode(&file).unwrap();
+            let size = if orientation < 5 { (12, 20) } else { (20, 12) };
+            assert_eq!((turned.height, turned.width), size, "{orientation}");
+            let corner = turned.pixels.as_bytes().unwrap()[0];
+            assert_eq!(
+                corner < 100,
+                matches!(orientation, 1 | 4 | 5 | 6),
+                "{orientation}: {corner}"
+            );
+        }
     }
 
     const GREY: &[u8] = include_bytes!("../../tests/images/grey.jpg");
@@ -283,33 +378,155 @@ pub(super) mod tests {
     const PROGRESSIVE: &[u8] = include_bytes!("../../tests/images/progressive.jpg");
     const CMYK: &[u8] = include_bytes!("../../tests/images/cmyk.jpg");
 
+    const RGB: &[u8] = include_bytes!("../../tests/images/rgb.jpg");
+    const LATE_MARKER: &[u8] = include_bytes!("../../tests/images/grey_adobe_after_frame.jpg");
+
+    /// The mean of each channel.
+    fn means(file: &[u8]) -> Vec<f64> {
+        let image = Image::decode(file).unwrap();
+        let plane = image.height * image.width;
+        let planes = image.pixels.as_bytes().unwrap().chunks(plane);
+        planes
+            .map(|p| p.iter().map(|&v| f64::from(v)).sum::<f64>() / plane as f64)
+            .collect()
+    }
+
+    /// The place of a marker in a file's header.
+    fn place_of(file: &[u8], marker: u8) -> usize {
+        let mut at = 2;
+        while file[at + 1] != marker {
+            at += 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
+        }
+        at
+    }
+
+    /// A file with these bytes put in before a marker.
+    fn with_before(file: &[u8], marker: u8, bytes: &[u8]) -> Vec<u8> {
+        let at = place_of(file, marker);
+        [&file[..at], bytes, &file[at..]].concat()
+    }
+
+    fn adobe(transform: u8) -> [u8; 16] {
+        let mut segment = *b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00";
+        segment[15] = transform;
+        segment
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_pixels_changes_nothing() {
+        assert!((means(LATE_MARKER)[0] - 127.0).abs() < 0.1, "{:?}", means(LATE_MARKER));
+        for file in [GREY, COLOUR, PROGRESSIVE, CMYK, RGB] {
+            let expected = Image::decode(file).unwrap();
+            for marker in [0xdb, 0xc4, 0xda] {
+                for junk in [
+                    &b"junk between segments"[..],
+                    &[0; 50],
+                    &[0xff; 7],
+                    &[0xff, 0, 0xff, 0xff],
+                    b"\xff\xfe\0\x06note",
+                ] {
+                    assert_eq!(
+                        Image::decode(&with_before(file, marker, junk)).unwrap(),
+                        expected,
+                        "{marker:x} {junk:?}"
+                    );
+                }
+            }
+            let behind = [file, &[0; 10], b"\xff\xd8\xff\xe1 another file"].concat();
+            assert_eq!(Image::decode(&behind).unwrap(), expected);
+            // The mark of the end may be missing where all pixels are there, and there is no telling in a progressive image.
+            let without_end = Image::decode(&file[..file.len() - 2]);
+            assert_eq!(without_end.is_ok(), file != PROGRESSIVE, "{without_end:?}");
+        }
+        // Grey is grey, whatever Adobe's marker says.
+        for (transform, marker) in [(0, 0xdb), (1, 0xc4), (2, 0xda), (9, 0xc0)] {
+            let image = Image::decode(&with_before(GREY, marker, &adobe(transform))).unwrap();
+            assert_eq!(image, Image::decode(GREY).unwrap());
+        }
+    }
+
+    #[test]
+    fn markers_and_names_say_what_channels_mean() {
+        // Three channels: JFIF's marker comes before Adobe's, and that before the channels' names.
+        assert!(COLOUR[6..].starts_with(b"JFIF"));
+        let expected = Image::decode(COLOUR).unwrap();
+        assert_eq!(Image::decode(&with_before(COLOUR, 0xda, &adobe(0))).unwrap(), expected);
+        let jfif = 2 + 2 + usize::from(COLOUR[5]);
+        let bare = [&COLOUR[..2], &COLOUR[jfif..]].concat();
+        assert_eq!(Image::decode(&bare).unwrap(), expected);
+        assert_eq!(Image::decode(&with_before(&bare, 0xda, &adobe(1))).unwrap(), expected);
+        // The same bytes as RGB: red is the brightness, 0.299 · 114 + 0.587 · 110 + 0.114 · 128.
+        let rgb = means(&with_before(&bare, 0xda, &adobe(0)));
+        assert!((rgb[0] - 113.2).abs() < 2.0, "{rgb:?}");
+        assert_eq!(
+            means(RGB).iter().map(|m| m.round()).collect::<Vec<_>>(),
+            [127.0, 127.0, 128.0]
+        );
+
+        // Four channels: 255 is no ink with Adobe's marker, and full ink without.
+        let at = place_of(CMYK, 0xee);
+        let length = 2 + usize::from(CMYK[at + 3]);
+        assert_eq!(CMYK[at + 15], 0, "plain CMYK");
+        let plain = [&CMYK[..at], &CMYK[at + length..]].concat();
+        let (with, without) = (means(CMYK), means(&plain));
+        assert!(
+            with.iter().zip(&without).any(|(a, b)| (a - b).abs() > 50.0),
+            "{with:?} {without:?}"
+        );
+    }
+
+    #[test]
+    fn no_missing_part_becomes_a_grey_patch() {
+        for file in [GREY, COLOUR, CMYK, RGB, PROGRESSIVE] {
+            let pixels = place_of(file, 0xda) + 2 + usize::from(file[place_of(file, 0xda) + 3]);
+            // Without the last bytes, with and without a mark of the end behind the rest.
+            for left in pixels..file.len() - 4 {
+                assert!(Image::decode(&file[..left]).is_err(), "{left} of {}", file.len());
+                let ended = [&file[..left], &[0xff, 0xd9]].concat();
+                if file != PROGRESSIVE {
+                    assert!(Image::decode(&ended).is_err(), "{left} of {}, ended", file.len());
+                }
+            }
+        }
+    }
+
     #[test]
     fn jpeg_is_near_what_was_encoded() {
         let near = |a: u8, b: usize, tolerance: i32| (i32::from(a) - b as i32).abs() <= tolerance;
         let grey = Image::decode(GREY).unwrap();
         assert_eq!((grey.channels, grey.height, grey.width), (1, 12, 20));
-        assert!((0..240).all(|i| near(grey.pixels[i], 12 * (i % 20), 4)));
+        let pixels = grey.pixels.as_bytes().unwrap();
+        assert!((0..240).all(|i| near(pixels[i], 12 * (i % 20), 4)));
         for file in [COLOUR, PROGRESSIVE, CMYK] {
             let image = Image::decode(file).unwrap();
             assert_eq!((image.channels, image.height, image.width), (3, 12, 20));
-            for (i, (&red, &green)) in image.pixels[..240].iter().zip(&image.pixels[240..480]).enumerate() {
+            let pixels = image.pixels.as_bytes().unwrap();
+            for (i, (&red, &green)) in pixels[..240].iter().zip(&pixels[240..480]).enumerate() {
                 assert!(
                     near(red, 12 * (i % 20), 24) && near(green, 20 * (i / 20), 24),
                     "{i}: {red} {green}"
                 );
             }
             // Colours average out: blue is the same everywhere.
-            let blue = image.pixels[480..].iter().map(|&b| f64::from(b)).sum::<f64>() / 240.0;
+            let blue = pixels[480..].iter().map(|&b| f64::from(b)).sum::<f64>() / 240.0;
             assert!((blue - 128.0).abs() < 4.0, "{blue}");
         }
     }
 
     #[test]
     fn converts_between_grey_and_rgb() {
-        let rgb = Image::from_interleaved(3, 1, 2, &[255, 0, 0, 10, 20, 30]);
+        let rgb = Image {
+            channels: 3,
+            height: 1,
+            width: 2,
+            pixels: Pixels::Bytes(planes(&[255, 0, 0, 10, 20, 30], 3)),
+        };
         let grey = rgb.clone().into_grey();
-        assert_eq!((grey.channels, &grey.pixels[..]), (1, &[76, 18][..]));
-        assert_eq!(grey.clone().into_rgb().pixels, [76, 18, 76, 18, 76, 18]);
+        assert_eq!((grey.channels, grey.pixels.clone()), (1, Pixels::Bytes(vec![76, 18])));
+        assert_eq!(
+            grey.clone().into_rgb().pixels,
+            Pixels::Bytes(vec![76, 18, 76, 18, 76, 18])
+        );
         assert_eq!((rgb.clone().into_rgb(), grey.clone().into_grey()), (rgb, grey));
     }
 
@@ -317,7 +534,7 @@ pub(super) mod tests {
     fn what_is_no_image_is_refused() {
         let sentence = |file: &[u8]| Image::decode(file).unwrap_err().to_string();
         assert_eq!(sentence(b""), "the file is empty");
-        assert!(sentence(b"GIF89a").contains("neither"));
+        assert!(sentence(b"GIF89a").contains("neither a PNG nor a JPEG image: it is a GIF image"));
         assert!(sentence(&COLOUR[..COLOUR.len() / 2]).contains("can't be decoded"));
         assert!(
             Image::read("no/such.png")
@@ -356,7 +573,8 @@ pub(super) mod tests {
         let png = encode(10, ColorType::Rgba, BitDepth::Eight, &rgba, None);
         let palette = Some((&[255, 0, 0, 0, 0, 255][..], &[255, 0][..]));
         let indexed = encode(9, ColorType::Indexed, BitDepth::One, &[0x5a, 0x80, 0x00, 0x80], palette);
-        for file in [&png[..], &indexed, GREY, COLOUR, PROGRESSIVE, CMYK] {
+        let words = encode(5, ColorType::Grayscale, BitDepth::Sixteen, &rgba[..40], None);
+        for file in [&png[..], &indexed, &words, GREY, COLOUR, PROGRESSIVE, CMYK, RGB] {
             maltreat(file, |bytes| {
                 if let Ok(image) = Image::decode(bytes) {
                     assert_eq!(image.pixels.len(), image.channels * image.height * image.width);

@@ -421,7 +421,7 @@ mod tests {
             assert_eq!(train.shape(), [1, 2, 3].into());
             assert_eq!(train.targets(), Targets::Classes(10));
             assert_eq!((train.labels(), test.labels()), (&[7, 0][..], &[9][..]));
-            assert_eq!(test.bytes(), [20, 21, 22, 23, 24, 25]);
+            assert_eq!(test.pixels().as_bytes().unwrap(), [20, 21, 22, 23, 24, 25]);
             assert_eq!(test.class_names().unwrap()[9], "9");
         }
     }
@@ -435,7 +435,7 @@ mod tests {
         });
         let (train, test) = load("emnist-letters", Some(&dir.0)).unwrap();
         assert_eq!(test.shape(), [1, 3, 2].into());
-        assert_eq!(test.bytes(), [20, 23, 21, 24, 22, 25]);
+        assert_eq!(test.pixels().as_bytes().unwrap(), [20, 23, 21, 24, 22, 25]);
         assert_eq!(train.labels(), [0, 25]);
         assert_eq!(train.class_names().unwrap()[25], "Z");
         write(letters, &dir.0.join("emnist-letters"), [1, 0, 3], |name| {

@@ -19,6 +19,7 @@ mod folder;
 pub mod idx;
 mod image;
 pub mod mnist;
+mod names;
 mod split;
 mod table;
 
@@ -27,8 +28,8 @@ use std::sync::Arc;
 pub use arrays::Arrays;
 pub use bytes::Bytes;
 pub use csv::{Column, Csv};
-pub use folder::Folder;
-pub use image::Image;
+pub use folder::{Folder, LeftOut};
+pub use image::{Image, Pixels};
 pub use split::{Subset, split};
 pub use table::Table;
 
