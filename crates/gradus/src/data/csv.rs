@@ -4,18 +4,16 @@ mod header;
 mod labels;
 mod rows;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-
-use flate2::bufread::MultiGzDecoder;
 
 use self::header::names_columns;
 use self::labels::{class, numbered, sorted_names};
 use self::rows::{Row, Rows, likely_delimiter, number, shortened_list};
 use super::Arrays;
-use super::idx::GZIP_MAGIC;
+use super::gunzip::{GZIP_MAGIC, Gunzip};
 use super::table::{Table, TableTargets};
+use crate::save::read_at_most;
 use crate::{Error, Result};
 
 /// How much of a text is searched for its delimiter.
@@ -52,7 +50,8 @@ impl From<&str> for Column {
 ///
 /// Unless [`header`](Csv::header) says whether the first line names the columns, the cells outside the target column do: words
 /// are names, numbers with a point or a sign and missing values are a row, and whole numbers are names if they are in equal
-/// steps, as 0, 1, 2, and the rows below are not; where that leaves a doubt, the table is refused. The file may be gzipped.
+/// steps, as 0, 1, 2, and the rows below are not; where that leaves a doubt, the table is refused. The file may be gzipped; it is unpacked as far as
+/// [`MOST_UNPACKED_VARIABLE`](super::MOST_UNPACKED_VARIABLE) says.
 ///
 /// ```
 /// use gradus::data::{Csv, Column, Dataset, Target};
@@ -155,8 +154,8 @@ impl Csv {
     /// As [`read`](Csv::read).
     pub fn read_table(&self, path: impl AsRef<Path>) -> Result<Table> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::file(path, e))?;
-        self.parse_table(file).map_err(|e| Error::file(path, e))
+        let file = read_at_most(path, u64::MAX)?;
+        self.parse_table(&file[..]).map_err(|e| Error::file(path, e))
     }
 
     /// Reads a table from anywhere, and keeps its numbers in 64 bits and the names of its columns.
@@ -167,7 +166,7 @@ impl Csv {
         let mut reader = BufReader::new(reader);
         let start = reader.fill_buf().map_err(|e| Error::data(e.to_string()))?;
         if start.starts_with(&GZIP_MAGIC) {
-            self.parse_text(MultiGzDecoder::new(reader))
+            self.parse_text(Gunzip::new(reader))
         } else {
             self.parse_text(reader)
         }

@@ -16,13 +16,11 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
+use super::gunzip::{GZIP_MAGIC, Gunzip};
 use crate::{Error, Result};
 
-/// The first bytes of gzipped data.
-pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// The type code of unsigned bytes.
 const UNSIGNED_BYTES: u8 = 0x08;
 /// Deflate makes at most 258 bytes out of two bits.
@@ -39,7 +37,8 @@ pub struct Idx {
 
 /// Reads an IDX file of unsigned bytes, raw or gzipped.
 ///
-/// Memory is taken for what the file can hold, never for what its header claims.
+/// Memory is taken for what the file can hold, never for what its header claims, and a gzipped file is unpacked as far as
+/// [`MOST_UNPACKED_VARIABLE`](super::MOST_UNPACKED_VARIABLE) says.
 ///
 /// # Errors
 /// If the file can't be read, is not such a file, is cut off or damaged, or holds more than its header says. The sentence
@@ -124,7 +123,7 @@ fn header(dims: &[usize], values: usize) -> Result<Vec<u8>, String> {
 fn decode(mut reader: impl BufRead, length: u64) -> Result<Idx, String> {
     let start = reader.fill_buf().map_err(|e| e.to_string())?;
     if start.starts_with(&GZIP_MAGIC) {
-        decode_raw(MultiGzDecoder::new(reader), length.saturating_mul(MOST_BYTES_FROM_ONE)).map_err(|e| e.of_gzip())
+        decode_raw(Gunzip::new(reader), length.saturating_mul(MOST_BYTES_FROM_ONE)).map_err(|e| e.of_gzip())
     } else {
         decode_raw(reader, length).map_err(|e| e.of_raw())
     }
@@ -159,6 +158,7 @@ impl Stop {
             Stop::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 "the gzipped file is cut off: fetch it again".into()
             }
+            Stop::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => e.to_string(),
             Stop::Io(e) => format!("the gzipped file is damaged ({e}): fetch it again"),
         }
     }

@@ -464,6 +464,19 @@ mod tests {
         );
     }
 
+    /// Distributions compress the files anew: their content is what is the same.
+    #[test]
+    fn sums_are_those_of_the_content() {
+        for name in ["mnist", "fashion-mnist"] {
+            let files = Set::find(name).unwrap().files();
+            assert!(
+                files
+                    .iter()
+                    .all(|file| matches!(file.sha256, Some(Sha256::Uncompressed(_))))
+            );
+        }
+    }
+
     #[test]
     fn the_first_folder_that_has_the_files_is_taken() {
         let (a, b) = (Folder::new("order-a"), Folder::new("order-b"));

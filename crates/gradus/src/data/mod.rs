@@ -10,12 +10,17 @@
 //! | a folder of PNG and JPEG images for each class | [`Folder`] |
 //!
 //! A set of another kind is an implementation of [`Dataset`]. [`split`] divides any set in two.
+//!
+//! Of a gzipped file at most 256 MiB are unpacked, or 32 bytes for each of its bytes, if that is more: files of this kind have less,
+//! and a small file that becomes gigabytes is made to fill memory. The environment variable `GRADUS_MOST_UNPACKED`
+//! ([`MOST_UNPACKED_VARIABLE`]) sets another limit, in MiB.
 
 mod arrays;
 mod bytes;
 mod csv;
 pub mod digits;
 mod folder;
+mod gunzip;
 pub mod idx;
 mod image;
 pub mod mnist;
@@ -29,6 +34,7 @@ pub use arrays::Arrays;
 pub use bytes::Bytes;
 pub use csv::{Column, Csv};
 pub use folder::{Folder, LeftOut};
+pub use gunzip::MOST_UNPACKED_VARIABLE;
 pub use image::{Image, Pixels};
 pub use split::{Subset, split};
 pub use table::Table;

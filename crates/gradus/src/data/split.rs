@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::{Dataset, Target, Targets, check_index};
@@ -79,9 +80,10 @@ impl<D: Dataset> Dataset for Subset<D> {
 
 /// Divides a data set at random into one part for training and one to hold out, which has `fraction` of the samples (rounded).
 ///
-/// If the targets are classes, each class is divided in that proportion (stratified), as nearly as whole samples allow: the
-/// samples that rounding leaves over go to the classes with the largest remainders (Hamilton's method). Both parts
-/// keep the order of the samples. The division follows from the seed alone.
+/// If the targets are classes, each class is divided in that proportion (stratified), as nearly as whole samples allow: its exact
+/// share is rounded up or down at random, so that no class is favored, and the shares of all make the number that is held out. The
+/// only sample of a class, or the last that it has left, stays for training, unless the others are too few to be held out. Both
+/// parts keep the order of the samples. The division follows from the seed alone.
 ///
 /// ```
 /// use gradus::data::{Dataset, digits, split};
@@ -110,7 +112,7 @@ pub fn split<D: Dataset + Clone>(data: D, fraction: f64, seed: u64) -> Result<(S
     let groups = groups(&data);
     let sizes = groups.values().map(Vec::len).collect::<Vec<_>>();
     let mut is_held_out = vec![false; count];
-    for ((class, mut group), share) in groups.into_iter().zip(proportional(&sizes, held_out)) {
+    for ((class, mut group), share) in groups.into_iter().zip(proportional(&sizes, held_out, seed)) {
         group.shuffle(&mut stream(seed, Purpose::Split, &[class as u64]));
         for &index in &group[..share] {
             is_held_out[index] = true;
@@ -133,21 +135,40 @@ fn groups(data: &impl Dataset) -> BTreeMap<usize, Vec<usize>> {
     groups
 }
 
-/// Divides `total` among groups in proportion to their sizes (which are not all zero, and `total` not above their sum) by
-/// the method of the largest remainders; of equal ones, the first.
-fn proportional(sizes: &[usize], total: usize) -> Vec<usize> {
-    // In whole numbers, so that there is nothing to round: size · total = share · sum + remainder.
-    let sum = sizes.iter().map(|&size| size as u128).sum::<u128>();
-    let exact = sizes
-        .iter()
-        .map(|&size| size as u128 * total as u128)
-        .collect::<Vec<_>>();
-    let mut shares = exact.iter().map(|&exact| (exact / sum) as usize).collect::<Vec<_>>();
-    let left = total - shares.iter().sum::<usize>();
-    let mut order = (0..sizes.len()).collect::<Vec<_>>();
-    order.sort_by_key(|&i| std::cmp::Reverse(exact[i] % sum));
-    for &i in &order[..left] {
-        shares[i] += 1;
+/// Divides `total`, which is at most their sum, among groups in proportion to their sizes, at random where that is no whole number:
+/// each share is the exact one rounded up or down, and the exact one on average (systematic sampling; W. G. Madow, 1949).
+///
+/// A group keeps one of its own, as far as the others can give `total` without it.
+fn proportional(sizes: &[usize], total: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sizes.len()).filter(|&i| sizes[i] > 0).collect();
+    let mut random = stream(seed, Purpose::Split, &[]);
+    order.shuffle(&mut random);
+    let mut shares = vec![0; sizes.len()];
+    let mut left = total as u128;
+    // In whole numbers, so that there is nothing to round: the exact share is size · left / sum.
+    let sum = |open: &[usize]| open.iter().map(|&i| sizes[i] as u128).sum::<u128>();
+    if total <= order.iter().map(|&i| sizes[i] - 1).sum() {
+        loop {
+            let all = sum(&order);
+            let gives_all = |&i: &usize| sizes[i] as u128 * left > (sizes[i] as u128 - 1) * all;
+            let (full, open): (Vec<usize>, Vec<usize>) = order.iter().partition(|i| gives_all(i));
+            for &i in &full {
+                shares[i] = sizes[i] - 1;
+                left -= shares[i] as u128;
+            }
+            order = open;
+            if full.is_empty() {
+                break;
+            }
+        }
+    }
+    // The shares lie side by side on a line, and each whole number on it, counted from a random start, is one sample.
+    let all = sum(&order).max(1);
+    let mut end = random.random_range(0..all);
+    for i in order {
+        let start = end;
+        end += sizes[i] as u128 * left;
+        shares[i] = (end / all - start / all) as usize;
     }
     shares
 }
@@ -186,9 +207,42 @@ mod tests {
         assert!(train.indices().is_sorted() && held_out.indices().is_sorted());
         all.sort_unstable();
         assert_eq!(all, (0..100).collect::<Vec<_>>());
-        // Exactly 5, 0, 3, 0.7 and 1.3; the one left over goes to the largest remainder.
-        assert_eq!(counts(&held_out, 5), [5, 0, 3, 1, 1]);
-        assert_eq!(counts(&train, 5), [45, 0, 27, 6, 12]);
+        // Exactly 5, 0, 3, 0.7 and 1.3.
+        let counts = counts(&held_out, 5);
+        assert!(matches!(counts[..], [5, 0, 3, 0, 2] | [5, 0, 3, 1, 1]), "{counts:?}");
+    }
+
+    #[test]
+    fn only_samples_of_a_class_stay_for_training() {
+        // 20 classes of one sample, 10 of two, and one of 60.
+        let sizes = [vec![1; 20], vec![2; 10], vec![60]].concat();
+        let data = classes(&sizes);
+        for (seed, fraction) in (0..50).flat_map(|seed| [0.1, 0.5, 0.69].map(|fraction| (seed, fraction))) {
+            let (train, held_out) = split(&data, fraction, seed).unwrap();
+            assert_eq!(held_out.len(), (100.0 * fraction).round() as usize);
+            assert!(counts(&train, 31).iter().all(|&n| n > 0), "seed {seed}, {fraction}");
+        }
+        // There are not enough others.
+        let (train, held_out) = split(&data, 0.8, 0).unwrap();
+        assert_eq!((train.len(), held_out.len()), (20, 80));
+    }
+
+    #[test]
+    fn no_class_is_favored() {
+        let data = classes(&[2, 3, 4, 5, 6]);
+        let mut held_out = [0; 5];
+        for seed in 0..2000 {
+            let counts = counts(&split(&data, 0.1, seed).unwrap().1, 5);
+            (0..5).for_each(|i| held_out[i] += counts[i]);
+        }
+        // Each class gives a tenth on average.
+        for (size, held_out) in (2..).zip(held_out) {
+            let expected = 200.0 * f64::from(size);
+            assert!(
+                (f64::from(held_out as u32) - expected).abs() < 90.0,
+                "{size}: {held_out}"
+            );
+        }
     }
 
     #[test]
@@ -254,9 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_exact() {
-        assert_eq!(proportional(&[1, 1, 1], 2), [1, 1, 0]);
-        assert_eq!(proportional(&[10, 0, 90], 10), [1, 0, 9]);
-        assert_eq!(proportional(&[3, 3, 4], 5), [2, 1, 2]);
+    fn shares_are_the_exact_ones_rounded_up_or_down() {
+        for seed in 0..100 {
+            assert_eq!(proportional(&[10, 0, 90], 10, seed), [1, 0, 9]);
+            let shares = proportional(&[3, 3, 4], 5, seed);
+            assert!(
+                shares
+                    .iter()
+                    .zip([1, 1, 2])
+                    .all(|(&share, least)| share == least || share == least + 1)
+            );
+            assert_eq!(shares.iter().sum::<usize>(), 5);
+            assert_eq!(shares[2], 2);
+            assert_eq!(proportional(&[1, 1, 2], 1, seed), [0, 0, 1]);
+            assert_eq!(proportional(&[1, 1], 1, seed).iter().sum::<usize>(), 1);
+        }
     }
 }
