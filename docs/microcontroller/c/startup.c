@@ -18,9 +18,11 @@ void reset(void) {
     for (uint32_t *to = &bss_start; to < &bss_end;) {
         *to++ = 0;
     }
+#ifdef __ARM_FP
     /* The FPU, for networks in floats. */
     *(volatile uint32_t *)0xE000ED88 |= 0xF << 20;
     __asm__ volatile("dsb\n isb");
+#endif
     main();
     leave();
     stop();
