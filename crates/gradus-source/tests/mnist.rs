@@ -69,7 +69,7 @@ fn compiled_digit_recognisers_are_as_good_as_the_library() {
     let mut cases = Vec::new();
     for (name, layers) in [("perceptron", perceptron()), ("LeNet", lenet(padding))] {
         let mut network = Sequential::new(&shape).layers(layers).build(1).unwrap();
-        let epochs = if small { 10 } else { 1 };
+        let epochs = if small { 20 } else { 1 };
         Fit::new(CrossEntropy::new(), Adam::new(0.002))
             .epochs(epochs)
             .run(&mut network, &train)
