@@ -1,9 +1,11 @@
 //! Steps as calls of the operations: what both languages print, each in its own words.
 
+use crate::bytes::Units;
 use crate::kernels::window::Window;
 use crate::memory::{Place, places};
 use crate::program::{Function, Op, Program, Step, result};
-use crate::quantize::{Quantized, QuantizedOp, Scale};
+use crate::quantize::{Quantized, QuantizedOp};
+use crate::scaling::Scaling;
 
 /// All that a file is printed from.
 #[derive(Debug)]
@@ -13,8 +15,26 @@ pub(crate) struct Listing {
     /// Elements of the buffer.
     pub(crate) buffer: usize,
     pub(crate) values: Vec<usize>,
-    /// For bytes, what those of the input and of the output stand for, and the largest that is no more than 0.5.
-    pub(crate) bytes: Option<(Scale, Scale, i32)>,
+    pub(crate) bytes: Option<Bytes>,
+    /// Whether inputs and outputs are scaled in the file.
+    pub(crate) scaled: [bool; 2],
+    /// Whether outputs are logits.
+    pub(crate) logits: bool,
+}
+
+/// What the bytes of the input and of the output stand for, and the largest of a single output that is still of class 0.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    pub(crate) input: Units,
+    pub(crate) output: Units,
+    pub(crate) boundary: i32,
+}
+
+/// A step in floats, with those that scale.
+enum FloatOp<'a> {
+    Standardize(&'a Scaling),
+    Network(&'a Op),
+    Rescale(&'a Scaling),
 }
 
 /// A call of an operation.
@@ -73,49 +93,21 @@ impl Table {
 
 impl Listing {
     pub(crate) fn of_program(program: &Program) -> Listing {
-        let calls = listed(&program.values, &program.steps, |op| match op {
-            Op::Dense { weight, bias, relu } => (
-                "dense",
-                vec![
-                    Argument::Table("weight", Table::F32(weight.clone())),
-                    Argument::Table("bias", Table::F32(bias.clone())),
-                    Argument::Flag(*relu),
-                ],
-            ),
-            Op::Conv2d {
-                window,
-                weight,
-                bias,
-                relu,
-            } => (
-                "conv2d",
-                vec![
-                    Argument::Table("weight", Table::F32(weight.clone())),
-                    Argument::Table("bias", Table::F32(bias.clone())),
-                    Argument::Window(*window),
-                    Argument::Flag(*relu),
-                ],
-            ),
-            Op::MaxPool { window } => ("max_pool2d", vec![Argument::Window(*window)]),
-            Op::MeanPool {
-                window,
-                exclude_padding,
-            } => (
-                "avg_pool2d",
-                vec![Argument::Window(*window), Argument::Flag(*exclude_padding)],
-            ),
-            Op::Map(function) => mapped(*function),
-            Op::Softmax => ("softmax", vec![]),
-            Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
-            Op::Copy => ("copy", vec![]),
+        let (values, steps) = scaled(program);
+        let calls = listed(&values, &steps, |op| match op {
+            FloatOp::Standardize(scaling) => ("standardize", scaling_tables(scaling)),
+            FloatOp::Rescale(scaling) => ("rescale", scaling_tables(scaling)),
+            FloatOp::Network(op) => float_call(op),
         });
-        let (places, buffer) = places(&program.values, &program.steps);
+        let (places, buffer) = places(&values, &steps);
         Listing {
             calls,
             places,
             buffer,
-            values: program.values.clone(),
+            values,
             bytes: None,
+            scaled: [program.input_scaling.is_some(), program.output_scaling.is_some()],
+            logits: program.logits,
         }
     }
 
@@ -168,8 +160,21 @@ impl Listing {
             places,
             buffer,
             values: quantized.values.clone(),
-            bytes: Some((quantized.input_scale, quantized.output_scale, quantized.half())),
+            bytes: Some(Bytes {
+                input: quantized.input_units(),
+                output: quantized.output_units(),
+                boundary: quantized.boundary(),
+            }),
+            scaled: [quantized.input_scaling.is_some(), quantized.output_scaling.is_some()],
+            logits: quantized.logits,
         }
+    }
+
+    /// The operations that the file needs.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let quantization = self.bytes.iter().map(|_| "nearest");
+        let calls = self.calls.iter().map(|call| call.function);
+        calls.chain(quantization).map(String::from).collect()
     }
 
     /// The values of the output.
@@ -180,6 +185,83 @@ impl Listing {
     /// The bytes of an input, a buffer or an output value.
     pub(crate) fn element(&self) -> usize {
         if self.bytes.is_some() { 1 } else { 4 }
+    }
+}
+
+/// The values and steps of a program, with those that scale its input and its output.
+fn scaled(program: &Program) -> (Vec<usize>, Vec<Step<FloatOp<'_>>>) {
+    let step = |label: &str, name: &str, x, y, op| Step {
+        label: label.into(),
+        name: name.into(),
+        x,
+        y,
+        op,
+    };
+    let mut values = program.values.clone();
+    let mut steps = Vec::new();
+    let mut input = 0;
+    if let Some(scaling) = &program.input_scaling {
+        input = values.len();
+        values.push(values[0]);
+        let op = FloatOp::Standardize(scaling);
+        steps.push(step("the scaling of the input", "input", 0, input, op));
+    }
+    for Step { label, name, x, y, op } in &program.steps {
+        // Nothing is written over the input.
+        let x = if *x == 0 { input } else { *x };
+        steps.push(step(label, name, x, *y, FloatOp::Network(op)));
+    }
+    if let Some(scaling) = &program.output_scaling {
+        let y = result(&steps);
+        let op = FloatOp::Rescale(scaling);
+        steps.push(step("the units of the output", "output", y, y, op));
+    }
+    (values, steps)
+}
+
+fn scaling_tables(Scaling { mean, deviation }: &Scaling) -> Vec<Argument> {
+    vec![
+        Argument::Table("mean", Table::F32(mean.clone())),
+        Argument::Table("deviation", Table::F32(deviation.clone())),
+    ]
+}
+
+fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
+    match op {
+        Op::Dense { weight, bias, relu } => (
+            "dense",
+            vec![
+                Argument::Table("weight", Table::F32(weight.clone())),
+                Argument::Table("bias", Table::F32(bias.clone())),
+                Argument::Flag(*relu),
+            ],
+        ),
+        Op::Conv2d {
+            window,
+            weight,
+            bias,
+            relu,
+        } => (
+            "conv2d",
+            vec![
+                Argument::Table("weight", Table::F32(weight.clone())),
+                Argument::Table("bias", Table::F32(bias.clone())),
+                Argument::Window(*window),
+                Argument::Flag(*relu),
+            ],
+        ),
+        Op::MaxPool { window } => ("max_pool2d", vec![Argument::Window(*window)]),
+        Op::MeanPool {
+            window,
+            exclude_padding,
+        } => (
+            "avg_pool2d",
+            vec![Argument::Window(*window), Argument::Flag(*exclude_padding)],
+        ),
+        Op::Map(function) => mapped(*function),
+        Op::Softmax => ("softmax", vec![]),
+        Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
+        Op::Copy => ("copy", vec![]),
     }
 }
 

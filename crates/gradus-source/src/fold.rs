@@ -34,3 +34,7 @@ pub(crate) fn into(weight: &mut [f32], bias: &mut [f32], scale: &[f64], shift: &
         *bias = (f64::from(*bias) * scale + shift) as f32;
     }
 }
+
+pub(crate) fn rounded(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}

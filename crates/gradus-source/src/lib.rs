@@ -31,6 +31,7 @@
 //! line. The memory is one buffer, in which values that are not wanted at the same time share a place.
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod calls;
 mod fold;
 mod kernels;
@@ -40,9 +41,12 @@ mod print;
 mod program;
 mod quantize;
 mod run;
+mod scaling;
 mod size;
 
+pub use bytes::Scale;
 pub use print::{Labels, Language};
 pub use program::Program;
-pub use quantize::{InputBytes, Quantized, Scale};
+pub use quantize::{InputBytes, Quantized};
+pub use scaling::Scaling;
 pub use size::Sizes;

@@ -56,6 +56,9 @@ impl Program {
             output: network.output_shape().clone(),
             values: lowering.values,
             steps: lowering.steps,
+            logits: false,
+            input_scaling: None,
+            output_scaling: None,
         })
     }
 }
@@ -225,6 +228,8 @@ impl Lowering {
             fold::into(weight, bias, &scale, &shift);
             return finite(layer, [weight, bias]).map(|()| x);
         }
+        let (weight, bias) = (fold::rounded(&scale), fold::rounded(&shift));
+        finite(layer, [&weight, &bias])?;
         let pixelwise = |size| Axis {
             input: size,
             output: size,
@@ -241,8 +246,8 @@ impl Lowering {
                 rows: pixelwise(1),
                 columns: pixelwise(span),
             },
-            weight: scale.iter().map(|&value| value as f32).collect(),
-            bias: shift.iter().map(|&value| value as f32).collect(),
+            weight,
+            bias,
             relu: false,
         };
         Ok(self.push(layer, x, size, op))

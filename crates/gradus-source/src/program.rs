@@ -4,10 +4,12 @@
 use gradus::Shape;
 
 use crate::kernels::window::Window;
+use crate::scaling::Scaling;
 
 /// What a network computes for one sample, step by step.
 ///
-/// Dropout and changes of shape are gone, batch normalisation is part of what comes before it, and so is a ReLU.
+/// Dropout and changes of shape are gone, batch normalisation is part of what comes before it, and so is a ReLU. What was scaled for
+/// the network can be scaled here: see [`with_input_scaling`](Program::with_input_scaling).
 #[derive(Debug, Clone)]
 pub struct Program {
     pub(crate) input: Shape,
@@ -15,6 +17,31 @@ pub struct Program {
     /// The size of every value; value 0 is the input.
     pub(crate) values: Vec<usize>,
     pub(crate) steps: Vec<Step<Op>>,
+    /// Whether the outputs are logits of classes.
+    pub(crate) logits: bool,
+    pub(crate) input_scaling: Option<Scaling>,
+    pub(crate) output_scaling: Option<Scaling>,
+}
+
+impl Program {
+    /// The same program, whose outputs are logits of classes, without the sigmoid or softmax that the network was trained for. They
+    /// stay as they are; but a single one is of class 1 from above 0, where the probability is above 0.5, and in integers they reach
+    /// at least 8 on both sides of 0, as before such a function.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus_source::{Labels, Language, Program};
+    ///
+    /// let network = Sequential::new([2]).layer(Dense::new(1)).build(1)?;
+    /// let labels = Labels { classes: vec!["no".into(), "yes".into()], ..Labels::default() };
+    /// let file = Program::of(&network)?.with_logits().source(Language::C, &labels)?;
+    /// assert!(file.contains("return output[0] > 0.0f;"));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn with_logits(mut self) -> Program {
+        self.logits = true;
+        self
+    }
 }
 
 /// One step: it reads value `x` and writes value `y`, the same one if it works in place.

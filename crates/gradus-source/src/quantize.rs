@@ -3,22 +3,27 @@
 //! | | |
 //! | --- | --- |
 //! | a value | x = s · (q - z), q from 0 to 255; scale s and zero z from the smallest and the largest value that calibration saw |
+//! | of sigmoid, softmax | s = 1/256, z = 0, whatever calibration saw; the range before them is at least from -8 to 8 |
+//! | of tanh | s = 1/128, z = 128, likewise |
 //! | a weight | w = sₒ · q, q from -127 to 127; a scale for each output channel o, from its largest weight |
 //! | a sum | a = Σ q·(qₓ - zₓ) + b / (sₒ·sₓ), in 32 bits |
 //! | the next value | q = z + a · M, where M = sₒ·sₓ / s is an integer of 31 bits divided by a power of two |
 //!
 //! Since 0 is a byte of every scale, padding and ReLU are exact, and a ReLU costs nothing: its values begin at 0, and what is
 //! below is cut off. Other functions of one value are tables of 256 bytes. A softmax at the very end is left out: the class is
-//! the same without it.
+//! the same without it. Calibration may lack a class: the outputs of a function whose range is known have all of it, or a
+//! classifier that saw no positive could never say yes.
 //!
 //! Source: Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam and Kalenichenko, "Quantization and training of neural networks for
 //! efficient integer-arithmetic-only inference", 2018.
 
 use gradus::{Error, Float, Result, Shape};
 
+use crate::bytes::{Range, Scale};
 use crate::kernels::functions;
 use crate::kernels::window::Window;
 use crate::program::{Function, Op, Program, Step, result};
+use crate::scaling::Scaling;
 
 /// A program on bytes.
 #[derive(Debug, Clone)]
@@ -29,15 +34,9 @@ pub struct Quantized {
     pub(crate) steps: Vec<Step<QuantizedOp>>,
     pub(crate) input_scale: Scale,
     pub(crate) output_scale: Scale,
-}
-
-/// What bytes stand for: x = scale · (q - zero).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// The distance of neighbouring values.
-    pub scale: f32,
-    /// The byte of 0.
-    pub zero: u8,
+    pub(crate) logits: bool,
+    pub(crate) input_scaling: Option<Scaling>,
+    pub(crate) output_scaling: Option<Scaling>,
 }
 
 /// What the bytes of the input are.
@@ -97,9 +96,12 @@ pub(crate) struct Weights {
 /// The most pixels of an average: their sum is taken in 32 bits.
 const MOST_PIXELS: usize = 1 << 15;
 
+/// The least range before a sigmoid, softmax or tanh, on both sides of 0: there they are within 0.0004 of their bounds.
+const LEAST_RANGE: f64 = 8.0;
+
 impl Program {
     /// The program on bytes, its scales taken from what these samples make of it; some hundred of the training samples will
-    /// do.
+    /// do. They are given as the network takes them: if its inputs are [scaled](Program::with_input_scaling), they are already.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -119,10 +121,11 @@ impl Program {
     /// inputs that 32 bits might not hold it.
     pub fn quantize<'a>(&self, samples: impl IntoIterator<Item = &'a [Float]>, input: InputBytes) -> Result<Quantized> {
         let mut program = self.clone();
+        let mut ranges = program.ranges(samples)?;
+        program.widen(&mut ranges);
         if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax)) {
             program.steps.pop();
         }
-        let ranges = program.ranges(samples)?;
         let input_scale = match input {
             InputBytes::Pixels => Scale {
                 scale: 1.0 / 255.0,
@@ -137,11 +140,9 @@ impl Program {
             let (x, before) = (scales[step.x], scales[step.y]);
             let y = match step.op {
                 Op::MaxPool { .. } | Op::Copy => x,
-                Op::Softmax => Scale {
-                    scale: 1.0 / 256.0,
-                    zero: 0,
-                },
-                _ => range.scale(),
+                // A mean of values whose range is known is in it.
+                Op::MeanPool { .. } if [Scale::SHARES, Scale::SIGNED].contains(&x) => x,
+                _ => bounded(&step.op).unwrap_or_else(|| range.scale()),
             };
             let op = quantize_step(&step.op, x, before, y).map_err(|message| Error::Build {
                 layer: step.label.clone(),
@@ -159,7 +160,32 @@ impl Program {
             values: program.values,
             steps,
             input_scale,
+            logits: program.logits,
+            input_scaling: program.input_scaling,
+            output_scaling: program.output_scaling,
         })
+    }
+
+    /// Makes the ranges before functions of a known range, and at logits, so wide that they can reach its bounds.
+    fn widen(&self, ranges: &mut Ranges) {
+        let functions = self.steps.iter().enumerate();
+        let functions = functions.filter(|(_, step)| bounded(&step.op).is_some());
+        let inputs = functions.map(|(i, step)| (step.x, &self.steps[..i]));
+        let logits = self.logits.then(|| (result(&self.steps), &self.steps[..]));
+        for (mut value, mut before) in inputs.chain(logits) {
+            // The step that has the scale of this value; steps that leave the scale as it is have their own inputs'.
+            let range = loop {
+                let Some(last) = before.iter().rposition(|step| step.y == value) else {
+                    break &mut ranges.input;
+                };
+                match before[last].op {
+                    Op::MaxPool { .. } | Op::Copy => (value, before) = (before[last].x, &before[..last]),
+                    _ => break &mut ranges.steps[last],
+                }
+            };
+            range.include(-LEAST_RANGE);
+            range.include(LEAST_RANGE);
+        }
     }
 
     /// The ranges of the input and of what each step writes.
@@ -178,6 +204,7 @@ impl Program {
                 )));
             }
             x.iter().for_each(|&x| ranges.input.include(f64::from(x)));
+            let x = x.iter().map(|&x| f64::from(x) as f32).collect();
             self.run_with(x, |i, y| {
                 y.iter().for_each(|&y| ranges.steps[i].include(f64::from(y)));
             });
@@ -203,68 +230,45 @@ struct Ranges {
     steps: Vec<Range>,
 }
 
-/// The values that calibration saw; 0 is always among them.
-#[derive(Debug, Clone, Copy, Default)]
-struct Range {
-    smallest: f64,
-    largest: f64,
-    infinite: bool,
-}
-
-impl Range {
-    fn include(&mut self, x: f64) {
-        self.smallest = self.smallest.min(x);
-        self.largest = self.largest.max(x);
-        self.infinite |= !x.is_finite();
-    }
-
-    /// The scale on which the range takes all bytes.
-    fn scale(&self) -> Scale {
-        let width = self.largest - self.smallest;
-        let scale = if width > 1e-30 { width / 255.0 } else { 1.0 / 255.0 };
-        Scale {
-            scale: scale as f32,
-            zero: (-self.smallest / scale).round().clamp(0.0, 255.0) as u8,
-        }
-    }
-}
-
-impl Scale {
-    /// What this byte stands for.
-    pub fn value(self, byte: u8) -> f32 {
-        self.scale * (f32::from(byte) - f32::from(self.zero))
-    }
-
-    /// The nearest byte.
-    pub fn byte(self, value: f32) -> u8 {
-        (value / self.scale + f32::from(self.zero) + 0.5).clamp(0.0, 255.0) as u8
-    }
-
-    fn zero(self) -> i32 {
-        i32::from(self.zero)
-    }
-}
-
 impl Quantized {
-    /// What the bytes of the input stand for.
+    /// What the bytes of the input stand for in the network: if it takes scaled numbers, for these.
     pub fn input_scale(&self) -> Scale {
         self.input_scale
     }
 
-    /// What the bytes of the output stand for.
+    /// What the bytes of the output stand for in the network: if it learned scaled targets, for these.
     pub fn output_scale(&self) -> Scale {
         self.output_scale
     }
 
-    /// The bytes of an input.
+    /// The bytes of an input, as `quantize` in the exported file makes them: of numbers that are not scaled yet, if they are to
+    /// be.
+    ///
+    /// # Panics
+    /// If `x` is not of the input's size.
     pub fn bytes(&self, x: &[Float]) -> Vec<u8> {
-        x.iter().map(|&x| self.input_scale.byte(f64::from(x) as f32)).collect()
+        assert_eq!(x.len(), self.input.size(), "the input has another size");
+        let units = self.input_units();
+        let bytes = x.iter().enumerate().map(|(i, &x)| units.byte(i, f64::from(x) as f32));
+        bytes.collect()
     }
 
-    /// The class that outputs stand for: the largest, the first among equals; of a single one, 1 if it is above 0.5, else 0.
+    /// What the bytes of an output stand for, as `dequantize` in the exported file has it: in the units of the targets, if these
+    /// were scaled.
+    ///
+    /// # Panics
+    /// If `y` is not of the output's size.
+    pub fn values(&self, y: &[u8]) -> Vec<f32> {
+        assert_eq!(y.len(), self.output.size(), "the output has another size");
+        let units = self.output_units();
+        y.iter().enumerate().map(|(i, &byte)| units.value(i, byte)).collect()
+    }
+
+    /// The class that outputs stand for: the largest, the first among equals; of a single one, 1 if it is above 0.5, or a
+    /// logit above 0, else 0.
     pub fn class(&self, y: &[u8]) -> usize {
         if let [y] = *y {
-            return usize::from(i32::from(y) > self.half());
+            return usize::from(i32::from(y) > self.boundary());
         }
         let mut best = 0;
         for (i, value) in y.iter().enumerate() {
@@ -275,10 +279,19 @@ impl Quantized {
         best
     }
 
-    /// The largest byte that stands for no more than 0.5.
-    pub(crate) fn half(&self) -> i32 {
-        let half = 0.5 / f64::from(self.output_scale.scale);
-        (f64::from(self.output_scale.zero) + half).floor().min(255.0) as i32
+    /// The largest byte of a single output that is still of class 0: it stands for no more than 0.5, or 0 if it is a logit.
+    pub(crate) fn boundary(&self) -> i32 {
+        let boundary = if self.logits { 0.0 } else { 0.5 } / f64::from(self.output_scale.scale);
+        (f64::from(self.output_scale.zero) + boundary).floor().min(255.0) as i32
+    }
+}
+
+/// The scale of what has a known range, whatever it is computed from.
+fn bounded(op: &Op) -> Option<Scale> {
+    match op {
+        Op::Softmax | Op::Map(Function::Sigmoid) => Some(Scale::SHARES),
+        Op::Map(Function::Tanh) => Some(Scale::SIGNED),
+        _ => None,
     }
 }
 
@@ -442,24 +455,6 @@ mod tests {
                 _ => (0, 62),
             };
             assert_eq!((multiplier, found), expected, "shift {shift}");
-        }
-    }
-
-    #[test]
-    fn zero_is_a_byte_of_every_scale() {
-        for (smallest, largest) in [(0.0, 7.0), (-3.0, 0.0), (-0.3, 12.7), (0.0, 0.0)] {
-            let range = Range {
-                smallest,
-                largest,
-                infinite: false,
-            };
-            let scale = range.scale();
-            assert_eq!(scale.value(scale.zero), 0.0);
-            assert_eq!(scale.byte(0.0), scale.zero);
-            for x in [smallest, largest] {
-                let error = f64::from(scale.value(scale.byte(x as f32))) - x;
-                assert!(error.abs() <= 0.51 * f64::from(scale.scale), "{error}");
-            }
         }
     }
 }

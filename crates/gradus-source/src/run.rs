@@ -5,6 +5,7 @@ use gradus::Float;
 use crate::kernels::{float, functions, integer};
 use crate::program::{Function, Op, Program, Step, result};
 use crate::quantize::{Quantized, QuantizedOp};
+use crate::scaling::Scaling;
 
 impl Program {
     /// What the exported file in floats computes.
@@ -12,12 +13,15 @@ impl Program {
     /// # Panics
     /// If `x` is not of the input's size.
     pub fn run(&self, x: &[Float]) -> Vec<f32> {
-        self.run_with(x, |_, _| {})
+        let mut y = self.run_with(self.standardized(x), |_, _| {});
+        if let Some(Scaling { mean, deviation }) = &self.output_scaling {
+            float::rescale(&mut y, mean, deviation);
+        }
+        y
     }
 
-    /// As [`run`](Program::run); calls `with` after each step, with its number and the value that it wrote.
-    pub(crate) fn run_with(&self, x: &[Float], mut with: impl FnMut(usize, &[f32])) -> Vec<f32> {
-        let x = x.iter().map(|&x| f64::from(x) as f32).collect();
+    /// As [`run`](Program::run), without scaling; calls `with` after each step, with its number and the value that it wrote.
+    pub(crate) fn run_with(&self, x: Vec<f32>, mut with: impl FnMut(usize, &[f32])) -> Vec<f32> {
         execute(&self.values, &self.steps, x, |i, step, x, y| {
             match &step.op {
                 Op::Dense { weight, bias, relu } => float::dense(x, y, weight, bias, *relu),

@@ -24,13 +24,13 @@ pub struct Sizes {
 const WINDOW: usize = 60;
 /// The code of a call and its arguments.
 const CALL: usize = 45;
-/// The code that finds the class, and in integers the byte of a number.
-const CLASS: [usize; 2] = [40, 110];
+/// The code that finds the class, and in integers makes bytes of numbers and numbers of bytes.
+const CLASS: [usize; 2] = [40, 50];
 
 /// The bytes of code of each operation with what it uses, in floats and in integers, as `arm-none-eabi-gcc` 12.2 makes them for a
 /// Cortex-M4 with an FPU (`-Os -mfpu=fpv4-sp-d16 -mfloat-abi=hard`), about: it
 /// inlines what is called once, or small.
-const CODE: [(&str, [usize; 2]); 30] = [
+const CODE: [(&str, [usize; 2]); 33] = [
     ("axis", [0, 0]),
     ("window", [0, 0]),
     ("first_tap", [40, 40]),
@@ -60,6 +60,9 @@ const CODE: [(&str, [usize; 2]); 30] = [
     ("avg_pool2d", [280, 370]),
     ("add", [52, 180]),
     ("map", [0, 20]),
+    ("standardize", [40, 0]),
+    ("rescale", [40, 0]),
+    ("nearest", [0, 60]),
     ("copy", [18, 22]),
 ];
 
@@ -73,9 +76,10 @@ impl Sizes {
         });
         let names = classes.iter().map(|name| name.len() + 5);
         let integer = listing.bytes.is_some();
-        let functions: Vec<String> = (listing.calls.iter())
-            .map(|call| format!("gradus_{}", call.function))
+        let functions: Vec<String> = (listing.functions().iter())
+            .map(|function| format!("gradus_{function}"))
             .collect();
+        let units = (listing.bytes.iter()).map(|bytes| bytes.input.table_bytes() + bytes.output.table_bytes());
         let code = kernels::used(kernels::c(integer), &functions).into_iter().map(|piece| {
             let name = kernels::name(piece).unwrap_or_default().trim_start_matches("gradus_");
             let known = CODE.iter().find(|(known, _)| *known == name);
@@ -83,7 +87,7 @@ impl Sizes {
         });
         let element = listing.element();
         Sizes {
-            tables: tables.sum::<usize>() + names.sum::<usize>(),
+            tables: tables.sum::<usize>() + names.sum::<usize>() + units.sum::<usize>(),
             code: code.sum::<usize>() + CALL * listing.calls.len() + CLASS[usize::from(integer)],
             buffer: element * listing.buffer,
             input: element * listing.values[0],

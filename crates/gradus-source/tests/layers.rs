@@ -255,6 +255,11 @@ fn compiled_files_compute_what_the_library_does() {
                 compiled.run(path, 2 * i + 1, &bytes) == integers,
                 "{name} in {language}: other bytes"
             );
+            assert_eq!(
+                compiled.run_values(path, 2 * i + 1, &x),
+                values,
+                "{name} in {language}: other values"
+            );
         }
     }
 }
@@ -292,6 +297,123 @@ fn batch_norm_after_another_shape_has_its_own_channels() {
         .unwrap();
     network.set("2.weight", &[1.0, 100.0]).unwrap();
     close(&Program::of(&network).unwrap().run(&[1.0; 2]), [1.0, 1.0, 100.0, 100.0]);
+}
+
+/// `-ffast-math` takes for granted that nothing is infinite.
+#[test]
+fn activations_are_right_with_fast_math() {
+    let x: [f32; 24] = std::array::from_fn(|i| {
+        let size = [0.0, 0.3, 2.0, 9.9, 10.1, 44.4, 44.6, 88.8, 90.0, 200.0, 1e4, 1e30][i / 2];
+        if i % 2 == 0 { size } else { -size }
+    });
+    let alone = || Sequential::new([x.len()]);
+    let networks = [
+        alone().layer(Relu),
+        alone().layer(LeakyRelu::new(0.1)),
+        alone().layer(Elu::new(1.3)),
+        alone().layer(Gelu),
+        alone().layer(Silu),
+        alone().layer(Softplus),
+        alone().layer(Sigmoid),
+        alone().layer(Tanh),
+        alone().layer(Softmax),
+    ]
+    .map(|network| network.build(1).unwrap());
+    let files: Vec<Sources> = (networks.iter().enumerate())
+        .map(|(i, network)| {
+            let program = Program::of(network).unwrap();
+            let labels = Labels {
+                prefix: format!("n{i}"),
+                ..Labels::default()
+            };
+            Sources {
+                rust: program.source(Language::Rust, &labels).unwrap(),
+                c: program.source(Language::C, &labels).unwrap(),
+                bytes: false,
+            }
+        })
+        .collect();
+    let options: [(&str, &[&str]); 2] = [
+        ("fast", &["-O3", "-ffast-math"]),
+        ("native", &["-O2", "-ffast-math", "-march=native"]),
+    ];
+    let compiled = Compiled::with(&files, &options);
+    for (i, network) in networks.iter().enumerate() {
+        let input = ArrayD::from_shape_vec(IxDyn(&[1, x.len()]), x.map(gradus::Float::from).to_vec()).unwrap();
+        let y = network.predict(&input).unwrap();
+        for (language, path) in &compiled.programs {
+            for ((found, &y), x) in compiled.run_floats(path, i, &x).iter().zip(&y).zip(x) {
+                let (found, y) = (f64::from(*found), f64::from(y));
+                let off = (found - y).abs() / y.abs().max(1.0);
+                let kind = network.summary().to_string();
+                assert!(off < 1e-5, "{language}: {found} for {y} at {x} in {kind}");
+            }
+        }
+    }
+}
+
+/// NaN would hide that something went wrong before if it were lost.
+#[test]
+fn nan_stays_where_the_library_keeps_it() {
+    let nan = gradus::Float::NAN;
+    let cases = [
+        (
+            Sequential::new([1, 1, 9]).layer(MaxPool2d::new((1, 3))),
+            vec![nan, 1.0, 2.0, 1.0, nan, 2.0, 1.0, 2.0, nan],
+        ),
+        (
+            Sequential::new([1, 1, 6]).layer(AvgPool2d::new((1, 3))),
+            vec![nan, 1.0, 2.0, 1.0, 2.0, 3.0],
+        ),
+        (
+            Sequential::new([3])
+                .layer(Relu)
+                .layer(LeakyRelu::new(0.1))
+                .layer(Elu::new(1.0)),
+            vec![1.0, nan, -1.0],
+        ),
+        (
+            Sequential::new([3])
+                .layer(Gelu)
+                .layer(Silu)
+                .layer(Softplus)
+                .layer(Sigmoid)
+                .layer(Tanh),
+            vec![1.0, nan, -1.0],
+        ),
+        (Sequential::new([3]).layer(Softmax), vec![1.0, nan, -1.0]),
+    ];
+    let (mut files, mut expected) = (Vec::new(), Vec::new());
+    for (i, (network, x)) in cases.into_iter().enumerate() {
+        let network = network.build(1).unwrap();
+        let program = Program::of(&network).unwrap();
+        let labels = Labels {
+            prefix: format!("n{i}"),
+            ..Labels::default()
+        };
+        files.push(Sources {
+            rust: program.source(Language::Rust, &labels).unwrap(),
+            c: program.source(Language::C, &labels).unwrap(),
+            bytes: false,
+        });
+        let mut dims = vec![1];
+        dims.extend_from_slice(network.input_shape());
+        let y = network
+            .predict(ArrayD::from_shape_vec(IxDyn(&dims), x.clone()).unwrap())
+            .unwrap();
+        let nans: Vec<bool> = y.iter().map(|y| y.is_nan()).collect();
+        assert!(nans.contains(&true));
+        let run: Vec<bool> = program.run(&x).iter().map(|y| y.is_nan()).collect();
+        assert_eq!(run, nans, "case {i}");
+        expected.push((x.iter().map(|&x| f64::from(x) as f32).collect::<Vec<f32>>(), nans));
+    }
+    let compiled = Compiled::new(&files);
+    for (i, (x, nans)) in expected.iter().enumerate() {
+        for (language, path) in &compiled.programs {
+            let found: Vec<bool> = compiled.run_floats(path, i, x).iter().map(|y| y.is_nan()).collect();
+            assert_eq!(found, *nans, "case {i} in {language}");
+        }
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ static void gradus_conv2d(const float *x, float *y, const float *w, const float 
     }
 }
 
-/* The largest value of each window. */
+/* The largest value of each window; NaN if there is one. */
 static void gradus_max_pool2d(const float *x, float *y, const struct gradus_window *window) {
     const struct gradus_axis *rows = &window->rows, *columns = &window->columns;
     int32_t c, i, j, k, l;
@@ -54,7 +54,7 @@ static void gradus_max_pool2d(const float *x, float *y, const struct gradus_wind
                     const float *row = x + gradus_pixel(rows, i, k) * columns->input;
                     for (l = left; l < right; l++) {
                         const float value = row[gradus_pixel(columns, j, l)];
-                        largest = value > largest ? value : largest;
+                        largest = value > largest || value != value ? value : largest;
                     }
                 }
                 *y++ = largest;
@@ -94,6 +94,20 @@ static void gradus_add(const float *x, float *y, int32_t n, int relu) {
     for (; n > 0; n--, x++, y++) {
         const float sum = *y + *x;
         *y = relu && sum < 0.0f ? 0.0f : sum;
+    }
+}
+
+/* y = (x - mean) / deviation, value by value */
+static void gradus_standardize(const float *x, float *y, int32_t n, const float *mean, const float *deviation) {
+    for (; n > 0; n--) {
+        *y++ = (*x++ - *mean++) / *deviation++;
+    }
+}
+
+/* y = y deviation + mean, value by value */
+static void gradus_rescale(float *y, int32_t n, const float *mean, const float *deviation) {
+    for (; n > 0; n--, y++) {
+        *y = *y * *deviation++ + *mean++;
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn conv2d(x: &[f32], y: &mut [f32], w: &[f32], b: &[f32], window: &Wi
     }
 }
 
-/// The largest value of each window.
+/// The largest value of each window; NaN if there is one.
 pub(crate) fn max_pool2d(x: &[f32], y: &mut [f32], window: &Window) {
     let (rows, columns) = (&window.rows, &window.columns);
     let planes = x.chunks_exact(rows.input * columns.input);
@@ -53,7 +53,11 @@ pub(crate) fn max_pool2d(x: &[f32], y: &mut [f32], window: &Window) {
                 for k in top..bottom {
                     for l in left..right {
                         let value = x[pixel(rows, i, k) * columns.input + pixel(columns, j, l)];
-                        largest = if value > largest { value } else { largest };
+                        largest = if value > largest || value.is_nan() {
+                            value
+                        } else {
+                            largest
+                        };
                     }
                 }
                 y[i * columns.output + j] = largest;
@@ -96,6 +100,20 @@ pub(crate) fn add(x: &[f32], y: &mut [f32], relu: bool) {
     for (y, x) in y.iter_mut().zip(x) {
         let sum = *y + x;
         *y = if relu && sum < 0.0 { 0.0 } else { sum };
+    }
+}
+
+/// y = (x - mean) / deviation, value by value
+pub(crate) fn standardize(x: &[f32], y: &mut [f32], mean: &[f32], deviation: &[f32]) {
+    for ((y, x), (mean, deviation)) in y.iter_mut().zip(x).zip(mean.iter().zip(deviation)) {
+        *y = (x - mean) / deviation;
+    }
+}
+
+/// y = y · deviation + mean, value by value
+pub(crate) fn rescale(y: &mut [f32], mean: &[f32], deviation: &[f32]) {
+    for (y, (mean, deviation)) in y.iter_mut().zip(mean.iter().zip(deviation)) {
+        *y = *y * deviation + mean;
     }
 }
 

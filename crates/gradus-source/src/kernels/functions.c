@@ -52,7 +52,8 @@ static float gradus_tanh(float x) {
     if (a < 0.625f) {
         y = a + a * (a * a * gradus_polynomial(a * a, c, 5));
     } else {
-        y = 1.0f - 2.0f / (gradus_exp(2.0f * a) + 1.0f);
+        /* From 10 on it is 1. e^2a would become infinite, by which -ffast-math does not divide right. */
+        y = 1.0f - 2.0f / (gradus_exp(a > 10.0f ? 20.0f : 2.0f * a) + 1.0f);
     }
     return x < 0.0f ? -y : y;
 }

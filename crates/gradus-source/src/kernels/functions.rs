@@ -74,7 +74,8 @@ fn tanh(x: f32) -> f32 {
         ];
         a + a * (square * polynomial(square, &c))
     } else {
-        1.0 - 2.0 / (exp(2.0 * a) + 1.0)
+        // From 10 on it is 1.
+        1.0 - 2.0 / (exp(if a > 10.0 { 20.0 } else { 2.0 * a }) + 1.0)
     };
     if x < 0.0 { -y } else { y }
 }

@@ -129,6 +129,12 @@ static void gradus_softmax(uint8_t *y, int32_t n, const uint32_t *table) {
     }
 }
 
+/* The byte nearest to x, where byte `zero` stands for `mean` and each further one for `scale` more; 0 if x is NaN. */
+static uint8_t gradus_nearest(float x, float mean, float scale, float zero) {
+    const float q = (x - mean) / scale + zero + 0.5f;
+    return (uint8_t)(q > 255.0f ? 255.0f : q > 0.0f ? q : 0.0f);
+}
+
 /* y = x */
 static void gradus_copy(const uint8_t *x, uint8_t *y, int32_t n) {
     for (; n > 0; n--) {

@@ -167,6 +167,18 @@ pub(crate) fn softmax(y: &mut [u8], table: &[u32; 256]) {
     }
 }
 
+/// The byte nearest to x, where byte `zero` stands for `mean` and each further one for `scale` more; 0 if x is NaN.
+pub(crate) fn nearest(x: f32, mean: f32, scale: f32, zero: f32) -> u8 {
+    let q = (x - mean) / scale + zero + 0.5;
+    if q > 255.0 {
+        255
+    } else if q > 0.0 {
+        q as u8
+    } else {
+        0
+    }
+}
+
 /// y = x
 pub(crate) fn copy(x: &[u8], y: &mut [u8]) {
     y.copy_from_slice(x);

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{Labels, wrapped};
-use crate::calls::{Argument, Call, Listing, Table};
+use crate::bytes::Units;
+use crate::calls::{Argument, Bytes, Call, Listing, Table};
 use crate::kernels;
 use crate::kernels::window::{Axis, Window};
 use crate::memory::Place;
@@ -18,7 +19,7 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
     }
     let _ = write!(
         head,
-        " * Compile this file with the others of your program. Where you call it, declare it with\n *     \
+        " * Compile this file with the others of your program, as C. Where you call it, in C or C++, declare it with\n *     \
          #define {upper}_DECLARATIONS\n *     #include \"this file\"\n * It needs no heap and no library. Its memory is \
          static: one call of {prefix}_predict at a time.\n */\n\n"
     );
@@ -33,16 +34,36 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
         );
     }
     // What others have named keeps its name.
-    let code = code(listing, labels.classes.len());
-    let code = code
-        .replace("gradus_", &format!("{prefix}_"))
-        .replace("GRADUS_", &format!("{upper}_"));
+    let code = renamed(&code(listing, labels.classes.len()), prefix, &upper);
     format!("{head}{code}{names}\n#endif\n")
+}
+
+/// The code with other names than `gradus_` and `GRADUS_`, in one pass, since the new ones may hold these.
+fn renamed(code: &str, prefix: &str, upper: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find(['g', 'G']) {
+        let (before, word) = rest.split_at(at);
+        out.push_str(before);
+        let new = [("gradus_", prefix), ("GRADUS_", upper)];
+        match new.into_iter().find(|(old, _)| word.starts_with(old)) {
+            Some((old, new)) => {
+                out.push_str(new);
+                out.push('_');
+                rest = &word[old.len()..];
+            }
+            None => {
+                out.push_str(&word[..1]);
+                rest = &word[1..];
+            }
+        }
+    }
+    out + rest
 }
 
 fn code(listing: &Listing, classes: usize) -> String {
     let element = if listing.bytes.is_some() { "uint8_t" } else { "float" };
-    let mut out = String::from("#include <stdint.h>\n\n");
+    let mut out = String::from("#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     let (inputs, outputs) = (listing.values[0], listing.outputs());
     let _ = write!(
         out,
@@ -56,12 +77,25 @@ fn code(listing: &Listing, classes: usize) -> String {
              int gradus_class(const {element} *output);\nextern const char *const gradus_classes[{classes}];\n"
         );
     }
-    if listing.bytes.is_some() {
-        out.push_str("\n/* The byte of an input value. */\nuint8_t gradus_quantize(float x);\n");
+    if let Some(bytes) = &listing.bytes {
+        declare_units(&mut out, "input", &bytes.input, inputs);
+        let _ = write!(
+            out,
+            "\n/* The byte of {}. */\nuint8_t gradus_quantize({});\n",
+            described(&bytes.input, "input i", "an input value"),
+            parameters("float x", &bytes.input)
+        );
+        declare_units(&mut out, "output", &bytes.output, outputs);
+        let _ = write!(
+            out,
+            "\n/* The value of {}. */\nfloat gradus_dequantize({});\n",
+            described(&bytes.output, "output i", "an output byte"),
+            parameters("uint8_t y", &bytes.output)
+        );
     }
-    out.push_str("\n#ifndef GRADUS_DECLARATIONS\n");
-    let names: Vec<String> = (listing.calls.iter())
-        .map(|call| format!("gradus_{}", call.function))
+    out.push_str("\n#ifdef __cplusplus\n}\n#endif\n\n#ifndef GRADUS_DECLARATIONS\n");
+    let names: Vec<String> = (listing.functions().iter())
+        .map(|function| format!("gradus_{function}"))
         .collect();
     for piece in kernels::used(kernels::c(listing.bytes.is_some()), &names) {
         let _ = write!(out, "\n{piece}\n");
@@ -79,16 +113,74 @@ fn code(listing: &Listing, classes: usize) -> String {
     if classes > 0 {
         class(&mut out, listing, element);
     }
-    if let Some((input, ..)) = &listing.bytes {
-        let _ = write!(
-            out,
-            "\nuint8_t gradus_quantize(float x) {{\n    const float q = x / {:?}f + {:?}f + 0.5f;\n    \
-             return (uint8_t)(q < 0.0f ? 0.0f : q > 255.0f ? 255.0f : q);\n}}\n",
-            input.scale,
-            f32::from(input.zero)
-        );
+    if let Some(bytes) = &listing.bytes {
+        quantization(&mut out, bytes);
     }
     out
+}
+
+/// The constants by which bytes stand for values.
+fn declare_units(out: &mut String, of: &str, units: &Units, count: usize) {
+    let (upper, zero) = (of.to_uppercase(), units.inside.zero);
+    match &units.each {
+        None => {
+            let scale = units.inside.scale;
+            let _ = write!(
+                out,
+                "\n/* A byte q of the {of} stands for GRADUS_{upper}_SCALE * (q - GRADUS_{upper}_ZERO). */\n\
+                 #define GRADUS_{upper}_SCALE {scale:?}f\n#define GRADUS_{upper}_ZERO {zero}\n"
+            );
+        }
+        Some(_) => {
+            let _ = write!(
+                out,
+                "\n/* A byte q of {of} i stands for gradus_{of}_scale[i] * (q - GRADUS_{upper}_ZERO) + gradus_{of}_mean[i]. */\n\
+                 #define GRADUS_{upper}_ZERO {zero}\nextern const float gradus_{of}_scale[{count}];\n\
+                 extern const float gradus_{of}_mean[{count}];\n"
+            );
+        }
+    }
+}
+
+/// The words for what has a scale of its own, or for what has not.
+fn described<'a>(units: &Units, scaled: &'a str, plain: &'a str) -> &'a str {
+    if units.each.is_some() { scaled } else { plain }
+}
+
+fn parameters(value: &str, units: &Units) -> String {
+    match units.each {
+        Some(_) => format!("{value}, int32_t i"),
+        None => value.into(),
+    }
+}
+
+/// From values to bytes and back.
+fn quantization(out: &mut String, bytes: &Bytes) {
+    for (of, units) in [("input", &bytes.input), ("output", &bytes.output)] {
+        for (what, values) in ["scale", "mean"].into_iter().zip(units.each.iter().flatten()) {
+            let numbers = wrapped(values.iter().map(|value| format!("{value:?}f")));
+            let count = values.len();
+            let _ = write!(out, "\nconst float gradus_{of}_{what}[{count}] = {{\n{numbers}}};\n");
+        }
+    }
+    let (mean, scale) = match bytes.input.each {
+        Some(_) => ("gradus_input_mean[i]", "gradus_input_scale[i]"),
+        None => ("0.0f", "GRADUS_INPUT_SCALE"),
+    };
+    let _ = write!(
+        out,
+        "\nuint8_t gradus_quantize({}) {{\n    return gradus_nearest(x, {mean}, {scale}, GRADUS_INPUT_ZERO);\n}}\n",
+        parameters("float x", &bytes.input)
+    );
+    let (mean, scale) = match bytes.output.each {
+        Some(_) => (" + gradus_output_mean[i]", "gradus_output_scale[i]"),
+        None => ("", "GRADUS_OUTPUT_SCALE"),
+    };
+    let _ = write!(
+        out,
+        "\nfloat gradus_dequantize({}) {{\n    return {scale} * (float)(y - GRADUS_OUTPUT_ZERO){mean};\n}}\n",
+        parameters("uint8_t y", &bytes.output)
+    );
 }
 
 fn predict(out: &mut String, listing: &Listing, element: &str) {
@@ -128,9 +220,12 @@ fn predict(out: &mut String, listing: &Listing, element: &str) {
 fn class(out: &mut String, listing: &Listing, element: &str) {
     let _ = write!(out, "\nint gradus_class(const {element} *output) {{\n");
     match (listing.outputs(), &listing.bytes) {
-        (1, None) => out.push_str("    return output[0] > 0.5f;\n}\n"),
-        (1, Some((.., half))) => {
-            let _ = write!(out, "    return output[0] > {half};\n}}\n");
+        (1, None) => {
+            let boundary = if listing.logits { "0.0" } else { "0.5" };
+            let _ = write!(out, "    return output[0] > {boundary}f;\n}}\n");
+        }
+        (1, Some(Bytes { boundary, .. })) => {
+            let _ = write!(out, "    return output[0] > {boundary};\n}}\n");
         }
         _ => out.push_str(
             "    int i, best = 0;\n    for (i = 1; i < GRADUS_OUTPUTS; i++) {\n        \
@@ -200,4 +295,29 @@ fn print_window(out: &mut String, call: &Call, window: &Window) {
         axis(rows),
         axis(columns)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_may_hold_the_old_one() {
+        let code = "void gradus_predict(int gr); /* g */\n#define GRADUS_INPUTS 1";
+        for (prefix, upper, expected) in [
+            (
+                "my_GRADUS",
+                "MY_GRADUS",
+                "void my_GRADUS_predict(int gr); /* g */\n#define MY_GRADUS_INPUTS 1",
+            ),
+            (
+                "gradus_a",
+                "GRADUS_A",
+                "void gradus_a_predict(int gr); /* g */\n#define GRADUS_A_INPUTS 1",
+            ),
+            ("x", "X", "void x_predict(int gr); /* g */\n#define X_INPUTS 1"),
+        ] {
+            assert_eq!(renamed(code, prefix, upper), expected);
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod rust;
 
 use gradus::{Error, Result, Shape};
 
+use crate::bytes::{Scale, Units};
 use crate::calls::Listing;
 use crate::program::Program;
 use crate::quantize::Quantized;
@@ -117,16 +118,30 @@ fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Ve
         Some(_) => " (channels x height x width, row after row)",
         None => "",
     };
+    let [scaled_input, scaled_output] = listing.scaled;
+    let logits = if listing.logits { ", logits" } else { "" };
     match &listing.bytes {
         None => {
-            lines.push(format!("Input: {}{order} floats.", shape(input)));
-            lines.push(format!("Output: {} floats.", shape(output)));
+            let scaled = |scaled, how| if scaled { how } else { "" };
+            lines.push(format!(
+                "Input: {}{order} floats{}.",
+                shape(input),
+                scaled(scaled_input, ", not scaled: that is done here")
+            ));
+            lines.push(format!(
+                "Output: {} floats{logits}{}.",
+                shape(output),
+                scaled(scaled_output, ", in the units of the targets")
+            ));
         }
-        Some((x, y, _)) => {
+        Some(bytes) => {
             lines.push(format!("Input: {}{order} bytes.", shape(input)));
-            lines.push(format!("       A byte q stands for {:?} * (q - {}).", x.scale, x.zero));
-            lines.push(format!("Output: {} bytes.", shape(output)));
-            lines.push(format!("        A byte q stands for {:?} * (q - {}).", y.scale, y.zero));
+            lines.push(format!("       {}: see `quantize`.", meaning("input", &bytes.input)));
+            lines.push(format!("Output: {} bytes{logits}.", shape(output)));
+            lines.push(format!(
+                "        {}: see `dequantize`.",
+                meaning("output", &bytes.output)
+            ));
             lines.push("A softmax at the end, if there is one, is left out: the larger, the likelier.".into());
         }
     }
@@ -138,6 +153,17 @@ fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Ve
     lines.extend(sizes.lines().map(String::from));
     lines.push(String::new());
     lines
+}
+
+/// What a byte of the input or the output stands for.
+fn meaning(of: &str, units: &Units) -> String {
+    let Scale { scale, zero } = units.inside;
+    match units.each {
+        Some(_) => {
+            format!("A byte q of value i stands for {of}_scale[i] * (q - {zero}) + {of}_mean[i], which is not scaled")
+        }
+        None => format!("A byte q stands for {scale:?} * (q - {zero})"),
+    }
 }
 
 /// Words in lines of at most 116 characters, indented.

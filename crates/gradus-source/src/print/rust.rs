@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{Labels, wrapped};
-use crate::calls::{Argument, Call, Listing, Table};
+use crate::bytes::Units;
+use crate::calls::{Argument, Bytes, Call, Listing, Table};
 use crate::kernels;
 use crate::kernels::window::{Axis, Window};
 use crate::memory::Place;
@@ -38,17 +39,10 @@ pub(super) fn print(listing: &Listing, about: &[String], labels: &Labels) -> Str
     if !labels.classes.is_empty() {
         class(&mut out, listing, element);
     }
-    if let Some((input, ..)) = &listing.bytes {
-        let _ = write!(
-            out,
-            "\n/// The byte of an input value.\n#[allow(dead_code)]\npub fn quantize(x: f32) -> u8 {{\n    \
-             let q = x / {:?} + {:?} + 0.5;\n    if q < 0.0 {{ 0 }} else if q > 255.0 {{ 255 }} else {{ q as u8 }}\n}}\n",
-            input.scale,
-            f32::from(input.zero)
-        );
+    if let Some(bytes) = &listing.bytes {
+        quantization(&mut out, bytes);
     }
-    let names: Vec<String> = listing.calls.iter().map(|call| call.function.to_string()).collect();
-    for piece in kernels::used(kernels::rust(listing.bytes.is_some()), &names) {
+    for piece in kernels::used(kernels::rust(listing.bytes.is_some()), &listing.functions()) {
         let _ = write!(out, "\n{}\n", piece.replace("pub(crate) ", ""));
     }
     for call in &listing.calls {
@@ -131,14 +125,77 @@ fn class(out: &mut String, listing: &Listing, element: &str) {
         "\n/// The class that an output stands for.\n#[allow(dead_code)]\npub fn class(output: &[{element}; OUTPUTS]) -> usize {{\n"
     );
     match (listing.outputs(), &listing.bytes) {
-        (1, None) => out.push_str("    usize::from(output[0] > 0.5)\n}\n"),
-        (1, Some((.., half))) => {
-            let _ = write!(out, "    usize::from(i32::from(output[0]) > {half})\n}}\n");
+        (1, None) => {
+            let boundary = if listing.logits { "0.0" } else { "0.5" };
+            let _ = write!(out, "    usize::from(output[0] > {boundary})\n}}\n");
+        }
+        (1, Some(Bytes { boundary, .. })) => {
+            let _ = write!(out, "    usize::from(i32::from(output[0]) > {boundary})\n}}\n");
         }
         _ => out.push_str(
             "    let mut best = 0;\n    for (i, y) in output.iter().enumerate() {\n        \
              if *y > output[best] {\n            best = i;\n        }\n    }\n    best\n}\n",
         ),
+    }
+}
+
+/// From values to bytes and back, and the constants for it.
+fn quantization(out: &mut String, bytes: &Bytes) {
+    for (of, units) in [("input", &bytes.input), ("output", &bytes.output)] {
+        let (upper, zero) = (of.to_uppercase(), units.inside.zero);
+        let formula = match &units.each {
+            None => {
+                let scale = units.inside.scale;
+                let _ = write!(
+                    out,
+                    "\n/// The distance of neighbouring bytes of the {of}.\n#[allow(dead_code, clippy::approx_constant)]\n\
+                     pub const {upper}_SCALE: f32 = {scale:?};\n"
+                );
+                format!("a byte q stands for {upper}_SCALE * (q - {upper}_ZERO)")
+            }
+            Some(tables) => {
+                for (what, values) in ["SCALE", "MEAN"].into_iter().zip(tables) {
+                    let numbers = wrapped(values.iter().map(|value| format!("{value:?}")));
+                    let _ = write!(
+                        out,
+                        "\n/// For the bytes of the {of}s: see {upper}_ZERO.\n#[rustfmt::skip]\n\
+                         #[allow(dead_code, clippy::approx_constant)]\npub static {upper}_{what}: [f32; {upper}S] = [\n{numbers}];\n"
+                    );
+                }
+                format!("a byte q of {of} i stands for {upper}_SCALE[i] * (q - {upper}_ZERO) + {upper}_MEAN[i]")
+            }
+        };
+        let _ = write!(
+            out,
+            "\n/// For the bytes of the {of}: {formula}.\n#[allow(dead_code)]\npub const {upper}_ZERO: u8 = {zero};\n"
+        );
+    }
+    let (of, mean, scale) = match bytes.input.each {
+        Some(_) => ("input i", "INPUT_MEAN[i]", "INPUT_SCALE[i]"),
+        None => ("an input value", "0.0", "INPUT_SCALE"),
+    };
+    let _ = write!(
+        out,
+        "\n/// The byte of {of}.\n#[allow(dead_code)]\npub fn quantize({}) -> u8 {{\n    \
+         nearest(x, {mean}, {scale}, INPUT_ZERO as f32)\n}}\n",
+        parameters("x: f32", &bytes.input)
+    );
+    let (of, mean, scale) = match bytes.output.each {
+        Some(_) => ("output i", " + OUTPUT_MEAN[i]", "OUTPUT_SCALE[i]"),
+        None => ("an output byte", "", "OUTPUT_SCALE"),
+    };
+    let _ = write!(
+        out,
+        "\n/// The value of {of}.\n#[allow(dead_code)]\npub fn dequantize({}) -> f32 {{\n    \
+         {scale} * (f32::from(y) - f32::from(OUTPUT_ZERO)){mean}\n}}\n",
+        parameters("y: u8", &bytes.output)
+    );
+}
+
+fn parameters(value: &str, units: &Units) -> String {
+    match units.each {
+        Some(_) => format!("{value}, i: usize"),
+        None => value.into(),
     }
 }
 

@@ -1,0 +1,279 @@
+//! Programs in integers: what their bytes stand for, and how inputs and outputs are scaled.
+
+mod common;
+
+use common::{Compiled, Sources};
+use gradus::prelude::*;
+use gradus::{Float, Layers};
+use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Scale, Scaling};
+use ndarray::ArrayD;
+
+/// One dense layer that computes z = x, and more layers.
+fn identity(layers: Layers) -> Program {
+    let network = Sequential::new([1]).layer(Dense::new(1)).layers(layers);
+    let mut network = network.build(1).unwrap();
+    network.set("0.weight", &[1.0]).unwrap();
+    Program::of(&network).unwrap()
+}
+
+/// Calibrated on two values that are far on one side.
+fn quantized(program: &Program) -> Quantized {
+    let samples: [&[Float]; 2] = [&[-7.0], &[-3.0]];
+    program.quantize(samples, InputBytes::Calibrated).unwrap()
+}
+
+fn labels(i: usize) -> Labels {
+    Labels {
+        prefix: format!("n{i}"),
+        ..Labels::default()
+    }
+}
+
+/// A classifier whose calibration had no positive sample was `return output[0] > 255`.
+#[test]
+fn a_classifier_that_saw_no_positive_can_say_yes() {
+    // As deep as it may be between the sums and the sigmoid, and behind it.
+    let image = Reshape::to([1, 1, 1]);
+    for layers in [
+        Layers::new().layer(Sigmoid),
+        Layers::new().layer(Dropout::new(0.5)).layer(Sigmoid),
+        Layers::new()
+            .layer(image.clone())
+            .layer(MaxPool2d::new(1))
+            .layer(Sigmoid),
+        Layers::new().layer(image).layer(Sigmoid).layer(GlobalAvgPool2d::new()),
+    ] {
+        // z = 6 - x, and all sums that calibration sees are below -2.
+        let mut network = Sequential::new([1])
+            .layer(Dense::new(1))
+            .layers(layers)
+            .build(1)
+            .unwrap();
+        network.set("0.weight", &[-1.0]).unwrap();
+        network.set("0.bias", &[6.0]).unwrap();
+        let samples: [&[Float]; 2] = [&[12.0], &[9.0]];
+        let program = Program::of(&network).unwrap();
+        let program = program.quantize(samples, InputBytes::Calibrated).unwrap();
+        assert_eq!(
+            program.output_scale(),
+            Scale {
+                scale: 1.0 / 256.0,
+                zero: 0
+            }
+        );
+        for (x, expected) in [
+            (0.0, 0.997_527),
+            (3.0, 0.952_574),
+            (5.0, 0.731_059),
+            (7.0, 0.268_941),
+            (12.0, 0.002_473),
+        ] {
+            let y = program.run(&program.bytes(&[x]));
+            let value = program.values(&y)[0];
+            assert!((value - expected).abs() < 0.02, "{value} for {expected}");
+            assert_eq!(program.class(&y), usize::from(expected > 0.5));
+        }
+        let classes = Labels {
+            classes: vec!["no".into(), "yes".into()],
+            ..labels(0)
+        };
+        let file = program.source(Language::C, &classes).unwrap();
+        assert!(file.contains("return output[0] > 128;"), "{file:.4000}");
+    }
+}
+
+/// As a classifier that ends in a sigmoid, though the sigmoid is not in it.
+#[test]
+fn one_logit_divides_the_classes_at_0() {
+    // z = 6 - x, and all that calibration sees is below -2.
+    let mut network = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+    network.set("0.weight", &[-1.0]).unwrap();
+    network.set("0.bias", &[6.0]).unwrap();
+    let samples: [&[Float]; 2] = [&[12.0], &[9.0]];
+    let program = Program::of(&network).unwrap().with_logits();
+    let quantized = program.quantize(samples, InputBytes::Calibrated).unwrap();
+    for x in [0.0, 3.0, 5.5, 5.9, 6.1, 6.5, 9.0, 12.0] {
+        let y = quantized.run(&quantized.bytes(&[x]));
+        let value = f64::from(quantized.values(&y)[0]);
+        assert!((value - (6.0 - f64::from(x))).abs() < 0.1, "{value} at {x}");
+        assert_eq!(quantized.class(&y), usize::from(value > 0.0), "{value} at {x}");
+        assert!(
+            quantized.class(&y) == usize::from(x < 6.0) || (x - 6.0).abs() < 0.2,
+            "{x}"
+        );
+    }
+    let classes = Labels {
+        classes: vec!["no".into(), "yes".into()],
+        ..labels(0)
+    };
+    let zero = quantized.output_scale().zero;
+    for (language, lines) in [
+        (
+            Language::C,
+            ["return output[0] > 0.0f;".into(), format!("return output[0] > {zero};")],
+        ),
+        (
+            Language::Rust,
+            [
+                "usize::from(output[0] > 0.0)".into(),
+                format!("usize::from(i32::from(output[0]) > {zero})"),
+            ],
+        ),
+    ] {
+        assert!(program.source(language, &classes).unwrap().contains(&lines[0]));
+        assert!(quantized.source(language, &classes).unwrap().contains(&lines[1]));
+    }
+}
+
+#[test]
+fn functions_of_a_known_range_have_all_of_it() {
+    let tanh = quantized(&identity(Layers::new().layer(Tanh)));
+    assert_eq!(
+        tanh.output_scale(),
+        Scale {
+            scale: 1.0 / 128.0,
+            zero: 128
+        }
+    );
+    assert!(tanh.run(&tanh.bytes(&[-7.0]))[0] == 0);
+    // What is before them reaches 8 on both sides; the input itself does, if it is what is before them.
+    let alone = Sequential::new([1]).layer(Tanh).build(1).unwrap();
+    let alone = quantized(&Program::of(&alone).unwrap());
+    for x in [-7.0, -0.5, 0.0, 0.5, 2.0, 7.0] {
+        let value = alone.values(&alone.run(&alone.bytes(&[x])))[0];
+        assert!((f64::from(value) - f64::from(x).tanh()).abs() < 0.04, "{value} at {x}");
+    }
+    // A softmax at the end is left out, and the scale is that of its inputs.
+    let network = Sequential::new([1])
+        .layer(Dense::new(2))
+        .layer(Softmax)
+        .build(1)
+        .unwrap();
+    let softmax = quantized(&Program::of(&network).unwrap());
+    let scale = softmax.output_scale();
+    assert!(scale.value(0) <= -8.0 + scale.scale && scale.value(255) >= 8.0 - scale.scale);
+}
+
+/// A network of a table: columns in their own units, and an output in its own.
+#[test]
+fn scaling_is_in_the_files() {
+    // More columns than a comment would have room for.
+    const COLUMNS: usize = 100;
+    let mean: Vec<f64> = (0..COLUMNS).map(|i| [0.1, -2e5, 3e-3, 1013.25][i % 4]).collect();
+    let deviation: Vec<f64> = (0..COLUMNS).map(|i| [1.0 / 3.0, 7e3, 2e-4, 12.5][i % 4]).collect();
+    let (out_mean, out_deviation) = ([250_000.0, -1.0], [80_000.0, 1e-3]);
+    let layers = Layers::new().layer(Dense::new(8)).layer(Tanh).layer(Dense::new(2));
+    let network = Sequential::new([COLUMNS]).layers(layers).build(7).unwrap();
+
+    let rows = 30;
+    let mut rng = gradus::random::stream(3, gradus::random::Purpose::Layer, &[]);
+    let scaled = ArrayD::from_shape_simple_fn(ndarray::IxDyn(&[rows, COLUMNS]), || {
+        rand::RngExt::random_range(&mut rng, -2.0..2.0)
+    });
+    let y = network.predict(&scaled).unwrap();
+    let units = |i: usize, y: f64| y * out_deviation[i] + out_mean[i];
+    let expected: Vec<f64> = y.iter().enumerate().map(|(i, &y)| units(i % 2, f64::from(y))).collect();
+    let raw: Vec<Float> = (scaled.iter().enumerate())
+        .map(|(i, &z)| (f64::from(z) * deviation[i % COLUMNS] + mean[i % COLUMNS]) as Float)
+        .collect();
+
+    let program = Program::of(&network).unwrap();
+    let program = program
+        .with_input_scaling(Scaling::new(&mean, &deviation).unwrap())
+        .unwrap();
+    let program = program
+        .with_output_scaling(Scaling::new(&out_mean, &out_deviation).unwrap())
+        .unwrap();
+    let samples = scaled.as_slice().unwrap().chunks_exact(COLUMNS);
+    let quantized = program.quantize(samples, InputBytes::Calibrated).unwrap();
+    let run: Vec<f32> = raw.chunks_exact(COLUMNS).flat_map(|x| program.run(x)).collect();
+    let bytes: Vec<f32> = (raw.chunks_exact(COLUMNS))
+        .flat_map(|x| quantized.values(&quantized.run(&quantized.bytes(x))))
+        .collect();
+    for (i, expected) in expected.iter().enumerate() {
+        let off = |found: f32| (f64::from(found) - expected).abs() / out_deviation[i % 2];
+        assert!(off(run[i]) < 1e-3, "{} for {expected}", run[i]);
+        assert!(off(bytes[i]) < 0.1, "{} for {expected} in integers", bytes[i]);
+    }
+
+    let sources = |source: &dyn Fn(Language) -> gradus::Result<String>, bytes| Sources {
+        rust: source(Language::Rust).unwrap(),
+        c: source(Language::C).unwrap(),
+        bytes,
+    };
+    let files = [
+        sources(&|language| program.source(language, &labels(0)), false),
+        sources(&|language| quantized.source(language, &labels(1)), true),
+    ];
+    let compiled = Compiled::new(&files);
+    let raw: Vec<f32> = raw.iter().map(|&x| f64::from(x) as f32).collect();
+    for (language, path) in &compiled.programs {
+        let found = compiled.run_floats(path, 0, &raw);
+        for ((found, run), i) in found.iter().zip(&run).zip([0, 1].into_iter().cycle()) {
+            assert!(
+                f64::from(found - run).abs() < 1e-3 * out_deviation[i],
+                "{language}: {found} for {run}"
+            );
+        }
+        assert_eq!(compiled.run_values(path, 1, &raw), bytes, "{language}");
+    }
+    // The tables of the scaling are counted.
+    let plain = Program::of(&network).unwrap();
+    let more = |with: usize, without: usize| with - without;
+    assert_eq!(
+        more(program.sizes(&labels(0)).tables, plain.sizes(&labels(0)).tables),
+        8 * (COLUMNS + 2)
+    );
+}
+
+#[test]
+fn scaling_that_can_not_be_is_refused() {
+    let message = |mean: &[f64], deviation: &[f64]| Scaling::new(mean, deviation).unwrap_err().to_string();
+    assert!(message(&[0.0], &[]).contains("1 means and 0 deviations"));
+    assert!(message(&[0.0, 0.0], &[1.0, 0.0]).contains("value 1 can't be scaled"));
+    assert!(message(&[0.0], &[1e-50]).contains("deviation 1e-50"));
+    assert!(message(&[1e300], &[1.0]).contains("mean 1e300"));
+    assert!(message(&[f64::NAN], &[1.0]).contains("mean NaN"));
+    let program = identity(Layers::new());
+    let two = Scaling::new(&[0.0; 2], &[1.0; 2]).unwrap();
+    let message = program.clone().with_input_scaling(two.clone()).unwrap_err().to_string();
+    assert!(
+        message.contains("the input has 1 values, and the scaling is for 2"),
+        "{message}"
+    );
+    assert!(
+        program
+            .with_output_scaling(two)
+            .unwrap_err()
+            .to_string()
+            .contains("the output has 1")
+    );
+}
+
+#[test]
+fn nan_has_the_same_byte_in_both_languages() {
+    let scaled = identity(Layers::new());
+    let scaled = scaled
+        .with_input_scaling(Scaling::new(&[5.0], &[2.0]).unwrap())
+        .unwrap();
+    let programs = [quantized(&identity(Layers::new())), quantized(&scaled)];
+    let x = [f32::NAN, -1e30, 1e30, f32::INFINITY, f32::NEG_INFINITY, -5.0];
+    let files: Vec<Sources> = (programs.iter().enumerate())
+        .map(|(i, program)| Sources {
+            rust: program.source(Language::Rust, &labels(i)).unwrap(),
+            c: program.source(Language::C, &labels(i)).unwrap(),
+            bytes: true,
+        })
+        .collect();
+    let compiled = Compiled::new(&files);
+    for (i, program) in programs.iter().enumerate() {
+        let expected: Vec<f32> = (x.iter())
+            .flat_map(|&x| program.values(&program.run(&program.bytes(&[Float::from(x)]))))
+            .collect();
+        // As the smallest value.
+        assert_eq!(expected[0], expected[1]);
+        for (language, path) in &compiled.programs {
+            assert_eq!(compiled.run_values(path, i, &x), expected, "{language}");
+        }
+    }
+}
