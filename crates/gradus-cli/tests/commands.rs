@@ -714,7 +714,7 @@ fn a_trained_network_is_exported() {
     let told = good(home, "import net/digits.onnx -o net/again.safetensors");
     assert!(told.contains("It takes byte / 255"), "{told}");
     let message = bad(home, "export net/network.safetensors --to onnx --int8");
-    assert_eq!(message, "--int8 and --prefix are for source files, not for --to onnx");
+    assert_eq!(message, "--int8 is for source files, not for --to onnx");
     let message = bad(home, "export net/network.safetensors --to rust --logits");
     assert_eq!(message, "--logits and --uint8 are for --to onnx, not for source files");
 }

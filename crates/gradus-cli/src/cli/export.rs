@@ -1,5 +1,6 @@
 //! `gradus export`: a trained network in another form.
 
+mod comparison;
 mod onnx;
 mod source;
 
@@ -28,8 +29,10 @@ use source::Source;
 ///
 /// A source file, Rust without the standard library or C99, is for the firmware of a microcontroller. It holds the weights and a
 /// function that computes the output of an input, and needs no other file, no library and no heap. The command tells the flash
-/// and RAM that it takes. With --int8, weights and values are bytes, a quarter of the size, and all arithmetic is on integers;
-/// then a part of the training samples is needed, and the accuracy before and after is told.
+/// and RAM that it takes. What a table's network scales is scaled in the file: it takes the columns and gives the values as they
+/// are in the table. With --int8, weights and values are bytes, a quarter of the size, and all arithmetic is on integers; then a
+/// part of the training samples is needed, and how good the network is before and after is shown: its accuracy and the recall of
+/// each class, or the error of its values.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gradus export runs/train/network.safetensors --to onnx --uint8\n  gradus export runs/train/network.safetensors --to rust\n  gradus export runs/train/network.safetensors --to c --int8 -o firmware/digits.c --prefix digits"
@@ -97,10 +100,13 @@ impl Export {
 /// Runs the command; returns its results.
 pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let [form, _] = options.to.names();
-    let of_source = options.int8 || options.prefix.is_some();
     ensure!(
-        options.to != Form::Onnx || !of_source,
-        "--int8 and --prefix are for source files, not for --to onnx"
+        options.to != Form::Onnx || !options.int8,
+        "--int8 is for source files, not for --to onnx"
+    );
+    ensure!(
+        options.to == Form::C || options.prefix.is_none(),
+        "--prefix is for --to c: names in other files need none"
     );
     ensure!(
         options.to == Form::Onnx || !(options.onnx.logits || options.onnx.uint8),

@@ -4,29 +4,32 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gradus::data::{Dataset, Target, Targets};
-use gradus::metric::predicted_class;
+use gradus::data::{Dataset, Targets};
+use gradus::layer::OutputKind;
 use gradus::{Float, Network};
-use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Sizes};
-use serde_json::{Value, json};
+use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Scaling, Sizes};
+use serde_json::Value;
 
 use super::super::Settings;
+use super::super::recipe::noted_loss;
 use super::Export;
+use super::comparison::Comparison;
 use crate::notes::{Notes, Preprocessing};
-use crate::plot::count;
 use crate::task::Task;
 use crate::terminal::say;
 
 /// How many training samples the scales of bytes are taken from.
 const CALIBRATION: usize = 512;
-/// Means and deviations of more columns are not written out.
-const MOST_COLUMNS: usize = 64;
+/// From this share of a column's deviation on, the distance of neighbouring numbers is told.
+const COARSEST: f64 = 0.01;
 
 /// A network as the text of a source file, and what there is to tell of it.
 pub struct Source {
     pub text: String,
     sizes: Sizes,
-    accuracy: Option<Accuracies>,
+    comparison: Option<Comparison>,
+    /// What numbers of 32 bits are too coarse for.
+    coarse: Vec<String>,
 }
 
 impl Source {
@@ -38,45 +41,67 @@ impl Source {
         settings: &Settings,
     ) -> Result<Source> {
         let file = || options.network.display().to_string();
-        let program = Program::of(network).with_context(file)?;
-        let labels = options.labels(network, notes);
+        let mut labels = options.labels(network, notes);
+        let program = program(network, notes).with_context(file)?;
         // What is wrong with the prefix is told before samples are read, which may take a while.
-        let text = program.source(language, &labels).context("--prefix")?;
-        if !options.int8 {
-            return Ok(Source {
-                text,
-                sizes: program.sizes(&labels),
-                accuracy: None,
-            });
+        program.source(language, &labels).context("--prefix")?;
+        let task = match options.int8 {
+            false => None,
+            true => {
+                let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
+                say(format_args!("note: {seen}"));
+                Some(task)
+            }
+        };
+        if let Some(task) = &task
+            && labels.classes.is_empty()
+        {
+            labels.classes = task.classes.clone();
         }
-        let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
-        say(format_args!("note: {seen}"));
+        let program = match gives_logits(network, notes, labels.classes.len()).with_context(file)? {
+            false => program,
+            true => program.with_logits(),
+        };
+        let coarse = coarse_columns(notes);
+        let Some(task) = task else {
+            return Ok(Source {
+                text: program.source(language, &labels)?,
+                sizes: program.sizes(&labels),
+                comparison: None,
+                coarse,
+            });
+        };
         let quantized = quantize(&program, &task, pixels(notes, network)).with_context(file)?;
         Ok(Source {
-            text: quantized.source(language, &labels)?,
+            text: quantized.source(language, &labels).with_context(file)?,
             sizes: quantized.sizes(&labels),
-            accuracy: compare(network, &quantized, &*task.test, settings.thread_count()).with_context(file)?,
+            comparison: Comparison::new(network, notes, &quantized, &task, settings.thread_count())
+                .with_context(file)?,
+            coarse,
         })
     }
 
     pub fn print(&self, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}", self.sizes)?;
-        match &self.accuracy {
-            Some(accuracy) => accuracy.print(out),
+        for column in &self.coarse {
+            writeln!(out, "Warning: {column}.")?;
+        }
+        match &self.comparison {
+            Some(comparison) => comparison.print(out),
             None => Ok(()),
         }
     }
 
     /// Adds what there is to tell to the results.
     pub fn add_to(&self, results: &mut Value) {
-        let Source { sizes, accuracy, .. } = self;
+        let Source { sizes, comparison, .. } = self;
         results["flash"] = sizes.flash().into();
         results["tables"] = sizes.tables.into();
         results["ram"] = sizes.ram().into();
         results["buffer"] = sizes.buffer.into();
-        results["accuracy"] = json!(accuracy.as_ref().map(|accuracy| json!({
-            "samples": accuracy.samples, "float": accuracy.share(accuracy.float), "int8": accuracy.share(accuracy.int8),
-        })));
+        if let Some(comparison) = comparison {
+            comparison.add_to(results);
+        }
     }
 }
 
@@ -97,7 +122,7 @@ impl Export {
                 .preprocessing_for(network)
                 .map(|how| about_input(&how))
                 .unwrap_or_default(),
-            classes: notes.classes_for(network),
+            classes: classes(network, notes),
             prefix: self.prefix.clone().unwrap_or_else(|| "gradus".into()),
         }
     }
@@ -112,11 +137,74 @@ fn about_input(preprocessing: &Preprocessing) -> String {
         Preprocessing::Picture { .. } => {
             format!("Samples are {preprocessing}: 0 is dark, 1 (as a byte, 255) is light.")
         }
-        Preprocessing::Numbers { mean, deviation, .. } if mean.len() <= MOST_COLUMNS => {
-            format!("A number x becomes (x - mean) / deviation; the means are {mean:?}, the deviations {deviation:?}.")
+        Preprocessing::Numbers { columns, .. } if !columns.is_empty() => {
+            format!("The values of an input are the columns {}.", columns.join(", "))
         }
-        Preprocessing::Numbers { .. } => "Samples are scaled as in training.".into(),
+        Preprocessing::Numbers { .. } => "The values of an input are the table's columns, in their order.".into(),
     }
+}
+
+/// The names of the classes; none if it isn't known which of two classes a single output stands for.
+fn classes(network: &Network, notes: &Notes) -> Vec<String> {
+    let single = network.output_shape().size() == 1 && network.output_kind() == OutputKind::Real;
+    let known = notes.classes.is_some()
+        || notes
+            .training
+            .as_ref()
+            .is_some_and(|training| training["loss"].is_string());
+    if single && !known {
+        return Vec::new();
+    }
+    notes.classes_for(network)
+}
+
+/// Whether the outputs are logits of so many classes.
+fn gives_logits(network: &Network, notes: &Notes, classes: usize) -> Result<bool> {
+    if classes == 0 {
+        return Ok(false);
+    }
+    let loss = noted_loss(network, notes, &Targets::Classes(classes))?;
+    Ok(network.output_activation(&*loss).is_some())
+}
+
+/// The columns whose numbers are so large and so close together that 32 bits can't tell them apart well: the file takes these.
+fn coarse_columns(notes: &Notes) -> Vec<String> {
+    let Some(Preprocessing::Numbers {
+        columns,
+        mean,
+        deviation,
+    }) = &notes.preprocessing
+    else {
+        return Vec::new();
+    };
+    let coarse = mean.iter().zip(deviation).enumerate().filter_map(|(i, (&mean, &deviation))| {
+        let size = (mean.abs() as f32).min(f32::MAX);
+        let distance = f64::from(size.next_up() - size);
+        let column = columns.get(i).cloned().unwrap_or_else(|| (i + 1).to_string());
+        (distance > COARSEST * deviation).then(|| {
+            format!(
+                "numbers of 32 bits near {mean:e}, as in the column `{column}`, are {distance:e} apart, and in training they \
+                 had a deviation of {deviation:e}: take the column less an offset"
+            )
+        })
+    });
+    coarse.collect()
+}
+
+/// The program of a network, which scales what was scaled in training.
+fn program(network: &Network, notes: &Notes) -> Result<Program> {
+    let mut program = Program::of(network)?;
+    if let Some(Preprocessing::Numbers { mean, deviation, .. }) = &notes.preprocessing
+        && (mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0))
+    {
+        let scaling = Scaling::new(mean, deviation).context("the columns of the table")?;
+        program = program.with_input_scaling(scaling)?;
+    }
+    if let Some(targets) = &notes.targets {
+        let scaling = Scaling::new(&targets.mean, &targets.deviation).context("the targets of the table")?;
+        program = program.with_output_scaling(scaling)?;
+    }
+    Ok(program)
 }
 
 /// What the bytes of an input are.
@@ -136,61 +224,4 @@ fn quantize(program: &Program, task: &Task, input: InputBytes) -> Result<Quantiz
         data.read(i * data.len() / count, x)?;
     }
     Ok(program.quantize(x.chunks_exact(size.max(1)), input)?)
-}
-
-/// How many test samples the network is right about.
-struct Accuracies {
-    samples: usize,
-    float: usize,
-    int8: usize,
-}
-
-impl Accuracies {
-    fn share(&self, right: usize) -> f64 {
-        right as f64 / self.samples as f64
-    }
-
-    fn print(&self, out: &mut dyn Write) -> Result<()> {
-        let percent = |right| 100.0 * self.share(right);
-        Ok(writeln!(
-            out,
-            "{} test samples: {:.2} % right in floats, {:.2} % in integers",
-            count(self.samples as u64),
-            percent(self.float),
-            percent(self.int8)
-        )?)
-    }
-}
-
-/// Compares the network and its quantised program on these samples, if they have classes.
-fn compare(network: &Network, quantized: &Quantized, data: &dyn Dataset, threads: usize) -> Result<Option<Accuracies>> {
-    let samples = data.len();
-    if samples == 0 || !matches!(data.targets(), Targets::Classes(_)) {
-        return Ok(None);
-    }
-    let is = |i: usize, class: usize| matches!(data.target(i), Target::Class(target) if target == class);
-    let mut float = 0;
-    network
-        .predictor(1024, threads)?
-        .each_output(network, data, |i, y, _| {
-            float += usize::from(is(i, predicted_class(y)));
-        })?;
-    let part = |thread: usize| -> gradus::Result<usize> {
-        let mut x: Vec<Float> = vec![0.0; data.shape().size()];
-        let mut right = 0;
-        for i in (thread..samples).step_by(threads) {
-            data.read(i, &mut x)?;
-            right += usize::from(is(i, quantized.class(&quantized.run(&quantized.bytes(&x)))));
-        }
-        Ok(right)
-    };
-    let int8 = std::thread::scope(|scope| {
-        let part = &part;
-        let parts: Vec<_> = (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
-        let counts = parts
-            .into_iter()
-            .map(|part| part.join().expect("no sample makes it panic"));
-        counts.sum::<gradus::Result<usize>>()
-    })?;
-    Ok(Some(Accuracies { samples, float, int8 }))
 }
