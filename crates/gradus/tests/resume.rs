@@ -2,12 +2,12 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::Duration;
 
 use common::*;
-use gradus::callback::{Checkpoint, EarlyStopping};
+use gradus::callback::{Callback, Checkpoint, EarlyStopping};
 use gradus::data::{Bytes, Subset, Target, Targets};
 use gradus::history::History;
 use gradus::metric::{Average, F1, Meter, Metric, Precision, TopK};
@@ -456,4 +456,55 @@ fn a_damaged_checkpoint_is_refused() {
         let result = fit().resume(&file).run(&mut perceptron(1), &train);
         refused(result, &["checkpoint", words]);
     }
+}
+
+/// Notes before each checkpoint whether its file is there; the checkpoint of this number is refused.
+struct Watch<'a> {
+    file: &'a Path,
+    was_there: &'a RefCell<Vec<bool>>,
+    refused: usize,
+}
+
+impl Callback for Watch<'_> {
+    fn on_checkpoint(&mut self) -> Result<()> {
+        let mut was_there = self.was_there.borrow_mut();
+        was_there.push(self.file.is_file());
+        if was_there.len() == self.refused {
+            return Err(Error::invalid("not now"));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn callbacks_run_before_each_checkpoint() {
+    let (train, _) = samples();
+    let file = folder("resume-callbacks").join("checkpoint");
+    let run = |refused| {
+        let _ = std::fs::remove_file(&file);
+        let was_there = RefCell::new(Vec::new());
+        let watch = Watch {
+            file: &file,
+            was_there: &was_there,
+            refused,
+        };
+        let result = Fit::new(CrossEntropy::new(), Adam::new(0.01))
+            .epochs(1)
+            .batch_size(50)
+            .checkpoint(&file, ALWAYS)
+            .callback(watch)
+            .run(&mut perceptron(1), &train);
+        (result, was_there.into_inner())
+    };
+    let (result, was_there) = run(usize::MAX);
+    result.unwrap();
+    assert!(was_there.len() >= 5, "{was_there:?}");
+    assert!(
+        !was_there[0] && was_there[1..].iter().all(|&there| there),
+        "{was_there:?}"
+    );
+
+    let (result, was_there) = run(1);
+    refused(result, &["not now"]);
+    assert_eq!((was_there, file.exists()), (vec![false], false));
 }

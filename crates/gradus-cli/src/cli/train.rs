@@ -111,7 +111,7 @@ pub struct Train {
     /// Tell where the time of training went, layer by layer
     #[arg(long, help_heading = "Training")]
     profile: bool,
-    /// The folder for all files
+    /// The folder for all files; it keeps those of an earlier training, in gradus-previous, until this one has finished
     #[arg(long, value_name = "DIR", default_value = "runs/train")]
     out: PathBuf,
     /// Go on from the checkpoint in --out, if there is one: with the same options otherwise, it gives the same network, bit
