@@ -1,0 +1,390 @@
+//! What is drawn: a network, and how it is trained.
+
+use gradus::data::Targets;
+use gradus::loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError};
+use gradus::optim::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
+use gradus::{Float, Shape};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+use crate::shape::{Padding, Window};
+
+/// A layer with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Layer {
+    Dense {
+        units: usize,
+        bias: bool,
+    },
+    Conv2d {
+        channels: usize,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: Padding,
+        dilation: [usize; 2],
+        groups: usize,
+        bias: bool,
+    },
+    MaxPool2d {
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: Padding,
+    },
+    AvgPool2d {
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: Padding,
+        exclude_padding: bool,
+    },
+    GlobalAvgPool2d,
+    Flatten,
+    Reshape(Vec<usize>),
+    BatchNorm {
+        momentum: f64,
+        epsilon: f64,
+    },
+    Dropout(f64),
+    Softmax,
+    Relu,
+    LeakyRelu(f64),
+    Elu(f64),
+    Gelu,
+    Silu,
+    Softplus,
+    Sigmoid,
+    Tanh,
+    Residual {
+        body: Vec<Layer>,
+        shortcut: Option<Vec<Layer>>,
+    },
+}
+
+impl Layer {
+    /// The shape of its output; none if it can't take such samples.
+    pub fn output(&self, input: &[usize]) -> Option<Vec<usize>> {
+        let size: usize = input.iter().product();
+        let pooled =
+            |window: Window| (window.sees()).then(|| vec![window.channels, window.rows.output, window.columns.output]);
+        match self {
+            Layer::Dense { units, .. } => (input.len() == 1).then(|| vec![*units]),
+            Layer::Conv2d {
+                channels,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+                ..
+            } => {
+                let window = Window::new(input, *kernel, *stride, *dilation, *padding)?;
+                let divides = channels.is_multiple_of(*groups) && input[0].is_multiple_of(*groups);
+                divides.then(|| vec![*channels, window.rows.output, window.columns.output])
+            }
+            Layer::MaxPool2d {
+                kernel,
+                stride,
+                padding,
+            } => pooled(Window::new(input, *kernel, *stride, [1, 1], *padding)?),
+            Layer::AvgPool2d {
+                kernel,
+                stride,
+                padding,
+                ..
+            } => pooled(Window::new(input, *kernel, *stride, [1, 1], *padding)?),
+            Layer::GlobalAvgPool2d => (input.len() == 3).then(|| vec![input[0]]),
+            Layer::Flatten => Some(vec![size]),
+            Layer::Reshape(shape) => (shape.iter().product::<usize>() == size).then(|| shape.clone()),
+            Layer::BatchNorm { .. } => (input.len() != 2).then(|| input.to_vec()),
+            Layer::Softmax => (input.len() == 1).then(|| input.to_vec()),
+            Layer::Residual { body, shortcut } => {
+                let output = outputs(body, input)?;
+                let across = match shortcut {
+                    Some(layers) => outputs(layers, input)?,
+                    None => outputs(&projection(input, &output)?, input)?,
+                };
+                (across == output).then_some(output)
+            }
+            _ => Some(input.to_vec()),
+        }
+    }
+
+    /// As the library's files have it.
+    pub fn json(&self) -> Value {
+        let padding = |padding: &Padding| match padding {
+            Padding::Valid => json!("valid"),
+            Padding::Same => json!("same"),
+            Padding::Explicit([top, bottom, left, right]) => {
+                json!({ "explicit": { "top": top, "bottom": bottom, "left": left, "right": right } })
+            }
+        };
+        match self {
+            Layer::Dense { units, bias } => json!({ "kind": "dense", "units": units, "bias": bias }),
+            Layer::Conv2d {
+                channels,
+                kernel,
+                stride,
+                padding: p,
+                dilation,
+                groups,
+                bias,
+            } => json!({
+                "kind": "conv2d", "channels": channels, "kernel": kernel, "stride": stride, "padding": padding(p),
+                "dilation": dilation, "groups": groups, "bias": bias
+            }),
+            Layer::MaxPool2d {
+                kernel,
+                stride,
+                padding: p,
+            } if kernel == stride => json!({ "kind": "max_pool2d", "kernel": kernel, "padding": padding(p) }),
+            Layer::MaxPool2d {
+                kernel,
+                stride,
+                padding: p,
+            } => json!({ "kind": "max_pool2d", "kernel": kernel, "stride": stride, "padding": padding(p) }),
+            Layer::AvgPool2d {
+                kernel,
+                stride,
+                padding: p,
+                exclude_padding,
+            } => json!({
+                "kind": "avg_pool2d", "kernel": kernel, "stride": stride, "padding": padding(p), "exclude_padding": exclude_padding
+            }),
+            Layer::GlobalAvgPool2d => json!({ "kind": "global_avg_pool2d" }),
+            Layer::Flatten => json!({ "kind": "flatten" }),
+            Layer::Reshape(shape) => json!({ "kind": "reshape", "shape": shape }),
+            Layer::BatchNorm { momentum, epsilon } => {
+                json!({ "kind": "batch_norm", "momentum": momentum, "epsilon": epsilon })
+            }
+            Layer::Dropout(rate) => json!({ "kind": "dropout", "rate": rate }),
+            Layer::Softmax => json!({ "kind": "softmax" }),
+            Layer::Relu => json!({ "kind": "relu" }),
+            Layer::LeakyRelu(slope) => json!({ "kind": "leaky_relu", "slope": slope }),
+            Layer::Elu(alpha) => json!({ "kind": "elu", "alpha": alpha }),
+            Layer::Gelu => json!({ "kind": "gelu" }),
+            Layer::Silu => json!({ "kind": "silu" }),
+            Layer::Softplus => json!({ "kind": "softplus" }),
+            Layer::Sigmoid => json!({ "kind": "sigmoid" }),
+            Layer::Tanh => json!({ "kind": "tanh" }),
+            Layer::Residual { body, shortcut: None } => json!({ "kind": "residual", "body": jsons(body) }),
+            Layer::Residual {
+                body,
+                shortcut: Some(shortcut),
+            } => json!({ "kind": "residual", "body": jsons(body), "shortcut": jsons(shortcut) }),
+        }
+    }
+
+    /// Whether it, or a layer in it, is one that `which` says.
+    pub fn has(&self, which: &dyn Fn(&Layer) -> bool) -> bool {
+        let inside = match self {
+            Layer::Residual { body, shortcut } => {
+                (body.iter().chain(shortcut.iter().flatten())).any(|layer| layer.has(which))
+            }
+            _ => false,
+        };
+        inside || which(self)
+    }
+}
+
+/// Layers as the library's files have them.
+pub fn jsons(layers: &[Layer]) -> Vec<Value> {
+    layers.iter().map(Layer::json).collect()
+}
+
+/// The shape that comes out of these layers; none if one can't take what comes before it.
+pub fn outputs(layers: &[Layer], input: &[usize]) -> Option<Vec<usize>> {
+    layers
+        .iter()
+        .try_fold(input.to_vec(), |shape, layer| layer.output(&shape))
+}
+
+/// The layers on a shortcut that brings `input` to `output`, where none are named.
+pub fn projection(input: &[usize], output: &[usize]) -> Option<Vec<Layer>> {
+    if input == output {
+        return Some(Vec::new());
+    }
+    match (input, output) {
+        ([_], &[units]) => Some(vec![Layer::Dense { units, bias: false }]),
+        (&[_, h, w], &[channels, to_h, to_w]) => {
+            let stride = |from: usize, to: usize| Some(from.div_ceil(to)).filter(|s| from.div_ceil(*s) == to);
+            Some(vec![Layer::Conv2d {
+                channels,
+                kernel: [1, 1],
+                stride: [stride(h, to_h)?, stride(w, to_w)?],
+                padding: Padding::Valid,
+                dilation: [1, 1],
+                groups: 1,
+                bias: false,
+            }])
+        }
+        _ => None,
+    }
+}
+
+/// A loss with its settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LossRule {
+    CrossEntropy { smoothing: f64 },
+    BinaryCrossEntropy,
+    MeanSquaredError,
+    MeanAbsoluteError,
+    Huber { delta: f64 },
+}
+
+impl LossRule {
+    /// The library's.
+    pub fn loss(self) -> Arc<dyn Loss> {
+        match self {
+            LossRule::CrossEntropy { smoothing } => Arc::new(CrossEntropy::new().label_smoothing(smoothing)),
+            LossRule::BinaryCrossEntropy => Arc::new(BinaryCrossEntropy),
+            LossRule::MeanSquaredError => Arc::new(MeanSquaredError),
+            LossRule::MeanAbsoluteError => Arc::new(MeanAbsoluteError),
+            LossRule::Huber { delta } => Arc::new(Huber { delta }),
+        }
+    }
+}
+
+/// An optimizer with its settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    Sgd {
+        momentum: f64,
+        nesterov: bool,
+    },
+    /// Adam, or AdamW if the decay is decoupled.
+    Adam {
+        betas: [f64; 2],
+        epsilon: f64,
+        decoupled: bool,
+    },
+    RmsProp {
+        alpha: f64,
+        epsilon: f64,
+        momentum: f64,
+    },
+}
+
+/// How the parameters follow their gradients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Optimization {
+    pub rule: Rule,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub clip: Option<Clip>,
+}
+
+impl Optimization {
+    /// The library's.
+    pub fn optimizer(&self) -> Arc<dyn Optimizer> {
+        let (rate, decay) = (self.learning_rate, self.weight_decay);
+        match self.rule {
+            Rule::Sgd { momentum, nesterov } => {
+                let sgd = Sgd::new(rate).momentum(momentum).weight_decay(decay);
+                Arc::new(if nesterov { sgd.nesterov() } else { sgd })
+            }
+            Rule::Adam {
+                betas: [a, b],
+                epsilon,
+                decoupled: false,
+            } => Arc::new(Adam::new(rate).betas(a, b).epsilon(epsilon).weight_decay(decay)),
+            Rule::Adam {
+                betas: [a, b],
+                epsilon,
+                decoupled: true,
+            } => Arc::new(AdamW::new(rate).betas(a, b).epsilon(epsilon).weight_decay(decay)),
+            Rule::RmsProp {
+                alpha,
+                epsilon,
+                momentum,
+            } => {
+                let rmsprop = RmsProp::new(rate).alpha(alpha).epsilon(epsilon);
+                Arc::new(rmsprop.momentum(momentum).weight_decay(decay))
+            }
+        }
+    }
+}
+
+/// What the samples' values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inputs {
+    /// From −2 to 2.
+    Spread,
+    /// From 0 to 1.
+    Pixels,
+    /// The first feature or channel is 273.15 everywhere, the others are from −2 to 2.
+    Constant,
+}
+
+/// A network and its training.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Which of a seed's cases it is.
+    pub number: u64,
+    /// What everything else in the case is drawn from.
+    pub seed: u64,
+    pub input: Vec<usize>,
+    pub layers: Vec<Layer>,
+    /// What the last layer's weights are multiplied by: with large ones, probabilities come close to 0 and 1.
+    pub last_scale: f64,
+    pub inputs: Inputs,
+    pub targets: Targets,
+    pub loss: LossRule,
+    pub optimization: Optimization,
+    pub batch: usize,
+    pub steps: usize,
+    pub threads: usize,
+}
+
+impl Case {
+    /// The network, as the library's files have it.
+    pub fn json(&self) -> Value {
+        json!({ "input": self.input, "layers": jsons(&self.layers) })
+    }
+
+    /// The shape of the output.
+    pub fn output(&self) -> Vec<usize> {
+        outputs(&self.layers, &self.input).expect("only networks that fit are drawn")
+    }
+
+    /// Whether a layer of the network is one that `which` says.
+    pub fn has(&self, which: impl Fn(&Layer) -> bool) -> bool {
+        self.layers.iter().any(|layer| layer.has(&which))
+    }
+
+    /// Whether training draws random numbers.
+    pub fn is_random(&self) -> bool {
+        self.has(|layer| matches!(layer, Layer::Dropout(rate) if *rate > 0.0))
+    }
+
+    /// The number of the softmax or sigmoid that the network ends in, if it does; after it, only the shape may change.
+    pub fn last_function(&self) -> Option<usize> {
+        let last = (self.layers.iter()).rposition(|layer| !matches!(layer, Layer::Flatten | Layer::Reshape(_)))?;
+        matches!(self.layers[last], Layer::Softmax | Layer::Sigmoid).then_some(last)
+    }
+
+    /// The number of the layers before the logits, if the loss is computed from logits: they are the inputs of the softmax or
+    /// sigmoid that the network ends in, or its outputs.
+    pub fn logits(&self) -> Option<usize> {
+        let compares_probabilities = matches!(self.loss, LossRule::CrossEntropy { .. } | LossRule::BinaryCrossEntropy);
+        compares_probabilities.then(|| self.last_function().unwrap_or(self.layers.len()))
+    }
+
+    /// Whether the network's outputs are logits.
+    pub fn ends_in_logits(&self) -> bool {
+        self.logits() == Some(self.layers.len())
+    }
+}
+
+/// A shape of the library.
+pub fn shape(dims: &[usize]) -> Shape {
+    Shape::from(dims)
+}
+
+/// The library's numbers in f64.
+pub fn wide(values: &[Float]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// Numbers as the library has them.
+pub fn narrow(values: &[f64]) -> Vec<Float> {
+    values.iter().map(|&value| value as Float).collect()
+}

@@ -1,0 +1,378 @@
+//! Every layer by plain loops, in f64.
+
+use std::collections::BTreeMap;
+
+use gradus::Network;
+use gradus::random::Rng;
+use rand::RngExt;
+
+use crate::case::{Layer, outputs, projection, wide};
+use crate::shape::Window;
+use crate::tape::{Tape, Var};
+
+/// Tensors by their names: `0.weight`.
+pub type Tensors<T> = BTreeMap<String, Vec<T>>;
+
+/// The parameters and the state of a network of the library.
+pub fn tensors_of(network: &Network) -> [Tensors<f64>; 2] {
+    let named = |tensor: gradus::NamedTensor<'_>| (tensor.name, wide(tensor.values));
+    [
+        network.parameters().map(named).collect(),
+        network.state().map(named).collect(),
+    ]
+}
+
+/// A pass of a batch of samples through layers.
+pub struct Pass<'a, 'n> {
+    pub tape: &'a mut Tape,
+    pub parameters: &'a Tensors<Var>,
+    /// What a training pass writes anew.
+    pub state: Tensors<f64>,
+    pub training: bool,
+    /// If given, each layer's outputs are wrong by a random part of this size: what rounding does.
+    pub noise: Option<(f64, &'n mut Rng)>,
+    /// How close a value came to where a layer's derivative jumps, relative to the layer's largest value.
+    pub margin: f64,
+}
+
+impl Pass<'_, '_> {
+    /// What the layers make of the samples. Their tensors' names begin with `path`.
+    pub fn layers(&mut self, layers: &[Layer], shape: &[usize], mut x: Vec<Vec<Var>>, path: &str) -> Vec<Vec<Var>> {
+        let mut shape = shape.to_vec();
+        for (i, layer) in layers.iter().enumerate() {
+            let y = self.layer(layer, &shape, x, &format!("{path}{i}"));
+            shape = layer.output(&shape).expect("the layers fit");
+            let is_view = matches!(layer, Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_));
+            x = if is_view { y } else { self.rounded(y) };
+        }
+        x
+    }
+
+    /// The same with the noise.
+    pub fn rounded(&mut self, mut y: Vec<Vec<Var>>) -> Vec<Vec<Var>> {
+        if let Some((size, rng)) = &mut self.noise {
+            for y in y.iter_mut().flatten() {
+                *y = self.tape.scale(*y, 1.0 + *size * rng.random_range(-1.0..1.0));
+            }
+        }
+        y
+    }
+
+    fn layer(&mut self, layer: &Layer, shape: &[usize], x: Vec<Vec<Var>>, path: &str) -> Vec<Vec<Var>> {
+        let parameters = self.parameters;
+        let tensor = |name: &str| parameters.get(&format!("{path}.{name}")).map(|values| &values[..]);
+        match layer {
+            Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) => x,
+            Layer::Dense { units, .. } => {
+                let weight = tensor("weight").expect("dense has a weight");
+                (x.iter())
+                    .map(|x| self.dense(*units, weight, tensor("bias"), x))
+                    .collect()
+            }
+            Layer::Conv2d {
+                channels,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+                ..
+            } => {
+                let window = Window::new(shape, *kernel, *stride, *dilation, *padding).expect("the layers fit");
+                let weight = tensor("weight").expect("conv2d has a weight");
+                (x.iter())
+                    .map(|x| self.conv2d(&window, [*channels, *groups], weight, tensor("bias"), x))
+                    .collect()
+            }
+            Layer::MaxPool2d {
+                kernel,
+                stride,
+                padding,
+            } => {
+                let window = Window::new(shape, *kernel, *stride, [1, 1], *padding).expect("the layers fit");
+                let scale = self.largest(&x);
+                (x.iter()).map(|x| self.max_pool2d(&window, scale, x)).collect()
+            }
+            Layer::AvgPool2d {
+                kernel,
+                stride,
+                padding,
+                exclude_padding,
+            } => {
+                let window = Window::new(shape, *kernel, *stride, [1, 1], *padding).expect("the layers fit");
+                (x.iter())
+                    .map(|x| self.avg_pool2d(&window, *exclude_padding, x))
+                    .collect()
+            }
+            Layer::GlobalAvgPool2d => {
+                let pixels = shape[1] * shape[2];
+                let mut mean = |x: &[Var]| {
+                    let sum = self.tape.sum(x);
+                    self.tape.scale(sum, 1.0 / pixels as f64)
+                };
+                x.iter().map(|x| x.chunks(pixels).map(&mut mean).collect()).collect()
+            }
+            Layer::BatchNorm { momentum, epsilon } => {
+                let [gamma, beta] = ["weight", "bias"].map(|name| tensor(name).expect("batch_norm has both"));
+                self.batch_norm([*momentum, *epsilon], shape[0], [gamma, beta], x, path)
+            }
+            Layer::Softmax => x.iter().map(|x| self.softmax(x)).collect(),
+            Layer::Residual { body, shortcut } => {
+                let output = outputs(body, shape).expect("the layers fit");
+                let across = match shortcut {
+                    Some(layers) => layers.clone(),
+                    None => projection(shape, &output).expect("the layers fit"),
+                };
+                let y = self.layers(body, shape, x.clone(), &format!("{path}.body."));
+                let x = self.layers(&across, shape, x, &format!("{path}.shortcut."));
+                let mut add = |(&y, &x): (&Var, &Var)| self.tape.add(y, x);
+                (y.iter().zip(&x))
+                    .map(|(y, x)| y.iter().zip(x).map(&mut add).collect())
+                    .collect()
+            }
+            _ => {
+                let scale = self.largest(&x);
+                let mut each = |&x: &Var| self.activation(layer, x, scale);
+                x.iter().map(|x| x.iter().map(&mut each).collect()).collect()
+            }
+        }
+    }
+
+    fn largest(&self, x: &[Vec<Var>]) -> f64 {
+        x.iter()
+            .flatten()
+            .fold(0.0, |most, &x| f64::max(most, self.tape.value(x).abs()))
+    }
+
+    /// Notes that a value came so close to where the derivative jumps.
+    fn note(&mut self, distance: f64, scale: f64) {
+        self.margin = self.margin.min(distance.abs() / scale.max(f64::MIN_POSITIVE));
+    }
+
+    /// The weight is inputs × units.
+    fn dense(&mut self, units: usize, weight: &[Var], bias: Option<&[Var]>, x: &[Var]) -> Vec<Var> {
+        let zero = self.tape.constant(0.0);
+        (0..units)
+            .map(|unit| {
+                let start = bias.map_or(zero, |bias| bias[unit]);
+                (x.iter().enumerate()).fold(start, |sum, (i, &x)| {
+                    self.tape.mul_add(sum, x, weight[i * units + unit])
+                })
+            })
+            .collect()
+    }
+
+    /// The weight is channels × channels of a group × taps.
+    fn conv2d(
+        &mut self,
+        window: &Window,
+        [channels, groups]: [usize; 2],
+        weight: &[Var],
+        bias: Option<&[Var]>,
+        x: &[Var],
+    ) -> Vec<Var> {
+        let zero = self.tape.constant(0.0);
+        let plane = window.rows.input * window.columns.input;
+        let taps = window.rows.kernel * window.columns.kernel;
+        let [in_group, out_group] = [window.channels / groups, channels / groups];
+        let mut y = Vec::new();
+        for o in 0..channels {
+            for (i, j) in window.outputs() {
+                let mut sum = bias.map_or(zero, |bias| bias[o]);
+                for c in 0..in_group {
+                    for (pixel, tap) in window.pixels(i, j) {
+                        let x = x[(o / out_group * in_group + c) * plane + pixel];
+                        sum = self.tape.mul_add(sum, x, weight[(o * in_group + c) * taps + tap]);
+                    }
+                }
+                y.push(sum);
+            }
+        }
+        y
+    }
+
+    fn max_pool2d(&mut self, window: &Window, scale: f64, x: &[Var]) -> Vec<Var> {
+        let mut y = Vec::new();
+        for x in x.chunks(window.rows.input * window.columns.input) {
+            for (i, j) in window.outputs() {
+                let (mut best, mut second) = (None::<Var>, f64::NEG_INFINITY);
+                for (pixel, _) in window.pixels(i, j) {
+                    let value = self.tape.value(x[pixel]);
+                    match best.map(|best| self.tape.value(best)) {
+                        Some(most) if value <= most => {
+                            if value < most {
+                                second = second.max(value);
+                            }
+                        }
+                        most => {
+                            second = most.unwrap_or(second);
+                            best = Some(x[pixel]);
+                        }
+                    }
+                }
+                let best = best.expect("each window sees the image");
+                self.note(self.tape.value(best) - second, scale);
+                y.push(best);
+            }
+        }
+        y
+    }
+
+    fn avg_pool2d(&mut self, window: &Window, exclude_padding: bool, x: &[Var]) -> Vec<Var> {
+        let taps = window.rows.kernel * window.columns.kernel;
+        let mut y = Vec::new();
+        for x in x.chunks(window.rows.input * window.columns.input) {
+            for (i, j) in window.outputs() {
+                let seen: Vec<Var> = window.pixels(i, j).map(|(pixel, _)| x[pixel]).collect();
+                let count = if exclude_padding { seen.len() } else { taps };
+                let sum = self.tape.sum(&seen);
+                y.push(self.tape.scale(sum, 1.0 / count as f64));
+            }
+        }
+        y
+    }
+
+    fn batch_norm(
+        &mut self,
+        [momentum, epsilon]: [f64; 2],
+        features: usize,
+        [gamma, beta]: [&[Var]; 2],
+        x: Vec<Vec<Var>>,
+        path: &str,
+    ) -> Vec<Vec<Var>> {
+        let pixels = x[0].len() / features;
+        let mut y = x.clone();
+        for feature in 0..features {
+            let places = feature * pixels..(feature + 1) * pixels;
+            let state = |name: &str| format!("{path}.running_{name}");
+            let (mean, deviation) = if self.training {
+                let all: Vec<Var> = (x.iter()).flat_map(|x| x[places.clone()].iter().copied()).collect();
+                let n = all.len() as f64;
+                let sum = self.tape.sum(&all);
+                let mean = self.tape.scale(sum, 1.0 / n);
+                let mut squares = self.tape.constant(0.0);
+                for &x in &all {
+                    let d = self.tape.sub(x, mean);
+                    squares = self.tape.mul_add(squares, d, d);
+                }
+                let variance = self.tape.scale(squares, 1.0 / n);
+                let found = [self.tape.value(mean), self.tape.value(variance) * n / (n - 1.0)];
+                for (name, found) in ["mean", "var"].into_iter().zip(found) {
+                    let running = &mut self.state.get_mut(&state(name)).expect("batch_norm has both")[feature];
+                    *running = (1.0 - momentum) * *running + momentum * found;
+                }
+                let root = (self.tape.value(variance) + epsilon).sqrt();
+                (mean, self.tape.function(variance, root, 0.5 / root))
+            } else {
+                let [mean, variance] = ["mean", "var"].map(|name| self.state[&state(name)][feature]);
+                (
+                    self.tape.constant(mean),
+                    self.tape.constant((variance + epsilon).sqrt()),
+                )
+            };
+            let root = self.tape.value(deviation);
+            let inverse = self.tape.function(deviation, 1.0 / root, -1.0 / (root * root));
+            let scale = self.tape.mul(gamma[feature], inverse);
+            for (x, y) in x.iter().zip(&mut y) {
+                for i in places.clone() {
+                    let d = self.tape.sub(x[i], mean);
+                    y[i] = self.tape.mul_add(beta[feature], d, scale);
+                }
+            }
+        }
+        y
+    }
+
+    fn softmax(&mut self, x: &[Var]) -> Vec<Var> {
+        let most = x
+            .iter()
+            .fold(f64::NEG_INFINITY, |most, &x| most.max(self.tape.value(x)));
+        let powers: Vec<Var> = (x.iter())
+            .map(|&x| {
+                let e = (self.tape.value(x) - most).exp();
+                self.tape.function(x, e, e)
+            })
+            .collect();
+        let sum = self.tape.sum(&powers);
+        let s = self.tape.value(sum);
+        let inverse = self.tape.function(sum, 1.0 / s, -1.0 / (s * s));
+        powers.into_iter().map(|e| self.tape.mul(e, inverse)).collect()
+    }
+
+    fn activation(&mut self, layer: &Layer, at: Var, scale: f64) -> Var {
+        let x = self.tape.value(at);
+        let sigmoid = 1.0 / (1.0 + (-x).exp());
+        let mut jumps = |by: f64| {
+            // A value that is exactly 0 came from a layer that gives exactly 0.
+            if by != 0.0 && x != 0.0 {
+                self.note(x, scale);
+            }
+        };
+        let (value, derivative) = match *layer {
+            Layer::Relu => {
+                jumps(1.0);
+                if x > 0.0 { (x, 1.0) } else { (0.0, 0.0) }
+            }
+            Layer::LeakyRelu(slope) => {
+                jumps(1.0 - slope);
+                if x > 0.0 { (x, 1.0) } else { (slope * x, slope) }
+            }
+            Layer::Elu(alpha) => {
+                jumps(1.0 - alpha);
+                if x > 0.0 {
+                    (x, 1.0)
+                } else {
+                    (alpha * x.exp_m1(), alpha * x.exp())
+                }
+            }
+            Layer::Gelu => {
+                let below = 0.5 * (1.0 + erf(x / std::f64::consts::SQRT_2));
+                let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                (x * below, below + x * density)
+            }
+            Layer::Silu => (x * sigmoid, sigmoid + x * sigmoid * (1.0 - sigmoid)),
+            Layer::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid),
+            Layer::Sigmoid => (sigmoid, sigmoid * (1.0 - sigmoid)),
+            Layer::Tanh => (x.tanh(), 1.0 - x.tanh().powi(2)),
+            _ => unreachable!("{layer:?} is no activation"),
+        };
+        self.tape.function(at, value, derivative)
+    }
+}
+
+/// The error function, by a series without cancellation: erf x = 2 / √π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · … · (2n + 1)).
+///
+/// Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 7.1.6.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum, mut n) = (x, x, 0.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        n += 1.0;
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+    }
+    2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp() * sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_function_has_its_known_values() {
+        for (x, y) in [
+            (0.0, 0.0),
+            (0.5, 0.520_499_877_813_046_5),
+            (2.0, 0.995_322_265_018_952_7),
+            (7.0, 1.0),
+        ] {
+            assert!(
+                (erf(x) - y).abs() < 1e-15 && (erf(-x) + y).abs() < 1e-15,
+                "{x}: {}",
+                erf(x)
+            );
+        }
+    }
+}
