@@ -20,11 +20,18 @@ use crate::terminal::say;
 /// The name of the set that is part of the program.
 pub const EMBEDDED: &str = "digits";
 /// The set that is used where none is named.
-const USUAL: &str = "mnist";
+pub const USUAL: &str = "mnist";
 
 /// Whether a data set of this name is published, so that its samples are always the same.
 pub fn is_published(name: &str) -> bool {
     name == EMBEDDED || Set::find(name).is_ok()
+}
+
+/// A remark on a folder of this name, if there is one here and the data come from another: it was perhaps meant.
+pub fn beside(name: &str, taken: &Path) -> Option<String> {
+    let here = Path::new(name).canonicalize().ok().filter(|folder| folder.is_dir())?;
+    let other = taken.canonicalize().ok() != Some(here);
+    other.then(|| format!("`{name}` is taken as the data set of this name, not as the folder: that is ./{name}"))
 }
 
 /// Where data may come from.
@@ -64,11 +71,18 @@ impl Source {
                 name: name.into(),
                 train,
                 test,
-                remarks: Vec::new(),
+                remarks: beside(name, Path::new("")).into_iter().collect(),
             });
         }
         let (name, (train, test), remarks) = match Set::find(name) {
-            Ok(set) => (set.name, set.read(&self.find_or_fetch(set)?)?, Vec::new()),
+            Ok(set) => {
+                let folder = self.find_or_fetch(set)?;
+                (
+                    set.name,
+                    set.read(&folder)?,
+                    beside(name, &folder).into_iter().collect(),
+                )
+            }
             Err(unknown) => {
                 let folder = Path::new(name);
                 if !folder.is_dir() {
@@ -141,11 +155,19 @@ impl Source {
         fetched.with_context(|| format!("the data set {} is not on this machine", set.name))
     }
 
-    /// Fetches the files of a set that are not there, or not what they must be, or all if `force`; returns their folder.
+    /// Fetches the files of a set that are not there, or not what they must be, or all if `force`; returns their folder, which is
+    /// any that is searched if all are in it.
     ///
     /// # Errors
     /// If there is no address to fetch from, no folder to put them into, or a file can be had from no mirror.
     pub fn fetch(&self, set: &Set, mirror: Option<&str>, force: bool) -> Result<PathBuf> {
+        if !force
+            && let Ok(there) = mnist::locate(set, self.folder.as_deref())
+            && verify_files(set, &there).is_ok()
+            && set.read(&there).is_ok()
+        {
+            return Ok(there);
+        }
         let folder = match &self.folder {
             Some(folder) => folder.join(set.name),
             None => set
@@ -240,6 +262,37 @@ pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Wanted> {
     wanted.into()
 }
 
+/// Checks the sums that are known of a set's files; returns of how many.
+///
+/// # Errors
+/// If a file is missing, damaged, or not the one that was published.
+pub fn verify_files(set: &Set, folder: &Path) -> Result<usize> {
+    let mut checked = 0;
+    for wanted in files(set, &[]) {
+        let Some(check) = &wanted.check else { continue };
+        let plain = wanted.name.trim_end_matches(".gz").to_string();
+        let spellings = [
+            plain.clone(),
+            wanted.name.clone(),
+            plain.replace("-idx", ".idx"),
+            wanted.name.replace("-idx", ".idx"),
+        ];
+        let path = spellings
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| path.is_file());
+        let path = path.with_context(|| format!("{}: {plain} is missing", folder.display()))?;
+        let gzipped = path.extension().is_some_and(|ending| ending == "gz");
+        if matches!(check, Check::File(_)) && !gzipped {
+            // The known sum is that of the gzipped file.
+            continue;
+        }
+        download::verify(&path, check)?;
+        checked += 1;
+    }
+    Ok(checked)
+}
+
 /// What a folder holds.
 #[derive(Debug)]
 pub enum Layout {
@@ -300,7 +353,18 @@ fn read_folder(folder: &Path) -> Result<((Bytes, Bytes), Vec<String>)> {
             train.shape()
         );
     }
-    Ok(((train, test), of_train.into_iter().chain(of_test).collect()))
+    let others = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut others: Vec<_> = others.filter(|path| path.is_dir() && !parts.contains(path)).collect();
+    others.sort();
+    let of_others = others.first().map(|path| {
+        let more = if others.len() > 1 { " and others" } else { "" };
+        format!(
+            "{}{more}: not used, images are read from `train` and `test`",
+            path.display()
+        )
+    });
+    let remarks = of_train.into_iter().chain(of_test).chain(of_others);
+    Ok(((train, test), remarks.collect()))
 }
 
 /// Reads a folder of images for each class; then also a sentence about files that are left out.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use gradus::Network;
 use gradus::data::{Column, Csv, Dataset, Subset, Target, split};
 use gradus::save::read_at_most;
@@ -13,7 +13,7 @@ use crate::image;
 use crate::learned::Learned;
 use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
 use crate::picture::{Frame, INK};
-use crate::source::{Layout, Source, is_published, read_images};
+use crate::source::{Layout, Source, beside, is_published, read_images};
 use crate::table::{self, is_table};
 use crate::terminal::say;
 
@@ -154,7 +154,7 @@ fn xor(origin: &Origin) -> Result<Task> {
             deviation: vec![1.0; 2],
         },
         targets: None,
-        remarks: Vec::new(),
+        remarks: beside(&origin.name, Path::new("")).into_iter().collect(),
     })
 }
 
@@ -184,6 +184,12 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
 
 /// A folder of images for each class, without a part for testing.
 fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+    ensure!(
+        !has_folders(&Path::new(&origin.name).join("train")),
+        "{}: the folder has a folder `train` with folders in it, and no folder `test` beside it: images are looked for in a folder \
+         for each class, or in folders `train` and `test` that have such; give the part to test on the name `test`",
+        origin.name
+    );
     let mut reader = image::folder();
     if let Some(names) = &reading.notes.classes {
         reader = reader.classes(names);

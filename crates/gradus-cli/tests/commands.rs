@@ -482,6 +482,11 @@ fn tables_are_read_as_they_are_meant() {
         "x,y,2019\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{y}\n")),
     );
     write("faint.csv", "0,1\n1,0\n0,0\n1,1\n0,0\n".into());
+    good(
+        home,
+        &train("faint.csv", "--header no --test 0.5 --validation 0 --out faint"),
+    );
+    good(home, &train("prices.csv", "--regression --out values"));
     for (arguments, sentence) in [
         (
             train("prices.csv", ""),
@@ -499,6 +504,19 @@ fn tables_are_read_as_they_are_meant() {
         (train("years.csv", "--target 2020"), "there is no column 2020"),
         (train("faint.csv", ""), "may name the columns or be a row of numbers"),
         (train("digits", "--header yes"), "are for tables"),
+        (train("digits", "--raw"), "--raw is for tables"),
+        ("train mlp --target y".into(), "are for tables, and mnist is none"),
+        (
+            "evaluate faint/network.safetensors --data digits --regression".into(),
+            "are for tables, and digits is none",
+        ),
+        (train("digits", "--test 0.3"), "--test holds samples out where"),
+        ("train mlp --test 0.3".into(), "and mnist has one: leave it out"),
+        ("train xor --test 0.3".into(), "and xor is tested on all: leave it out"),
+        (
+            "evaluate values/network.safetensors --data prices.csv --out pictures".into(),
+            "--out draws the confusion matrix and the mistakes of classes",
+        ),
     ] {
         let message = bad(home, &arguments);
         assert!(message.contains(sentence), "{arguments}: {message}");

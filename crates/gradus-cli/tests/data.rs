@@ -147,6 +147,59 @@ fn a_set_is_fetched_listed_verified_and_shown() {
 }
 
 #[test]
+fn what_is_there_already_is_not_fetched() {
+    let home = tempfile::tempdir().unwrap();
+    let there = home.path().join("sets/emnist-digits");
+    fs::create_dir_all(&there).unwrap();
+    publish(Set::find("emnist-digits").unwrap(), &there);
+    let fetch = || {
+        gradus(home.path())
+            .env("GRADUS_DATA_DIR", home.path().join("sets"))
+            .args(["data", "fetch", "emnist-digits", "--mirror", "http://127.0.0.1:1"])
+            .output()
+            .unwrap()
+    };
+    assert_eq!(stdout(&fetch()), format!("emnist-digits is in {}\n", there.display()));
+    let labels = there.join("emnist-digits-train-labels-idx1-ubyte");
+    fs::write(labels, [0, 0, 8, 1, 0, 0, 0, 2, 3]).unwrap();
+    assert!(stderr(&fetch()).contains("cannot download"), "{}", stderr(&fetch()));
+}
+
+#[test]
+fn gzipped_files_are_unpacked_to_a_limit() {
+    let home = tempfile::tempdir().unwrap();
+    let set = Set::find("emnist-digits").unwrap();
+    publish(set, home.path());
+    set.files()
+        .iter()
+        .for_each(|file| fs::remove_file(home.path().join(&file.name)).unwrap());
+    let mut table = GzEncoder::new(
+        fs::File::create(home.path().join("table.csv.gz")).unwrap(),
+        Compression::fast(),
+    );
+    table.write_all(&b"1,a\n2,b\n".repeat(20)).unwrap();
+    table.finish().unwrap();
+    let show = ["data", "show", "emnist-digits", "--data-dir", "."];
+    let train = ["train", "mlp", "--data", "table.csv.gz", "--epochs", "1", "--quiet"];
+    for arguments in [&show[..], &train] {
+        let limited = |mib: &str| {
+            let mut command = gradus(home.path());
+            command
+                .env("GRADUS_MOST_UNPACKED", mib)
+                .args(arguments)
+                .output()
+                .unwrap()
+        };
+        let errors = stderr(&limited("0"));
+        assert!(
+            errors.contains("becomes more than 0 MiB when it is unpacked"),
+            "{arguments:?}: {errors}"
+        );
+        stdout(&limited("1"));
+    }
+}
+
+#[test]
 fn another_file_from_a_mirror_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let published = home.path().join("published");

@@ -74,7 +74,56 @@ fn all_damaged_files_are_listed_at_once() {
     fs::write(folder.path().join("pictures/b/0.png"), b"").unwrap();
     let output = train(folder.path(), "pictures");
     assert_eq!(output.status.code(), Some(1));
-    let listed = "pictures: 2 files or folders can't be used:\n  \
-                  a/1.png: neither a PNG nor a JPEG image: it is a GIF image\n  b/0.png: the file is empty\n";
+    let listed = "pictures: 2 files or folders can't be used: \
+                  a/1.png: neither a PNG nor a JPEG image: it is a GIF image; b/0.png: the file is empty\n";
     assert!(errors(&output).ends_with(listed), "{}", errors(&output));
+}
+
+#[test]
+fn parts_of_other_names_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train", "val"] {
+        for class in ["a", "b"] {
+            (0..2).for_each(|i| write(&folder.path().join(format!("pictures/{part}/{class}/{i}.png"))));
+        }
+    }
+    let output = train(folder.path(), "pictures");
+    assert!(
+        !output.status.success() && errors(&output).contains("give the part to test on the name `test`"),
+        "{}",
+        errors(&output)
+    );
+    for class in ["a", "b"] {
+        write(&folder.path().join(format!("pictures/test/{class}/0.png")));
+    }
+    let output = train(folder.path(), "pictures");
+    assert!(
+        output.status.success()
+            && errors(&output).ends_with("pictures/val: not used, images are read from `train` and `test`\n"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn a_folder_with_the_name_of_a_set_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["a", "b"] {
+        (0..5).for_each(|i| write(&folder.path().join(format!("digits/{class}/{i}.png"))));
+    }
+    let note = "note: `digits` is taken as the data set of this name, not as the folder: that is ./digits\n";
+    let output = train(folder.path(), "digits");
+    assert!(
+        output.status.success() && errors(&output) == note,
+        "{}",
+        errors(&output)
+    );
+    let output = train(folder.path(), "./digits");
+    assert!(
+        output.status.success() && errors(&output).is_empty(),
+        "{}",
+        errors(&output)
+    );
+    let notes = gradus::Network::load(folder.path().join("runs/train/network.safetensors")).unwrap();
+    assert_eq!(notes.output_shape().size(), 2);
 }

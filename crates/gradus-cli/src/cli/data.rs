@@ -1,7 +1,7 @@
 //! `gradus data`: the data sets, where they are, and what they look like.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,12 +10,11 @@ use gradus::data::{Bytes, Dataset};
 use serde_json::{Value, json};
 
 use super::Settings;
-use crate::download;
 use crate::notes::class_names;
 use crate::output::Files;
 use crate::plot::{self, count};
-use crate::source::{Data, EMBEDDED, Source, files};
-use crate::terminal::{path_text, shown};
+use crate::source::{Data, EMBEDDED, Source, verify_files};
+use crate::terminal::{path_text, say, shown};
 
 /// Data sets: list, fetch, verify and show them
 ///
@@ -29,8 +28,8 @@ pub enum Command {
     /// Fetch a set from where it is published
     ///
     /// Each file is tried at every mirror in turn, checked by its SHA-256, and put in its place when it is whole: into
-    /// --data-dir if it is given, else into the cache folder of the user. Files that are there and right are not fetched
-    /// again.
+    /// --data-dir if it is given, else into the cache folder of the user. What is there and right, also in the folder that
+    /// GRADUS_DATA_DIR names, is not fetched again.
     #[command(after_help = "Example:\n  gradus data fetch mnist fashion-mnist")]
     Fetch(Fetch),
     /// Check that the files of a set are there and undamaged
@@ -187,6 +186,15 @@ fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Va
         // What arrived is also read once, for sets whose sums are not known.
         set.read(&folder)?;
         writeln!(out, "{} is in {}", set.name, folder.display())?;
+        if let Ok(first) = source.find(set)
+            && first != folder
+        {
+            say(format_args!(
+                "note: {} is searched before, and what it has of {} is not whole, or not what was published",
+                first.display(),
+                set.name
+            ));
+        }
         fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
     }
     if options.names.iter().any(|name| name == EMBEDDED) {
@@ -208,7 +216,7 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
     }
     let mut verified = Vec::new();
     for (set, folder) in places {
-        let checked = verify_set(set, &folder)?;
+        let checked = verify_files(set, &folder)?;
         let (train, test) = set.read(&folder)?;
         let sums = if checked == 0 {
             "its published sums are not known".to_string()
@@ -233,36 +241,11 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
     Ok(json!({ "sets": verified }))
 }
 
-/// Checks the sums that are known of a set's files; returns of how many.
-fn verify_set(set: &Set, folder: &Path) -> Result<usize> {
-    let mut checked = 0;
-    for wanted in files(set, &[]) {
-        let Some(check) = &wanted.check else { continue };
-        let plain = wanted.name.trim_end_matches(".gz").to_string();
-        let spellings = [
-            plain.clone(),
-            wanted.name.clone(),
-            plain.replace("-idx", ".idx"),
-            wanted.name.replace("-idx", ".idx"),
-        ];
-        let path = spellings
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file());
-        let path = path.with_context(|| format!("{}: {plain} is missing", folder.display()))?;
-        let gzipped = path.extension().is_some_and(|ending| ending == "gz");
-        if matches!(check, download::Check::File(_)) && !gzipped {
-            // The known sum is that of the gzipped file.
-            continue;
-        }
-        download::verify(&path, check)?;
-        checked += 1;
-    }
-    Ok(checked)
-}
-
 fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let data = options.place.source(options.offline, settings).load(&options.data)?;
+    data.remarks
+        .iter()
+        .for_each(|remark| say(format_args!("note: {remark}")));
     let names = class_names(&data.train);
     writeln!(
         out,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use gradus::data::{Dataset, Target, Targets};
 use gradus::metric::{AbsoluteError, Accuracy, Average, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
@@ -44,7 +44,7 @@ pub struct Evaluate {
     part: Part,
     #[command(flatten)]
     positive: Positive,
-    /// Also draw the confusion matrix and the worst mistakes into this folder
+    /// Also draw the confusion matrix and the worst mistakes into this folder, if the targets are classes
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -112,6 +112,11 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let notes = Notes::of(&network).with_context(file)?;
     let (task, seen) = options.data.learned(&options.network, &network, &notes, settings)?;
     options.check_part(&task, &seen)?;
+    ensure!(
+        options.out.is_none() || !task.classes.is_empty(),
+        "--out draws the confusion matrix and the mistakes of classes, and the targets of {} are values: leave it out",
+        task.name
+    );
     let data = match options.part {
         Part::Train => &task.train,
         Part::Test => &task.test,

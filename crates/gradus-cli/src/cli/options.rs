@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use gradus::Network;
 
@@ -11,6 +11,7 @@ use crate::learned::{self, Seen};
 use crate::notes::{Notes, Origin};
 use crate::output::Files;
 use crate::source::{Source, is_published};
+use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
 use crate::terminal::say;
 
@@ -19,7 +20,8 @@ use crate::terminal::say;
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
     /// A data set by name (see `gradus data list`), a folder of IDX files, a folder of images with a sub-folder for each
-    /// class, or one with folders `train` and `test` of such, or a table of numbers (.csv, .tsv, also gzipped)
+    /// class, or one with folders `train` and `test` of such, or a table of numbers (.csv, .tsv, also gzipped: unpacked to 256
+    /// MiB or 32 times its size, or to as many MiB as the environment variable GRADUS_MOST_UNPACKED says)
     #[arg(long, value_name = "NAME|DIR|FILE")]
     pub data: Option<String>,
     /// The folder to search first, and to fetch into
@@ -58,6 +60,18 @@ impl DataOptions {
             offline: self.offline,
             quiet: settings.quiet,
         }
+    }
+
+    /// Refuses options that tables have, where the data are none.
+    ///
+    /// # Errors
+    /// If there are any.
+    pub fn check_table(&self, data: &str) -> Result<()> {
+        ensure!(
+            is_table(Path::new(data)) || !(self.regression || self.target.is_some() || self.header.is_some()),
+            "--target, --header and --regression are for tables, and {data} is none"
+        );
+        Ok(())
     }
 
     /// The samples that the options name, or the notes of a network, whose file is given for messages: for training those that
@@ -100,6 +114,7 @@ impl DataOptions {
             writes: settings.json.iter().cloned().collect(),
         };
         files.check()?;
+        self.check_table(&origin.name)?;
         let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
         learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())
     }

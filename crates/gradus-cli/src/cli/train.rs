@@ -25,6 +25,7 @@ use crate::networks;
 use crate::notes::Origin;
 use crate::output::{Files, Folder};
 use crate::plot::{self, Curve, Panel, count};
+use crate::source::USUAL;
 use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
 use crate::terminal::{path_text, say};
@@ -526,9 +527,23 @@ impl Train {
     /// The samples that the options name.
     fn task(&self, declared: Option<&Network>, settings: &Settings) -> Result<Task> {
         let source = self.data.source(settings);
+        let data = self
+            .data
+            .data
+            .as_deref()
+            .unwrap_or(if self.is_xor() { XOR } else { USUAL });
+        self.data.check_table(data)?;
+        ensure!(
+            is_table(Path::new(data)) || !self.raw,
+            "--raw is for tables, and {data} is none"
+        );
         let data = match &self.data.data {
             None if self.is_xor() => XOR,
             None => {
+                ensure!(
+                    self.test.is_none(),
+                    "--test holds samples out where the data have no part for testing, and {data} has one: leave it out"
+                );
                 let (task, note) = Task::usual(&source)?;
                 if let Some(note) = note {
                     say(format_args!("note: {note}"));
@@ -537,11 +552,6 @@ impl Train {
             }
             Some(data) => data,
         };
-        let table = is_table(Path::new(data));
-        ensure!(
-            table || !(self.data.regression || self.data.target.is_some() || self.data.header.is_some() || self.raw),
-            "--target, --header, --regression and --raw are for tables, and {data} is none"
-        );
         let origin = Origin {
             name: lasting_name(data)?,
             target: self.data.target.clone(),
@@ -556,6 +566,11 @@ impl Train {
             ..Reading::default()
         };
         let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
+        ensure!(
+            self.test.is_none() || task.origin.held_out.is_some(),
+            "--test holds samples out where the data have no part for testing, and {data} {}: leave it out",
+            if task.divided { "has one" } else { "is tested on all" }
+        );
         if data != XOR {
             task.name = data.to_string();
         }

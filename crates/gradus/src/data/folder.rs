@@ -278,10 +278,11 @@ impl Faults {
         let mut list = format!("{} files or folders can't be used:", self.count);
         for (path, message) in &self.first {
             let name = path.strip_prefix(dir).unwrap_or(path);
-            list += &format!("\n  {}: {message}", name.display());
+            list += &format!(" {}: {message};", name.display());
         }
+        list.truncate(list.len() - 1);
         if self.count > self.first.len() {
-            list += &format!("\n  and {} more", self.count - self.first.len());
+            list += &format!("; and {} more", self.count - self.first.len());
         }
         // Not shortened: none of them is to be missing.
         (self.count > 0).then(|| Error::File {
@@ -457,13 +458,13 @@ mod tests {
         let listed = sentence(Folder::new());
         let dir_shown = dir.display();
         assert!(
-            listed.starts_with(&format!("{dir_shown}: 4 files or folders can't be used:\n  a/y.jpg: ")),
+            listed.starts_with(&format!("{dir_shown}: 4 files or folders can't be used: a/y.jpg: ")),
             "{listed}"
         );
         for part in [
-            "\n  b/7.png: the file is empty",
-            "\n  b/8.png: the image is 2 wide and 3 high",
-            "\n  b/9.png: neither",
+            " b/7.png: the file is empty",
+            " b/8.png: the image is 2 wide and 3 high",
+            " b/9.png: neither",
         ] {
             assert!(listed.contains(part), "{listed}");
         }
@@ -471,7 +472,7 @@ mod tests {
             write(&format!("b/more-{i}.png"), b"broken");
         }
         assert!(
-            sentence(Folder::new()).ends_with("\n  and 24 more"),
+            sentence(Folder::new()).ends_with("; and 24 more"),
             "{}",
             sentence(Folder::new())
         );
