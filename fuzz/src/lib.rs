@@ -1,5 +1,7 @@
 //! What the targets share.
 
+pub mod choices;
+
 use gradus::callback::EarlyStopping;
 use gradus::data::Arrays;
 use gradus::prelude::*;
