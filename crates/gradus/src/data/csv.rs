@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use self::header::names_columns;
-use self::labels::{class, numbered, sorted_names};
+use self::labels::Classes;
 use self::rows::{Row, Rows, likely_delimiter, number, shortened_list};
 use super::Arrays;
 use super::gunzip::{GZIP_MAGIC, Gunzip};
@@ -195,7 +195,8 @@ impl Csv {
         } else {
             first
         };
-        let (mut values, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        let mut classes = Classes::new(self.names.as_deref());
+        let (mut values, mut labels, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let at = |column: usize, problem: String| {
                 let doubt = self.header.is_none() && layout.header.is_none() && row.line == 1;
@@ -207,14 +208,16 @@ impl Csv {
                 };
                 format!("line {}, column {}: {problem}{hint}", row.line, column + 1)
             };
+            make_room(&mut values, layout.columns.len())?;
             for &column in &layout.columns {
                 values.push(number(&row.cells[column]).map_err(|problem| at(column, problem))?);
             }
             let cell = &row.cells[layout.target];
             if self.classes {
-                let known = self.names.as_deref();
-                classes.push(class(cell, known).map_err(|problem| at(layout.target, problem))?);
+                make_room(&mut labels, 1)?;
+                labels.push(classes.number(cell).map_err(|problem| at(layout.target, problem))?);
             } else {
+                make_room(&mut targets, 1)?;
                 targets.push(number(cell).map_err(|problem| at(layout.target, problem))?);
             }
             match rows.next()? {
@@ -222,12 +225,12 @@ impl Csv {
                 None => break,
             }
         }
+        values.shrink_to_fit();
+        labels.shrink_to_fit();
+        targets.shrink_to_fit();
         let targets = if self.classes {
-            let names = self.names.clone().map_or_else(|| sorted_names(&classes), Ok)?;
-            TableTargets::Classes {
-                labels: numbered(&classes, &names),
-                names,
-            }
+            let names = classes.sort(&mut labels)?;
+            TableTargets::Classes { labels, names }
         } else {
             TableTargets::Values(targets)
         };
@@ -311,7 +314,9 @@ impl Layout {
                 first[target]
             ));
         }
-        let unused = others.into_iter().filter(|i| !columns.contains(i)).collect();
+        let mut is_used = vec![false; first.len()];
+        columns.iter().for_each(|&i| is_used[i] = true);
+        let unused = others.into_iter().filter(|&i| !is_used[i]).collect();
         Ok(Layout {
             header: header.then(|| first.iter().map(ToString::to_string).collect()),
             target,
@@ -319,6 +324,16 @@ impl Layout {
             unused,
         })
     }
+}
+
+/// Makes room for more numbers, where a table of short rows has many more bytes than its text.
+fn make_room<T>(numbers: &mut Vec<T>, more: usize) -> Result<(), String> {
+    (numbers.try_reserve(more)).map_err(|_| {
+        format!(
+            "there is not enough memory for the table: it has more than {} numbers",
+            numbers.len()
+        )
+    })
 }
 
 /// The position of the one column that has this name.
