@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// The most characters of a name that a table shows.
 const LONGEST: usize = 60;
+/// The most bytes of an error: a list of twenty faulty files is not as long, each with a sentence of the library.
+const LONGEST_SENTENCE: usize = 1 << 15;
 
 /// Standard output. Control characters are written escaped, since names and notes come from files; and a command finishes its work
 /// whether or not its output can be written, which [`finish`](Output::finish) says.
@@ -59,8 +61,21 @@ pub fn say(line: fmt::Arguments<'_>) {
 
 /// Writes an error to standard error, in one line, without the middle of what is too long.
 pub fn say_error(error: &anyhow::Error) {
-    let sentence = gradus::Error::invalid(format!("{error:#}")).to_string();
-    say(format_args!("error: {}", escaped(&sentence, &[])));
+    say(format_args!(
+        "error: {}",
+        escaped(&shortened(&format!("{error:#}")), &[])
+    ));
+}
+
+/// The sentence, without the middle of its long words; and without its own, if it is longer than any list of faults.
+fn shortened(sentence: &str) -> String {
+    let without_middle = |text: &str| gradus::Error::invalid(text).to_string();
+    let words: String = sentence.split_inclusive(' ').map(without_middle).collect();
+    if words.len() > LONGEST_SENTENCE {
+        without_middle(&words)
+    } else {
+        words
+    }
 }
 
 /// A name in a table: in one line, no longer than a line, and without what would change a terminal.
@@ -120,6 +135,20 @@ mod tests {
         let long = shown(&"é".repeat(1 << 20));
         assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
         assert_eq!(shown(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+    }
+
+    #[test]
+    fn lists_are_whole_and_words_are_not_endless() {
+        let list: String = (0..400)
+            .map(|i| format!(" class/{i}.png: the file is empty;"))
+            .collect();
+        assert_eq!(shortened(&list), list);
+        let word = shortened(&format!("no column `{}`: name another", "é".repeat(1 << 20)));
+        assert!(
+            word.len() < 1100 && word.starts_with("no column `é") && word.ends_with("`: name another"),
+            "{word}"
+        );
+        assert!(shortened(&"a ".repeat(1 << 20)).len() < 1100);
     }
 
     /// Room for a few bytes.

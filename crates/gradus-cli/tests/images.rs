@@ -80,6 +80,22 @@ fn all_damaged_files_are_listed_at_once() {
 }
 
 #[test]
+fn a_list_of_twenty_files_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (10..30)
+        .map(|i| format!("a/{}{i}.png", "photograph-".repeat(8)))
+        .collect();
+    for name in &names {
+        write(&folder.path().join("pictures").join(name));
+        fs::write(folder.path().join("pictures").join(name), b"").unwrap();
+    }
+    let output = train(folder.path(), "pictures");
+    let listed: Vec<String> = names.iter().map(|name| format!("{name}: the file is empty")).collect();
+    let listed = format!("20 files or folders can't be used: {}\n", listed.join("; "));
+    assert!(errors(&output).ends_with(&listed), "{}", errors(&output));
+}
+
+#[test]
 fn parts_of_other_names_are_told() {
     let folder = tempfile::tempdir().unwrap();
     for part in ["train", "val"] {
