@@ -739,3 +739,40 @@ fn a_trained_network_is_exported() {
     let message = bad(home, "export net/network.safetensors --to rust --logits");
     assert_eq!(message, "--logits and --uint8 are for --to onnx, not for source files");
 }
+
+/// Names of bytes that are no text, as other systems' disks have.
+#[cfg(target_os = "linux")]
+#[test]
+fn declared_networks_may_have_names_that_are_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let name = OsStr::from_bytes(b"n\xe9t.toml");
+    let layer = |kind: &str, rest: &str| format!("[[layers]]\nkind = \"{kind}\"\n{rest}\n");
+    let layers = [
+        ("dense", "units = 4"),
+        ("tanh", ""),
+        ("dense", "units = 1"),
+        ("sigmoid", ""),
+    ];
+    let layers: String = layers.map(|(kind, rest)| layer(kind, rest)).concat();
+    fs::write(home.join(name), format!("input = [2]\n{layers}")).unwrap();
+    for (before, after) in [
+        ("summary", "--json it.json"),
+        ("train", "--data xor --validation 0 --epochs 1 --out net --json it.json"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+            .env_clear()
+            .current_dir(home)
+            .arg(before)
+            .arg(name)
+            .args(after.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = json(home.join("it.json")).to_string();
+        assert!(shown.contains("n\u{fffd}t"), "{shown}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `gradus summary`: what a network is made of.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -12,6 +12,7 @@ use super::Settings;
 use crate::networks;
 use crate::notes::Notes;
 use crate::output::Files;
+use crate::terminal::path_text;
 
 /// Show the layers of a network: their outputs, parameters, multiply-adds and memory
 ///
@@ -24,7 +25,7 @@ use crate::output::Files;
 pub struct Summary {
     /// xor, mlp, cnn, lenet, or a .toml, .json or .safetensors file
     #[arg(value_name = "NETWORK")]
-    network: String,
+    network: PathBuf,
     /// The shape of a sample, for a built-in network [default: 1x28x28; xor: 2]
     #[arg(long, value_name = "SHAPE", value_parser = parse_shape)]
     input: Option<Shape>,
@@ -37,7 +38,7 @@ impl Summary {
     /// What it reads and writes.
     pub fn files(&self) -> Files {
         Files {
-            reads: vec![PathBuf::from(&self.network)],
+            reads: vec![self.network.clone()],
             ..Files::default()
         }
     }
@@ -53,7 +54,7 @@ fn parse_shape(text: &str) -> Result<Shape> {
 /// Runs the command; returns its results.
 pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
     let network = options.network(settings)?;
-    let notes = Notes::of(&network).with_context(|| options.network.clone())?;
+    let notes = Notes::of(&network).with_context(|| path_text(&options.network))?;
     write!(out, "{}", network.summary())?;
     if let Some(origin) = &notes.origin {
         writeln!(out, "\ntrained on {}", origin.name)?;
@@ -73,7 +74,7 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
     let rows = network.summary().rows();
     Ok(json!({
         "command": "summary",
-        "network": options.network,
+        "network": path_text(&options.network),
         "input": network.input_shape(),
         "output": network.output_shape(),
         "parameters": network.parameter_count(),
@@ -89,7 +90,8 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
 
 impl Summary {
     fn network(&self, settings: &Settings) -> Result<Network> {
-        let name = self.network.as_str();
+        let path = &self.network;
+        let name = &path_text(path)[..];
         if networks::is_built_in(name) {
             let usual = if name == "xor" {
                 Shape::from(2)
@@ -105,7 +107,6 @@ impl Summary {
             self.input.is_none() && self.classes.is_none(),
             "--input and --classes are for built-in networks; {name} says itself what it takes and gives"
         );
-        let path = Path::new(name);
         if path.extension().is_some_and(|ending| ending == "safetensors") {
             return Ok(Network::load(path)?);
         }

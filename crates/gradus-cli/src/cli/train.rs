@@ -81,7 +81,7 @@ const VALUE_METRICS: [&str; 3] = ["r2", "absolute_error", "squared_error"];
 pub struct Train {
     /// xor, mlp, cnn, lenet, or a .toml or .json file
     #[arg(value_name = "NETWORK")]
-    network: String,
+    network: PathBuf,
     #[command(flatten)]
     data: DataOptions,
     /// The share of the samples to hold out for testing, where the data have no part for it [default: 0.2]
@@ -193,30 +193,30 @@ impl<'a> Lesson<'a> {
             .metric
             .iter()
             .try_for_each(|name| metric::by_name(name).map(drop))?;
-        let declared = if networks::is_built_in(&options.network) {
+        let network = path_text(&options.network);
+        let declared = if networks::is_built_in(&network) {
             None
         } else {
-            let path = Path::new(&options.network);
             Some(
-                networks::declared(path)?
+                networks::declared(&options.network)?
                     .build(settings.seed)
-                    .with_context(|| options.network.clone())?,
+                    .with_context(|| network.clone())?,
             )
         };
         let task = options.task(declared.as_ref(), settings)?;
-        let name = match Path::new(&options.network).file_stem() {
+        let name = match options.network.file_stem() {
             Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
-            _ => options.network.clone(),
+            _ => network.clone(),
         };
         let mut network = match declared {
             Some(network) => network,
-            None => built_in(&options.network, &task, settings.seed)?,
+            None => built_in(&network, &task, settings.seed)?,
         };
         let (train, validation) = options.held_out(&task, settings.seed)?;
         let targets = task.train.targets();
         let spec = (recipe.loss.clone()).map_or_else(|| usual_loss(&network, &targets).parse(), Ok)?;
         let loss = spec.loss()?;
-        let place = || format!("{} on {}", options.network, task.name);
+        let place = || format!("{} on {}", path_text(&options.network), task.name);
         loss.validate(network.output_shape(), &targets).with_context(place)?;
         check_end(&network, &*loss).with_context(place)?;
         let loss = loss_in_units(loss, task.targets.as_ref())?;
@@ -502,13 +502,13 @@ impl Train {
     /// What it reads and writes.
     pub fn files(&self) -> Files {
         Files {
-            reads: [self.data.place(), vec![PathBuf::from(&self.network)]].concat(),
+            reads: [self.data.place(), vec![self.network.clone()]].concat(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
         }
     }
 
     fn is_xor(&self) -> bool {
-        self.network == XOR
+        self.network.as_os_str() == XOR
     }
 
     /// The recipe, where the exclusive or needs other settings with those.
