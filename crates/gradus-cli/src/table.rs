@@ -36,6 +36,8 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
     let mut remarks = Vec::new();
     if !reading.trained {
         remarks.extend(check_classes(&table)?);
+        remarks.extend(classes_of_signs(&table));
+        remarks.extend(doubled_names(&table));
         remarks.extend(index_columns(&table));
     }
     if let [first, others @ ..] = table.unused() {
@@ -51,6 +53,8 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
     let all = table.to_arrays()?;
     let [train, test] = hold_out(&all, origin)?;
     let columns = all.shape().size();
+    // It makes place for the scaled rows.
+    drop(all);
     let (mean, deviation) = match &reading.notes.preprocessing {
         Some(Preprocessing::Numbers { mean, deviation, .. }) => {
             ensure!(
@@ -144,9 +148,10 @@ fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
 
 /// The means and the standard deviations of the columns over these rows.
 fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
-    let all: Vec<&[f64]> = table.rows().collect();
-    let column = |i: usize| mean_and_deviation(rows.iter().map(|&row| all[row][i]));
-    (0..all[0].len()).map(column).unzip()
+    let value = |row: usize, i: usize| table.rows().nth(row).map_or(f64::NAN, |row| row[i]);
+    let column = |i: usize| mean_and_deviation(rows.iter().map(|&row| value(row, i)));
+    let width = table.rows().next().map_or(0, <[f64]>::len);
+    (0..width).map(column).unzip()
 }
 
 /// Refuses classes that can't be learned, and those that are values of a regression; returns a remark on those that may be.
@@ -177,6 +182,58 @@ fn check_classes(table: &Table) -> Result<Option<String>> {
              values, use --regression"
         )
     }))
+}
+
+/// Remarks on classes that stand for missing values in many tables: `?`, and other signs beside classes that have words or numbers.
+/// They are classes all the same, as pandas reads them, since `+` and `-` are.
+fn classes_of_signs(table: &Table) -> Vec<String> {
+    let (Some(names), Some(labels)) = (table.class_names(), table.labels()) else {
+        return Vec::new();
+    };
+    let has_words = |name: &str| name.contains(char::is_alphanumeric);
+    let words = names.iter().any(|name| has_words(name));
+    let unknown = |name: &str| name.bytes().all(|byte| byte == b'?') || words && !has_words(name);
+    let remark = |(class, name): (usize, &String)| {
+        let rows = labels.iter().filter(|&&label| label == class).count();
+        let rows = if rows == 1 {
+            "1 row is".into()
+        } else {
+            format!("{rows} rows are")
+        };
+        format!(
+            "{rows} of class `{name}`, which is learned as the others are: remove such rows if it means that the class is unknown"
+        )
+    };
+    let signs = names.iter().enumerate().filter(|(_, name)| unknown(name));
+    signs.map(remark).collect()
+}
+
+/// Remarks on names that several columns have.
+fn doubled_names(table: &Table) -> Vec<String> {
+    let target = table.target_name();
+    let mut names: Vec<&str> = table
+        .column_names()
+        .unwrap_or_default()
+        .iter()
+        .map(String::as_str)
+        .collect();
+    names.extend(target);
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    let doubled = names.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+    let remark = |same: &[&str]| {
+        let learned = if target == Some(same[0]) {
+            "one is the target, and from the others it is learned"
+        } else {
+            "each is learned as a column of its own"
+        };
+        format!(
+            "{} columns are called `{}`, and {learned}: rename or remove what is there twice",
+            same.len(),
+            same[0]
+        )
+    };
+    doubled.map(remark).collect()
 }
 
 /// Remarks on columns that look like the numbers of the rows.
@@ -320,6 +377,44 @@ mod tests {
         assert_eq!(check(&mut (0..1000).map(|i| format!("{}", i % 100))).unwrap(), None);
         assert_eq!(check(&mut (0..40).map(|i| format!("{}.5", i % 10))).unwrap(), None);
         assert_eq!(check(&mut (0..40).map(|i| format!("name {i}"))).unwrap(), None);
+    }
+
+    #[test]
+    fn classes_of_signs_are_told() {
+        let told = |classes: &str| {
+            let rows: String = classes.split(' ').map(|class| format!("0.5,{class}\n")).collect();
+            classes_of_signs(&Csv::classification(Column::Last).parse_table(rows.as_bytes()).unwrap())
+        };
+        assert_eq!(
+            told("a ? b ? -"),
+            [
+                "1 row is of class `-`, which is learned as the others are: remove such rows if it means that the class is unknown",
+                "2 rows are of class `?`, which is learned as the others are: remove such rows if it means that the class is unknown",
+            ]
+        );
+        assert_eq!(told("+ - ? +").len(), 1);
+        assert_eq!(told("+ - - +"), [""; 0]);
+        assert_eq!(told("-1 1 1.5 <=50K"), [""; 0]);
+    }
+
+    #[test]
+    fn names_of_several_columns_are_told() {
+        let told = |text: &str| doubled_names(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
+        let line = |names: &str| format!("{names}\n1,2,3,0\n4,5,7,1\n");
+        assert_eq!(
+            told(&line("a,b,a,y")),
+            [
+                "2 columns are called `a`, and each is learned as a column of its own: rename or remove what is there twice"
+            ]
+        );
+        assert_eq!(
+            told(&line("y,b,y,y")),
+            [
+                "3 columns are called `y`, and one is the target, and from the others it is learned: rename or remove what is there twice"
+            ]
+        );
+        assert_eq!(told(&line(",a,,y")), [""; 0]);
+        assert_eq!(told(&line("0.5,1.5,1.5,1")), [""; 0], "no names");
     }
 
     #[test]
