@@ -263,7 +263,11 @@ fn pooling(rng: &mut Rng) -> ([usize; 2], [usize; 2], Padding) {
 /// A residual block; one without a shortcut if its shapes allow none.
 fn residual(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
     let count = rng.random_range(1..=3);
-    let body = some_layers(rng, shape, count, depth);
+    let mut body = some_layers(rng, shape, count, depth);
+    if body.is_empty() {
+        // Nothing that was drawn fits; an activation always does.
+        body.push(activation(rng));
+    }
     let output = outputs(&body, shape).expect("the layers fit");
     let shortcut = if output == shape && rng.random_bool(0.4) {
         Some(vec![one_of(rng, &[Layer::Relu, Layer::Tanh, Layer::Dropout(0.0)])])
@@ -295,7 +299,7 @@ fn end(rng: &mut Rng, shape: &[usize], loss: LossRule) -> Option<Vec<Layer>> {
         }
         LossRule::BinaryCrossEntropy => {
             let size: usize = shape.iter().product();
-            if shape.len() == 3 && rng.random() {
+            if shape.len() == 3 && rng.random_bool(0.8) {
                 layers.push(Layer::Conv2d {
                     channels: 1,
                     kernel: [1, 1],
@@ -311,8 +315,11 @@ fn end(rng: &mut Rng, shape: &[usize], loss: LossRule) -> Option<Vec<Layer>> {
                         vec![],
                         vec![Layer::Flatten],
                         vec![Layer::Sigmoid],
+                        vec![Layer::Sigmoid],
+                        vec![Layer::Sigmoid],
                         vec![Layer::Flatten, Layer::Sigmoid],
                         vec![Layer::GlobalAvgPool2d, Layer::Sigmoid],
+                        vec![Layer::Sigmoid, Layer::Flatten],
                         vec![Layer::Sigmoid, Layer::Flatten],
                     ],
                 ));

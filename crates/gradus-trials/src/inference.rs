@@ -23,6 +23,8 @@ pub struct Expected {
     pub noise: Vec<f64>,
     /// The same before a softmax at the end, if there is one.
     pub before_softmax: Vec<f64>,
+    /// The largest value that a softplus was given.
+    pub most_to_softplus: f64,
     /// The mean loss, and how far noise takes it.
     loss: [f64; 2],
 }
@@ -52,7 +54,7 @@ fn once(
 ) -> Expected {
     let [parameters, state] = tensors_of(network);
     let (mut outputs, mut before_softmax) = (Vec::new(), Vec::new());
-    let (mut total, mut largest) = (0.0, 1.0);
+    let (mut total, mut largest, mut most_to_softplus) = (0.0, 1.0, 0.0);
     for i in 0..samples.count {
         tape.clear();
         let parameters: Tensors<Var> = (parameters.iter())
@@ -66,12 +68,14 @@ fn once(
             training: false,
             noise: noise.as_mut().map(|(size, rng)| (*size, &mut **rng)),
             margin: f64::INFINITY,
+            most_to_softplus,
         };
         let (inside, end) = case.layers.split_at(case.last_function().unwrap_or(case.layers.len()));
         let z = pass.layers(inside, &case.input, vec![x], "");
         let shape = crate::case::outputs(inside, &case.input).expect("the layers fit");
         // The layers at the end have no parameters.
         let y = pass.layers(end, &shape, z.clone(), "");
+        most_to_softplus = pass.most_to_softplus;
         outputs.extend(tape.values(&y[0]));
         let is_softmax = end.first() == Some(&Layer::Softmax);
         before_softmax.extend(tape.values(if is_softmax { &z[0] } else { &y[0] }));
@@ -87,6 +91,7 @@ fn once(
         noise: vec![0.0; outputs.len()],
         outputs,
         before_softmax,
+        most_to_softplus,
         loss: [total / samples.count as f64, 0.1 * f64::from(Float::EPSILON) * largest],
     }
 }

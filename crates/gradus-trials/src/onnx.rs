@@ -5,7 +5,7 @@ use gradus_onnx::{Export, export, import};
 use rten::ModelOptions;
 use rten_tensor::{AsView, Tensor};
 
-use crate::case::{Case, Layer, wide};
+use crate::case::{Case, wide};
 use crate::compare::{Close, Outcome};
 use crate::draw::Samples;
 use crate::inference::{Expected, predict};
@@ -22,10 +22,10 @@ pub fn check(
     let close = |what: &str, found: &[f64], outcome: &mut Outcome| {
         Close::single().check(what, found, &expected.outputs, &expected.noise, outcome);
     };
-    let y = run(&file, case, samples)?;
-    // rten's softplus, ln (1 + eˣ), overflows from 88 on.
-    let overflows = case.has(|layer| *layer == Layer::Softplus) && y.iter().any(|y| !y.is_finite());
-    if !overflows {
+    // rten's softplus is ln (1 + eˣ), where eˣ overflows from here on; layers after it make any number of that.
+    const SOFTPLUS_OVERFLOWS: f64 = 88.7;
+    if expected.most_to_softplus < SOFTPLUS_OVERFLOWS {
+        let y = run(&file, case, samples)?;
         close("ONNX, run by rten", &y, outcome);
     }
     match import(&file) {

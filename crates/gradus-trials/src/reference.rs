@@ -1,6 +1,6 @@
 //! Every layer by plain loops, in f64.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gradus::Network;
 use gradus::random::Rng;
@@ -33,6 +33,8 @@ pub struct Pass<'a, 'n> {
     pub noise: Option<(f64, &'n mut Rng)>,
     /// How close a value came to where a layer's derivative jumps, relative to the layer's largest value.
     pub margin: f64,
+    /// The largest value that a softplus was given.
+    pub most_to_softplus: f64,
 }
 
 impl Pass<'_, '_> {
@@ -48,11 +50,15 @@ impl Pass<'_, '_> {
         x
     }
 
-    /// The same with the noise.
+    /// The same with the noise. As rounding does, it leaves equal what is equal: of a feature that is constant, batch
+    /// normalization after batch normalization would make another, with other gradients.
     pub fn rounded(&mut self, mut y: Vec<Vec<Var>>) -> Vec<Vec<Var>> {
         if let Some((size, rng)) = &mut self.noise {
+            let mut factors = HashMap::new();
             for y in y.iter_mut().flatten() {
-                *y = self.tape.scale(*y, 1.0 + *size * rng.random_range(-1.0..1.0));
+                let factor = factors.entry(self.tape.value(*y).to_bits());
+                let factor = factor.or_insert_with(|| 1.0 + *size * rng.random_range(-1.0..1.0));
+                *y = self.tape.scale(*y, *factor);
             }
         }
         y
@@ -331,7 +337,10 @@ impl Pass<'_, '_> {
                 (x * below, below + x * density)
             }
             Layer::Silu => (x * sigmoid, sigmoid + x * sigmoid * (1.0 - sigmoid)),
-            Layer::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid),
+            Layer::Softplus => {
+                self.most_to_softplus = self.most_to_softplus.max(x);
+                (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid)
+            }
             Layer::Sigmoid => (sigmoid, sigmoid * (1.0 - sigmoid)),
             Layer::Tanh => (x.tanh(), 1.0 - x.tanh().powi(2)),
             _ => unreachable!("{layer:?} is no activation"),

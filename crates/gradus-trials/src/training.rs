@@ -17,6 +17,9 @@ use crate::tape::{Tape, Var};
 /// How close values may come to where a derivative jumps, relative to the largest: closer, rounding decides on which side they are.
 const MARGIN: f64 = if cfg!(gradus_f64) { 1e-13 } else { 1e-5 };
 
+/// What the plain loops may make of the variance of equal numbers, which is 0: the square of their mean's error.
+const OF_EQUAL_NUMBERS: f64 = 1e-24;
+
 /// From this loss on, training may diverge.
 const LARGEST_LOSS: f64 = 1e30;
 
@@ -49,6 +52,7 @@ fn pure(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, nois
         training: true,
         noise,
         margin: f64::INFINITY,
+        most_to_softplus: 0.0,
     };
     let layers = &case.layers[..logits.unwrap_or(case.layers.len())];
     let x = pass.rounded(x);
@@ -104,7 +108,7 @@ fn bounded(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, r
         bounds
             .iter_mut()
             .zip(before)
-            .for_each(|(bound, before)| *bound = 0.1 * epsilon * before.abs());
+            .for_each(|(bound, before)| *bound = 0.1 * epsilon * before.abs() + OF_EQUAL_NUMBERS);
     }
     for _ in 0..2 {
         let noisy = pure(
