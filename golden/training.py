@@ -1,6 +1,6 @@
 """Ten training steps of the report's two networks, from parameters and images that a formula gives.
 
-The networks are too large to commit. Every number of a run follows from SplitMix64's finaliser (Steele, Lea and
+The networks are too large to commit. Every number of a run follows from SplitMix64's finalizer (Steele, Lea and
 Flood, 2014):
 
     mix(x):  z = x + 0x9e3779b97f4a7c15

@@ -36,7 +36,7 @@ def pool(x):
 
 
 def norm(p, name, x):
-    """Batch normalisation in training. The running statistics are a result too, so that they are computed."""
+    """Batch normalization in training. The running statistics are a result too, so that they are computed."""
     mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
     scale = p[f"{name}.weight"] * lax.rsqrt(variance + 1e-5)
     return (x - mean) * scale + p[f"{name}.bias"], [mean, variance]

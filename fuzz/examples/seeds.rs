@@ -77,8 +77,8 @@ fn write_csv() -> Result {
 
 /// The JPEG images that the tests read.
 const JPEG: [(&str, &[u8]); 4] = [
-    ("grey", include_bytes!("../../crates/gradus/tests/images/grey.jpg")),
-    ("colour", include_bytes!("../../crates/gradus/tests/images/colour.jpg")),
+    ("gray", include_bytes!("../../crates/gradus/tests/images/gray.jpg")),
+    ("color", include_bytes!("../../crates/gradus/tests/images/color.jpg")),
     (
         "progressive",
         include_bytes!("../../crates/gradus/tests/images/progressive.jpg"),
@@ -88,22 +88,22 @@ const JPEG: [(&str, &[u8]); 4] = [
 
 fn write_images() -> Result {
     let bytes: Vec<u8> = (0..=255).collect();
-    for (colours, name) in [
-        (ColorType::Grayscale, "grey"),
-        (ColorType::GrayscaleAlpha, "grey_alpha"),
+    for (colors, name) in [
+        (ColorType::Grayscale, "gray"),
+        (ColorType::GrayscaleAlpha, "gray_alpha"),
         (ColorType::Rgb, "rgb"),
         (ColorType::Rgba, "rgba"),
     ] {
         for depth in [BitDepth::Eight, BitDepth::Sixteen] {
-            let row = 3 * colours.samples() * depth as usize / 8;
-            let image = encode(colours, depth, 3, &bytes[..4 * row], None)?;
+            let row = 3 * colors.samples() * depth as usize / 8;
+            let image = encode(colors, depth, 3, &bytes[..4 * row], None)?;
             write("image", &format!("{name}{}.png", depth as u8), image)?;
         }
     }
     for depth in [BitDepth::One, BitDepth::Two, BitDepth::Four] {
         let rows = &[0x1b, 0x80, 0xe4, 0x40][..];
-        let grey = encode(ColorType::Grayscale, depth, 2, rows, None)?;
-        write("image", &format!("grey{}.png", depth as u8), grey)?;
+        let gray = encode(ColorType::Grayscale, depth, 2, rows, None)?;
+        write("image", &format!("gray{}.png", depth as u8), gray)?;
         let indexed = encode(ColorType::Indexed, depth, 2, rows, None)?;
         write("image", &format!("indexed{}.png", depth as u8), indexed)?;
     }
@@ -113,14 +113,14 @@ fn write_images() -> Result {
     Ok(())
 }
 
-/// A PNG image of rows of so many pixels; a palette of four colours, one transparent, where one is needed.
-fn encode(colours: ColorType, depth: BitDepth, width: usize, rows: &[u8], exif: Option<&[u8]>) -> Result<Vec<u8>> {
-    let row = (width * colours.samples() * depth as usize).div_ceil(8);
+/// A PNG image of rows of so many pixels; a palette of four colors, one transparent, where one is needed.
+fn encode(colors: ColorType, depth: BitDepth, width: usize, rows: &[u8], exif: Option<&[u8]>) -> Result<Vec<u8>> {
+    let row = (width * colors.samples() * depth as usize).div_ceil(8);
     let mut info = png::Info::with_size(width as u32, (rows.len() / row) as u32);
-    info.color_type = colours;
+    info.color_type = colors;
     info.bit_depth = depth;
     info.exif_metadata = exif.map(Into::into);
-    if colours == ColorType::Indexed {
+    if colors == ColorType::Indexed {
         let shades = 1 << depth as u32;
         info.palette = Some((0..3 * shades).map(|i| (i * 255 / (3 * shades)) as u8).collect());
         info.trns = Some((&[255, 0][..]).into());
@@ -155,14 +155,14 @@ fn write_pictures() -> Result {
         .map(|i| if ink(i / width, i % width) { 30 } else { 240 })
         .collect();
     let negative: Vec<u8> = pixels.iter().map(|v| 255 - v).collect();
-    let grey = |pixels: &[u8], exif: Option<&[u8]>| encode(ColorType::Grayscale, BitDepth::Eight, width, pixels, exif);
-    write("picture", "dark.png", grey(&pixels, None)?)?;
-    write("picture", "light.png", grey(&negative, None)?)?;
+    let gray = |pixels: &[u8], exif: Option<&[u8]>| encode(ColorType::Grayscale, BitDepth::Eight, width, pixels, exif);
+    write("picture", "dark.png", gray(&pixels, None)?)?;
+    write("picture", "light.png", gray(&negative, None)?)?;
     for orientation in [3, 6] {
         write(
             "picture",
             &format!("turned{orientation}.png"),
-            grey(&pixels, Some(&exif(orientation)))?,
+            gray(&pixels, Some(&exif(orientation)))?,
         )?;
     }
     for (name, file) in JPEG {
@@ -241,7 +241,7 @@ fn write_networks() -> Result {
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
         write("model", &format!("{name}.safetensors"), unchecked(&file))?;
         let options = gradus_onnx::Export {
-            bytes: (name == "lenet").then(gradus_onnx::Normalisation::default),
+            bytes: (name == "lenet").then(gradus_onnx::Normalization::default),
             ..Default::default()
         };
         write(

@@ -9,8 +9,8 @@ fuzz_target!(|file: &[u8]| {
     assert!(image.height > 0 && image.width > 0);
     let check = |image: &Image| assert_eq!(image.pixels.len(), image.channels * image.height * image.width);
     check(&image);
-    let (grey, rgb) = (image.clone().into_grey(), image.into_rgb());
-    assert_eq!((grey.channels, rgb.channels), (1, 3));
-    check(&grey);
+    let (gray, rgb) = (image.clone().into_gray(), image.into_rgb());
+    assert_eq!((gray.channels, rgb.channels), (1, 3));
+    check(&gray);
     check(&rgb);
 });

@@ -47,7 +47,7 @@ fn webp(file: &[u8]) -> Result<Image> {
     if with_alpha {
         pixels = over_white(&pixels);
     }
-    // There is no grey WebP: an image without color is one.
+    // There is no gray WebP: an image without color is one.
     let channels = if pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]) {
         1
     } else {
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn webp_is_decoded_in_grey_and_in_color() {
-        let grey = encode(&[0, 50, 100, 150, 200, 250], 3, ColorType::L8, None);
-        assert_eq!(bytes(&grey), (1, 2, 3, vec![0, 50, 100, 150, 200, 250]));
+    fn webp_is_decoded_in_gray_and_in_color() {
+        let gray = encode(&[0, 50, 100, 150, 200, 250], 3, ColorType::L8, None);
+        assert_eq!(bytes(&gray), (1, 2, 3, vec![0, 50, 100, 150, 200, 250]));
         let rgb = encode(&[1, 2, 3, 4, 5, 6], 2, ColorType::Rgb8, None);
         assert_eq!(bytes(&rgb), (3, 1, 2, vec![1, 4, 2, 5, 3, 6]));
         // Opaque, transparent, and a fifth of 100 on white paper.

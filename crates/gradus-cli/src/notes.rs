@@ -58,9 +58,9 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Preprocessing {
-    /// A picture of one character: found on its background, scaled, centred by its mass.
+    /// A picture of one character: found on its background, scaled, centered by its mass.
     Character(Frame),
-    /// A picture as it is, in this size: grey (one channel) or red, green and blue (three).
+    /// A picture as it is, in this size: gray (one channel) or red, green and blue (three).
     Picture {
         /// 1 or 3.
         channels: usize,
@@ -165,7 +165,7 @@ impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Preprocessing::Character(Frame { height, width, fit }) => {
-                write!(f, "characters of {fit} pixels, centred by mass in {height}×{width}")
+                write!(f, "characters of {fit} pixels, centered by mass in {height}×{width}")
             }
             Preprocessing::Picture {
                 channels,

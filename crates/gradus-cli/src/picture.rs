@@ -1,9 +1,9 @@
 //! A picture of a handwritten character, turned into what networks are trained on.
 //!
 //! MNIST's digits were made so (LeCun, Bottou, Bengio and Haffner, 1998): light ink on black, scaled with their aspect kept
-//! into a box of 20×20 pixels with anti-aliasing, and placed in 28×28 so that their centre of mass is in the middle. A picture
-//! from a pen, a scanner or a camera is brought into that form step by step: grey; what differs from the background is ink;
-//! cut to the ink; scaled; centred. A digit of MNIST itself comes out as it was.
+//! into a box of 20×20 pixels with anti-aliasing, and placed in 28×28 so that their center of mass is in the middle. A picture
+//! from a pen, a scanner or a camera is brought into that form step by step: gray; what differs from the background is ink;
+//! cut to the ink; scaled; centered. A digit of MNIST itself comes out as it was.
 
 use std::path::Path;
 
@@ -60,13 +60,13 @@ pub fn read(path: &Path, frame: Frame) -> Result<Vec<Float>> {
 /// # Errors
 /// As [`read`].
 pub fn from_bytes(file: &[u8], frame: Frame) -> Result<Vec<Float>> {
-    let [grey] = &decode(file, 1)?[..] else {
-        bail!("the picture has no grey values");
+    let [gray] = &decode(file, 1)?[..] else {
+        bail!("the picture has no gray values");
     };
-    place(grey, frame)
+    place(gray, frame)
 }
 
-/// Reads an image file as it is, stretched to this size: its values from 0 to 1, row by row, of one grey channel or of red, then
+/// Reads an image file as it is, stretched to this size: its values from 0 to 1, row by row, of one gray channel or of red, then
 /// green, then blue.
 ///
 /// # Errors
@@ -78,16 +78,16 @@ pub fn read_as_it_is(path: &Path, channels: usize, height: usize, width: usize) 
     Ok(stretched.collect::<Vec<_>>().concat())
 }
 
-/// Brings a grey picture into a frame: its values row by row, 0 for background and 1 for full ink.
+/// Brings a gray picture into a frame: its values row by row, 0 for background and 1 for full ink.
 ///
 /// # Errors
 /// If nothing stands out from the background.
-pub fn place(grey: &Plane, frame: Frame) -> Result<Vec<Float>> {
-    let longest = grey.height.max(grey.width);
+pub fn place(gray: &Plane, frame: Frame) -> Result<Vec<Float>> {
+    let longest = gray.height.max(gray.width);
     let mut ink = if longest > EXAMINED {
-        grey.resized(EXAMINED, EXAMINED)
+        gray.resized(EXAMINED, EXAMINED)
     } else {
-        grey.clone()
+        gray.clone()
     };
     ink.subtract_background()?;
     ink.remove_dust();
@@ -100,11 +100,11 @@ pub fn place(grey: &Plane, frame: Frame) -> Result<Vec<Float>> {
     Ok(character.centered_in(frame))
 }
 
-/// Decodes a picture in grey (one channel) or in color (three), 0 for black and 1 for white.
+/// Decodes a picture in gray (one channel) or in color (three), 0 for black and 1 for white.
 fn decode(file: &[u8], channels: usize) -> Result<Vec<Plane>> {
     let image = image::decode(file)?;
     let image = if channels == 1 {
-        image.into_grey()
+        image.into_gray()
     } else {
         image.into_rgb()
     };
@@ -141,7 +141,7 @@ impl Plane {
         Ok(Plane { height, width, values })
     }
 
-    /// Turns grey into ink: 0 for the background, whatever its grey, and 1 for what differs most from it.
+    /// Turns gray into ink: 0 for the background, whatever its gray, and 1 for what differs most from it.
     ///
     /// The background is the median along the border. Ink is darker or lighter, whichever goes further from the background.
     /// Differences that occur on the border itself, from noise or uneven light, are no ink.
@@ -195,7 +195,7 @@ impl Plane {
             piece_of[start] = piece;
             while let Some(i) = found.pop() {
                 ink_of[piece] += self.values[i];
-                for next in self.neighbours(i) {
+                for next in self.neighbors(i) {
                     if self.values[next] >= INK && piece_of[next] == 0 {
                         piece_of[next] = piece;
                         found.push(next);
@@ -212,7 +212,7 @@ impl Plane {
     }
 
     /// The pixels around one, up to eight.
-    fn neighbours(&self, i: usize) -> impl Iterator<Item = usize> + use<> {
+    fn neighbors(&self, i: usize) -> impl Iterator<Item = usize> + use<> {
         let (h, w) = (self.height, self.width);
         let (y, x) = (i / w, i % w);
         let rows = y.saturating_sub(1)..(y + 2).min(h);
@@ -294,7 +294,7 @@ impl Plane {
         }
     }
 
-    /// The values of a frame with this picture in it, shifted by whole pixels so that its centre of mass is as near as can be
+    /// The values of a frame with this picture in it, shifted by whole pixels so that its center of mass is as near as can be
     /// to the middle, which is pixel (14, 14) of 28×28 as it is in MNIST, and of small frames the true middle, as it is in the
     /// 8×8 digits (of which 89 % come out where they were, and with (4, 4) 57 %); but never beyond the edge.
     fn centered_in(&self, frame: Frame) -> Vec<Float> {
@@ -378,7 +378,7 @@ mod tests {
         Plane::new(plane.height, plane.width, values.collect()).unwrap()
     }
 
-    /// The centre of mass: row and column.
+    /// The center of mass: row and column.
     fn center(values: &[Float], width: usize) -> (Float, Float) {
         let mass: Float = values.iter().sum();
         let moment = |of: fn(usize, usize) -> usize| -> Float {
@@ -397,9 +397,9 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max)
     }
 
-    /// The original's defect 14: a drawn digit was scaled down but not centred by its mass.
+    /// The original's defect 14: a drawn digit was scaled down but not centered by its mass.
     #[test]
-    fn defect_14_a_digit_drawn_anywhere_is_centred_by_its_mass() {
+    fn defect_14_a_digit_drawn_anywhere_is_centered_by_its_mass() {
         for (top, left, size) in [
             (10.0, 12.0, 60.0),
             (90.0, 100.0, 100.0),
@@ -453,7 +453,7 @@ mod tests {
             0.85 - shadow - 0.6 * v + 0.05 * noise - dust
         });
         let found = place(&photograph, MNIST).unwrap();
-        // The centre may be rounded to the next row or column.
+        // The center may be rounded to the next row or column.
         let moved = [0, 1, 27, 28, 29].map(|by| {
             let differences = found.iter().skip(by).zip(&expected).map(|(a, b)| (a - b).abs());
             let reverse = expected.iter().skip(by).zip(&found).map(|(a, b)| (a - b).abs());

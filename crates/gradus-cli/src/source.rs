@@ -341,7 +341,7 @@ fn read_folder(folder: &Path) -> Result<((Bytes, Bytes), Vec<String>)> {
     let names = train.class_names().unwrap_or_default();
     let mut reader = image::folder().classes(names);
     if train.shape()[0] == 3 {
-        // Grey images are RGB images without color.
+        // Gray images are RGB images without color.
         reader = reader.rgb();
     }
     let (test, of_test) = read_images(&reader, &parts[1])?;

@@ -195,7 +195,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         reader = reader.classes(names);
     }
     if let Some(Preprocessing::Picture { channels, .. }) = reading.notes.preprocessing {
-        reader = if channels == 1 { reader.grey() } else { reader.rgb() };
+        reader = if channels == 1 { reader.gray() } else { reader.rgb() };
     }
     let (all, remark) = read_images(&reader, Path::new(&origin.name))?;
     let preprocessing = picture(&all)?;

@@ -50,7 +50,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Draws a test digit as a person might have: dark on white, eight times as large, off the centre of a sheet.
+/// Draws a test digit as a person might have: dark on white, eight times as large, off the center of a sheet.
 fn draw_digit(index: usize, path: &Path) -> String {
     let (_, test) = digits::load().unwrap();
     let mut x = [0.0; 64];
@@ -252,14 +252,14 @@ fn tables_and_folders_of_images_are_learned_and_evaluated() {
     for i in 0..30u8 {
         let red = |r: u8| [r, 40, i].repeat(12);
         write_png(
-            &home.join(format!("colours/red/{i}.png")),
+            &home.join(format!("colors/red/{i}.png")),
             4,
             3,
             png::ColorType::Rgb,
             &red(200 + i),
         );
         write_png(
-            &home.join(format!("colours/dark/{i}.png")),
+            &home.join(format!("colors/dark/{i}.png")),
             4,
             3,
             png::ColorType::Rgb,
@@ -275,10 +275,10 @@ fn tables_and_folders_of_images_are_learned_and_evaluated() {
     );
     good(
         home,
-        "train mlp --data colours --batch-size 8 --quiet --out colours-net --json train.json",
+        "train mlp --data colors --batch-size 8 --quiet --out colors-net --json train.json",
     );
     assert_eq!(json(home.join("train.json"))["test"]["samples"], 12);
-    let said = good(home, "predict colours-net/network.safetensors new.png");
+    let said = good(home, "predict colors-net/network.safetensors new.png");
     assert!(said.starts_with("new.png  red "), "{said}");
 }
 

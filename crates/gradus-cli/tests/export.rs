@@ -123,7 +123,7 @@ fn what_a_table_needs_is_in_the_files() {
     assert!((50.0..200.0).contains(&error["int8"].as_f64().unwrap()), "{error}");
     assert!(!said.contains("Warning"), "{said}");
 
-    // The time in seconds, at which two neighbouring floats are more than a minute apart.
+    // The time in seconds, at which two neighboring floats are more than a minute apart.
     let scale = json!({ "kind": "numbers", "columns": ["time"], "mean": [1.7e9], "deviation": [100.0] });
     let mut network = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
     network.set_note("preprocessing", scale.to_string());

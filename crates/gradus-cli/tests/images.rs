@@ -31,7 +31,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Writes a grey image of 2 by 2 pixels.
+/// Writes a gray image of 2 by 2 pixels.
 fn write(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 2, 2);

@@ -88,7 +88,7 @@ fn best() -> Arch {
     Arch::Plain
 }
 
-/// Runs `work` compiled for the vector instructions of [`arch`]: a plain loop inside it is vectorised for them.
+/// Runs `work` compiled for the vector instructions of [`arch`]: a plain loop inside it is vectorized for them.
 ///
 /// The loop has to be of independent elements (a sum is not: its order is fixed). The numbers are those of plain code, since
 /// the compiler never contracts or reorders floating-point operations. A closure of very many operations may not be inlined,

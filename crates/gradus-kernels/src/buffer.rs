@@ -69,7 +69,7 @@ impl Drop for Buffer {
 impl Deref for Buffer {
     type Target = [Float];
     fn deref(&self) -> &[Float] {
-        // SAFETY: so many numbers are there, all of them initialised; an empty slice may dangle.
+        // SAFETY: so many numbers are there, all of them initialized; an empty slice may dangle.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

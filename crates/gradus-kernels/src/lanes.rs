@@ -32,7 +32,7 @@ pub struct Axis {
     pub kernel: usize,
     /// By how many pixels the kernel moves from one output to the next; at least 1.
     pub stride: usize,
-    /// How far the pixels under neighbouring taps are apart; at least 1.
+    /// How far the pixels under neighboring taps are apart; at least 1.
     pub dilation: usize,
     /// Padding before the first pixel. What is behind the last follows from the other sizes.
     pub padding: usize,

@@ -3,7 +3,7 @@
 //! instructions.
 //!
 //! Each reduces its argument to a short interval and evaluates there a polynomial of least greatest relative error (found by
-//! the exchange algorithm of E. Remez, 1934). Errors are in ULP, the distance of neighbouring floats at the true value; tests
+//! the exchange algorithm of E. Remez, 1934). Errors are in ULP, the distance of neighboring floats at the true value; tests
 //! hold every function to its bound. In the build for `f64`, which is for proofs and not for speed, they call the standard
 //! library instead.
 

@@ -27,9 +27,9 @@ pub(crate) trait Vector: Copy {
 }
 
 /// x·y + z, rounded once, where the processor may have no instruction for it: the function of the C library that the compiler
-/// would call is many times slower, and can't be vectorised.
+/// would call is many times slower, and can't be vectorized.
 ///
-/// In `f64` the product is exact; the sum is rounded to odd, that is to the one of its two neighbours whose last bit is 1, and
+/// In `f64` the product is exact; the sum is rounded to odd, that is to the one of its two neighbors whose last bit is 1, and
 /// then rounding it to `f32` is as if the sum had been exact (S. Boldo and G. Melquiond, "Emulation of FMA and correctly
 /// rounded sums: proved algorithms using rounding to odd", 2008).
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]

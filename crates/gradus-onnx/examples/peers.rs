@@ -9,7 +9,7 @@ use gradus::data::{Bytes, Dataset};
 use gradus::prelude::*;
 use gradus::save::Registry;
 use gradus::{Float, Network};
-use gradus_onnx::{Export, Normalisation, export, import};
+use gradus_onnx::{Export, Normalization, export, import};
 use ndarray::ArrayD;
 use serde_json::{Value, json};
 
@@ -135,7 +135,7 @@ fn export_all(folder: &Path) -> Outcome {
             (
                 "_bytes",
                 Export {
-                    bytes: Some(Normalisation::default()),
+                    bytes: Some(Normalization::default()),
                     ..Export::default()
                 },
             ),

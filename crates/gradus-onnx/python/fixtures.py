@@ -148,7 +148,7 @@ def keras_fixtures():
             layers.LeakyReLU(0.1), layers.Dense(3, activation="sigmoid"),
         ]),
         "cnn": cnn(2, "same"),
-        "grey": cnn(1, "valid"),
+        "gray": cnn(1, "valid"),
         "rgb": keras.Sequential([keras.Input((3, 3, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")]),
         "residual": residual,
     }

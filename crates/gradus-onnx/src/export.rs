@@ -39,7 +39,7 @@ pub struct Export {
     /// Leaves out a softmax or sigmoid at the end: the outputs are then logits.
     pub logits: bool,
     /// Takes bytes, and makes the network's samples of them in the graph.
-    pub bytes: Option<Normalisation>,
+    pub bytes: Option<Normalization>,
     /// Takes numbers as they are measured, and scales them in the graph as the samples were that the network learned.
     pub inputs: Option<Scaling>,
     /// Gives values in their own units, where the network learned scaled ones.
@@ -116,17 +116,17 @@ impl Scaling {
 /// How bytes become the values that a network takes: x = byte · scale + shift, with a number for each channel, or one for
 /// all.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Normalisation {
+pub struct Normalization {
     /// The factors.
     pub scale: Vec<Float>,
     /// What is added.
     pub shift: Vec<Float>,
 }
 
-impl Default for Normalisation {
+impl Default for Normalization {
     /// x = byte / 255, as the library's pictures are.
     fn default() -> Self {
-        Normalisation {
+        Normalization {
             scale: vec![1.0 / 255.0],
             shift: vec![0.0],
         }
@@ -143,20 +143,20 @@ impl Default for Normalisation {
 ///
 /// ```
 /// use gradus::prelude::*;
-/// use gradus_onnx::{Export, Normalisation, export, import};
+/// use gradus_onnx::{Export, Normalization, export, import};
 ///
 /// let network = Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(10)).layer(Softmax).build(1)?;
 /// let file = export(&network, &Export::default())?;
 /// assert_eq!(import(&file)?.network.output_shape(), network.output_shape());
 ///
 /// // For bytes from 0 to 255, and without the softmax.
-/// let file = export(&network, &Export { logits: true, bytes: Some(Normalisation::default()), ..Export::default() })?;
+/// let file = export(&network, &Export { logits: true, bytes: Some(Normalization::default()), ..Export::default() })?;
 /// # assert!(import(&file).is_ok());
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
 /// # Errors
-/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if the numbers of the normalisation are
+/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if the numbers of the normalization are
 /// neither one nor one for each channel; or if those of a scaling are not one for each value, or are none to scale by.
 pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     let mut parts = network.parts();
@@ -176,9 +176,9 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
             "an exported network takes bytes or numbers that are scaled, not both: leave out one of them",
         ));
     }
-    if let Some(normalisation) = &options.bytes {
+    if let Some(normalization) = &options.bytes {
         input_type = data_type::UINT8;
-        value = graph.normalise(value, normalisation, sample)?;
+        value = graph.normalize(value, normalization, sample)?;
     }
     if let Some(scaling) = &options.inputs {
         let [mean, deviation] = graph.scaling("input", scaling, sample)?;
@@ -319,13 +319,13 @@ impl Graph {
         }
     }
 
-    fn normalise(&mut self, value: String, normalisation: &Normalisation, sample: &[usize]) -> Result<String> {
-        let Normalisation { scale, shift } = normalisation;
+    fn normalize(&mut self, value: String, normalization: &Normalization, sample: &[usize]) -> Result<String> {
+        let Normalization { scale, shift } = normalization;
         let channels = if sample.len() == 3 { sample[0] } else { 1 };
         for (what, values) in [("scale", scale), ("shift", shift)] {
             if values.len() != 1 && values.len() != channels {
                 return Err(Error::invalid(format!(
-                    "the {what} of the normalisation has {} numbers: it needs one, or one for each of {channels} channels",
+                    "the {what} of the normalization has {} numbers: it needs one, or one for each of {channels} channels",
                     values.len()
                 )));
             }

@@ -322,7 +322,7 @@ impl<'a> Reading<'_, 'a> {
             (0..dims.len()).collect()
         };
         let mut value = Value::with_axes(0, dims.to_vec(), axes.clone());
-        // Of a grey image, it makes no difference.
+        // Of a gray image, it makes no difference.
         let turned = value.order != Order::Same;
         let own = Value {
             order: Order::Axes(axes),

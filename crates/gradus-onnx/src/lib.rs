@@ -95,5 +95,5 @@ mod import;
 mod model;
 mod wire;
 
-pub use export::{Export, INPUT, Normalisation, OPSET, OUTPUT, Scaling, export};
+pub use export::{Export, INPUT, Normalization, OPSET, OUTPUT, Scaling, export};
 pub use import::{Import, Imported, NEWEST_OPSET, OLDEST_OPSET, import, import_with};

@@ -6,7 +6,7 @@ mod impostor;
 use gradus::prelude::*;
 use gradus::save::Registry;
 use gradus::{Float, Network};
-use gradus_onnx::{Export, Normalisation, Scaling, export, import};
+use gradus_onnx::{Export, Normalization, Scaling, export, import};
 use ndarray::{Array, ArrayD, Axis};
 use rten::{ModelOptions, Value};
 use rten_tensor::{AsView, Layout, Tensor};
@@ -205,14 +205,14 @@ fn logits_are_what_softmax_is_of() {
 }
 
 #[test]
-fn bytes_are_normalised_in_the_graph() {
+fn bytes_are_normalized_in_the_graph() {
     let network = build(
         &json!({ "input": [2, 3, 3], "layers": [{ "kind": "conv2d", "channels": 2, "kernel": 2, "padding": "same" }] }),
     );
     let bytes: Vec<u8> = (0..36).map(|i| i * 7).collect();
-    for normalisation in [
-        Normalisation::default(),
-        Normalisation {
+    for normalization in [
+        Normalization::default(),
+        Normalization {
             scale: vec![1.0 / 64.0, 1.0 / 51.0],
             shift: vec![-0.5, 0.25],
         },
@@ -220,7 +220,7 @@ fn bytes_are_normalised_in_the_graph() {
         let file = export(
             &network,
             &Export {
-                bytes: Some(normalisation.clone()),
+                bytes: Some(normalization.clone()),
                 ..Export::default()
             },
         )
@@ -232,7 +232,7 @@ fn bytes_are_normalised_in_the_graph() {
         });
         for c in 0..2 {
             x.index_axis_mut(Axis(1), c)
-                .mapv_inplace(|byte| byte * of(&normalisation.scale, c) + of(&normalisation.shift, c));
+                .mapv_inplace(|byte| byte * of(&normalization.scale, c) + of(&normalization.shift, c));
         }
         assert_close("bytes", &y, &network.predict(&x).unwrap());
 
@@ -244,9 +244,9 @@ fn bytes_are_normalised_in_the_graph() {
             .mapv(|byte| byte as Float / 255.0);
         assert_close("imported", &again.network.predict(&x).unwrap(), &y);
     }
-    let two = Normalisation {
+    let two = Normalization {
         scale: vec![1.0; 3],
-        ..Normalisation::default()
+        ..Normalization::default()
     };
     let message = export(
         &network,
@@ -259,7 +259,7 @@ fn bytes_are_normalised_in_the_graph() {
     .to_string();
     assert_eq!(
         message,
-        "the scale of the normalisation has 3 numbers: it needs one, or one for each of 2 channels"
+        "the scale of the normalization has 3 numbers: it needs one, or one for each of 2 channels"
     );
 }
 
@@ -338,7 +338,7 @@ fn tables_are_scaled_in_the_graph() {
     );
     let both = refused(Export {
         inputs: scaling(&[0.0; 3], &[1.0; 3]),
-        bytes: Some(Normalisation::default()),
+        bytes: Some(Normalization::default()),
         ..Export::default()
     });
     assert!(both.contains("bytes or numbers that are scaled, not both"), "{both}");

@@ -30,7 +30,7 @@ fn read(file: &[u8]) {
 #[test]
 fn files_of_all_kinds_take_little_memory() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for name in ["torch_mlp_old", "keras_grey", "sklearn_classes"] {
+    for name in ["torch_mlp_old", "keras_gray", "sklearn_classes"] {
         let file = fs::read(folder.join(format!("{name}.onnx"))).unwrap();
         for end in 0..file.len() {
             read(&file[..end]);

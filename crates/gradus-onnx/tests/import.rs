@@ -132,9 +132,9 @@ fn what_has_to_be_known_is_told() {
     let flat = imported("keras_rgb");
     assert!(flat.channels_last && flat.channels_guessed);
     assert_eq!(flat.network.input_shape(), &Shape::from([3, 3, 3]));
-    let grey = imported("keras_grey");
-    assert!(!grey.channels_last);
-    assert_eq!(grey.network.input_shape(), &Shape::from([1, 8, 7]));
+    let gray = imported("keras_gray");
+    assert!(!gray.channels_last);
+    assert_eq!(gray.network.input_shape(), &Shape::from([1, 8, 7]));
     assert_eq!(
         imported("sklearn_classes").network.note("classes"),
         Some(r#"["ash","elm","oak"]"#)

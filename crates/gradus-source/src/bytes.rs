@@ -6,7 +6,7 @@ use crate::scaling::Scaling;
 /// What bytes stand for: x = scale · (q - zero).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// The distance of neighbouring values.
+    /// The distance of neighboring values.
     pub scale: f32,
     /// The byte of 0.
     pub zero: u8,

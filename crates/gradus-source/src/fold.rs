@@ -1,4 +1,4 @@
-//! Batch normalisation at inference: y = (x - mean) · γ / √(variance + ε) + β is x · scale + shift.
+//! Batch normalization at inference: y = (x - mean) · γ / √(variance + ε) + β is x · scale + shift.
 //!
 //! After a dense layer or a convolution, (W·x + b) · scale + shift = (scale · W)·x + (scale · b + shift), channel by channel:
 //! it costs nothing. That holds where each channel of the first lies within one channel of the second.

@@ -1,5 +1,5 @@
 //! A trained network as one source file that depends on nothing: Rust without the standard library, or C99; in floats, or
-//! quantised to bytes and computed with integers only. It is how a network goes into the firmware of a microcontroller.
+//! quantized to bytes and computed with integers only. It is how a network goes into the firmware of a microcontroller.
 //!
 //! ```
 //! use gradus::prelude::*;
@@ -25,7 +25,7 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 //!
-//! A [`Program`] is a list of steps, made of the network's parts: dropout and changes of shape vanish, batch normalisation and
+//! A [`Program`] is a list of steps, made of the network's parts: dropout and changes of shape vanish, batch normalization and
 //! ReLU become part of the step before. [`Program::quantize`] makes a [`Quantized`] program of it. Both can be
 //! [run](Program::run) here, by the very functions that are printed into Rust files; the C files have the same functions, line by
 //! line. The memory is one buffer, in which values that are not wanted at the same time share a place.

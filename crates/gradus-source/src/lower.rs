@@ -9,7 +9,7 @@ use crate::kernels::window::{Axis, Window};
 use crate::program::{Function, Op, Program, Step, result};
 
 impl Program {
-    /// The steps that compute what this network does, with batch normalisation as at inference.
+    /// The steps that compute what this network does, with batch normalization as at inference.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -202,7 +202,7 @@ impl Lowering {
         })
     }
 
-    /// Batch normalisation becomes part of a dense layer or convolution before it, if each channel of that lies within one channel
+    /// Batch normalization becomes part of a dense layer or convolution before it, if each channel of that lies within one channel
     /// here: a change of shape between them may have made other channels of the values. Else it becomes a convolution of its own,
     /// 1×1, channel by channel.
     fn batch_norm(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {

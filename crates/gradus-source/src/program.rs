@@ -8,7 +8,7 @@ use crate::scaling::Scaling;
 
 /// What a network computes for one sample, step by step.
 ///
-/// Dropout and changes of shape are gone, batch normalisation is part of what comes before it, and so is a ReLU. What was scaled for
+/// Dropout and changes of shape are gone, batch normalization is part of what comes before it, and so is a ReLU. What was scaled for
 /// the network can be scaled here: see [`with_input_scaling`](Program::with_input_scaling).
 #[derive(Debug, Clone)]
 pub struct Program {

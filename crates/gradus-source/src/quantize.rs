@@ -1,4 +1,4 @@
-//! Quantisation after training: the same steps on bytes, with integers only.
+//! Quantization after training: the same steps on bytes, with integers only.
 //!
 //! | | |
 //! | --- | --- |

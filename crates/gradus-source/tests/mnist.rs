@@ -50,7 +50,7 @@ fn perceptron() -> Layers {
 }
 
 #[test]
-fn compiled_digit_recognisers_are_as_good_as_the_library() {
+fn compiled_digit_recognizers_are_as_good_as_the_library() {
     let (train, test) = data();
     let shape = train.shape();
     let small = shape.size() < 100;

@@ -1,8 +1,8 @@
-//! 4. MNIST with a perceptron: handwritten digits, recognised after a few seconds of training.
+//! 4. MNIST with a perceptron: handwritten digits, recognized after a few seconds of training.
 //!
 //! `cargo run --release --example 04_mnist_mlp`
 //!
-//! MNIST has 60,000 grey images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
+//! MNIST has 60,000 gray images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
 //! Without it this program goes on with the 1,797 digits of 8×8 pixels that the library carries. To get it:
 //! `cargo run --release -- data fetch mnist`
 
@@ -28,7 +28,7 @@ pub fn main() -> Result<()> {
     println!("{}", network.summary());
 
     // A tenth of the images is set aside. Its loss and accuracy, `val_loss` and `val_accuracy`, tell learning from
-    // learning by heart: when they stop improving while `loss` and `accuracy` go on, the network only memorises.
+    // learning by heart: when they stop improving while `loss` and `accuracy` go on, the network only memorizes.
     Fit::new(CrossEntropy::new(), Adam::new(0.001))
         .epochs(5)
         .validation_split(0.1)

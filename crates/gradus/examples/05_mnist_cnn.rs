@@ -3,9 +3,9 @@
 //! `cargo run --release --example 05_mnist_cnn`
 //!
 //! A perceptron takes an image for a list of numbers: shuffle the pixels of all images in the same way, and it learns
-//! as well as before. A convolution knows that pixels have neighbours. It slides small windows of weights over the
+//! as well as before. A convolution knows that pixels have neighbors. It slides small windows of weights over the
 //! image, the same weights everywhere, and answers where a window finds what it looks for: an edge, a corner, an end of
-//! a stroke. Pooling then keeps the strongest answer of each 2×2 neighbourhood, so that a pixel more to the left or
+//! a stroke. Pooling then keeps the strongest answer of each 2×2 neighborhood, so that a pixel more to the left or
 //! right matters less.
 
 use gradus::prelude::*;

@@ -39,7 +39,7 @@ impl Fans {
 
 /// How a parameter gets its first values.
 ///
-/// Network files name the initialiser of a layer if it is one of this module, with its settings where they aren't the default
+/// Network files name the initializer of a layer if it is one of this module, with its settings where they aren't the default
 /// ones: `"he_normal"`, `{"kind": "normal", "mean": 0.0, "std": 0.01}`, `{"kind": "constant", "value": 0.5}`. They don't mention a
 /// user's own.
 ///
@@ -72,7 +72,7 @@ pub trait Initializer: Any + Debug + Send + Sync {
     fn fill(&self, shape: &Shape, fans: Fans, rng: &mut Rng, values: &mut [Float]);
 }
 
-/// The initialiser of this name, with its default settings if it has any. [`Constant`] is left out: it means nothing
+/// The initializer of this name, with its default settings if it has any. [`Constant`] is left out: it means nothing
 /// without its value.
 ///
 /// ```
@@ -84,7 +84,7 @@ pub trait Initializer: Any + Debug + Send + Sync {
 /// ```
 ///
 /// # Errors
-/// If no initialiser has this name; the sentence lists the names.
+/// If no initializer has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
     let all = (built_in::all().into_iter()).filter(|one| one.default.name() != Constant::default().name());
     settings::find("initializer", name, all.collect(), |one| one.default.name().to_string()).map(|one| one.default)

@@ -112,7 +112,7 @@ pub trait Layer: Any + Debug + Send + Sync {
         None
     }
 
-    /// What the layer computes over all samples of a batch, for the few that do (batch normalisation).
+    /// What the layer computes over all samples of a batch, for the few that do (batch normalization).
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
         None
     }

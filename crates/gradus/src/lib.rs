@@ -3,7 +3,7 @@
 //!
 //! There is no automatic differentiation to see through. Every layer, activation and loss is one short file, with its
 //! formula, its source and its derivative written by hand, and is checked against finite differences. Whatever the
-//! library has, a program can have of its own: a trait for each concept, and no difference afterwards.
+//! library has, a program can have of its own: a trait for each concept, and no difference afterward.
 //!
 //! # A first program
 //!

@@ -55,7 +55,7 @@ pub(crate) fn nth(key: u64, i: u64) -> u64 {
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The finaliser of SplitMix64: neighbouring inputs give unrelated outputs.
+/// The finalizer of SplitMix64: neighboring inputs give unrelated outputs.
 #[inline(always)]
 fn mix(x: u64) -> u64 {
     let mut z = x.wrapping_add(GOLDEN);

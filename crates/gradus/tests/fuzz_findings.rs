@@ -24,7 +24,7 @@ fn pooling_with_huge_padding_is_refused() {
 
 /// The sum of a block was not counted.
 #[test]
-fn a_residual_block_counts_towards_the_most_values() {
+fn a_residual_block_counts_toward_the_most_values() {
     let declared = |size: usize| {
         build(json!({ "input": [size], "layers": [{ "kind": "residual", "body": [{ "kind": "relu" }] }] }))
     };

@@ -144,7 +144,7 @@ fn the_seed_of_a_run_is_its_own() {
 
 /// A sample's output has the same bits alone and among others, on any number of threads.
 #[test]
-fn predictions_do_not_depend_on_their_neighbours() {
+fn predictions_do_not_depend_on_their_neighbors() {
     let data = some_digits(70);
     let x = inputs(&data, 70);
     for network in [perceptron(3), convolutional(3), residual(3)] {

@@ -130,7 +130,7 @@ fn convolutional_networks_with_dropout_go_on() {
 }
 
 #[test]
-fn residual_networks_with_batch_normalisation_go_on() {
+fn residual_networks_with_batch_normalization_go_on() {
     let epochs = pieces_are_the_whole("resume-residual", residual, false, &[4, 9]);
     assert!(epochs < 6, "this one is to stop early");
 }

@@ -1,4 +1,4 @@
-/* Recognises one digit and says which it is. */
+/* Recognizes one digit and says which it is. */
 
 #define DIGITS_DECLARATIONS
 #include "digits.c"

@@ -49,7 +49,7 @@ pub struct Export {
     out: Option<PathBuf>,
     #[command(flatten)]
     onnx: OnnxOptions,
-    /// Quantise: weights and values are bytes, and all arithmetic is on integers
+    /// Quantize: weights and values are bytes, and all arithmetic is on integers
     #[arg(long, help_heading = "Source files")]
     int8: bool,
     /// What all names in a C file begin with [default: gradus]

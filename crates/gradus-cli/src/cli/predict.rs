@@ -24,7 +24,7 @@ use gradus::save::atomic;
 ///
 /// Takes PNG, JPEG and WebP files and a trained network, and prints for each the most probable class, its probability, and the two
 /// that come next. A picture of a character may have any size: dark on light or light on dark, anywhere on an even
-/// background. It is turned into what the network has learned from: found, cut out, scaled, and centred by its mass, as MNIST's
+/// background. It is turned into what the network has learned from: found, cut out, scaled, and centered by its mass, as MNIST's
 /// digits are. For a network that has learned from a folder of images, pictures are only brought to their size.
 #[derive(Debug, Args)]
 #[command(

@@ -28,7 +28,7 @@ pub struct Recipe {
     /// Samples between two updates of the parameters [default: 128, or all if there are fewer]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// What is minimised: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
+    /// What is minimized: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
     /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in the units of the targets)
     /// [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, mean_squared_error for values]
     #[arg(long, value_name = "NAME[:SETTINGS]")]

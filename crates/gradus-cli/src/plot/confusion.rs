@@ -177,7 +177,7 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
     }
 }
 
-/// A cell's fill and the colour of its count.
+/// A cell's fill and the color of its count.
 fn shade(count: u64, right: bool, most: u64) -> (String, &'static str) {
     if count == 0 {
         return ("#f6f7f8".to_string(), color::MUTED);
@@ -195,14 +195,14 @@ fn shade(count: u64, right: bool, most: u64) -> (String, &'static str) {
     } else {
         color::INK
     };
-    (pale.towards(strong, strength).hex(), ink)
+    (pale.toward(strong, strength).hex(), ink)
 }
 
 #[derive(Clone, Copy)]
 struct Rgb(u8, u8, u8);
 
 impl Rgb {
-    fn towards(self, other: Rgb, share: f64) -> Rgb {
+    fn toward(self, other: Rgb, share: f64) -> Rgb {
         let mix = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;
         Rgb(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
     }

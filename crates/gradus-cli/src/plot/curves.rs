@@ -48,7 +48,7 @@ pub fn curves(title: &str, subtitle: &str, panels: &[Panel]) -> String {
     svg.finish()
 }
 
-/// The networks by colour, then the kinds of line.
+/// The networks by color, then the kinds of line.
 fn legend(svg: &mut Svg, panels: &[Panel]) {
     let (y, mut x) = (88.0, 24.0);
     let middle = y - 4.5;
@@ -284,7 +284,7 @@ fn best(values: &[f64], higher_is_better: bool) -> Option<usize> {
 fn spread_apart(ends: &mut [End<'_>], top: f64, bottom: f64) {
     const GAP: f64 = 15.0;
     ends.sort_by(|a, b| a.y.total_cmp(&b.y));
-    // Groups of touching labels, each centred on what it labels.
+    // Groups of touching labels, each centered on what it labels.
     let mut groups: Vec<(f64, usize)> = Vec::new();
     for end in ends.iter() {
         groups.push((end.y, 1));

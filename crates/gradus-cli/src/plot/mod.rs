@@ -22,7 +22,7 @@ pub use text::{count, percent};
 /// Pixels of a PNG for each pixel of its SVG: sharp on today's screens and in print.
 const PNG_SCALE: f32 = 2.0;
 
-/// Colours shared by all pictures.
+/// Colors shared by all pictures.
 mod color {
     /// The background.
     pub const PAPER: &str = "#ffffff";
@@ -36,11 +36,11 @@ mod color {
     pub const GRID: &str = "#e9ebee";
     /// What is wrong.
     pub const WRONG: &str = "#c0392b";
-    /// One for each network: told apart by most colour-blind readers, and in grey print.
+    /// One for each network: told apart by most color-blind readers, and in gray print.
     pub const NETWORKS: [&str; 6] = ["#2166ac", "#d6731c", "#2b8a6e", "#8e4a9e", "#7a6a3a", "#5b6570"];
 }
 
-/// A text style: size, weight, colour; it begins at its point.
+/// A text style: size, weight, color; it begins at its point.
 fn style(size: f64, bold: bool, color: &str) -> svg::TextStyle<'_> {
     svg::TextStyle {
         size,

@@ -13,7 +13,7 @@ pub struct Sample {
     pub width: usize,
     /// Its height.
     pub height: usize,
-    /// Its pixels row by row, grey (one byte each) or red, green and blue (three).
+    /// Its pixels row by row, gray (one byte each) or red, green and blue (three).
     pub pixels: Vec<u8>,
     /// What it shows, if that is known.
     pub label: Option<String>,
@@ -152,7 +152,7 @@ fn encode(sample: &Sample) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn grey(label: Option<&str>, guess: Option<&str>) -> Sample {
+    fn gray(label: Option<&str>, guess: Option<&str>) -> Sample {
         Sample {
             width: 2,
             height: 3,
@@ -170,7 +170,7 @@ mod tests {
         let document = sheet(
             "Title",
             "",
-            &[grey(Some("3"), Some("8")), grey(Some("7"), Some("7"))],
+            &[gray(Some("3"), Some("8")), gray(Some("7"), Some("7"))],
             8,
         )
         .unwrap();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_label_or_guess_there_is_no_verdict() {
-        for sample in [grey(None, None), grey(Some("3"), None), grey(None, Some("3"))] {
+        for sample in [gray(None, None), gray(Some("3"), None), gray(None, Some("3"))] {
             assert!(!sheet("Title", "", &[sample], 8).unwrap().contains(color::WRONG));
         }
         super::super::png(&sheet("None", "", &[], 0).unwrap()).unwrap();
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn pixels_that_do_not_fit_are_an_error() {
-        let mut sample = grey(None, None);
+        let mut sample = gray(None, None);
         sample.pixels.pop();
         let message = format!("{:#}", sheet("", "", &[sample], 1).unwrap_err());
         assert_eq!(

@@ -18,7 +18,7 @@ pub struct Svg {
 /// How a line is drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Stroke<'a> {
-    /// The colour, as `#rrggbb`.
+    /// The color, as `#rrggbb`.
     pub color: &'a str,
     /// The width in pixels.
     pub width: f64,
@@ -55,7 +55,7 @@ pub struct TextStyle<'a> {
     pub size: f64,
     /// Whether it is semi-bold.
     pub bold: bool,
-    /// The colour, as `#rrggbb`.
+    /// The color, as `#rrggbb`.
     pub color: &'a str,
     /// Where it lies beside its point.
     pub anchor: Anchor,

@@ -2,7 +2,7 @@
 //!
 //! Along an axis of the gradient of the input, element i and tap k meet dy at (i + padding − k · dilation) / stride, where the
 //! division is exact. So the elements are divided into classes by their remainder modulo the stride: those of a class meet the
-//! same taps, and neighbours of a class meet neighbours of dy. Then it is the same sum as forward, of each class on its own.
+//! same taps, and neighbors of a class meet neighbors of dy. Then it is the same sum as forward, of each class on its own.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub(super) struct Line {
     y_step: usize,
 }
 
-/// Neighbouring positions that meet the input with the same taps.
+/// Neighboring positions that meet the input with the same taps.
 #[derive(Debug, Clone)]
 struct Run {
     positions: Range<usize>,

@@ -1,4 +1,4 @@
-//! Convolution of one sample: vectors of neighbouring positions.
+//! Convolution of one sample: vectors of neighboring positions.
 
 use super::tile::Simd;
 use super::{Convolution, Kernel, Sizes, run};

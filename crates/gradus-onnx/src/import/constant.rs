@@ -127,7 +127,7 @@ pub(super) fn numbers<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) ->
     rest.is_empty().then(|| numbers.iter().copied().map(number).collect())
 }
 
-/// How far apart neighbours along each axis lie.
+/// How far apart neighbors along each axis lie.
 pub(super) fn strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; dims.len()];
     for axis in (1..dims.len()).rev() {

@@ -594,7 +594,7 @@ fn channels_are_where_nodes_or_else_the_producer_have_them() {
     assert_eq!(read("", &[2, 5, 3]), (vec![3, 2, 5], true, true));
     assert_eq!(read("", &[3, 5, 2]), (vec![3, 5, 2], false, true));
     assert_eq!(read("", &[5, 4, 2]), (vec![5, 4, 2], false, true));
-    // Grey images are the same in both orders.
+    // Gray images are the same in both orders.
     assert_eq!(read("", &[4, 5, 1]), (vec![1, 4, 5], false, false));
     assert_eq!(read("pytorch", &[3, 5, 1]), (vec![3, 5, 1], false, false));
 

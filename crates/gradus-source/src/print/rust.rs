@@ -148,7 +148,7 @@ fn quantization(out: &mut String, bytes: &Bytes) {
                 let scale = units.inside.scale;
                 let _ = write!(
                     out,
-                    "\n/// The distance of neighbouring bytes of the {of}.\n#[allow(dead_code, clippy::approx_constant)]\n\
+                    "\n/// The distance of neighboring bytes of the {of}.\n#[allow(dead_code, clippy::approx_constant)]\n\
                      pub const {upper}_SCALE: f32 = {scale:?};\n"
                 );
                 format!("a byte q stands for {upper}_SCALE * (q - {upper}_ZERO)")

@@ -9,7 +9,7 @@ use crate::{Error, Float, Result, Shape};
 /// Adds independent normal noise to every value: `x + std · ε`, `ε ~ N(0, 1)`. Works on samples of any shape; values may
 /// leave the range from 0 to 1.
 ///
-/// Training with noise acts as Tikhonov regularisation (Bishop, "Training with Noise is Equivalent to Tikhonov
+/// Training with noise acts as Tikhonov regularization (Bishop, "Training with Noise is Equivalent to Tikhonov
 /// Regularization", 1995).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Noise {

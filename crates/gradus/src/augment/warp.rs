@@ -11,7 +11,7 @@ use crate::{Error, Float, Result, Shape};
 /// Moves, turns, scales, shears and bends an image `[channels, height, width]` at random, all in one resampling.
 ///
 /// Each of the settings is a limit: what happens to an image is drawn anew, uniformly between minus and plus it. With
-/// all at 0, as at first, nothing changes. The image is scaled, sheared and turned about its centre, then moved:
+/// all at 0, as at first, nothing changes. The image is scaled, sheared and turned about its center, then moved:
 ///
 /// ```text
 /// target = c + A (source - c) + shift,   A = scale · rotation · shear
@@ -187,7 +187,7 @@ impl Affine {
     /// Adds the row and the column that each pixel comes from to what the two halves of `places` hold.
     fn add_sources(&self, height: usize, width: usize, places: &mut [Float]) {
         let [[a, b], [c, d]] = self.inverse;
-        let (middle, centre) = ((height - 1) as Float / 2.0, (width - 1) as Float / 2.0);
+        let (middle, center) = ((height - 1) as Float / 2.0, (width - 1) as Float / 2.0);
         let (rows, columns) = places.split_at_mut(height * width);
         vectorize(|| {
             for (i, (rows, columns)) in rows
@@ -197,9 +197,9 @@ impl Affine {
             {
                 let v = i as Float - middle - self.shift[0];
                 for (j, (row, column)) in rows.iter_mut().zip(columns).enumerate() {
-                    let u = j as Float - centre - self.shift[1];
+                    let u = j as Float - center - self.shift[1];
                     *row += a * v + b * u + middle;
-                    *column += c * v + d * u + centre;
+                    *column += c * v + d * u + center;
                 }
             }
         });

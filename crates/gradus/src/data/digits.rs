@@ -1,6 +1,6 @@
 //! Handwritten digits, in the library itself: for examples and tests that need real data and no download.
 //!
-//! The 1,797 images of 8×8 grey values from 0 to 16 are the test set of "Optical Recognition of Handwritten Digits"
+//! The 1,797 images of 8×8 gray values from 0 to 16 are the test set of "Optical Recognition of Handwritten Digits"
 //! (Alpaydin and Kaynak, 1998, UCI Machine Learning Repository, <https://doi.org/10.24432/C50P49>), which many know as
 //! scikit-learn's `load_digits`. Each value counts the ink in a block of 4×4 points of a 32×32 scan. The data are licensed
 //! under [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/).
@@ -30,7 +30,7 @@ pub fn all() -> Result<Bytes> {
 }
 
 /// The digits for training and for testing: the first 1,437 and the last 360, always the same. It is a harder
-/// division than a random one, which mixes the digits of each writer: the nearest neighbour among the training digits is of
+/// division than a random one, which mixes the digits of each writer: the nearest neighbor among the training digits is of
 /// another class for 4.4 % of the test digits, and for about 1 % of a random fifth.
 ///
 /// # Errors

@@ -20,8 +20,8 @@ const MOST_FAULTS: usize = 20;
 /// ```
 ///
 /// The classes are the sub-folders, sorted by name, or as numbers if all names are such (`2` before `10`); within them, samples
-/// are sorted by file name. So the order is the same on every machine. Images are RGB if one of them is, and else grey, unless
-/// [`grey`](Folder::grey) or [`rgb`](Folder::rgb) has all converted; and of 16 bits if one of them is.
+/// are sorted by file name. So the order is the same on every machine. Images are RGB if one of them is, and else gray, unless
+/// [`gray`](Folder::gray) or [`rgb`](Folder::rgb) has all converted; and of 16 bits if one of them is.
 ///
 /// Images are the files with the endings `.png`, `.jpg`, `.jpeg`, `.jfif`, `.jpe`, `.jif`, `.pjpeg` and `.pjp`, unless
 /// [`endings`](Folder::endings) names others. Other files, and what lies deeper, are left out; [`left_out`](Folder::left_out)
@@ -29,9 +29,9 @@ const MOST_FAULTS: usize = 20;
 ///
 /// ```no_run
 /// use gradus::data::{Dataset, Folder};
-/// let train = Folder::new().grey().read("flowers/train")?;
+/// let train = Folder::new().gray().read("flowers/train")?;
 /// // The same classes under the same numbers, even if one has no image here.
-/// let test = Folder::new().grey().classes(train.class_names().unwrap()).read("flowers/test")?;
+/// let test = Folder::new().gray().classes(train.class_names().unwrap()).read("flowers/test")?;
 /// let left_out = Folder::new().left_out("flowers/test")?;
 /// assert!(left_out.is_empty(), "{left_out}");
 /// # Ok::<(), gradus::Error>(())
@@ -61,8 +61,8 @@ impl Folder {
         Folder::default()
     }
 
-    /// Converts all images to grey.
-    pub fn grey(mut self) -> Self {
+    /// Converts all images to gray.
+    pub fn gray(mut self) -> Self {
         self.channels = Some(1);
         self
     }
@@ -190,7 +190,7 @@ impl Folder {
         )
     }
 
-    /// The image in a file, in grey or RGB if all are to be, or what is wrong with it.
+    /// The image in a file, in gray or RGB if all are to be, or what is wrong with it.
     fn decode_file(&self, path: &Path) -> Result<Image, String> {
         let sentence = |error: Error| match error {
             Error::File { message, .. } => message,
@@ -199,7 +199,7 @@ impl Folder {
         let file = Image::read_file(path).map_err(sentence)?;
         let image = (self.decode)(&file).map_err(sentence)?;
         Ok(match self.channels {
-            Some(1) => image.into_grey(),
+            Some(1) => image.into_gray(),
             Some(_) => image.into_rgb(),
             None => image,
         })
@@ -395,7 +395,7 @@ mod tests {
     use crate::data::Dataset;
     use crate::data::image::tests::encode;
 
-    fn grey(pixels: &[u8]) -> Vec<u8> {
+    fn gray(pixels: &[u8]) -> Vec<u8> {
         encode(2, ColorType::Grayscale, BitDepth::Eight, pixels, None)
     }
 
@@ -415,14 +415,14 @@ mod tests {
         assert!(Folder::new().read(&dir).is_err());
         write("notes.txt", b"");
         assert!(sentence(Folder::new()).contains("no sub-folder"));
-        write("b/2.PNG", &grey(&[5, 6, 7, 8]));
-        write("b/10.png", &grey(&[1, 2, 3, 4]));
+        write("b/2.PNG", &gray(&[5, 6, 7, 8]));
+        write("b/10.png", &gray(&[1, 2, 3, 4]));
         write("b/.hidden.png", b"");
         write("a/notes.txt", b"");
         assert!(sentence(Folder::new()).contains(
             "a: the folder has no images but 1 other files and 0 folders; images end in .png, .jpg, .jpeg, "
         ));
-        write("a/x.png", &grey(&[9, 9, 9, 9]));
+        write("a/x.png", &gray(&[9, 9, 9, 9]));
         write(".git/x.png", b"");
 
         let data = Folder::new().read(&dir).unwrap();
@@ -439,22 +439,22 @@ mod tests {
         let data = Folder::new().read(&dir).unwrap();
         assert_eq!(data.shape(), [3, 2, 2].into());
         let samples = data.pixels().as_bytes().unwrap().chunks(12).collect::<Vec<_>>();
-        let grey_first: [&[u8]; 4] = [
+        let gray_first: [&[u8]; 4] = [
             &[9; 12],
             &[1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4],
             &[5, 6, 7, 8, 5, 6, 7, 8, 5, 6, 7, 8],
             &[1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12],
         ];
-        assert_eq!(samples, grey_first);
-        assert_eq!(Folder::new().grey().read(&dir).unwrap().len(), 4);
-        write("b/9.png", &grey(&[0; 6]));
+        assert_eq!(samples, gray_first);
+        assert_eq!(Folder::new().gray().read(&dir).unwrap().len(), 4);
+        write("b/9.png", &gray(&[0; 6]));
         assert!(sentence(Folder::new()).contains("9.png: the image is 2 wide and 3 high, and"));
         write("b/9.png", b"broken");
         assert!(sentence(Folder::new()).contains("9.png: neither a PNG nor a JPEG"));
         // All of them at once.
         write("a/y.jpg", b"GIF89a");
         write("b/7.png", b"");
-        write("b/8.png", &grey(&[0; 6]));
+        write("b/8.png", &gray(&[0; 6]));
         let listed = sentence(Folder::new());
         let dir_shown = dir.display();
         assert!(
@@ -484,7 +484,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("gradus-folder-numbers-{}", std::process::id()));
         for class in [0, 1, 2, 10, 11] {
             fs::create_dir_all(dir.join(class.to_string())).unwrap();
-            fs::write(dir.join(format!("{class}/x.png")), grey(&[class, 0])).unwrap();
+            fs::write(dir.join(format!("{class}/x.png")), gray(&[class, 0])).unwrap();
         }
         let data = Folder::new().read(&dir).unwrap();
         assert_eq!(data.class_names().unwrap(), ["0", "1", "2", "10", "11"]);
@@ -499,7 +499,7 @@ mod tests {
         let write = |path: &str| {
             let path = dir.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, grey(&[1, 2])).unwrap();
+            fs::write(path, gray(&[1, 2])).unwrap();
         };
         for path in ["a/1.png", "a/2.JPG", "a/3.jfif", "b/4.jpe", "b/.hidden.txt"] {
             write(path);
@@ -538,7 +538,7 @@ mod tests {
     fn images_of_8_and_16_bits_are_read_together() {
         let dir = std::env::temp_dir().join(format!("gradus-folder-depth-{}", std::process::id()));
         fs::create_dir_all(dir.join("a")).unwrap();
-        fs::write(dir.join("a/1.png"), grey(&[0, 255])).unwrap();
+        fs::write(dir.join("a/1.png"), gray(&[0, 255])).unwrap();
         let wide = encode(2, ColorType::Grayscale, BitDepth::Sixteen, &[0, 1, 0, 2], None);
         fs::write(dir.join("a/2.png"), wide).unwrap();
         let data = Folder::new().read(&dir).unwrap();

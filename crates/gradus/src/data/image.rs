@@ -16,7 +16,7 @@ const MOST_PIXELS: u64 = 1 << 26;
 /// The largest file that is read.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// An image: grey (one channel) or red, green and blue (three).
+/// An image: gray (one channel) or red, green and blue (three).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// 1 or 3.
@@ -32,8 +32,8 @@ pub struct Image {
 impl Image {
     /// Decodes a PNG or JPEG image, whichever it is.
     ///
-    /// Every kind of PNG (palette, 1 to 16 bits a channel, interlaced) becomes grey or RGB, of 16 bits if it had them and else of
-    /// 8; what is transparent is laid over white, as paper is. JPEG gives grey or RGB (CMYK is converted). An image whose EXIF
+    /// Every kind of PNG (palette, 1 to 16 bits a channel, interlaced) becomes gray or RGB, of 16 bits if it had them and else of
+    /// 8; what is transparent is laid over white, as paper is. JPEG gives gray or RGB (CMYK is converted). An image whose EXIF
     /// metadata say that the camera was turned is turned upright. Nothing is done about color profiles.
     ///
     /// # Errors
@@ -61,8 +61,8 @@ impl Image {
         crate::save::read_at_most(path, MOST_BYTES)
     }
 
-    /// The image in grey: 0.299 red + 0.587 green + 0.114 blue, the luma of ITU-R BT.601.
-    pub fn into_grey(self) -> Image {
+    /// The image in gray: 0.299 red + 0.587 green + 0.114 blue, the luma of ITU-R BT.601.
+    pub fn into_gray(self) -> Image {
         if self.channels == 1 {
             return self;
         }
@@ -188,15 +188,15 @@ pub(super) mod tests {
     /// Encodes a PNG image.
     pub(in crate::data) fn encode(
         width: usize,
-        colours: ColorType,
+        colors: ColorType,
         depth: BitDepth,
         rows: &[u8],
         palette: Option<(&[u8], &[u8])>,
     ) -> Vec<u8> {
-        let bits = width * colours.samples() * depth as usize;
+        let bits = width * colors.samples() * depth as usize;
         let mut file = Vec::new();
         let mut encoder = Encoder::new(&mut file, width as u32, (rows.len() / bits.div_ceil(8)) as u32);
-        encoder.set_color(colours);
+        encoder.set_color(colors);
         encoder.set_depth(depth);
         if let Some((palette, transparency)) = palette {
             encoder.set_palette(palette.to_vec());
@@ -215,18 +215,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_png_becomes_grey_or_rgb() {
-        let grey = |depth, rows: &[u8], width| encode(width, ColorType::Grayscale, depth, rows, None);
+    fn every_png_becomes_gray_or_rgb() {
+        let gray = |depth, rows: &[u8], width| encode(width, ColorType::Grayscale, depth, rows, None);
         check(
-            &grey(BitDepth::One, &[0b1010_0000, 0b0100_0000], 3),
+            &gray(BitDepth::One, &[0b1010_0000, 0b0100_0000], 3),
             1,
             2,
             3,
             &[255, 0, 255, 0, 255, 0],
         );
-        check(&grey(BitDepth::Two, &[0b0001_1011], 4), 1, 1, 4, &[0, 85, 170, 255]);
-        check(&grey(BitDepth::Four, &[0x0f, 0x80], 3), 1, 1, 3, &[0, 255, 136]);
-        check(&grey(BitDepth::Eight, &[1, 2, 3, 4], 2), 1, 2, 2, &[1, 2, 3, 4]);
+        check(&gray(BitDepth::Two, &[0b0001_1011], 4), 1, 1, 4, &[0, 85, 170, 255]);
+        check(&gray(BitDepth::Four, &[0x0f, 0x80], 3), 1, 1, 3, &[0, 255, 136]);
+        check(&gray(BitDepth::Eight, &[1, 2, 3, 4], 2), 1, 2, 2, &[1, 2, 3, 4]);
         let alpha = encode(
             3,
             ColorType::GrayscaleAlpha,
@@ -248,8 +248,8 @@ pub(super) mod tests {
             Pixels::Words(words) => words,
             Pixels::Bytes(bytes) => panic!("8 bits: {bytes:?}"),
         };
-        let grey = encode(2, ColorType::Grayscale, BitDepth::Sixteen, &[7, 99, 200, 1], None);
-        assert_eq!(words(&grey), [7 * 256 + 99, 200 * 256 + 1]);
+        let gray = encode(2, ColorType::Grayscale, BitDepth::Sixteen, &[7, 99, 200, 1], None);
+        assert_eq!(words(&gray), [7 * 256 + 99, 200 * 256 + 1]);
         let rgb = encode(1, ColorType::Rgb, BitDepth::Sixteen, &[1, 2, 3, 4, 5, 6], None);
         assert_eq!(words(&rgb), [0x0102, 0x0304, 0x0506]);
         // Opaque, and half of it on white paper.
@@ -283,7 +283,7 @@ pub(super) mod tests {
                 .len(),
             16
         );
-        let image = Image::decode(&rgb).unwrap().into_grey();
+        let image = Image::decode(&rgb).unwrap().into_gray();
         assert_eq!(image.pixels, Pixels::Words(vec![677]));
     }
 
@@ -360,7 +360,7 @@ pub(super) mod tests {
             content.extend(metadata(orientation));
             let mut file = vec![0xff, 0xd8, 0xff, 0xe1, 0, content.len() as u8 + 2];
             file.extend(content);
-            file.extend(&GREY[2..]);
+            file.extend(&GRAY[2..]);
             let turned = Image::decode(&file).unwrap();
             let size = if orientation < 5 { (12, 20) } else { (20, 12) };
             assert_eq!((turned.height, turned.width), size, "{orientation}");
@@ -373,13 +373,13 @@ pub(super) mod tests {
         }
     }
 
-    const GREY: &[u8] = include_bytes!("../../tests/images/grey.jpg");
-    const COLOUR: &[u8] = include_bytes!("../../tests/images/colour.jpg");
+    const GRAY: &[u8] = include_bytes!("../../tests/images/gray.jpg");
+    const COLOR: &[u8] = include_bytes!("../../tests/images/color.jpg");
     const PROGRESSIVE: &[u8] = include_bytes!("../../tests/images/progressive.jpg");
     const CMYK: &[u8] = include_bytes!("../../tests/images/cmyk.jpg");
 
     const RGB: &[u8] = include_bytes!("../../tests/images/rgb.jpg");
-    const LATE_MARKER: &[u8] = include_bytes!("../../tests/images/grey_adobe_after_frame.jpg");
+    const LATE_MARKER: &[u8] = include_bytes!("../../tests/images/gray_adobe_after_frame.jpg");
 
     /// The mean of each channel.
     fn means(file: &[u8]) -> Vec<f64> {
@@ -415,7 +415,7 @@ pub(super) mod tests {
     #[test]
     fn what_says_nothing_about_the_pixels_changes_nothing() {
         assert!((means(LATE_MARKER)[0] - 127.0).abs() < 0.1, "{:?}", means(LATE_MARKER));
-        for file in [GREY, COLOUR, PROGRESSIVE, CMYK, RGB] {
+        for file in [GRAY, COLOR, PROGRESSIVE, CMYK, RGB] {
             let expected = Image::decode(file).unwrap();
             for marker in [0xdb, 0xc4, 0xda] {
                 for junk in [
@@ -438,21 +438,21 @@ pub(super) mod tests {
             let without_end = Image::decode(&file[..file.len() - 2]);
             assert_eq!(without_end.is_ok(), file != PROGRESSIVE, "{without_end:?}");
         }
-        // Grey is grey, whatever Adobe's marker says.
+        // Gray is gray, whatever Adobe's marker says.
         for (transform, marker) in [(0, 0xdb), (1, 0xc4), (2, 0xda), (9, 0xc0)] {
-            let image = Image::decode(&with_before(GREY, marker, &adobe(transform))).unwrap();
-            assert_eq!(image, Image::decode(GREY).unwrap());
+            let image = Image::decode(&with_before(GRAY, marker, &adobe(transform))).unwrap();
+            assert_eq!(image, Image::decode(GRAY).unwrap());
         }
     }
 
     #[test]
     fn markers_and_names_say_what_channels_mean() {
         // Three channels: JFIF's marker comes before Adobe's, and that before the channels' names.
-        assert!(COLOUR[6..].starts_with(b"JFIF"));
-        let expected = Image::decode(COLOUR).unwrap();
-        assert_eq!(Image::decode(&with_before(COLOUR, 0xda, &adobe(0))).unwrap(), expected);
-        let jfif = 2 + 2 + usize::from(COLOUR[5]);
-        let bare = [&COLOUR[..2], &COLOUR[jfif..]].concat();
+        assert!(COLOR[6..].starts_with(b"JFIF"));
+        let expected = Image::decode(COLOR).unwrap();
+        assert_eq!(Image::decode(&with_before(COLOR, 0xda, &adobe(0))).unwrap(), expected);
+        let jfif = 2 + 2 + usize::from(COLOR[5]);
+        let bare = [&COLOR[..2], &COLOR[jfif..]].concat();
         assert_eq!(Image::decode(&bare).unwrap(), expected);
         assert_eq!(Image::decode(&with_before(&bare, 0xda, &adobe(1))).unwrap(), expected);
         // The same bytes as RGB: red is the brightness, 0.299 · 114 + 0.587 · 110 + 0.114 · 128.
@@ -476,8 +476,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn no_missing_part_becomes_a_grey_patch() {
-        for file in [GREY, COLOUR, CMYK, RGB, PROGRESSIVE] {
+    fn no_missing_part_becomes_a_gray_patch() {
+        for file in [GRAY, COLOR, CMYK, RGB, PROGRESSIVE] {
             let pixels = place_of(file, 0xda) + 2 + usize::from(file[place_of(file, 0xda) + 3]);
             // Without the last bytes, with and without a mark of the end behind the rest.
             for left in pixels..file.len() - 4 {
@@ -493,11 +493,11 @@ pub(super) mod tests {
     #[test]
     fn jpeg_is_near_what_was_encoded() {
         let near = |a: u8, b: usize, tolerance: i32| (i32::from(a) - b as i32).abs() <= tolerance;
-        let grey = Image::decode(GREY).unwrap();
-        assert_eq!((grey.channels, grey.height, grey.width), (1, 12, 20));
-        let pixels = grey.pixels.as_bytes().unwrap();
+        let gray = Image::decode(GRAY).unwrap();
+        assert_eq!((gray.channels, gray.height, gray.width), (1, 12, 20));
+        let pixels = gray.pixels.as_bytes().unwrap();
         assert!((0..240).all(|i| near(pixels[i], 12 * (i % 20), 4)));
-        for file in [COLOUR, PROGRESSIVE, CMYK] {
+        for file in [COLOR, PROGRESSIVE, CMYK] {
             let image = Image::decode(file).unwrap();
             assert_eq!((image.channels, image.height, image.width), (3, 12, 20));
             let pixels = image.pixels.as_bytes().unwrap();
@@ -507,27 +507,27 @@ pub(super) mod tests {
                     "{i}: {red} {green}"
                 );
             }
-            // Colours average out: blue is the same everywhere.
+            // Colors average out: blue is the same everywhere.
             let blue = pixels[480..].iter().map(|&b| f64::from(b)).sum::<f64>() / 240.0;
             assert!((blue - 128.0).abs() < 4.0, "{blue}");
         }
     }
 
     #[test]
-    fn converts_between_grey_and_rgb() {
+    fn converts_between_gray_and_rgb() {
         let rgb = Image {
             channels: 3,
             height: 1,
             width: 2,
             pixels: Pixels::Bytes(planes(&[255, 0, 0, 10, 20, 30], 3)),
         };
-        let grey = rgb.clone().into_grey();
-        assert_eq!((grey.channels, grey.pixels.clone()), (1, Pixels::Bytes(vec![76, 18])));
+        let gray = rgb.clone().into_gray();
+        assert_eq!((gray.channels, gray.pixels.clone()), (1, Pixels::Bytes(vec![76, 18])));
         assert_eq!(
-            grey.clone().into_rgb().pixels,
+            gray.clone().into_rgb().pixels,
             Pixels::Bytes(vec![76, 18, 76, 18, 76, 18])
         );
-        assert_eq!((rgb.clone().into_rgb(), grey.clone().into_grey()), (rgb, grey));
+        assert_eq!((rgb.clone().into_rgb(), gray.clone().into_gray()), (rgb, gray));
     }
 
     #[test]
@@ -535,7 +535,7 @@ pub(super) mod tests {
         let sentence = |file: &[u8]| Image::decode(file).unwrap_err().to_string();
         assert_eq!(sentence(b""), "the file is empty");
         assert!(sentence(b"GIF89a").contains("neither a PNG nor a JPEG image: it is a GIF image"));
-        assert!(sentence(&COLOUR[..COLOUR.len() / 2]).contains("can't be decoded"));
+        assert!(sentence(&COLOR[..COLOR.len() / 2]).contains("can't be decoded"));
         assert!(
             Image::read("no/such.png")
                 .unwrap_err()
@@ -555,8 +555,8 @@ pub(super) mod tests {
         assert!(sentence(&png).contains("67108864 pixels at most"), "{}", sentence(&png));
         set_size(&mut png, 3_000);
         assert!(sentence(&png).contains("too short"), "{}", sentence(&png));
-        let frame = COLOUR.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-        let mut jpeg = COLOUR.to_vec();
+        let frame = COLOR.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        let mut jpeg = COLOR.to_vec();
         jpeg[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
         assert!(
             sentence(&jpeg).contains("67108864 pixels at most"),
@@ -574,7 +574,7 @@ pub(super) mod tests {
         let palette = Some((&[255, 0, 0, 0, 0, 255][..], &[255, 0][..]));
         let indexed = encode(9, ColorType::Indexed, BitDepth::One, &[0x5a, 0x80, 0x00, 0x80], palette);
         let words = encode(5, ColorType::Grayscale, BitDepth::Sixteen, &rgba[..40], None);
-        for file in [&png[..], &indexed, &words, GREY, COLOUR, PROGRESSIVE, CMYK, RGB] {
+        for file in [&png[..], &indexed, &words, GRAY, COLOR, PROGRESSIVE, CMYK, RGB] {
             maltreat(file, |bytes| {
                 if let Ok(image) = Image::decode(bytes) {
                     assert_eq!(image.pixels.len(), image.channels * image.height * image.width);

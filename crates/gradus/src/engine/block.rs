@@ -33,7 +33,7 @@ pub(crate) struct Lent<'a> {
 /// Writes the inputs of the samples at some places in the batch; the vector is memory for augmentation.
 pub(crate) type Read<'a> = &'a (dyn Fn(Range<usize>, &mut [Float], &mut Vec<Float>) -> Result<()> + Sync);
 
-/// What a thread lends to the block that it works on: memory for what is not needed afterwards, and scratch memory.
+/// What a thread lends to the block that it works on: memory for what is not needed afterward, and scratch memory.
 #[derive(Debug)]
 pub(crate) struct Desk<'a> {
     pub memory: &'a mut [Float],

@@ -275,7 +275,7 @@ impl Workspace {
     }
 
     /// Runs the whole batch forward and backward. Each thread takes one block after the other through all of it; they
-    /// meet only where a layer looks across the batch. Afterwards the blocks hold all values and gradients of the step, or one
+    /// meet only where a layer looks across the batch. Afterward the blocks hold all values and gradients of the step, or one
     /// of them its error.
     pub fn train(&mut self, network: &Network, training: Training<'_>) {
         let Workspace {

@@ -1,4 +1,4 @@
-//! The initialisers of this library as files give them: a name, or an object of its `kind` and settings.
+//! The initializers of this library as files give them: a name, or an object of its `kind` and settings.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use super::{
 };
 use crate::{Error, Result, settings};
 
-/// What files call the name of an initialiser beside its settings.
+/// What files call the name of an initializer beside its settings.
 const KIND: &str = "kind";
 /// What they call the setting of one that is nothing but a number.
 const VALUE: &str = "value";
 
-/// An initialiser of this library.
+/// An initializer of this library.
 pub(super) struct BuiltIn {
     /// It, with its default settings.
     pub(super) default: Arc<dyn Initializer>,
-    /// The settings of an initialiser, if it is of this type: an object, a number, or null if there are none.
+    /// The settings of an initializer, if it is of this type: an object, a number, or null if there are none.
     settings: fn(&dyn Initializer) -> Option<Value>,
     read: fn(Value) -> serde_json::Result<Arc<dyn Initializer>>,
 }
@@ -56,7 +56,7 @@ pub(super) fn all() -> Vec<BuiltIn> {
     ]
 }
 
-/// What a file says of an initialiser; nothing of a user's own, whatever its name, and of one with a setting that is no finite
+/// What a file says of an initializer; nothing of a user's own, whatever its name, and of one with a setting that is no finite
 /// number, which no file can hold.
 pub(crate) fn written(init: &dyn Initializer) -> Option<Value> {
     let (settings, one) = all().into_iter().find_map(|one| Some(((one.settings)(init)?, one)))?;
@@ -73,7 +73,7 @@ pub(crate) fn written(init: &dyn Initializer) -> Option<Value> {
     Some(Value::Object(object))
 }
 
-/// The initialiser that a file tells.
+/// The initializer that a file tells.
 pub(crate) fn read(told: Value) -> Result<Arc<dyn Initializer>> {
     let mut settings = match told {
         Value::String(name) => return by_name(&name),

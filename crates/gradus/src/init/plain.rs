@@ -1,4 +1,4 @@
-//! Initialisers that look at nothing but their own settings.
+//! Initializers that look at nothing but their own settings.
 
 use rand::RngExt;
 use rand_distr::StandardNormal;

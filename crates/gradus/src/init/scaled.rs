@@ -1,4 +1,4 @@
-//! Initialisers that keep the size of signals about the same from layer to layer, by giving weights a variance that
+//! Initializers that keep the size of signals about the same from layer to layer, by giving weights a variance that
 //! follows from how many inputs and outputs meet in them.
 //!
 //! The normal ones are not truncated; the uniform ones reach from -√(3·variance) to √(3·variance).
@@ -15,7 +15,7 @@ fn mean_fan(fans: Fans) -> f64 {
     (fans.fan_in as f64 + fans.fan_out as f64) / 2.0
 }
 
-/// An initialiser with mean 0 and the variance `gain / fan`; a tensor without fans counts as having one.
+/// An initializer with mean 0 and the variance `gain / fan`; a tensor without fans counts as having one.
 macro_rules! scaled {
     ($(#[$doc:meta])* $type:ident, $name:literal, $distribution:ident, $gain:literal / $fan:expr) => {
         $(#[$doc])*

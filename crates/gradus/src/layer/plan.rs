@@ -165,7 +165,7 @@ pub struct Parameter {
     pub shape: Shape,
     /// How it gets its first values.
     pub init: Arc<dyn Initializer>,
-    /// How many inputs and outputs meet in it, for the initialiser.
+    /// How many inputs and outputs meet in it, for the initializer.
     pub fans: Fans,
     /// Whether weight decay applies to it: not to biases and norms.
     pub decays: bool,
@@ -174,7 +174,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// A weight: initialised by `init`, subject to weight decay.
+    /// A weight: initialized by `init`, subject to weight decay.
     pub fn weight(shape: impl Into<Shape>, fans: Fans, init: Arc<dyn Initializer>) -> Self {
         Parameter {
             name: "weight",

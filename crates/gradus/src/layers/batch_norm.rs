@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch normalization.
 //!
 //! The statistics are those of PyTorch, whose sums are in double precision, and for a constant they are exact. Of a block of
 //! samples, in two passes, the second of which corrects the first: from some value c of the feature,
@@ -29,9 +29,9 @@ use crate::layer::{
 use crate::optim::flush;
 use crate::{Float, Shape};
 
-/// Batch normalisation of flat samples `[features]` or images `[channels, height, width]`.
+/// Batch normalization of flat samples `[features]` or images `[channels, height, width]`.
 ///
-/// Each feature (a channel at all its pixels, or a value of a flat sample) is normalised over the N values that it has in a
+/// Each feature (a channel at all its pixels, or a value of a flat sample) is normalized over the N values that it has in a
 /// batch, then scaled and shifted as is learnt:
 ///
 /// | | formula |
@@ -78,7 +78,7 @@ impl Default for BatchNorm {
 }
 
 impl BatchNorm {
-    /// Batch normalisation with momentum 0.1 and ε = 10⁻⁵.
+    /// Batch normalization with momentum 0.1 and ε = 10⁻⁵.
     pub fn new() -> Self {
         BatchNorm::default()
     }

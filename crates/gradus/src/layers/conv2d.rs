@@ -2,7 +2,7 @@
 //!
 //! There are three ways to compute it, and forward the numbers are the same bits in each. Of many samples, [`LANES`] lie side by
 //! side, and it is computed as it is written, for all of them at once. Of a few, each is computed as it is written with
-//! neighbouring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
+//! neighboring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
 //! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::lanes`].
 
 mod matrices;
@@ -103,7 +103,7 @@ impl Conv2d {
         self
     }
 
-    /// How far the pixels under neighbouring weights of the kernel are apart.
+    /// How far the pixels under neighboring weights of the kernel are apart.
     pub fn dilation(mut self, dilation: impl Into<Size2>) -> Self {
         self.dilation = dilation.into();
         self

@@ -194,7 +194,7 @@ pub(super) struct Axis {
     before: usize,
 }
 
-/// Neighbouring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input
+/// Neighboring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input
 /// `x + i · stride`, for i < `count`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {

@@ -16,7 +16,7 @@ use crate::{Float, Result};
 /// ```
 ///
 /// where t is the number of the step, from 1: the divisions make up for m and v being zero at first. The weight decay is
-/// part of the gradient here (L2 regularisation); [`AdamW`](super::AdamW) keeps it apart. Where |g| or |m| is below 10⁻³¹,
+/// part of the gradient here (L2 regularization); [`AdamW`](super::AdamW) keeps it apart. Where |g| or |m| is below 10⁻³¹,
 /// it becomes 0, and so do v below 10⁻³⁸ and, with weight decay, |w| below 10⁻³¹: see [`Optimizer`].
 ///
 /// ```
@@ -69,7 +69,7 @@ impl Adam {
         self
     }
 
-    /// Sets what is added to the gradient for each unit of weight (L2 regularisation).
+    /// Sets what is added to the gradient for each unit of weight (L2 regularization).
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
         self.weight_decay = weight_decay;
         self

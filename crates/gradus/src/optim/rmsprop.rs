@@ -75,7 +75,7 @@ impl RmsProp {
         self
     }
 
-    /// Sets what is added to the gradient for each unit of weight (L2 regularisation).
+    /// Sets what is added to the gradient for each unit of weight (L2 regularization).
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
         self.weight_decay = weight_decay;
         self

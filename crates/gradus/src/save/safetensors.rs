@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, Float, Result, Shape};
 
-/// How many batches a batch normalisation of PyTorch's has seen: it is in every file, of whole numbers, and of no use here.
+/// How many batches a batch normalization of PyTorch's has seen: it is in every file, of whole numbers, and of no use here.
 const COUNTER: &str = "num_batches_tracked";
 
 /// The type of our tensors' values: little-endian.

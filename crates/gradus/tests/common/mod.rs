@@ -32,7 +32,7 @@ pub fn refused<T>(result: Result<T>, words: &[&str]) -> String {
     sentence
 }
 
-/// One of our safetensors files as earlier versions wrote it: without a checksum, whatever is changed in it afterwards.
+/// One of our safetensors files as earlier versions wrote it: without a checksum, whatever is changed in it afterward.
 pub fn unchecked(file: &[u8]) -> Vec<u8> {
     let mut file = file.to_vec();
     for (from, to) in [

@@ -7,12 +7,12 @@ from PIL import Image
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 20, 12
 
-grey = Image.new("L", (WIDTH, HEIGHT))
-grey.putdata([12 * x for _ in range(HEIGHT) for x in range(WIDTH)])
-colour = Image.new("RGB", (WIDTH, HEIGHT))
-colour.putdata([(12 * x, 20 * y, 128) for y in range(HEIGHT) for x in range(WIDTH)])
+gray = Image.new("L", (WIDTH, HEIGHT))
+gray.putdata([12 * x for _ in range(HEIGHT) for x in range(WIDTH)])
+color = Image.new("RGB", (WIDTH, HEIGHT))
+color.putdata([(12 * x, 20 * y, 128) for y in range(HEIGHT) for x in range(WIDTH)])
 
-grey.save(HERE / "grey.jpg", quality=95)
-colour.save(HERE / "colour.jpg", quality=95)
-colour.save(HERE / "progressive.jpg", quality=95, progressive=True)
-colour.convert("CMYK").save(HERE / "cmyk.jpg", quality=95)
+gray.save(HERE / "gray.jpg", quality=95)
+color.save(HERE / "color.jpg", quality=95)
+color.save(HERE / "progressive.jpg", quality=95, progressive=True)
+color.convert("CMYK").save(HERE / "cmyk.jpg", quality=95)

@@ -1,4 +1,4 @@
-//! Recognises one digit and says which it is.
+//! Recognizes one digit and says which it is.
 #![no_std]
 #![no_main]
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use gradus::Network;
-use gradus_onnx::{Normalisation, Scaling};
+use gradus_onnx::{Normalization, Scaling};
 
 use crate::notes::{Notes, Preprocessing};
 
@@ -33,7 +33,7 @@ impl OnnxOptions {
         };
         match notes.preprocessing_for(network) {
             Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => {
-                export.bytes = self.uint8.then(Normalisation::default);
+                export.bytes = self.uint8.then(Normalization::default);
             }
             _ if self.uint8 => {
                 bail!("the network's samples are numbers, not pictures: it can't take bytes (--uint8)")

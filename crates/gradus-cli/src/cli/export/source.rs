@@ -20,7 +20,7 @@ use crate::terminal::say;
 
 /// How many training samples the scales of bytes are taken from.
 const CALIBRATION: usize = 512;
-/// From this share of a column's deviation on, the distance of neighbouring numbers is told.
+/// From this share of a column's deviation on, the distance of neighboring numbers is told.
 const COARSEST: f64 = 0.01;
 
 /// A network as the text of a source file, and what there is to tell of it.

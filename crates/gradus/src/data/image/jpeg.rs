@@ -24,11 +24,11 @@ pub(super) fn decode(file: &[u8]) -> Result<(Image, Option<Vec<u8>>), String> {
         width * height <= (file.len() as u64).saturating_mul(MOST_PIXELS_FROM_ONE),
     )?;
     let (colors, channels) = match stream.colors {
-        Colors::Grey => (ColorSpace::Luma, 1),
+        Colors::Gray => (ColorSpace::Luma, 1),
         Colors::YCbCr | Colors::Rgb | Colors::Ycck => (ColorSpace::RGB, 3),
         Colors::Cmyk { .. } => (ColorSpace::CMYK, 4),
     };
-    // Strict: what is damaged must not become a grey patch in the data.
+    // Strict: what is damaged must not become a gray patch in the data.
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(1 << 16)

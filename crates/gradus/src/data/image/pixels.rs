@@ -51,7 +51,7 @@ impl Pixels {
         }
     }
 
-    /// Appends other values. If one of the two has 16 bits, all have afterwards: a byte `b` becomes 257·b, which is the same
+    /// Appends other values. If one of the two has 16 bits, all have afterward: a byte `b` becomes 257·b, which is the same
     /// fraction of the maximum.
     pub fn append(&mut self, other: &Pixels) {
         match (&mut *self, other) {
@@ -90,7 +90,7 @@ impl Pixels {
         }
     }
 
-    /// Each plane of `size` values three times: grey images as RGB.
+    /// Each plane of `size` values three times: gray images as RGB.
     pub(in crate::data) fn repeated(&self, size: usize) -> Pixels {
         match self {
             Pixels::Bytes(values) => Pixels::Bytes(repeated(values, size)),

@@ -6,7 +6,7 @@
 //! library uses goes by another order, and stops at bytes that belong to no segment. So it is handed what counts only: tables,
 //! headers with the channels' names that say the colors, and coded pixels.
 //!
-//! It also takes an end that comes too early for zeros, which make grey patches. So bits that are no code in any table (T.81,
+//! It also takes an end that comes too early for zeros, which make gray patches. So bits that are no code in any table (T.81,
 //! annex C: no code consists of ones only) follow what it is to read; if it reads them, something was missing.
 
 /// Bytes that no Huffman table has a code for, as they are coded: 64 ones, more than a code and what follows it can have.
@@ -23,7 +23,7 @@ const PROGRESSIVE: u8 = 0xc2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colors {
     /// One channel.
-    Grey,
+    Gray,
     /// Brightness and two differences of color.
     YCbCr,
     /// Red, green and blue.
@@ -171,7 +171,7 @@ impl<'a> Found<'a> {
     /// What the channels mean, by libjpeg's rules.
     fn colors(&self, channels: &[Channel]) -> Result<Colors, String> {
         Ok(match (channels.len(), self.adobe) {
-            (1, _) => Colors::Grey,
+            (1, _) => Colors::Gray,
             (3, _) if self.has_jfif => Colors::YCbCr,
             (3, Some(0)) => Colors::Rgb,
             (3, Some(_)) => Colors::YCbCr,
