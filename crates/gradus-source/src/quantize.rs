@@ -166,7 +166,8 @@ impl Program {
         })
     }
 
-    /// Makes the ranges before functions of a known range, and at logits, so wide that they can reach its bounds.
+    /// Makes the ranges before functions of a known range, and at logits, so wide that they can reach its bounds. After a ReLU the
+    /// range goes on to begin at 0, for that is what cuts off below.
     fn widen(&self, ranges: &mut Ranges) {
         let functions = self.steps.iter().enumerate();
         let functions = functions.filter(|(_, step)| bounded(&step.op).is_some());
@@ -174,17 +175,20 @@ impl Program {
         let logits = self.logits.then(|| (result(&self.steps), &self.steps[..]));
         for (mut value, mut before) in inputs.chain(logits) {
             // The step that has the scale of this value; steps that leave the scale as it is have their own inputs'.
-            let range = loop {
+            let (step, range) = loop {
                 let Some(last) = before.iter().rposition(|step| step.y == value) else {
-                    break &mut ranges.input;
+                    break (None, &mut ranges.input);
                 };
-                match before[last].op {
-                    Op::MaxPool { .. } | Op::Copy => (value, before) = (before[last].x, &before[..last]),
-                    _ => break &mut ranges.steps[last],
+                let step = &before[last];
+                match step.op {
+                    Op::MaxPool { .. } | Op::Copy => (value, before) = (step.x, &before[..last]),
+                    _ => break (Some(step), &mut ranges.steps[last]),
                 }
             };
-            range.include(-LEAST_RANGE);
             range.include(LEAST_RANGE);
+            if !step.is_some_and(|step| rectifies(&step.op)) {
+                range.include(-LEAST_RANGE);
+            }
         }
     }
 
@@ -293,6 +297,14 @@ fn bounded(op: &Op) -> Option<Scale> {
         Op::Map(Function::Tanh) => Some(Scale::SIGNED),
         _ => None,
     }
+}
+
+/// Whether a step ends in a ReLU that its range stands for.
+fn rectifies(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Dense { relu: true, .. } | Op::Conv2d { relu: true, .. } | Op::Add { relu: true }
+    )
 }
 
 /// A step from bytes of scale `x` to bytes of scale `y`; in place, `before` is the scale of y before.

@@ -154,6 +154,39 @@ fn functions_of_a_known_range_have_all_of_it() {
     assert!(scale.value(0) <= -8.0 + scale.scale && scale.value(255) >= 8.0 - scale.scale);
 }
 
+/// A ReLU is the beginning of its range at 0, which a wider range before the next function must leave there.
+#[test]
+fn a_relu_before_a_function_of_a_known_range_cuts_off() {
+    let dense = || Layers::new().layer(Dense::new(1));
+    let convolution = || Layers::new().layer(Reshape::to([1, 1, 1])).layer(Conv2d::new(1, 1));
+    let sum = || dense().layer(Residual::new(dense()));
+    let functions: [(fn() -> Layers, [f64; 2]); 3] = [
+        (|| Layers::new().layer(Sigmoid), [0.5, 1.0]),
+        (|| Layers::new().layer(Tanh), [0.0, 1.0]),
+        (|| Layers::new().layer(Dropout::new(0.5)).layer(Sigmoid), [0.5, 1.0]),
+    ];
+    for (function, [least, most]) in functions {
+        for (what, layers, weights) in [
+            ("dense", dense(), &["0.weight"][..]),
+            ("convolution", convolution(), &["1.weight"]),
+            ("sum", sum(), &["0.weight", "1.body.0.weight"]),
+        ] {
+            let network = Sequential::new([1]).layers(layers).layer(Relu).layers(function());
+            let mut network = network.build(1).unwrap();
+            for weight in weights {
+                network.set(weight, &[1.0]).unwrap();
+            }
+            let program = Program::of(&network).unwrap();
+            let samples: [&[Float]; 2] = [&[-3.0], &[3.0]];
+            let quantized = program.quantize(samples, InputBytes::Calibrated).unwrap();
+            for (x, expected) in [(-3.0, least), (-1.0, least), (0.0, least), (3.0, most)] {
+                let value = f64::from(quantized.values(&quantized.run(&quantized.bytes(&[x])))[0]);
+                assert!((value - expected).abs() < 0.06, "{what}: {value} for {expected} at {x}");
+            }
+        }
+    }
+}
+
 /// A network of a table: columns in their own units, and an output in its own.
 #[test]
 fn scaling_is_in_the_files() {
