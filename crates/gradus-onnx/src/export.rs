@@ -2,6 +2,8 @@
 
 mod operators;
 
+use std::collections::BTreeMap;
+
 use gradus::{Error, Float, Network, Part, Result};
 use serde_json::Value;
 
@@ -44,7 +46,8 @@ pub struct Export {
     pub inputs: Option<Scaling>,
     /// Gives values in their own units, where the network learned scaled ones.
     pub outputs: Option<Scaling>,
-    /// The names of the columns that the inputs are, for the file's metadata; none if it is empty.
+    /// The names of the columns that the inputs are, for the file's metadata: one for each value of a sample, all different; or
+    /// none.
     pub columns: Vec<String>,
 }
 
@@ -66,7 +69,7 @@ pub struct Export {
 pub struct Scaling {
     /// The means.
     pub mean: Vec<f64>,
-    /// The standard deviations, or whatever is divided by.
+    /// The standard deviations, or whatever positive numbers are divided by.
     pub deviation: Vec<f64>,
 }
 
@@ -74,17 +77,20 @@ pub struct Scaling {
 const MOST_ROUNDED: f64 = 1e-4;
 
 impl Scaling {
-    /// Whether this column needs double precision: single would round its numbers by more than 0.0001 of the deviation, or can't
-    /// hold them. One such column, a time in seconds for example, makes the input of the graph, or its output, double.
-    pub fn needs_doubles(&self, column: usize) -> bool {
-        let (mean, deviation) = (self.mean[column], self.deviation[column]);
-        let rounded = f64::from(f32::EPSILON) / 2.0 * (mean.abs() + deviation) / deviation;
-        // NaN needs them too, and is refused.
-        let fits = rounded <= MOST_ROUNDED
-            && [mean.abs() + deviation, deviation]
-                .iter()
-                .all(|&v| (v as f32).is_normal());
-        !fits
+    /// The first column that needs double precision, if there is one: single would round its numbers by more than 0.0001 of the
+    /// deviation, or can't hold them. One such column, a time in seconds for example, makes the input of the graph, or its
+    /// output, double.
+    pub fn double_column(&self) -> Option<usize> {
+        let needs_doubles = |(mean, deviation): (&f64, &f64)| {
+            let rounded = f64::from(f32::EPSILON) / 2.0 * (mean.abs() + deviation) / deviation;
+            // NaN needs them too, and is refused.
+            let fits = rounded <= MOST_ROUNDED
+                && [mean.abs() + deviation, *deviation]
+                    .iter()
+                    .all(|&v| (v as f32).is_normal());
+            !fits
+        };
+        self.mean.iter().zip(&self.deviation).position(needs_doubles)
     }
 
     /// Refuses numbers by which the input or the output, of so many values, can't be scaled.
@@ -97,18 +103,30 @@ impl Scaling {
                 "has {means} means and {deviations} deviations: it needs one of each for each of {size} values"
             ));
         }
-        let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_normal();
-        if !self.mean.iter().zip(&self.deviation).all(usable) {
-            return refuse("has a mean that is not finite, or a deviation of 0".into());
+        if let Some(i) = self.mean.iter().position(|mean| !mean.is_finite()) {
+            return refuse(format!(
+                "has the mean {} for value {} of {size}: a mean must be a finite number",
+                self.mean[i],
+                i + 1
+            ));
+        }
+        let usable = |deviation: &f64| deviation.is_normal() && *deviation > 0.0;
+        if let Some(i) = self.deviation.iter().position(|deviation| !usable(deviation)) {
+            return refuse(format!(
+                "has the deviation {:?} for value {} of {size}: a deviation must be a number of at least {:.1e}",
+                self.deviation[i],
+                i + 1,
+                f64::MIN_POSITIVE
+            ));
         }
         Ok(())
     }
 
     /// The type of the numbers.
     fn data_type(&self) -> i64 {
-        match (0..self.mean.len()).any(|column| self.needs_doubles(column)) {
-            true => data_type::DOUBLE,
-            false => data_type::FLOAT,
+        match self.double_column() {
+            Some(_) => data_type::DOUBLE,
+            None => data_type::FLOAT,
         }
     }
 }
@@ -139,7 +157,7 @@ impl Default for Normalization {
 /// of samples. Parameters have the names and layouts of the network's own files (`0.weight`). Dropout, which does nothing at
 /// inference, is left out. The notes `classes` and `preprocessing` go into the file's metadata; the latter not with
 /// [`Export::inputs`], since nothing has to be done then before the graph runs. Its input, or its output, is in double
-/// precision where numbers are scaled that need it ([`Scaling::needs_doubles`]).
+/// precision where numbers are scaled that need it ([`Scaling::double_column`]).
 ///
 /// ```
 /// use gradus::prelude::*;
@@ -157,7 +175,8 @@ impl Default for Normalization {
 ///
 /// # Errors
 /// If a layer has no counterpart, as a user's own; if a parameter is not finite; if the numbers of the normalization are
-/// neither one nor one for each channel; or if those of a scaling are not one for each value, or are none to scale by.
+/// neither one nor one for each channel; if those of a scaling are not one for each value, or are none to scale by; or if the
+/// names of the columns are not one for each value of a sample, or do not tell them apart.
 pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     let mut parts = network.parts();
     if options.logits
@@ -218,10 +237,35 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
         .filter(|&&key| key != PREPROCESSING || options.inputs.is_none())
         .filter_map(|&key| Some((key.to_string(), network.note(key)?.to_string())))
         .collect();
+    check_columns(&options.columns, sample.size()).map_err(Error::invalid)?;
     if !options.columns.is_empty() {
         metadata.push((COLUMNS.into(), Value::from(options.columns.clone()).to_string()));
     }
     Ok(model::write_model(&graph, OPSET, IR_VERSION, &metadata))
+}
+
+/// Refuses names that are not one for each of so many inputs, or do not tell them apart. There may be none.
+pub(crate) fn check_columns(names: &[String], inputs: usize) -> Result<(), String> {
+    if !names.is_empty() && names.len() != inputs {
+        return Err(format!(
+            "there are names for {} columns, and the network takes {inputs} values: it needs a name for each, or none",
+            names.len()
+        ));
+    }
+    let mut columns = BTreeMap::new();
+    for (i, name) in (1..).zip(names) {
+        if name.is_empty() {
+            return Err(format!(
+                "column {i} of {inputs} has an empty name: name each column, or none"
+            ));
+        }
+        if let Some(first) = columns.insert(name, i) {
+            return Err(format!(
+                "columns {first} and {i} of {inputs} are both called `{name}`: give each a name of its own"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A node that is being written. No value has its name: there are runtimes that would take one for the other.

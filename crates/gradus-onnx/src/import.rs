@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gradus::{Error, Layers, Network, Residual, Result, Sequential, Shape};
 
 use crate::Scaling;
-use crate::export::{COLUMNS, NOTES};
+use crate::export::{COLUMNS, NOTES, check_columns};
 use crate::model::{Graph, Model, Node, PRODUCER, ValueInfo, data_type};
 use constant::{Constant, SAMPLES};
 use ends::Ends;
@@ -47,7 +47,7 @@ pub struct Imported {
     pub inputs: Option<Scaling>,
     /// In the file, which this library has written, the network's outputs are made values of this mean and deviation.
     pub outputs: Option<Scaling>,
-    /// The names of the columns that the inputs are, if the file has them.
+    /// The names of the columns that the inputs are, if the file, which this library has written, has them.
     pub columns: Vec<String>,
 }
 
@@ -151,6 +151,7 @@ fn read(file: &[u8], options: &Import) -> Result<Imported, String> {
     }
     imported.inputs = ends.inputs;
     imported.outputs = ends.outputs;
+    imported.columns = columns(&model, imported.network.input_shape().size())?;
     notes(&mut imported, &model, graph, output);
     Ok(imported)
 }
@@ -535,14 +536,25 @@ fn layers(parts: Vec<Part>, prefix: &str, values: &mut Vec<(String, Tensors)>) -
     })
 }
 
+/// The names of the columns, if the file has those of so many inputs. In another program's file the key may mean anything.
+fn columns(model: &Model<'_>, inputs: usize) -> Result<Vec<String>, String> {
+    let entry = model.metadata.iter().find(|(key, _)| *key == COLUMNS);
+    let Some((_, text)) = entry.filter(|_| model.producer == PRODUCER) else {
+        return Ok(Vec::new());
+    };
+    let refuse = |why: String| format!("the file's metadata `{COLUMNS}`: {why}");
+    let names: Vec<String> =
+        serde_json::from_str(text).map_err(|e| refuse(format!("it must be a list of names, as JSON: {e}")))?;
+    check_columns(&names, inputs).map_err(refuse)?;
+    Ok(names)
+}
+
 /// Notes what the file says of its classes, and what this library has noted in it.
 fn notes(imported: &mut Imported, model: &Model<'_>, graph: &Graph<'_>, output: &str) {
     let network = &mut imported.network;
     for (key, value) in &model.metadata {
         if NOTES.contains(key) {
             network.set_note(*key, *value);
-        } else if *key == COLUMNS {
-            imported.columns = serde_json::from_str(value).unwrap_or_default();
         }
     }
     let maps = graph

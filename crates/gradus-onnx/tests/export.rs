@@ -329,12 +329,29 @@ fn tables_are_scaled_in_the_graph() {
         }),
         "the scaling of the inputs has 2 means and 3 deviations: it needs one of each for each of 3 values"
     );
+    for (deviation, found) in [
+        (0.0, "0.0"),
+        (-2.0, "-2.0"),
+        (Float::NAN.into(), "NaN"),
+        (f64::INFINITY, "inf"),
+        (1e-310, "1e-310"),
+    ] {
+        assert_eq!(
+            refused(Export {
+                outputs: scaling(&[0.0; 2], &[1.0, deviation]),
+                ..Export::default()
+            }),
+            format!(
+                "the scaling of the outputs has the deviation {found} for value 2 of 2: a deviation must be a number of at least 2.2e-308"
+            )
+        );
+    }
     assert_eq!(
         refused(Export {
-            outputs: scaling(&[0.0; 2], &[1.0, 0.0]),
+            inputs: scaling(&[f64::NAN, 0.0, 0.0], &[1.0; 3]),
             ..Export::default()
         }),
-        "the scaling of the outputs has a mean that is not finite, or a deviation of 0"
+        "the scaling of the inputs has the mean NaN for value 1 of 3: a mean must be a finite number"
     );
     let both = refused(Export {
         inputs: scaling(&[0.0; 3], &[1.0; 3]),
@@ -342,6 +359,76 @@ fn tables_are_scaled_in_the_graph() {
         ..Export::default()
     });
     assert!(both.contains("bytes or numbers that are scaled, not both"), "{both}");
+}
+
+#[test]
+fn the_first_column_that_needs_double_precision_is_found() {
+    let scaling = |mean: &[f64], deviation: &[f64]| Scaling {
+        mean: mean.to_vec(),
+        deviation: deviation.to_vec(),
+    };
+    assert_eq!(scaling(&[2019.0, 0.0], &[5.0, 1.0]).double_column(), None);
+    assert_eq!(
+        scaling(&[2019.0, 1.7e9, 1e300], &[5.0, 3e3, 1.0]).double_column(),
+        Some(1)
+    );
+    // Numbers that `export` refuses, for there are not as many of both.
+    assert_eq!(scaling(&[0.0; 3], &[1.0]).double_column(), None);
+}
+
+#[test]
+fn names_of_columns_tell_them_apart() {
+    let network = build(&json!({ "input": [3], "layers": [{ "kind": "dense", "units": 1 }] }));
+    let file = |names: &[&str]| {
+        let columns = names.iter().map(|name| name.to_string()).collect();
+        export(
+            &network,
+            &Export {
+                columns,
+                ..Export::default()
+            },
+        )
+    };
+    for (names, sentence) in [
+        (
+            &["a", "b"][..],
+            "there are names for 2 columns, and the network takes 3 values: it needs a name for each, or none",
+        ),
+        (
+            &["a", "", "c"],
+            "column 2 of 3 has an empty name: name each column, or none",
+        ),
+        (
+            &["a", "b", "a"],
+            "columns 1 and 3 of 3 are both called `a`: give each a name of its own",
+        ),
+    ] {
+        assert_eq!(file(names).unwrap_err().to_string(), sentence);
+    }
+    // What others have made of a file of ours: the same bytes but for the names.
+    let good = file(&["a", "b", "c"]).unwrap();
+    let renamed = |to: &[u8]| {
+        let mut file = good.clone();
+        let from: &[u8] = br#"["a","b","c"]"#;
+        let at = file.windows(from.len()).position(|bytes| bytes == from).unwrap();
+        file[at..at + from.len()].copy_from_slice(to);
+        import(&file)
+    };
+    assert_eq!(renamed(br#"["x","y","z"]"#).unwrap().columns, ["x", "y", "z"]);
+    let sentence = |to| renamed(to).unwrap_err().to_string();
+    assert_eq!(
+        sentence(br#"["a","b","b"]"#),
+        "the file's metadata `columns`: columns 2 and 3 of 3 are both called `b`: give each a name of its own"
+    );
+    assert_eq!(
+        sentence(br#"["a","b c" ] "#),
+        "the file's metadata `columns`: there are names for 2 columns, and the network takes 3 values: it needs a name for \
+         each, or none"
+    );
+    assert!(
+        sentence(br#"{"a":"b","c"}"#)
+            .starts_with("the file's metadata `columns`: it must be a list of names, as JSON: ")
+    );
 }
 
 #[test]

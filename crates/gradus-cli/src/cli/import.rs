@@ -184,9 +184,8 @@ impl Import {
 fn note_scaling(imported: &mut Imported) -> Result<()> {
     let mut notes = Notes::of(&imported.network)?;
     if let Some(Scaling { mean, deviation }) = &imported.inputs {
-        let named = imported.columns.len() == mean.len();
         notes.preprocessing = Some(Preprocessing::Numbers {
-            columns: if named { imported.columns.clone() } else { Vec::new() },
+            columns: imported.columns.clone(),
             mean: mean.clone(),
             deviation: deviation.clone(),
         });

@@ -564,7 +564,14 @@ fn numbers_that_cannot_scale_are_refused() {
         &scaled(&[1.0], &[2.0]),
         "the scaling of the inputs has 1 means and 1 deviations: it needs one of each for each of 2 values",
     );
-    refused(&scaled(&[1.0; 2], &[2.0, 0.0]), "a deviation of 0");
+    refused(
+        &scaled(&[1.0; 2], &[2.0, 0.0]),
+        "has the deviation 0.0 for value 2 of 2",
+    );
+    refused(
+        &scaled(&[1.0; 2], &[-2.0, 1.0]),
+        "has the deviation -2.0 for value 1 of 2",
+    );
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Networks as ONNX files, with what their notes tell of their samples and targets.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use clap::Args;
 use gradus::Network;
 use gradus_onnx::{Normalization, Scaling};
 
 use crate::notes::{Notes, Preprocessing};
+use crate::terminal::say;
 
 /// How a network becomes an ONNX file.
 #[derive(Debug, Clone, Default, Args)]
@@ -44,7 +47,14 @@ impl OnnxOptions {
                 deviation,
             }) => {
                 export.inputs = scaling(&mean, &deviation);
-                export.columns = columns;
+                let distinct: BTreeSet<&String> = columns.iter().filter(|name| !name.is_empty()).collect();
+                if distinct.len() == columns.len() {
+                    export.columns = columns;
+                } else {
+                    say(format_args!(
+                        "note: the names of the table's columns are left out of the file: some are empty or the same"
+                    ));
+                }
             }
             None => {}
         }
@@ -66,7 +76,7 @@ pub fn described(export: &gradus_onnx::Export) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some(inputs) = &export.inputs {
         sentences.push("It takes rows with the numbers of the table, and scales them itself.".into());
-        if let Some(i) = (0..inputs.mean.len()).find(|&i| inputs.needs_doubles(i)) {
+        if let Some(i) = inputs.double_column() {
             let name = (export.columns.get(i)).map_or_else(|| i.to_string(), |name| format!("`{name}`"));
             sentences.push(format!(
                 "Its input is in double precision (float64): the numbers of column {name} are around {:.3e} with a deviation of {:.3e}, \
@@ -76,8 +86,10 @@ pub fn described(export: &gradus_onnx::Export) -> Vec<String> {
         }
     }
     if let Some(outputs) = &export.outputs {
-        let double = (0..outputs.mean.len()).any(|i| outputs.needs_doubles(i));
-        let precision = if double { ", in double precision (float64)" } else { "" };
+        let precision = match outputs.double_column() {
+            Some(_) => ", in double precision (float64)",
+            None => "",
+        };
         sentences.push(format!("It gives values in the units of the table{precision}."));
     }
     sentences
@@ -87,6 +99,7 @@ pub fn described(export: &gradus_onnx::Export) -> Vec<String> {
 mod tests {
     use super::*;
     use gradus::prelude::*;
+    use serde_json::json;
 
     #[test]
     fn bytes_are_taken_where_samples_are_pictures() {
@@ -128,5 +141,18 @@ mod tests {
             sentences[1].contains("the numbers of column `time` are around 1.700e9 with a deviation of 3.000e3"),
             "{sentences:?}"
         );
+    }
+
+    /// Tables may have such names, and a file of ONNX may not.
+    #[test]
+    fn names_that_do_not_tell_columns_apart_are_left_out() {
+        let mut network = Sequential::new([2]).layer(Dense::new(1)).build(1).unwrap();
+        for (names, expected) in [(["a", "b"], &["a", "b"][..]), (["a", "a"], &[]), (["", "b"], &[])] {
+            let note = json!({ "kind": "numbers", "columns": names, "mean": [1, 2], "deviation": [3, 4] });
+            network.set_note("preprocessing", note.to_string());
+            let export = OnnxOptions::default().export(&network).unwrap();
+            assert_eq!(export.columns, expected);
+            assert!(gradus_onnx::export(&network, &export).is_ok());
+        }
     }
 }
