@@ -1,6 +1,6 @@
 //! From a network's layers to the steps of a [`Program`].
 
-use gradus::{Error, Layer, LayerPart, LayerTensor, Network, Padding, Part, Result, Shape, Size2};
+use gradus::{Elu, Error, LayerPart, LayerTensor, LeakyRelu, Network, Padding, Part, Result, Shape, Size2};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -117,13 +117,13 @@ impl Lowering {
     }
 
     fn layer(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
+        if !layer.is_built_in() {
+            return Err(unknown(layer));
+        }
         let (input, output) = (layer.input(), layer.output());
         Ok(match layer.kind() {
-            "dropout" => own::<gradus::Dropout>(layer).map(|()| x)?,
-            "flatten" => own::<gradus::Flatten>(layer).map(|()| x)?,
-            "reshape" => own::<gradus::Reshape>(layer).map(|()| x)?,
+            "dropout" | "flatten" | "reshape" => x,
             "dense" => {
-                own::<gradus::Dense>(layer)?;
                 let Units { units } = settings(layer)?;
                 let (weight, bias) = weights(layer, units)?;
                 let inputs = input.size();
@@ -133,7 +133,6 @@ impl Lowering {
                 self.push(layer, x, units, Op::Dense { weight, bias, relu })
             }
             "conv2d" => {
-                own::<gradus::Conv2d>(layer)?;
                 let window = window(layer, &settings(layer)?, output)?;
                 let (weight, bias) = weights(layer, output[0])?;
                 let op = Op::Conv2d {
@@ -145,12 +144,10 @@ impl Lowering {
                 self.push(layer, x, output.size(), op)
             }
             "max_pool2d" => {
-                own::<gradus::MaxPool2d>(layer)?;
                 let window = window(layer, &settings(layer)?, output)?;
                 self.push(layer, x, output.size(), Op::MaxPool { window })
             }
             "avg_pool2d" => {
-                own::<gradus::AvgPool2d>(layer)?;
                 let settings = settings(layer)?;
                 let op = Op::MeanPool {
                     window: window(layer, &settings, output)?,
@@ -159,7 +156,6 @@ impl Lowering {
                 self.push(layer, x, output.size(), op)
             }
             "global_avg_pool2d" => {
-                own::<gradus::GlobalAvgPool2d>(layer)?;
                 let settings = Settings {
                     kernel: Size2 {
                         height: input[1],
@@ -177,24 +173,15 @@ impl Lowering {
                 };
                 self.push(layer, x, output.size(), op)
             }
-            "batch_norm" => {
-                own::<gradus::layers::BatchNorm>(layer)?;
-                self.batch_norm(layer, x)?
-            }
-            "softmax" => {
-                own::<gradus::Softmax>(layer)?;
-                self.in_place(layer, x, Op::Softmax)
-            }
-            "relu" => {
-                own::<gradus::Relu>(layer)?;
-                match self.last(x) {
-                    Some(Op::Dense { relu, .. } | Op::Conv2d { relu, .. } | Op::Add { relu }) => {
-                        *relu = true;
-                        x
-                    }
-                    _ => self.in_place(layer, x, Op::Map(Function::Relu)),
+            "batch_norm" => self.batch_norm(layer, x)?,
+            "softmax" => self.in_place(layer, x, Op::Softmax),
+            "relu" => match self.last(x) {
+                Some(Op::Dense { relu, .. } | Op::Conv2d { relu, .. } | Op::Add { relu }) => {
+                    *relu = true;
+                    x
                 }
-            }
+                _ => self.in_place(layer, x, Op::Map(Function::Relu)),
+            },
             _ => {
                 let function = function(layer)?;
                 self.in_place(layer, x, Op::Map(function))
@@ -315,12 +302,6 @@ impl Lowering {
     }
 }
 
-/// Refuses a layer that is not of this type, but only of its name.
-fn own<L: Layer>(layer: &LayerPart<'_>) -> Result<()> {
-    let any: &dyn std::any::Any = layer.layer();
-    if any.is::<L>() { Ok(()) } else { Err(unknown(layer)) }
-}
-
 fn unknown(layer: &LayerPart<'_>) -> Error {
     refuse(
         layer,
@@ -337,23 +318,22 @@ fn refuse(layer: &LayerPart<'_>, message: impl Into<String>) -> Error {
 
 /// The activation that a layer is.
 fn function(layer: &LayerPart<'_>) -> Result<Function> {
-    let any: &dyn std::any::Any = layer.layer();
-    let plain = [
-        (any.is::<gradus::Gelu>(), Function::Gelu),
-        (any.is::<gradus::Silu>(), Function::Silu),
-        (any.is::<gradus::Softplus>(), Function::Softplus),
-        (any.is::<gradus::Sigmoid>(), Function::Sigmoid),
-        (any.is::<gradus::Tanh>(), Function::Tanh),
-    ];
-    if let Some((_, function)) = plain.into_iter().find(|(is, _)| *is) {
-        Ok(function)
-    } else if let Some(layer) = any.downcast_ref::<gradus::LeakyRelu>() {
-        Ok(Function::LeakyRelu(f64::from(layer.slope) as f32))
-    } else if let Some(layer) = any.downcast_ref::<gradus::Elu>() {
-        Ok(Function::Elu(f64::from(layer.alpha) as f32))
-    } else {
-        Err(unknown(layer))
-    }
+    Ok(match layer.kind() {
+        "leaky_relu" => {
+            let LeakyRelu { slope } = settings(layer)?;
+            Function::LeakyRelu(f64::from(slope) as f32)
+        }
+        "elu" => {
+            let Elu { alpha } = settings(layer)?;
+            Function::Elu(f64::from(alpha) as f32)
+        }
+        "gelu" => Function::Gelu,
+        "silu" => Function::Silu,
+        "softplus" => Function::Softplus,
+        "sigmoid" => Function::Sigmoid,
+        "tanh" => Function::Tanh,
+        _ => return Err(unknown(layer)),
+    })
 }
 
 fn settings<T: DeserializeOwned>(layer: &LayerPart<'_>) -> Result<T> {
