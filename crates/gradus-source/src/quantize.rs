@@ -101,7 +101,8 @@ const LEAST_RANGE: f64 = 8.0;
 
 impl Program {
     /// The program on bytes, its scales taken from what these samples make of it; some hundred of the training samples will
-    /// do. They are given as the network takes them: if its inputs are [scaled](Program::with_input_scaling), they are already.
+    /// do. They are given as [`run`](Program::run) takes them: not scaled yet, if the program
+    /// [scales them](Program::with_input_scaling).
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -207,8 +208,8 @@ impl Program {
                     x.len()
                 )));
             }
+            let x = self.standardized(x);
             x.iter().for_each(|&x| ranges.input.include(f64::from(x)));
-            let x = x.iter().map(|&x| f64::from(x) as f32).collect();
             self.run_with(x, |i, y| {
                 y.iter().for_each(|&y| ranges.steps[i].include(f64::from(y)));
             });
@@ -245,8 +246,8 @@ impl Quantized {
         self.output_scale
     }
 
-    /// The bytes of an input, as `quantize` in the exported file makes them: of numbers that are not scaled yet, if they are to
-    /// be.
+    /// The bytes of an input, as `quantize` in the exported file makes them: of numbers that are not scaled yet, if the program
+    /// [scales them](Quantized::with_input_scaling).
     ///
     /// # Panics
     /// If `x` is not of the input's size.

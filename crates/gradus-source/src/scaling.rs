@@ -56,7 +56,8 @@ impl Scaling {
 }
 
 impl Program {
-    /// The same program for inputs that are not scaled yet: it scales them before the first step.
+    /// The same program for inputs that are not scaled yet: it scales them before the first step. Whatever takes inputs takes
+    /// them so then: [`run`](Program::run), [`quantize`](Program::quantize), the exported file, and the program on bytes.
     ///
     /// ```
     /// use gradus::prelude::*;
@@ -101,6 +102,31 @@ impl Program {
 }
 
 impl Quantized {
+    /// The same program for inputs that are not scaled yet, as [`Program::with_input_scaling`]: of a program that was quantized
+    /// with samples that were scaled already, because they are at hand so.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// use gradus_source::{InputBytes, Program, Scaling};
+    ///
+    /// let network = Sequential::new([1]).layer(Dense::new(1)).build(1)?;
+    /// let (scaled, unscaled) = ([[-1.0], [3.0]], [[50.0], [250.0]]);
+    /// let scaling = Scaling::new(&[100.0], &[50.0])?;
+    /// let program = Program::of(&network)?;
+    /// let one = program.quantize(scaled.iter().map(|x| &x[..]), InputBytes::Calibrated)?.with_input_scaling(scaling.clone())?;
+    /// let program = program.with_input_scaling(scaling)?;
+    /// let other = program.quantize(unscaled.iter().map(|x| &x[..]), InputBytes::Calibrated)?;
+    /// assert_eq!(one.bytes(&[70.0]), other.bytes(&[70.0]));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the scaling is for another number of values.
+    pub fn with_input_scaling(mut self, scaling: Scaling) -> Result<Quantized> {
+        self.input_scaling = scaling.check(self.input.size(), "input")?;
+        Ok(self)
+    }
+
     /// What the bytes of an input stand for outside the network.
     pub(crate) fn input_units(&self) -> Units {
         Units::new(self.input_scale, self.input_scaling.as_ref())

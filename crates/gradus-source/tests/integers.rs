@@ -160,12 +160,11 @@ fn a_relu_before_a_function_of_a_known_range_cuts_off() {
     let dense = || Layers::new().layer(Dense::new(1));
     let convolution = || Layers::new().layer(Reshape::to([1, 1, 1])).layer(Conv2d::new(1, 1));
     let sum = || dense().layer(Residual::new(dense()));
-    let functions: [(fn() -> Layers, [f64; 2]); 3] = [
-        (|| Layers::new().layer(Sigmoid), [0.5, 1.0]),
-        (|| Layers::new().layer(Tanh), [0.0, 1.0]),
-        (|| Layers::new().layer(Dropout::new(0.5)).layer(Sigmoid), [0.5, 1.0]),
-    ];
-    for (function, [least, most]) in functions {
+    let sigmoid = || Layers::new().layer(Sigmoid);
+    let tanh = || Layers::new().layer(Tanh);
+    let after_dropout = || Layers::new().layer(Dropout::new(0.5)).layer(Sigmoid);
+    let functions: [&dyn Fn() -> Layers; 3] = [&sigmoid, &tanh, &after_dropout];
+    for (function, least) in functions.into_iter().zip([0.5, 0.0, 0.5]) {
         for (what, layers, weights) in [
             ("dense", dense(), &["0.weight"][..]),
             ("convolution", convolution(), &["1.weight"]),
@@ -179,7 +178,7 @@ fn a_relu_before_a_function_of_a_known_range_cuts_off() {
             let program = Program::of(&network).unwrap();
             let samples: [&[Float]; 2] = [&[-3.0], &[3.0]];
             let quantized = program.quantize(samples, InputBytes::Calibrated).unwrap();
-            for (x, expected) in [(-3.0, least), (-1.0, least), (0.0, least), (3.0, most)] {
+            for (x, expected) in [(-3.0, least), (-1.0, least), (0.0, least), (3.0, 1.0)] {
                 let value = f64::from(quantized.values(&quantized.run(&quantized.bytes(&[x])))[0]);
                 assert!((value - expected).abs() < 0.06, "{what}: {value} for {expected} at {x}");
             }
@@ -217,8 +216,9 @@ fn scaling_is_in_the_files() {
     let program = program
         .with_output_scaling(Scaling::new(&out_mean, &out_deviation).unwrap())
         .unwrap();
-    let samples = scaled.as_slice().unwrap().chunks_exact(COLUMNS);
-    let quantized = program.quantize(samples, InputBytes::Calibrated).unwrap();
+    let quantized = program
+        .quantize(raw.chunks_exact(COLUMNS), InputBytes::Calibrated)
+        .unwrap();
     let run: Vec<f32> = raw.chunks_exact(COLUMNS).flat_map(|x| program.run(x)).collect();
     let bytes: Vec<f32> = (raw.chunks_exact(COLUMNS))
         .flat_map(|x| quantized.values(&quantized.run(&quantized.bytes(x))))
@@ -259,6 +259,35 @@ fn scaling_is_in_the_files() {
     );
 }
 
+/// z = (x - 100) / 50, and samples from -1 to 3 after that.
+#[test]
+fn calibration_takes_samples_as_run_does() {
+    let scaling = Scaling::new(&[100.0], &[50.0]).unwrap();
+    let (unscaled, scaled): ([&[Float]; 2], [&[Float]; 2]) = ([&[50.0], &[250.0]], [&[-1.0], &[3.0]]);
+    let before = identity(Layers::new()).with_input_scaling(scaling.clone()).unwrap();
+    let before = before.quantize(unscaled, InputBytes::Calibrated).unwrap();
+    let after = identity(Layers::new())
+        .quantize(scaled, InputBytes::Calibrated)
+        .unwrap();
+    let after = after.with_input_scaling(scaling.clone()).unwrap();
+    // 4 / 255 apart, and -1 is the first of 256 bytes.
+    assert!((f64::from(before.input_scale().scale) - 4.0 / 255.0).abs() < 1e-7);
+    assert_eq!(before.input_scale().zero, 64);
+    for program in [&before, &after] {
+        assert_eq!(program.input_scale(), before.input_scale());
+        for (x, z) in [(50.0, -1.0), (100.0, 0.0), (175.0, 1.5), (250.0, 3.0)] {
+            let value = program.values(&program.run(&program.bytes(&[x])))[0];
+            assert!((value - z).abs() < 0.02, "{value} for {z}");
+        }
+    }
+    let two = Scaling::new(&[0.0; 2], &[1.0; 2]).unwrap();
+    let message = before.with_input_scaling(two).unwrap_err().to_string();
+    assert!(
+        message.contains("the input has 1 values, and the scaling is for 2"),
+        "{message}"
+    );
+}
+
 #[test]
 fn scaling_that_can_not_be_is_refused() {
     let message = |mean: &[f64], deviation: &[f64]| Scaling::new(mean, deviation).unwrap_err().to_string();
@@ -289,7 +318,9 @@ fn nan_has_the_same_byte_in_both_languages() {
     let scaled = scaled
         .with_input_scaling(Scaling::new(&[5.0], &[2.0]).unwrap())
         .unwrap();
-    let programs = [quantized(&identity(Layers::new())), quantized(&scaled)];
+    let samples: [&[Float]; 2] = [&[-9.0], &[-1.0]];
+    let scaled = scaled.quantize(samples, InputBytes::Calibrated).unwrap();
+    let programs = [quantized(&identity(Layers::new())), scaled];
     let x = [f32::NAN, -1e30, 1e30, f32::INFINITY, f32::NEG_INFINITY, -5.0];
     let files: Vec<Sources> = (programs.iter().enumerate())
         .map(|(i, program)| Sources {

@@ -43,6 +43,7 @@ impl Source {
         let file = || options.network.display().to_string();
         let mut labels = options.labels(network, notes);
         let program = program(network, notes).with_context(file)?;
+        let scaling = input_scaling(notes).with_context(file)?;
         // What is wrong with the prefix is told before samples are read, which may take a while.
         program.source(language, &labels).context("--prefix")?;
         let task = match options.int8 {
@@ -64,6 +65,10 @@ impl Source {
         };
         let coarse = coarse_columns(notes);
         let Some(task) = task else {
+            let program = match scaling {
+                Some(scaling) => program.with_input_scaling(scaling)?,
+                None => program,
+            };
             return Ok(Source {
                 text: program.source(language, &labels)?,
                 sizes: program.sizes(&labels),
@@ -71,7 +76,12 @@ impl Source {
                 coarse,
             });
         };
+        // The samples of a task are scaled already.
         let quantized = quantize(&program, &task, pixels(notes, network)).with_context(file)?;
+        let quantized = match scaling {
+            Some(scaling) => quantized.with_input_scaling(scaling)?,
+            None => quantized,
+        };
         Ok(Source {
             text: quantized.source(language, &labels).with_context(file)?,
             sizes: quantized.sizes(&labels),
@@ -191,20 +201,29 @@ fn coarse_columns(notes: &Notes) -> Vec<String> {
     coarse.collect()
 }
 
-/// The program of a network, which scales what was scaled in training.
+/// The program of a network, with outputs in the units of the table.
 fn program(network: &Network, notes: &Notes) -> Result<Program> {
-    let mut program = Program::of(network)?;
-    if let Some(Preprocessing::Numbers { mean, deviation, .. }) = &notes.preprocessing
-        && (mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0))
-    {
-        let scaling = Scaling::new(mean, deviation).context("the columns of the table")?;
-        program = program.with_input_scaling(scaling)?;
+    let program = Program::of(network)?;
+    Ok(match &notes.targets {
+        Some(targets) => {
+            let scaling = Scaling::new(&targets.mean, &targets.deviation).context("the targets of the table")?;
+            program.with_output_scaling(scaling)?
+        }
+        None => program,
+    })
+}
+
+/// How the columns of a table were scaled in training, if they were.
+fn input_scaling(notes: &Notes) -> Result<Option<Scaling>> {
+    match &notes.preprocessing {
+        Some(Preprocessing::Numbers { mean, deviation, .. })
+            if mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0) =>
+        {
+            let scaling = Scaling::new(mean, deviation).context("the columns of the table")?;
+            Ok(Some(scaling))
+        }
+        _ => Ok(None),
     }
-    if let Some(targets) = &notes.targets {
-        let scaling = Scaling::new(&targets.mean, &targets.deviation).context("the targets of the table")?;
-        program = program.with_output_scaling(scaling)?;
-    }
-    Ok(program)
 }
 
 /// What the bytes of an input are.
