@@ -115,7 +115,8 @@ fn what_a_table_needs_is_in_the_files() {
         "export prices.safetensors --to c --int8 --data t.csv --regression --json out.json",
     );
     assert!(
-        said.contains("41 test samples: mean absolute error ") && said.contains("in integers"),
+        said.contains("\n41 samples, which may have been used in training: mean absolute error ")
+            && said.contains("in integers"),
         "{said}"
     );
     let error = &results(home.join("out.json"))["absolute_error"];
@@ -174,6 +175,28 @@ fn recall_is_shown_for_each_class() {
         file.contains("\"yes\"") && file.contains("Output: 1 bytes, logits."),
         "{file:.2000}"
     );
+}
+
+#[test]
+fn samples_that_the_network_was_trained_on_are_not_called_test_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let rows: Vec<String> = (0..20).map(|i| format!("{i},{}\n", ["no", "yes"][i / 10])).collect();
+    fs::write(home.join("t.csv"), format!("x,y\n{}", rows.concat())).unwrap();
+    good(home, "train mlp --data t.csv --epochs 1 --out table");
+    // Of xor there are only the four samples that a network learns.
+    good(home, "train xor --epochs 1 --out xor");
+    for (network, sentence, seen) in [
+        ("table", "\n4 test samples: ", false),
+        ("xor", "\n4 samples, all used in training or validation: ", true),
+    ] {
+        let said = good(
+            home,
+            &format!("export {network}/network.safetensors --to c --int8 --json out.json"),
+        );
+        assert!(said.contains(sentence), "{said}");
+        assert_eq!(results(home.join("out.json"))["seen_in_training"], json!(seen));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How good a program in integers is beside its network, on the test samples.
+//! How good a program in integers is beside its network, on the test samples, or those that stand in for them.
 
 use std::io::Write;
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::recipe::noted_loss;
 use crate::classes::Outputs;
+use crate::learned::Seen;
 use crate::notes::{Notes, TargetScale};
 use crate::plot::count;
 use crate::task::Task;
@@ -19,7 +20,7 @@ use crate::terminal::shown;
 /// Of more classes, those are shown that integers find less often than floats by most.
 const MOST_CLASSES: usize = 20;
 
-/// What the network and its program in integers make of the test samples.
+/// What the network and its program in integers make of samples.
 pub enum Comparison {
     /// What they take samples of each class for, in floats and in integers.
     Classes {
@@ -31,7 +32,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Runs both. `None` if there are no samples.
+    /// Runs both on the samples for testing. `None` if there are none.
     pub fn new(
         network: &Network,
         notes: &Notes,
@@ -88,9 +89,14 @@ impl Comparison {
         }))
     }
 
-    pub fn print(&self, out: &mut dyn Write) -> Result<()> {
+    pub fn print(&self, seen: &Seen, out: &mut dyn Write) -> Result<()> {
+        let what = match seen {
+            Seen::Unknown { .. } => "samples, which may have been used in training",
+            Seen::Known { .. } if seen.is_all() => "samples, all used in training or validation",
+            Seen::Known { .. } => "test samples",
+        };
         match self {
-            Comparison::Classes { names, matrices } => print_classes(names, matrices, out),
+            Comparison::Classes { names, matrices } => print_classes(names, matrices, what, out),
             Comparison::Values { samples, errors } => {
                 let [float, int8] = errors.map(|error| match error {
                     0.01.. => format!("{error:.4}"),
@@ -99,14 +105,18 @@ impl Comparison {
                 let samples = count(*samples as u64);
                 Ok(writeln!(
                     out,
-                    "{samples} test samples: mean absolute error {float} in floats, {int8} in integers"
+                    "{samples} {what}: mean absolute error {float} in floats, {int8} in integers"
                 )?)
             }
         }
     }
 
     /// Adds it to the results.
-    pub fn add_to(&self, results: &mut Value) {
+    pub fn add_to(&self, seen: &Seen, results: &mut Value) {
+        results["seen_in_training"] = match seen {
+            Seen::Unknown { .. } => Value::Null,
+            Seen::Known { .. } => seen.is_all().into(),
+        };
         match self {
             Comparison::Classes {
                 names,
@@ -129,11 +139,16 @@ impl Comparison {
     }
 }
 
-fn print_classes(names: &[String], [float, int8]: &[ConfusionMatrix; 2], out: &mut dyn Write) -> Result<()> {
+fn print_classes(
+    names: &[String],
+    [float, int8]: &[ConfusionMatrix; 2],
+    what: &str,
+    out: &mut dyn Write,
+) -> Result<()> {
     let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
     writeln!(
         out,
-        "{} test samples: {:.2} % right in floats, {:.2} % in integers",
+        "{} {what}: {:.2} % right in floats, {:.2} % in integers",
         count(float.samples()),
         100.0 * float.accuracy(),
         100.0 * int8.accuracy()
@@ -172,7 +187,7 @@ fn print_classes(names: &[String], [float, int8]: &[ConfusionMatrix; 2], out: &m
     {
         writeln!(
             out,
-            "\nWarning: in integers, no test sample of class `{}` is recognized.",
+            "\nWarning: in integers, no sample of class `{}` is recognized.",
             names[class]
         )?;
     }

@@ -14,6 +14,7 @@ use super::super::Settings;
 use super::super::recipe::noted_loss;
 use super::Export;
 use super::comparison::Comparison;
+use crate::learned::Seen;
 use crate::notes::{Notes, Preprocessing};
 use crate::task::Task;
 use crate::terminal::say;
@@ -28,6 +29,8 @@ pub struct Source {
     pub text: String,
     sizes: Sizes,
     comparison: Option<Comparison>,
+    /// Whether the network was trained on the samples that it was compared on.
+    seen: Option<Seen>,
     /// What numbers of 32 bits are too coarse for.
     coarse: Vec<String>,
 }
@@ -46,15 +49,15 @@ impl Source {
         let scaling = input_scaling(notes).with_context(file)?;
         // What is wrong with the prefix is told before samples are read, which may take a while.
         program.source(language, &labels).context("--prefix")?;
-        let task = match options.int8 {
+        let data = match options.int8 {
             false => None,
             true => {
                 let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
                 say(format_args!("note: {seen}"));
-                Some(task)
+                Some((task, seen))
             }
         };
-        if let Some(task) = &task
+        if let Some((task, _)) = &data
             && labels.classes.is_empty()
         {
             labels.classes = task.classes.clone();
@@ -64,7 +67,7 @@ impl Source {
             true => program.with_logits(),
         };
         let coarse = coarse_columns(notes);
-        let Some(task) = task else {
+        let Some((task, seen)) = data else {
             let program = match scaling {
                 Some(scaling) => program.with_input_scaling(scaling)?,
                 None => program,
@@ -73,6 +76,7 @@ impl Source {
                 text: program.source(language, &labels)?,
                 sizes: program.sizes(&labels),
                 comparison: None,
+                seen: None,
                 coarse,
             });
         };
@@ -87,6 +91,7 @@ impl Source {
             sizes: quantized.sizes(&labels),
             comparison: Comparison::new(network, notes, &quantized, &task, settings.thread_count())
                 .with_context(file)?,
+            seen: Some(seen),
             coarse,
         })
     }
@@ -96,21 +101,21 @@ impl Source {
         for column in &self.coarse {
             writeln!(out, "Warning: {column}.")?;
         }
-        match &self.comparison {
-            Some(comparison) => comparison.print(out),
-            None => Ok(()),
+        match (&self.comparison, &self.seen) {
+            (Some(comparison), Some(seen)) => comparison.print(seen, out),
+            _ => Ok(()),
         }
     }
 
     /// Adds what there is to tell to the results.
     pub fn add_to(&self, results: &mut Value) {
-        let Source { sizes, comparison, .. } = self;
+        let sizes = &self.sizes;
         results["flash"] = sizes.flash().into();
         results["tables"] = sizes.tables.into();
         results["ram"] = sizes.ram().into();
         results["buffer"] = sizes.buffer.into();
-        if let Some(comparison) = comparison {
-            comparison.add_to(results);
+        if let (Some(comparison), Some(seen)) = (&self.comparison, &self.seen) {
+            comparison.add_to(seen, results);
         }
     }
 }
