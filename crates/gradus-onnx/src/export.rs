@@ -4,6 +4,7 @@ mod operators;
 
 use std::collections::BTreeMap;
 
+use gradus::layer::OutputKind;
 use gradus::{Error, Float, Network, Part, Result};
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(crate) const SCALE_OUTPUTS: [(&str, &str); 2] = [("output.mul", "Mul"), ("ou
 /// How a network is exported.
 #[derive(Debug, Clone, Default)]
 pub struct Export {
-    /// Leaves out a softmax or sigmoid at the end: the outputs are then logits.
+    /// Leaves out a softmax or sigmoid at the end, where only changes of shape may come after it: the outputs are then logits.
     pub logits: bool,
     /// Takes bytes, and makes the network's samples of them in the graph.
     pub bytes: Option<Normalization>,
@@ -174,17 +175,14 @@ impl Default for Normalization {
 /// ```
 ///
 /// # Errors
-/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if the numbers of the normalization are
+/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if there are no logits, because probabilities are
+/// pooled at the end; if the numbers of the normalization are
 /// neither one nor one for each channel; if those of a scaling are not one for each value, or are none to scale by; or if the
 /// names of the columns are not one for each value of a sample, or do not tell them apart.
 pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
     let mut parts = network.parts();
-    if options.logits
-        && let Some(Part::Layer(last)) = parts.last()
-        && ["softmax", "sigmoid"].contains(&last.kind())
-        && last.is_built_in()
-    {
-        parts.pop();
+    if options.logits {
+        leave_out_activation(network, &mut parts)?;
     }
     let mut graph = Graph::default();
     let sample = network.input_shape();
@@ -242,6 +240,27 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
         metadata.push((COLUMNS.into(), Value::from(options.columns.clone()).to_string()));
     }
     Ok(model::write_model(&graph, OPSET, IR_VERSION, &metadata))
+}
+
+/// Leaves out the softmax or sigmoid at the end of a network that has one.
+fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<()> {
+    let keeps_values = |part: &Part<'_>| matches!(part, Part::Layer(layer) if ["flatten", "reshape", "dropout"].contains(&layer.kind()));
+    let Some(i) = parts.iter().rposition(|part| !keeps_values(part)) else {
+        return Ok(());
+    };
+    match &parts[i] {
+        Part::Layer(layer) if layer.is_built_in() && ["softmax", "sigmoid"].contains(&layer.kind()) => {
+            parts.remove(i);
+            Ok(())
+        }
+        Part::Layer(layer) if layer.is_built_in() && network.output_kind() != OutputKind::Real => {
+            Err(Error::invalid(format!(
+                "the network can't be exported with logits: {} makes its outputs of probabilities; export it without logits",
+                layer.label()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses names that are not one for each of so many inputs, or do not tell them apart. There may be none.

@@ -205,6 +205,40 @@ fn logits_are_what_softmax_is_of() {
 }
 
 #[test]
+fn logits_are_found_before_changes_of_shape_or_refused() {
+    let with = |logits, network: &Network| {
+        export(
+            network,
+            &Export {
+                logits,
+                ..Export::default()
+            },
+        )
+    };
+    let ends = json!([{ "kind": "conv2d", "channels": 2, "kernel": 1 }, { "kind": "sigmoid" }]);
+    let network = |more: Json| {
+        let layers = [ends.as_array().unwrap().clone(), more.as_array().unwrap().clone()].concat();
+        build(&json!({ "input": [1, 2, 2], "layers": layers }))
+    };
+    let x = spread(&[3, 1, 2, 2], 5);
+    let flat = network(json!([{ "kind": "dropout", "rate": 0.5 }, { "kind": "flatten" }]));
+    let logits = run(&with(true, &flat).unwrap(), tensor(&x));
+    let sigmoid = logits.mapv(|z| 1.0 / (1.0 + (-z).exp()));
+    assert_close("sigmoid", &sigmoid, &flat.predict(&x).unwrap());
+
+    let pooled = network(json!([{ "kind": "global_avg_pool2d" }]));
+    assert!(with(false, &pooled).is_ok());
+    assert_eq!(
+        with(true, &pooled).unwrap_err().to_string(),
+        "the network can't be exported with logits: layer 2 (global_avg_pool2d) makes its outputs of probabilities; export it \
+         without logits"
+    );
+    // These are logits already.
+    let values = network(json!([{ "kind": "flatten" }, { "kind": "dense", "units": 2 }]));
+    assert_eq!(with(true, &values).unwrap(), with(false, &values).unwrap());
+}
+
+#[test]
 fn bytes_are_normalized_in_the_graph() {
     let network = build(
         &json!({ "input": [2, 3, 3], "layers": [{ "kind": "conv2d", "channels": 2, "kernel": 2, "padding": "same" }] }),
