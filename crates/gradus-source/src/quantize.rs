@@ -271,7 +271,11 @@ impl Quantized {
 
     /// The class that outputs stand for: the largest, the first among equals; of a single one, 1 if it is above 0.5, or a
     /// logit above 0, else 0.
+    ///
+    /// # Panics
+    /// If `y` is not of the output's size.
     pub fn class(&self, y: &[u8]) -> usize {
+        assert_eq!(y.len(), self.output.size(), "the output has another size");
         if let [y] = *y {
             return usize::from(i32::from(y) > self.boundary());
         }

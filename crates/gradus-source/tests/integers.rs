@@ -312,6 +312,16 @@ fn scaling_that_can_not_be_is_refused() {
     );
 }
 
+/// Of the first of two outputs alone it would be whether that is above a half.
+#[test]
+#[should_panic(expected = "the output has another size")]
+fn a_class_is_of_a_whole_output() {
+    let network = Sequential::new([1]).layer(Dense::new(2)).build(1).unwrap();
+    let program = quantized(&Program::of(&network).unwrap());
+    assert_eq!(program.class(&[7, 9]), 1);
+    program.class(&[7]);
+}
+
 #[test]
 fn nan_has_the_same_byte_in_both_languages() {
     let scaled = identity(Layers::new());
