@@ -72,6 +72,9 @@ pub enum Seen {
         all: usize,
         /// How many are left out.
         left_out: usize,
+        /// Whether those are the very samples that it was trained on; otherwise they have the same values as some of these, which
+        /// in a table of few distinct rows may be by chance.
+        same: bool,
         /// How many of the others are equal to one that it was trained on: such samples are in the data more than once.
         alike: usize,
         /// How many of the samples for training it was trained on.
@@ -95,29 +98,35 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |samples: usize| count(samples as u64);
         match *self {
-            Seen::Known { all, left_out, .. } if left_out == all => {
-                write!(f, "All {} samples were used in training or validation.", count(all))
+            Seen::Known {
+                all, left_out, same, ..
+            } if left_out == all => {
+                let seen = were_used(all, same);
+                write!(f, "All {} samples {seen}.", count(all))
             }
             Seen::Known {
-                all, left_out, alike, ..
+                all,
+                left_out,
+                same,
+                alike,
+                ..
             } => {
-                match left_out {
-                    0 => write!(
+                if left_out == 0 {
+                    write!(
                         f,
                         "None of the {} samples was used in training or validation.",
                         count(all)
-                    )?,
-                    1 => write!(
+                    )?;
+                } else {
+                    write!(
                         f,
-                        "1 of the {} samples was used in training or validation and is left out.",
-                        count(all)
-                    )?,
-                    _ => write!(
-                        f,
-                        "{} of the {} samples were used in training or validation and are left out.",
+                        "{} of the {} samples {} and {} left out{}.",
                         count(left_out),
-                        count(all)
-                    )?,
+                        count(all),
+                        were_used(left_out, same),
+                        if left_out == 1 { "is" } else { "are" },
+                        if same { "" } else { "; --part all measures on them too" }
+                    )?;
                 }
                 match alike {
                     0 => Ok(()),
@@ -135,6 +144,16 @@ impl fmt::Display for Seen {
                 "Which of the samples were used in training cannot be known: the network's file does not say."
             ),
         }
+    }
+}
+
+/// What is known of so many samples, as a part of a sentence: that they are `same` as learned ones, or equal to them.
+pub fn were_used(samples: usize, same: bool) -> &'static str {
+    match (same, samples) {
+        (true, 1) => "was used in training or validation",
+        (true, _) => "were used in training or validation",
+        (false, 1) => "has the same values as samples of training or validation",
+        (false, _) => "have the same values as samples of training or validation",
     }
 }
 
@@ -167,6 +186,7 @@ pub fn divide(task: Task, notes: &Notes, reading: &Reading<'_>, source: &Source)
             let seen = Seen::Known {
                 all,
                 left_out,
+                same: true,
                 alike,
                 train: parts.train.len(),
             };
@@ -240,6 +260,8 @@ fn by_content(task: Task, learned: &[u64]) -> Result<(Task, Seen)> {
         _ => false,
     };
     let mut was_learned: Vec<bool> = all.iter().map(|&digest| take(&mut left, digest)).collect();
+    // All that it was trained on, and no two of those equal: that is not by chance.
+    let same = left.len() == learned.len() && left.values().all(|&n| n == 0);
     // The same samples with other targets were learned too.
     let mut left_samples = HashMap::<u64, usize>::new();
     for (digest, n) in left {
@@ -259,6 +281,7 @@ fn by_content(task: Task, learned: &[u64]) -> Result<(Task, Seen)> {
     let seen = Seen::Known {
         all: of_test.len(),
         left_out: left_out.len(),
+        same,
         alike: alike(&others, learned),
         train: train.len(),
     };
@@ -368,9 +391,30 @@ mod tests {
             "None of the 2 samples was used in training or validation."
         );
 
-        let (_, seen) = divided(task(&[(2.0, 1), (1.0, 0)], None), &notes);
+        let (_, seen) = divided(task(&[(2.0, 1), (0.0, 0), (1.0, 0)], None), &notes);
         assert!(seen.is_all());
-        assert_eq!(seen.to_string(), "All 2 samples were used in training or validation.");
+        assert_eq!(seen.to_string(), "All 3 samples were used in training or validation.");
+    }
+
+    /// A part of what was learned, or samples of few values that were learned more than once: they may be equal by chance.
+    #[test]
+    fn equal_samples_are_not_taken_for_learned_ones() {
+        let (_, seen) = divided(
+            task(&[(2.0, 1), (1.0, 0)], None),
+            &notes(&[(1.0, 0), (2.0, 1), (0.0, 0)]),
+        );
+        assert_eq!(
+            seen.to_string(),
+            "All 2 samples have the same values as samples of training or validation."
+        );
+        let few = notes(&[(0.0, 0), (1.0, 1), (1.0, 1)]);
+        let (parts, seen) = divided(task(&[(1.0, 1), (2.0, 0), (0.0, 0), (1.0, 1), (1.0, 1)], None), &few);
+        assert_eq!(parts[1], [2.0, 1.0]);
+        assert_eq!(
+            seen.to_string(),
+            "3 of the 5 samples have the same values as samples of training or validation and are left out; --part all measures on \
+             them too. Of the others, 1 is equal to one that was used."
+        );
     }
 
     /// The same sample with another target was learned; of equal ones, those with the same target first.
@@ -380,7 +424,8 @@ mod tests {
         assert_eq!(parts, [[1.0], [2.0]]);
         assert_eq!(
             seen.to_string(),
-            "1 of the 2 samples was used in training or validation and is left out."
+            "1 of the 2 samples has the same values as samples of training or validation and is left out; --part all measures on \
+             them too."
         );
         let (task, seen) = divide(
             task(&[(1.0, 1), (1.0, 0), (1.0, 0)], None),
@@ -408,6 +453,7 @@ mod tests {
         let expected = Seen::Known {
             all: 3,
             left_out: 2,
+            same: true,
             alike: 0,
             train: 1,
         };

@@ -254,9 +254,25 @@ fn a_table_is_known_by_its_rows() {
     fs::write(home.join("learned.csv"), names.to_string() + learned[0] + learned[1]).unwrap();
     let message = bad(home, "evaluate net/network.safetensors --data learned.csv");
     assert!(
-        message.contains("learned.csv: All 2 samples were used in training or validation. There are none to test on"),
+        message.contains(
+            "learned.csv: All 2 samples have the same values as samples of training or validation. There are none to test on; \
+             --part all measures on them all the same"
+        ),
         "{message}"
     );
+    let (said, results) = evaluate("--data learned.csv --part all");
+    let sentence = "2 of these 2 samples have the same values as samples of training or validation, and are measured";
+    assert!(said.contains(sentence), "{said}");
+    assert_eq!((&results["part"], &results["samples"]), (&"all".into(), &2.into()));
+    // Of the whole table, they are in it too.
+    let (said, results) = evaluate("--data copies/sorted.csv --part all");
+    assert!(
+        said.contains("120 of these 150 samples were used in training or validation, and are measured"),
+        "{said}"
+    );
+    assert_eq!((&results["samples"], &results["left_out"]), (&150.into(), &0.into()));
+    let right = |part: &str| trained[part]["accuracy"].as_f64().unwrap() * trained[part]["samples"].as_f64().unwrap();
+    close(&results["accuracy"], (right("train") + right("test")) / 150.0);
 
     // A file of an older version, and one of a published set, has one digest of all. The table is found where it was.
     let mut network = Network::load(home.join("net/network.safetensors")).unwrap();
@@ -274,6 +290,36 @@ fn a_table_is_known_by_its_rows() {
     );
     assert_eq!((&results["samples"], &results["left_out"]), (&150.into(), &Value::Null));
     same(&evaluate("--data copies/other.csv").1, "test");
+}
+
+/// Columns of small numbers: every row that a test table can have was learned.
+#[test]
+fn rows_that_are_equal_by_chance_can_be_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let table = |seed: usize, rows: usize| {
+        let row = |i: usize| {
+            let [a, b] = [(i * seed) % 3, (i * seed / 3) % 3];
+            format!("{a},{b},{}\n", usize::from(a > b))
+        };
+        "a,b,y\n".to_string() + &(0..rows).map(row).collect::<String>()
+    };
+    fs::write(home.join("t.csv"), table(7, 200)).unwrap();
+    fs::write(home.join("new.csv"), table(5, 36)).unwrap();
+    good(
+        home,
+        "train mlp --data t.csv --epochs 30 --batch-size 16 --quiet --out net",
+    );
+    let evaluate = "evaluate net/network.safetensors --data new.csv --json out.json";
+    let message = bad(home, evaluate);
+    assert!(
+        message.contains("All 36 samples have the same values as samples of training or validation."),
+        "{message}"
+    );
+    assert!(message.contains("--part all"), "{message}");
+    good(home, &format!("{evaluate} --part all"));
+    let results = json(home.join("out.json"));
+    assert_eq!((&results["samples"], &results["accuracy"]), (&36.into(), &1.0.into()));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::options::DataOptions;
 use super::recipe::noted_loss;
 use super::train::to_json;
 use crate::classes::{Outputs, Positive};
-use crate::learned::Seen;
+use crate::learned::{Seen, were_used};
 use crate::notes::Notes;
 use crate::output::Files;
 use crate::plot::{self, Confusion, Guess, count};
@@ -54,7 +54,7 @@ impl Evaluate {
     fn check_part(&self, task: &Task, seen: &Seen) -> Result<()> {
         match (self.part, *seen) {
             (Part::Test, _) if seen.is_all() && task.origin.name != XOR => bail!(
-                "{}: {seen} There are none to test on; --part train measures on them",
+                "{}: {seen} There are none to test on; --part all measures on them all the same",
                 task.name
             ),
             (Part::Train, Seen::Known { train: 0, .. }) if !task.divided => {
@@ -68,10 +68,25 @@ impl Evaluate {
     fn sentence(&self, task: &Task, seen: &Seen) -> String {
         let samples = |samples: usize| count(samples as u64);
         match (self.part, seen) {
-            (Part::Train, &Seen::Known { train, .. }) => format!(
-                "{} of these {} samples were used in training or validation.",
+            (Part::Train, &Seen::Known { train, same, .. }) => format!(
+                "{} of these {} samples {}.",
                 samples(train),
-                samples(task.train.len())
+                samples(task.train.len()),
+                were_used(train, same)
+            ),
+            (
+                Part::All,
+                &Seen::Known {
+                    all,
+                    left_out: seen @ 1..,
+                    same,
+                    ..
+                },
+            ) => format!(
+                "{} of these {} samples {}, and are measured with the others.",
+                samples(seen),
+                samples(all),
+                were_used(seen, same)
             ),
             _ => seen.to_string(),
         }
@@ -85,6 +100,20 @@ pub enum Part {
     Train,
     /// The test samples
     Test,
+    /// All test samples, also those that the network was trained on or that have the same values; of data that have no part for
+    /// testing, all samples
+    All,
+}
+
+impl Part {
+    /// Its name on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Test => "test",
+            Part::All => "all",
+        }
+    }
 }
 
 impl Evaluate {
@@ -110,7 +139,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let network = Network::load(&options.network)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
-    let (task, seen) = options.data.learned(&options.network, &network, &notes, settings)?;
+    let (task, seen, all) = options.data.learned(&options.network, &network, &notes, settings)?;
     options.check_part(&task, &seen)?;
     ensure!(
         options.out.is_none() || !task.classes.is_empty(),
@@ -120,6 +149,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let data = match options.part {
         Part::Train => &task.train,
         Part::Test => &task.test,
+        Part::All => &all,
     };
     let scale = task.targets.as_ref();
     let loss = loss_in_units(noted_loss(&network, &notes, &data.targets()).with_context(file)?, scale)?;
@@ -141,7 +171,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     results["command"] = "evaluate".into();
     results["network"] = json!(path_text(&options.network));
     results["data"] = json!(task.name);
-    results["part"] = json!(if options.part == Part::Test { "test" } else { "train" });
+    results["part"] = json!(options.part.name());
     results["loss_name"] = json!(loss.name());
     if let Seen::Known { all, left_out, .. } = seen {
         results["all_samples"] = json!(if options.part == Part::Test { all } else { data.len() });

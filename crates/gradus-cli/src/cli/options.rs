@@ -1,10 +1,12 @@
 //! Options that several commands have.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use gradus::Network;
+use gradus::data::Dataset;
 
 use super::Settings;
 use crate::learned::{self, Seen};
@@ -75,11 +77,18 @@ impl DataOptions {
     }
 
     /// The samples that the options name, or the notes of a network, whose file is given for messages: for training those that
-    /// it was trained on, for testing those that it was not, as far as that is known.
+    /// it was trained on, for testing those that it was not, as far as that is known. Also returns the samples for testing with
+    /// none left out.
     ///
     /// # Errors
     /// If nothing names any, or they can't be read.
-    pub fn learned(&self, file: &Path, network: &Network, notes: &Notes, settings: &Settings) -> Result<(Task, Seen)> {
+    pub fn learned(
+        &self,
+        file: &Path,
+        network: &Network,
+        notes: &Notes,
+        settings: &Settings,
+    ) -> Result<(Task, Seen, Arc<dyn Dataset>)> {
         let source = self.source(settings);
         let reading = Reading {
             notes: notes.clone(),
@@ -116,7 +125,10 @@ impl DataOptions {
         files.check()?;
         self.check_table(&origin.name)?;
         let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
-        learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())
+        let all = task.test.clone();
+        let (task, seen) =
+            learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())?;
+        Ok((task, seen, all))
     }
 }
 

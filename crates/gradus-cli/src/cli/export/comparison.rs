@@ -92,7 +92,10 @@ impl Comparison {
     pub fn print(&self, seen: &Seen, out: &mut dyn Write) -> Result<()> {
         let what = match seen {
             Seen::Unknown { .. } => "samples, which may have been used in training",
-            Seen::Known { .. } if seen.is_all() => "samples, all used in training or validation",
+            Seen::Known { same: true, .. } if seen.is_all() => "samples, all used in training or validation",
+            Seen::Known { .. } if seen.is_all() => {
+                "samples, all with the same values as some of training or validation"
+            }
             Seen::Known { .. } => "test samples",
         };
         match self {

@@ -52,7 +52,7 @@ impl Source {
         let data = match options.int8 {
             false => None,
             true => {
-                let (task, seen) = options.data.learned(&options.network, network, notes, settings)?;
+                let (task, seen, _) = options.data.learned(&options.network, network, notes, settings)?;
                 say(format_args!("note: {seen}"));
                 Some((task, seen))
             }
