@@ -67,13 +67,13 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
         _ if reading.raw => (vec![0.0; columns], vec![1.0; columns]),
         _ => scales(&table, &train),
     };
-    let targets = match (&reading.notes.preprocessing, table.target_values()) {
-        (Some(_), _) => reading.notes.targets.clone(),
-        (None, Some(values)) if !reading.raw => {
+    let targets = match table.target_values() {
+        _ if reading.trained => reading.notes.targets.clone(),
+        Some(values) => {
             let values: Vec<f64> = train.iter().map(|&i| values[i]).collect();
-            TargetScale::of(&values, reading.network)?
+            TargetScale::of(&values, reading.network, reading.raw)?
         }
-        _ => None,
+        None => None,
     };
     let target = targets.as_ref().map(|scale| (scale.mean[0], scale.deviation[0]));
     let mut scaled = table.scaled(&mean, &deviation, target)?;

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gradus::data::{Target, Targets};
 use gradus::layer::Layer;
 use gradus::loss::Loss;
 use gradus::metric::{Meter, Metric};
 use gradus::{Float, Network, Shape};
+use serde_json::Value;
 
 use crate::notes::TargetScale;
 
@@ -26,36 +27,40 @@ const KEEP_RANGE: [&str; 6] = [
 ];
 
 impl TargetScale {
-    /// The scale of these targets, for a network with this end; `None` if they have to stay as they are.
-    ///
-    /// Outputs of a bounded function can't be scaled: the targets have to lie in their range. Those that are never far below
-    /// zero (ReLU) are only divided, by the root of the mean square.
+    /// The scale of these targets, for a network with this end; `None` if they stay as they are, since they are to be `raw` or
+    /// the outputs are those of a bounded function, which can't be scaled. Those that have a lower bound (ReLU) are only divided,
+    /// by the root of the mean square.
     ///
     /// # Errors
     /// If the network's outputs can't reach the targets, or the deviation can't be squared without leaving the range of
     /// numbers.
-    pub fn of(targets: &[f64], network: Option<&Network>) -> Result<Option<TargetScale>> {
-        let end = network.map(end).transpose()?;
-        let bounds = match end.as_deref() {
-            Some("sigmoid" | "softmax") => Some([0.0, 1.0]),
-            Some("tanh") => Some([-1.0, 1.0]),
-            _ => None,
+    pub fn of(targets: &[f64], network: Option<&Network>, raw: bool) -> Result<Option<TargetScale>> {
+        let end = network.map(last_layer).transpose()?.unwrap_or_default();
+        let [low, high] = range(&end);
+        let (mean, deviation) = mean_and_deviation(targets.iter().copied());
+        let (mean, deviation) = match (raw, low.is_finite(), high.is_finite()) {
+            (true, ..) | (_, _, true) => (0.0, 1.0),
+            (false, true, false) => (0.0, mean.hypot(deviation)),
+            (false, false, false) => (mean, deviation),
         };
-        if let (Some([low, high]), Some(end)) = (bounds, &end) {
-            let outside = targets.iter().find(|t| !(low..=high).contains(*t));
-            ensure!(
-                outside.is_none(),
-                "the network ends in a layer of kind {end}, whose outputs lie between {low} and {high}, and a target is {}: \
-                 end it in one of kind dense",
-                outside.unwrap_or(&0.0)
+        let [least, most] = [low, high].map(|bound| bound * deviation);
+        if let Some(target) = targets.iter().find(|t| !(least..=most).contains(*t)) {
+            let [least, most] = [least, most].map(|bound| bound as f32);
+            let range = if least == most {
+                format!("are always {least}")
+            } else if most.is_finite() {
+                format!("lie between {least} and {most}")
+            } else {
+                format!("are never below {least}")
+            };
+            bail!(
+                "the network ends in a layer of kind {}, whose outputs {range}, and a target is {target}: end it in one of kind dense",
+                kind(&end)
             );
+        }
+        if raw || high.is_finite() {
             return Ok(None);
         }
-        let (mean, deviation) = mean_and_deviation(targets.iter().copied());
-        let (mean, deviation) = match end.as_deref() {
-            Some("relu" | "softplus" | "elu" | "gelu" | "silu") => (0.0, mean.hypot(deviation)),
-            _ => (mean, deviation),
-        };
         let square = (deviation * deviation) as Float;
         ensure!(
             square.is_finite() && square >= Float::MIN_POSITIVE,
@@ -90,13 +95,44 @@ pub fn mean_and_deviation(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (mean, if around > 0.0 { (around / count).sqrt() } else { 1.0 })
 }
 
-/// The kind of the layer that decides the range of a network's outputs.
-fn end(network: &Network) -> Result<String> {
+/// The declaration of the layer that decides the range of a network's outputs.
+fn last_layer(network: &Network) -> Result<Value> {
     let architecture = network.architecture()?;
     let layers = architecture["layers"].as_array().map_or(&[][..], Vec::as_slice);
-    let kinds = layers.iter().rev().filter_map(|layer| layer["kind"].as_str());
-    let mut kinds = kinds.filter(|kind| !KEEP_RANGE.contains(kind));
-    Ok(kinds.next().unwrap_or_default().to_string())
+    let last = layers.iter().rfind(|layer| !KEEP_RANGE.contains(&kind(layer)));
+    Ok(last.cloned().unwrap_or_default())
+}
+
+/// The kind of the layer that decides the range of a network's outputs.
+///
+/// # Errors
+/// If a layer can't be declared.
+pub fn last_kind(network: &Network) -> Result<String> {
+    Ok(kind(&last_layer(network)?).to_string())
+}
+
+/// The kind of a declared layer.
+fn kind(layer: &Value) -> &str {
+    layer["kind"].as_str().unwrap_or_default()
+}
+
+/// The lowest and the highest output of a declared layer.
+fn range(layer: &Value) -> [f64; 2] {
+    let setting = |name: &str| layer[name].as_f64().unwrap_or(1.0);
+    let low = match kind(layer) {
+        // A table has one target, and the share of a single output is all.
+        "softmax" => return [1.0, 1.0],
+        "sigmoid" => return [0.0, 1.0],
+        "tanh" => return [-1.0, 1.0],
+        "relu" | "softplus" => 0.0,
+        "leaky_relu" if setting("slope") <= 0.0 => 0.0,
+        "elu" => 0.0 - setting("alpha").max(0.0),
+        // The least values of x Φ(x) and of x / (1 + exp(-x)).
+        "gelu" => -0.17,
+        "silu" => -0.2785,
+        _ => f64::NEG_INFINITY,
+    };
+    [low, f64::INFINITY]
 }
 
 /// The loss in the targets' own units, if they are scaled.
@@ -271,23 +307,59 @@ mod tests {
             let network = Sequential::new([2]).layer(Dense::new(1));
             let network = match last {
                 "relu" => network.layer(Relu).layer(Flatten),
+                "softplus" => network.layer(Softplus),
+                "elu" => network.layer(Elu::new(0.5)),
+                "gelu" => network.layer(Gelu),
+                "silu" => network.layer(Silu),
                 "tanh" => network.layer(Tanh),
+                "sigmoid" => network.layer(Sigmoid),
+                "softmax" => network.layer(Softmax),
+                "leaky_relu" => network.layer(LeakyRelu::default()),
                 _ => network,
             };
             network.build(1).unwrap()
         };
-        let of = |targets: &[f64], last: &str| TargetScale::of(targets, Some(&build(last)));
+        let of = |targets: &[f64], last: &str| TargetScale::of(targets, Some(&build(last)), false);
         assert_eq!(of(&[1.0, 5.0], "").unwrap(), Some(scale(3.0, 2.0)));
         assert_eq!(of(&[0.1, 0.1, 0.1], "").unwrap(), Some(scale(0.1, 1.0)));
         assert_eq!(of(&[1.0, 7.0], "relu").unwrap(), Some(scale(0.0, 5.0)));
+        assert_eq!(of(&[0.0, 5.0, -2.0], "leaky_relu").unwrap().unwrap().mean, [1.0]);
         assert_eq!(of(&[-1.0, 0.5], "tanh").unwrap(), None);
-        let message = of(&[0.5, 7.0], "tanh").unwrap_err().to_string();
-        assert!(message.contains("between -1 and 1, and a target is 7"), "{message}");
         assert!(
             of(&[0.0, 1e30], "")
                 .unwrap_err()
                 .to_string()
                 .contains("in another unit")
         );
+        // Targets that no output reaches, as they are or scaled by 5.
+        for (targets, last, sentence) in [
+            ([0.5, 7.0], "tanh", "lie between -1 and 1, and a target is 7"),
+            ([0.5, -0.1], "sigmoid", "lie between 0 and 1, and a target is -0.1"),
+            ([1.0, 0.5], "softmax", "are always 1, and a target is 0.5"),
+            ([7.0, -1.0], "relu", "are never below 0, and a target is -1"),
+            ([7.0, -1.0], "softplus", "are never below 0, and a target is -1"),
+            ([4.0, -58f64.sqrt()], "elu", "are never below -3"),
+            ([7.0, -1.0], "gelu", "are never below -0.85, and a target is -1"),
+            ([5.0, -5.0], "silu", "are never below -1.3925, and a target is -5"),
+        ] {
+            let error = of(&targets, last).unwrap_err().to_string();
+            assert!(
+                error.contains(sentence) && error.contains(&format!("a layer of kind {last}, whose outputs")),
+                "{error}"
+            );
+        }
+        assert_eq!(of(&[7.0, -0.8], "gelu").unwrap().unwrap().mean, [0.0]);
+        // Targets that stay as they are.
+        let raw = |targets: &[f64], last: &str| TargetScale::of(targets, Some(&build(last)), true);
+        assert_eq!(raw(&[-3.0, 7.0], "").unwrap(), None);
+        assert_eq!(raw(&[-0.5, 7.0], "elu").unwrap(), None);
+        for (targets, last) in [([-0.6, 7.0], "elu"), ([-1.0, 7.0], "relu"), ([0.0, 2.0], "sigmoid")] {
+            assert!(
+                raw(&targets, last)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("end it in one of kind dense")
+            );
+        }
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::notes::Notes;
+use crate::units::last_kind;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -324,15 +325,6 @@ pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
         last_kind(network)?,
         needed.layer().kind()
     )
-}
-
-/// The kind of the last layer that does more than change the shape.
-fn last_kind(network: &Network) -> Result<String> {
-    let architecture = network.architecture()?;
-    let layers = architecture["layers"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut kinds = layers.iter().rev().filter_map(|layer| layer["kind"].as_str());
-    let kind = kinds.find(|kind| !["flatten", "reshape"].contains(kind));
-    Ok(kind.unwrap_or_default().to_string())
 }
 
 /// The settings of `--augment`.
