@@ -35,7 +35,7 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
     let table = read(origin, file, reading)?;
     let mut remarks = Vec::new();
     if !reading.trained {
-        remarks.extend(check_classes(&table)?);
+        remarks.extend(check_classes(&table, reading.classification)?);
         remarks.extend(classes_of_signs(&table));
         remarks.extend(doubled_names(&table));
         remarks.extend(index_columns(&table));
@@ -154,8 +154,9 @@ fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
     (0..width).map(column).unzip()
 }
 
-/// Refuses classes that can't be learned, and those that are values of a regression; returns a remark on those that may be.
-fn check_classes(table: &Table) -> Result<Option<String>> {
+/// Refuses classes that can't be learned, and those that are values of a regression, unless they are known to be classes;
+/// returns a remark on those that may be values.
+fn check_classes(table: &Table, known: bool) -> Result<Option<String>> {
     let Some(names) = table.class_names() else {
         return Ok(None);
     };
@@ -163,7 +164,9 @@ fn check_classes(table: &Table) -> Result<Option<String>> {
         bail!("all rows are of class `{name}`: a network learns to tell at least two classes apart");
     }
     let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
-    let Some(numbers) = numbers else { return Ok(None) };
+    let Some(numbers) = numbers.filter(|_| !known) else {
+        return Ok(None);
+    };
     let (classes, rows) = (names.len(), table.rows().len());
     let (least, most) = (numbers[0], numbers[classes - 1]);
     let column = table
@@ -172,14 +175,14 @@ fn check_classes(table: &Table) -> Result<Option<String>> {
     let fractions = numbers.iter().any(|number| number.fract() != 0.0);
     ensure!(
         !(classes >= 5 && 2 * classes > rows || fractions && classes > CLASSES),
-        "the targets{column} are {classes} different numbers in {rows} rows, {least} to {most}: these are values, not classes; \
-         learn them with --regression, or choose another column with --target"
+        "the targets{column} are {classes} different numbers in {rows} rows, {least} to {most}: these look like values, not \
+         classes; learn them with --regression, or, if they are classes, with --classification, or choose another column with --target"
     );
     let gaps = most - least + 1.0 >= 2.0 * classes as f64;
     Ok((classes > CLASSES && gaps).then(|| {
         format!(
             "the targets{column} are {classes} different numbers, {least} to {most}, and each is learned as a class; if they are \
-             values, use --regression"
+             values, use --regression, and if they are classes, --classification"
         )
     }))
 }
@@ -353,7 +356,10 @@ mod tests {
     fn values_are_not_learned_as_classes() {
         let check = |targets: &mut dyn Iterator<Item = String>| {
             let rows: String = targets.map(|target| format!("0.5,{target}\n")).collect();
-            check_classes(&Csv::classification(Column::Last).parse_table(rows.as_bytes()).unwrap())
+            check_classes(
+                &Csv::classification(Column::Last).parse_table(rows.as_bytes()).unwrap(),
+                false,
+            )
         };
         let prices = |i: u32| format!("{}", 100_000 + i * 37 % 1000 * 250);
         assert!(

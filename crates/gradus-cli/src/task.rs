@@ -55,6 +55,8 @@ pub struct Reading<'a> {
     pub network: Option<&'a Network>,
     /// Whether the numbers of a table stay as they are.
     pub raw: bool,
+    /// Whether the targets of a table are known to be classes, even if they look like values.
+    pub classification: bool,
     /// Whether the network has been trained.
     pub trained: bool,
 }

@@ -478,6 +478,14 @@ fn tables_are_read_as_they_are_meant() {
     );
     write("one.csv", "a,b,y\n1,2,x\n2,3,x\n".into());
     write(
+        "below.csv",
+        "a,b,y\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{}\n", 2.5 - 4.0 * f64::from(y))),
+    );
+    write(
+        "relu.json",
+        r#"{"input": [2], "layers": [{"kind": "dense", "units": 1}, {"kind": "relu"}]}"#.into(),
+    );
+    write(
         "years.csv",
         "x,y,2019\n".to_string() + &rows(&|_, a, b, y| format!("{a},{b},{y}\n")),
     );
@@ -490,8 +498,34 @@ fn tables_are_read_as_they_are_meant() {
     for (arguments, sentence) in [
         (
             train("prices.csv", ""),
-            "200 different numbers in 200 rows, 100000 to 298403: these are values, not classes",
+            "200 different numbers in 200 rows, 100000 to 298403: these look like values, not classes; learn them with --regression, \
+             or, if they are classes, with --classification",
         ),
+        (
+            train("train.csv", "--metric accuracy,r2"),
+            "r2 is for values, and the targets are classes; choose among accuracy, top_5",
+        ),
+        (
+            train("train.csv", "--metric absolute_error"),
+            "absolute_error is for values",
+        ),
+        (
+            train("train.csv", "--metric squared_error"),
+            "squared_error is for values",
+        ),
+        (
+            train("digits", "--metric r2"),
+            "r2 is for values, and the targets are classes",
+        ),
+        (
+            "train relu.json --data below.csv --regression --quiet".into(),
+            "ends in a layer of kind relu, whose outputs are never below 0, and a target is -1.5",
+        ),
+        (
+            "train relu.json --data below.csv --regression --raw --quiet".into(),
+            "ends in a layer of kind relu, whose outputs are never below 0, and a target is -1.5",
+        ),
+        (train("digits", "--classification"), "--classification are for tables"),
         (
             train("prices.csv", "--regression --metric accuracy,f1"),
             "accuracy is for classes, and the targets are values",
@@ -522,6 +556,24 @@ fn tables_are_read_as_they_are_meant() {
         assert!(message.contains(sentence), "{arguments}: {message}");
     }
     good(home, &train("years.csv", "--target 2019"));
+    // Twelve codes in twenty rows are classes, if that is said.
+    let codes = (0..20).map(|i| format!("{i},{},{}\n", i * i, 100 + 7 * (i % 12)));
+    write("codes.csv", "a,b,code\n".to_string() + &codes.collect::<String>());
+    assert!(
+        bad(home, &train("codes.csv", "")).contains("12 different numbers in 20 rows, 100 to 177: these look like")
+    );
+    good(
+        home,
+        &train(
+            "codes.csv",
+            "--classification --test 0.2 --validation 0 --json train.json",
+        ),
+    );
+    assert_eq!(json(home.join("train.json"))["train"]["samples"], 16);
+    let network = Network::load(home.join("runs/train/network.safetensors")).unwrap();
+    let classes: Vec<String> = serde_json::from_str(network.note("classes").unwrap()).unwrap();
+    assert_eq!(classes, (0..12).map(|i| (100 + 7 * i).to_string()).collect::<Vec<_>>());
+    good(home, "evaluate runs/train/network.safetensors");
     good(home, &train("faint.csv", "--header no --test 0.5 --validation 0"));
     good(home, "evaluate runs/train/network.safetensors");
 }

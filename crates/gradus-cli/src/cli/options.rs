@@ -42,6 +42,9 @@ pub struct DataOptions {
     /// The targets of a table are values, not classes
     #[arg(long)]
     pub regression: bool,
+    /// The targets of a table are classes, even if they are numbers that look like values
+    #[arg(long, conflicts_with = "regression")]
+    pub classification: bool,
 }
 
 /// The file or folder that data by this name would be read from.
@@ -69,9 +72,10 @@ impl DataOptions {
     /// # Errors
     /// If there are any.
     pub fn check_table(&self, data: &str) -> Result<()> {
+        let kind = self.regression || self.classification;
         ensure!(
-            is_table(Path::new(data)) || !(self.regression || self.target.is_some() || self.header.is_some()),
-            "--target, --header and --regression are for tables, and {data} is none"
+            is_table(Path::new(data)) || !(kind || self.target.is_some() || self.header.is_some()),
+            "--target, --header, --regression and --classification are for tables, and {data} is none"
         );
         Ok(())
     }
@@ -95,6 +99,7 @@ impl DataOptions {
             network: Some(network),
             raw: true,
             trained: true,
+            ..Reading::default()
         };
         let learned = match (&self.data, &notes.origin) {
             (None, None) => bail!(

@@ -36,6 +36,8 @@ const VALIDATION: f64 = 0.1;
 
 /// The metrics of values.
 const VALUE_METRICS: [&str; 3] = ["r2", "absolute_error", "squared_error"];
+/// Those of classes that stand for others: of other numbers, of one class, of other means.
+const CLASS_METRICS: [&str; 6] = ["accuracy", "top_5", "precision", "recall", "f1", "f1_macro"];
 
 /// Train a network
 ///
@@ -221,20 +223,7 @@ impl<'a> Lesson<'a> {
         check_end(&network, &*loss).with_context(place)?;
         let loss = loss_in_units(loss, task.targets.as_ref())?;
 
-        let metrics = match (&options.metric[..], &targets) {
-            ([], Targets::Classes(_)) => vec!["accuracy".to_string()],
-            ([], Targets::Values(_)) => vec!["r2".to_string(), "absolute_error".to_string()],
-            (names, Targets::Values(_)) => {
-                if let Some(name) = names.iter().find(|name| !VALUE_METRICS.contains(&name.as_str())) {
-                    bail!(
-                        "--metric: {name} is for classes, and the targets are values; choose among {}",
-                        VALUE_METRICS.join(", ")
-                    );
-                }
-                names.to_vec()
-            }
-            (names, Targets::Classes(_)) => names.to_vec(),
-        };
+        let metrics = options.metrics(&targets)?;
         let metrics = options.positive.metrics(&metrics, &task.classes)?;
         let watched = options.watched(&metrics, &task.classes, validation.is_some())?;
 
@@ -563,6 +552,7 @@ impl Train {
         let reading = Reading {
             network: declared,
             raw: self.raw,
+            classification: self.data.classification,
             ..Reading::default()
         };
         let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
@@ -586,6 +576,26 @@ impl Train {
         }
         let (train, validation) = split(task.train.clone(), share, seed).context("--validation")?;
         Ok((Arc::new(train), Some(validation)))
+    }
+
+    /// What to measure beside the loss, of targets like these.
+    fn metrics(&self, targets: &Targets) -> Result<Vec<String>> {
+        let values = matches!(targets, Targets::Values(_));
+        let (of, are, choices, usual) = if values {
+            ("classes", "values", &VALUE_METRICS[..], &["r2", "absolute_error"][..])
+        } else {
+            ("values", "classes", &CLASS_METRICS[..], &["accuracy"][..])
+        };
+        if self.metric.is_empty() {
+            return Ok(usual.iter().map(ToString::to_string).collect());
+        }
+        if let Some(name) = (self.metric.iter()).find(|name| VALUE_METRICS.contains(&name.as_str()) != values) {
+            bail!(
+                "--metric: {name} is for {of}, and the targets are {are}; choose among {}",
+                choices.join(", ")
+            );
+        }
+        Ok(self.metric.clone())
     }
 
     /// The column to watch of those of these metrics, if one is named.
