@@ -2,28 +2,47 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use gradus::loss::{Loss, OutputActivation};
+use gradus::data::Targets;
+use gradus::layer::OutputKind;
+use gradus::loss::OutputActivation;
 use gradus::{Float, Network};
 
+use crate::cli::recipe::noted_loss;
+use crate::notes::Notes;
+
 /// The outputs of a network as probabilities, if they are logits; otherwise as they are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outputs {
     activation: Option<OutputActivation>,
+    are_probabilities: bool,
     probabilities: Vec<Float>,
 }
 
 impl Outputs {
-    /// Those of a network that was trained with this loss.
-    pub fn of(network: &Network, loss: &dyn Loss) -> Self {
-        Outputs {
-            activation: network.output_activation(loss),
+    /// Those of a network for so many classes; none if its targets are values.
+    ///
+    /// # Errors
+    /// If the notes name a loss that does not exist.
+    pub fn of(network: &Network, notes: &Notes, classes: usize) -> Result<Self> {
+        let activation = match classes {
+            0 => None,
+            _ => network.output_activation(&*noted_loss(network, notes, &Targets::Classes(classes))?),
+        };
+        Ok(Outputs {
+            activation,
+            are_probabilities: activation.is_some() || network.output_kind() != OutputKind::Real,
             probabilities: Vec::new(),
-        }
+        })
     }
 
     /// The kind of the layer that makes probabilities of logits; none if the outputs are not logits.
     pub fn activation(&self) -> Option<&'static str> {
         self.activation.map(|activation| activation.layer().kind())
+    }
+
+    /// Whether they are probabilities, or made to be.
+    pub fn are_probabilities(&self) -> bool {
+        self.are_probabilities
     }
 
     /// What the outputs `y` of a sample are compared as.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use gradus::data::{Dataset, Targets};
+use gradus::layer::OutputKind;
 use gradus::{Network, Shape};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -269,14 +270,36 @@ impl Notes {
         self.preprocessing.clone().or_else(guess)
     }
 
-    /// The names of this network's classes, as noted, or else their numbers; none if it gives values.
+    /// Whether the network gives values instead of telling classes apart, if the notes say it.
+    pub fn gives_values(&self) -> Option<bool> {
+        match &self.classes {
+            _ if self.targets.is_some() => Some(true),
+            Some(names) => Some(names.is_empty()),
+            None => None,
+        }
+    }
+
+    /// The names of this network's classes, as noted, or else their numbers; none if it gives values. Where the notes don't say, a
+    /// single number that is no probability is a value, unless the network was trained with a loss of probabilities.
     pub fn classes_for(&self, network: &Network) -> Vec<String> {
         let outputs = network.output_shape().size();
-        match &self.classes {
-            Some(names) if names.is_empty() || names.len() == outputs.max(2) => names.clone(),
+        let of_classes = || {
+            let loss = self.training.as_ref().and_then(|training| training["loss"].as_str());
+            loss.is_some_and(|loss| loss.contains("cross_entropy"))
+        };
+        let single = outputs == 1 && network.output_kind() == OutputKind::Real;
+        match (&self.classes, self.gives_values()) {
+            (_, Some(true)) => Vec::new(),
+            (Some(names), _) if names.len() == outputs.max(2) => names.clone(),
+            (None, _) if single && !of_classes() => Vec::new(),
             _ => numbers(outputs.max(2)),
         }
     }
+}
+
+/// Whether numbers change when each is reduced by its mean and divided by its deviation.
+pub fn changes(mean: &[f64], deviation: &[f64]) -> bool {
+    mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0)
 }
 
 impl Origin {
@@ -345,7 +368,13 @@ mod tests {
         };
         notes.write(&mut network).unwrap();
         assert_eq!(format!("{:?}", Notes::of(&network).unwrap()), format!("{notes:?}"));
-        assert_eq!(notes.classes_for(&network), ["a", "b"]);
+        // With a scale for its outputs, they are values.
+        assert_eq!(notes.classes_for(&network), [""; 0]);
+        let classes = Notes {
+            targets: None,
+            ..notes.clone()
+        };
+        assert_eq!(classes.classes_for(&network), ["a", "b"]);
 
         // An older version wrote one digest of all samples, at another place.
         let mut older = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
@@ -367,6 +396,32 @@ mod tests {
             message.starts_with("the network's note `classes` can't be read"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_single_number_is_a_value_unless_something_says_otherwise() {
+        let logit = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+        let probability = Sequential::new([1])
+            .layer(Dense::new(1))
+            .layer(Sigmoid)
+            .build(1)
+            .unwrap();
+        let none = Notes::default();
+        assert_eq!(none.classes_for(&logit), [""; 0]);
+        assert_eq!(none.classes_for(&probability), ["0", "1"]);
+        let trained = |loss: &str| Notes {
+            training: Some(serde_json::json!({ "loss": loss })),
+            ..Notes::default()
+        };
+        assert_eq!(trained("binary_cross_entropy").classes_for(&logit), ["0", "1"]);
+        assert_eq!(trained("mean_squared_error").classes_for(&logit), [""; 0]);
+        let classes = |names: &[&str]| Notes {
+            classes: Some(names.iter().map(ToString::to_string).collect()),
+            ..Notes::default()
+        };
+        assert_eq!(classes(&["no", "yes"]).classes_for(&logit), ["no", "yes"]);
+        assert_eq!(classes(&[]).classes_for(&probability), [""; 0]);
+        assert_eq!([none.gives_values(), classes(&[]).gives_values()], [None, Some(true)]);
     }
 
     #[test]

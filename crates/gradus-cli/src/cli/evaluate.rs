@@ -98,7 +98,7 @@ impl Evaluate {
 pub enum Part {
     /// The samples that the network was trained on, those for validation among them, or the part for training of other data
     Train,
-    /// The test samples
+    /// The test samples, without those that the network was trained on
     Test,
     /// All test samples, also those that the network was trained on or that have the same values; of data that have no part for
     /// testing, all samples
@@ -162,7 +162,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
     let names = names(&task, &notes, &network);
     let positive = options.positive.class(&names)?;
-    let mut outputs = Outputs::of(&network, &*loss);
+    let mut outputs = Outputs::of(&network, &notes, task.classes.len()).with_context(file)?;
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
         .evaluate(&network, data, &*loss, &metrics)

@@ -5,12 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use clap::Args;
-use gradus::data::Targets;
-use gradus::layer::OutputKind;
 use gradus::{Float, Network};
 use serde_json::{Value, json};
 
-use super::recipe::noted_loss;
 use super::{Settings, write_json};
 use crate::classes::Outputs;
 use crate::notes::{Notes, Preprocessing, TargetScale};
@@ -174,8 +171,6 @@ struct Labels {
     classes: Vec<String>,
     /// Its outputs, as probabilities if they are logits.
     outputs: Outputs,
-    /// Whether they are probabilities then.
-    probabilities: bool,
     /// How outputs become values, if those were scaled in training.
     scale: Option<TargetScale>,
 }
@@ -183,17 +178,10 @@ struct Labels {
 impl Labels {
     fn of(network: &Network) -> Result<Self> {
         let notes = Notes::of(network)?;
-        let real = network.output_kind() == OutputKind::Real;
-        let value = notes.classes.is_none() && real && network.output_shape().size() == 1;
-        let classes = if value { Vec::new() } else { notes.classes_for(network) };
-        let outputs = match classes.len() {
-            0 => Outputs::default(),
-            count => Outputs::of(network, &*noted_loss(network, &notes, &Targets::Classes(count))?),
-        };
+        let classes = notes.classes_for(network);
         Ok(Labels {
+            outputs: Outputs::of(network, &notes, classes.len())?,
             classes,
-            probabilities: !real || outputs.activation().is_some(),
-            outputs,
             scale: notes.targets,
         })
     }
@@ -225,7 +213,7 @@ impl Labels {
     }
 
     fn score(&self, score: Float) -> String {
-        if self.probabilities {
+        if self.outputs.are_probabilities() {
             percent(score as f64, 1)
         } else {
             format!("{score:.3}")
@@ -253,7 +241,11 @@ impl Labels {
         let scores = best
             .iter()
             .map(|(class, score)| json!({ "class": class, "score": score }));
-        let kind = if self.probabilities { "probability" } else { "score" };
+        let kind = if self.outputs.are_probabilities() {
+            "probability"
+        } else {
+            "score"
+        };
         let mut row = json!({ "class": class, "best": scores.collect::<Value>(), "outputs": y });
         row[kind] = json!(score);
         row

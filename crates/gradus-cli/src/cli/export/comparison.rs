@@ -9,7 +9,6 @@ use gradus::{Float, Network};
 use gradus_source::Quantized;
 use serde_json::{Value, json};
 
-use super::super::recipe::noted_loss;
 use crate::classes::Outputs;
 use crate::learned::Seen;
 use crate::notes::{Notes, TargetScale};
@@ -53,7 +52,7 @@ impl Comparison {
                     Target::Class(class) => class,
                     Target::Values(_) => 0,
                 };
-                let mut probabilities = Outputs::of(network, &*noted_loss(network, notes, &data.targets())?);
+                let mut probabilities = Outputs::of(network, notes, classes)?;
                 network
                     .predictor(1024, threads)?
                     .each_output(network, data, |i, y, _| {

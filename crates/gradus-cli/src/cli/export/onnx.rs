@@ -7,7 +7,7 @@ use clap::Args;
 use gradus::Network;
 use gradus_onnx::{Normalization, Scaling};
 
-use crate::notes::{Notes, Preprocessing};
+use crate::notes::{Notes, Preprocessing, changes};
 use crate::terminal::say;
 
 /// How a network becomes an ONNX file.
@@ -64,8 +64,7 @@ impl OnnxOptions {
 
 /// The scaling by these numbers, if it changes anything.
 fn scaling(mean: &[f64], deviation: &[f64]) -> Option<Scaling> {
-    let scales = mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0);
-    scales.then(|| Scaling {
+    changes(mean, deviation).then(|| Scaling {
         mean: mean.to_vec(),
         deviation: deviation.to_vec(),
     })

@@ -4,18 +4,17 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gradus::data::{Dataset, Targets};
-use gradus::layer::OutputKind;
+use gradus::data::Dataset;
 use gradus::{Float, Network};
 use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Scaling, Sizes};
 use serde_json::Value;
 
 use super::super::Settings;
-use super::super::recipe::noted_loss;
 use super::Export;
 use super::comparison::Comparison;
+use crate::classes::Outputs;
 use crate::learned::Seen;
-use crate::notes::{Notes, Preprocessing};
+use crate::notes::{Notes, Preprocessing, changes};
 use crate::task::Task;
 use crate::terminal::say;
 
@@ -62,9 +61,10 @@ impl Source {
         {
             labels.classes = task.classes.clone();
         }
-        let program = match gives_logits(network, notes, labels.classes.len()).with_context(file)? {
-            false => program,
-            true => program.with_logits(),
+        let outputs = Outputs::of(network, notes, labels.classes.len()).with_context(file)?;
+        let program = match outputs.activation() {
+            None => program,
+            Some(_) => program.with_logits(),
         };
         let coarse = coarse_columns(notes);
         let Some((task, seen)) = data else {
@@ -137,7 +137,7 @@ impl Export {
                 .preprocessing_for(network)
                 .map(|how| about_input(&how))
                 .unwrap_or_default(),
-            classes: classes(network, notes),
+            classes: notes.classes_for(network),
             prefix: self.prefix.clone().unwrap_or_else(|| "gradus".into()),
         }
     }
@@ -157,29 +157,6 @@ fn about_input(preprocessing: &Preprocessing) -> String {
         }
         Preprocessing::Numbers { .. } => "The values of an input are the table's columns, in their order.".into(),
     }
-}
-
-/// The names of the classes; none if it isn't known which of two classes a single output stands for.
-fn classes(network: &Network, notes: &Notes) -> Vec<String> {
-    let single = network.output_shape().size() == 1 && network.output_kind() == OutputKind::Real;
-    let known = notes.classes.is_some()
-        || notes
-            .training
-            .as_ref()
-            .is_some_and(|training| training["loss"].is_string());
-    if single && !known {
-        return Vec::new();
-    }
-    notes.classes_for(network)
-}
-
-/// Whether the outputs are logits of so many classes.
-fn gives_logits(network: &Network, notes: &Notes, classes: usize) -> Result<bool> {
-    if classes == 0 {
-        return Ok(false);
-    }
-    let loss = noted_loss(network, notes, &Targets::Classes(classes))?;
-    Ok(network.output_activation(&*loss).is_some())
 }
 
 /// The columns whose numbers are so large and so close together that 32 bits can't tell them apart well: the file takes these.
@@ -221,9 +198,7 @@ fn program(network: &Network, notes: &Notes) -> Result<Program> {
 /// How the columns of a table were scaled in training, if they were.
 fn input_scaling(notes: &Notes) -> Result<Option<Scaling>> {
     match &notes.preprocessing {
-        Some(Preprocessing::Numbers { mean, deviation, .. })
-            if mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0) =>
-        {
+        Some(Preprocessing::Numbers { mean, deviation, .. }) if changes(mean, deviation) => {
             let scaling = Scaling::new(mean, deviation).context("the columns of the table")?;
             Ok(Some(scaling))
         }
