@@ -15,6 +15,8 @@ use crate::units::mean_and_deviation;
 const COUNTED: usize = 10;
 /// How many different numbers may well be classes.
 const CLASSES: usize = 20;
+/// How many columns are named in a remark.
+const NAMED: usize = 8;
 
 /// Whether the path is that of a table.
 pub fn is_table(path: &Path) -> bool {
@@ -34,7 +36,9 @@ fn ends_with(path: &Path, ending: &str) -> bool {
 pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task> {
     let table = read(origin, file, reading)?;
     let mut remarks = Vec::new();
-    if !reading.trained {
+    if reading.trained {
+        remarks.extend(columns_by_position(&table, reading));
+    } else {
         remarks.extend(check_classes(&table, reading.classification)?);
         remarks.extend(classes_of_signs(&table));
         remarks.extend(doubled_names(&table));
@@ -152,6 +156,35 @@ fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let column = |i: usize| mean_and_deviation(rows.iter().map(|&row| value(row, i)));
     let width = table.rows().next().map_or(0, <[f64]>::len);
     (0..width).map(column).unzip()
+}
+
+/// A remark on columns that are found by their position, since the table of training or this one does not name its columns.
+fn columns_by_position(table: &Table, reading: &Reading<'_>) -> Option<String> {
+    let learned = match &reading.notes.preprocessing {
+        Some(Preprocessing::Numbers { columns, .. }) => &columns[..],
+        _ => &[],
+    };
+    let named = |names: &[String]| {
+        let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+        let more = names.len() - shown.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        shown.join(", ") + &more
+    };
+    match (learned, table.column_names()) {
+        ([_, ..], None) => Some(format!(
+            "the table does not name its columns: they are taken for {}, in this order, as in training",
+            named(learned)
+        )),
+        ([], Some(names)) => Some(format!(
+            "the network does not know the names of its columns: {} are taken for them, in this order",
+            named(names)
+        )),
+        _ => None,
+    }
 }
 
 /// Refuses classes that can't be learned, and those that are values of a regression, unless they are known to be classes;

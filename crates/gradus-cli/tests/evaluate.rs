@@ -292,6 +292,142 @@ fn a_table_is_known_by_its_rows() {
     same(&evaluate("--data copies/other.csv").1, "test");
 }
 
+/// The output of a run that must succeed, with what it prints to standard error.
+fn both(folder: &Path, arguments: &str) -> (String, String) {
+    let output = gradus(folder, arguments);
+    let [said, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "gradus {arguments}: {told}");
+    (said, told)
+}
+
+/// A table with names and one without, beside a network that learned the other kind: by position, and a sentence says so.
+#[test]
+fn columns_without_names_are_taken_in_their_order_with_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let rows = |shift: f64, swap: bool| -> String {
+        let row = |i: usize| {
+            let (a, b) = ((i * 37 % 101) as f64 - 50.5 + shift, (i * 53 % 97) as f64 - 48.25);
+            let (first, second) = if swap { (b, a) } else { (a, b) };
+            format!("{first},{second},{}\n", usize::from(a > b))
+        };
+        (0..200).map(row).collect()
+    };
+    let names = |names: &str, rows: String| format!("{names}\n{rows}");
+    fs::write(home.join("named.csv"), names("a,b,y", rows(0.0, false))).unwrap();
+    fs::write(home.join("plain.csv"), rows(0.125, false)).unwrap();
+    fs::write(home.join("swapped.csv"), names("b,a,y", rows(0.125, true))).unwrap();
+    let train = |data: &str, out: &str| format!("train mlp --data {data} --epochs 5 --quiet --out {out}");
+    good(home, &train("named.csv", "named"));
+    good(home, &train("plain.csv", "plain"));
+    let evaluate = |network: &str, more: &str| {
+        let (_, told) = both(
+            home,
+            &format!("evaluate {network}/network.safetensors --data {more} --json out.json"),
+        );
+        (told, json(home.join("out.json"))["accuracy"].as_f64().unwrap())
+    };
+    let message = bad(home, "evaluate named/network.safetensors --data plain.csv");
+    assert!(
+        message.contains("no column is called `y`") && message.contains("the position of the target"),
+        "{message}"
+    );
+    let (told, accuracy) = evaluate("named", "plain.csv --target 2");
+    assert_eq!(
+        told,
+        "note: the table does not name its columns: they are taken for `a`, `b`, in this order, as in training\n"
+    );
+    assert!(accuracy > 0.9, "{accuracy}");
+    // By their names, without a word.
+    let (told, accuracy) = evaluate("named", "swapped.csv");
+    assert_eq!(told, "");
+    assert!(accuracy > 0.9, "{accuracy}");
+    // The names tell nothing to a network that has none.
+    let (told, accuracy) = evaluate("plain", "swapped.csv");
+    assert_eq!(
+        told,
+        "note: the network does not know the names of its columns: `b`, `a` are taken for them, in this order\n"
+    );
+    assert!(accuracy < 0.6, "{accuracy}");
+}
+
+/// What was said of the first line of one table is not said of another.
+#[test]
+fn the_first_line_is_that_of_its_own_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let rows: String = (0..60)
+        .map(|i| format!("{},{}\n", i % 7, usize::from(i % 7 > 3)))
+        .collect();
+    fs::write(home.join("plain.csv"), &rows).unwrap();
+    // What may be the names of columns: as a row, they would be one sample more.
+    fs::write(home.join("named.csv"), format!("0,1\n{}", rows.replace(',', ".5,"))).unwrap();
+    good(
+        home,
+        "train mlp --data plain.csv --header no --epochs 1 --quiet --out net",
+    );
+    good(home, "evaluate net/network.safetensors");
+    let evaluate = "evaluate net/network.safetensors --part all --json out.json --data";
+    let message = bad(home, &format!("{evaluate} named.csv"));
+    assert!(
+        message.contains("may name the columns or be a row of numbers"),
+        "{message}"
+    );
+    good(home, &format!("{evaluate} named.csv --header yes"));
+    assert_eq!(json(home.join("out.json"))["samples"], 60);
+    good(home, &format!("{evaluate} plain.csv"));
+    assert_eq!(json(home.join("out.json"))["samples"], 60);
+}
+
+/// A network that another program saved: nothing says how its columns were scaled, but how its outputs are.
+#[test]
+fn the_scale_of_targets_holds_without_that_of_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mut network = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+    network.set("0.weight", &[1.0]).unwrap();
+    network.set_note("targets", r#"{"mean": [500.0], "deviation": [100.0]}"#);
+    network.save(home.join("net.safetensors")).unwrap();
+    // The output is 500 + 100 x; the errors are 10, 20 and 30.
+    fs::write(home.join("t.csv"), "0.5,560\n-1.5,330\n2.25,755\n").unwrap();
+    let evaluate = "evaluate net.safetensors --data t.csv --header no --json out.json";
+    for more in ["", " --regression"] {
+        good(home, &format!("{evaluate}{more}"));
+        let results = json(home.join("out.json"));
+        assert!(
+            (results["absolute_error"].as_f64().unwrap() - 20.0).abs() < 1e-3,
+            "{results}"
+        );
+        assert!(
+            (results["loss"].as_f64().unwrap() - 1400.0 / 3.0).abs() < 1e-2,
+            "{results}"
+        );
+    }
+    let message = bad(home, &format!("{evaluate} --classification"));
+    assert!(
+        message.contains("the network gives values, and the targets of"),
+        "{message}"
+    );
+    fs::write(home.join("four.csv"), "0,0\n1,1\n0,0\n1,1\n").unwrap();
+    let message = bad(home, "evaluate net.safetensors --data digits --offline");
+    assert!(
+        message.contains("the network gives values, and the targets of digits are classes"),
+        "{message}"
+    );
+
+    let mut network = Sequential::new([1]).layer(Dense::new(2)).build(1).unwrap();
+    network.set_note("classes", r#"["0", "1"]"#);
+    network.save(home.join("classes.safetensors")).unwrap();
+    let message = bad(
+        home,
+        "evaluate classes.safetensors --data four.csv --header no --regression",
+    );
+    assert!(
+        message.contains("the network tells classes apart, and the targets of"),
+        "{message}"
+    );
+}
+
 /// Columns of small numbers: every row that a test table can have was learned.
 #[test]
 fn rows_that_are_equal_by_chance_can_be_measured() {

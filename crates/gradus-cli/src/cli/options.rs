@@ -110,12 +110,18 @@ impl DataOptions {
             (Some(data), origin) => {
                 let name = lasting_name(data)?;
                 let origin = origin.clone().unwrap_or_else(|| Origin::named(&name));
-                Origin { name, ..origin }
+                Origin {
+                    // What was said of the first line of one table does not hold for another.
+                    header: origin.header.filter(|_| origin.name == name),
+                    name,
+                    ..origin
+                }
             }
         };
         let origin = Origin {
             target: self.target.clone().or(learned.target),
-            regression: self.regression || learned.regression,
+            regression: !self.classification
+                && (self.regression || learned.regression || notes.gives_values() == Some(true)),
             header: self.header.or(learned.header),
             held_out: None,
             ..learned
@@ -129,6 +135,20 @@ impl DataOptions {
         };
         files.check()?;
         self.check_table(&origin.name)?;
+        let values = origin.regression && is_table(Path::new(&origin.name));
+        match (notes.gives_values(), values) {
+            (Some(true), false) => bail!(
+                "{}: the network gives values, and the targets of {} are classes",
+                file.display(),
+                origin.name
+            ),
+            (Some(false), true) => bail!(
+                "{}: the network tells classes apart, and the targets of {} are values: leave out --regression if they are classes",
+                file.display(),
+                origin.name
+            ),
+            _ => {}
+        }
         let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
         let all = task.test.clone();
         let (task, seen) =

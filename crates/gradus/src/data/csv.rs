@@ -280,10 +280,16 @@ impl Layout {
         let (target, header) = match name {
             Some(_) if csv.header == Some(false) => {
                 return Err(
-                    "the target column is given by name, and the table is said to have no line with names".into(),
+                    "the target column is given by name, and the table is said to have no line with names: give its position, the \
+                     first being 0"
+                        .into(),
                 );
             }
-            Some(name) => (unique(&first, name)?, true),
+            Some(name) => {
+                let way =
+                    |problem| format!("{problem}; give another name, or the position of the target, the first being 0");
+                (unique(&first, name).map_err(way)?, true)
+            }
             None if position >= first.len() => {
                 return Err(format!(
                     "there is no column {position} (the first is 0) for the target: the table has {} columns",
@@ -445,7 +451,9 @@ mod tests {
         assert!(sentence(values(), "1\n2\n").contains("one column only"));
         assert!(sentence(Csv::regression(5), "1,2\n").contains("no column 5"));
         assert!(
-            sentence(Csv::regression("z"), "a,b\n1,2\n").contains("no column is called `z`: the first line has a, b")
+            sentence(Csv::regression("z"), "a,b\n1,2\n").contains(
+                "no column is called `z`: the first line has a, b; give another name, or the position of the target, the first being 0"
+            )
         );
         assert!(sentence(Csv::regression("z").header(false), "1,2\n").contains("by name"));
         assert_eq!(
