@@ -403,6 +403,19 @@ fn the_scale_of_targets_holds_without_that_of_columns() {
             "{results}"
         );
     }
+    // Without that scale, nothing says that they are values.
+    let mut plain = Sequential::new([1]).layer(Dense::new(1)).build(1).unwrap();
+    plain.set("0.weight", &[100.0]).unwrap();
+    plain.set("0.bias", &[500.0]).unwrap();
+    plain.save(home.join("plain.safetensors")).unwrap();
+    let evaluate_plain = evaluate.replace("net.safe", "plain.safe");
+    let message = bad(home, &evaluate_plain);
+    assert!(
+        message.contains("are 3 classes: if they are values, say so with --regression"),
+        "{message}"
+    );
+    good(home, &format!("{evaluate_plain} --regression"));
+    close(&json(home.join("out.json"))["absolute_error"], 20.0);
     let message = bad(home, &format!("{evaluate} --classification"));
     assert!(
         message.contains("the network gives values, and the targets of"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use gradus::Network;
-use gradus::data::Dataset;
+use gradus::data::{Dataset, Targets};
 
 use super::Settings;
 use crate::learned::{self, Seen};
@@ -150,6 +150,14 @@ impl DataOptions {
             _ => {}
         }
         let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
+        if let (Targets::Classes(classes @ 3..), 1) = (task.test.targets(), network.output_shape().size()) {
+            bail!(
+                "{}: the network gives one number, and the targets of {} are {classes} classes: if they are values, say so with \
+                 --regression",
+                file.display(),
+                task.name
+            );
+        }
         let all = task.test.clone();
         let (task, seen) =
             learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())?;

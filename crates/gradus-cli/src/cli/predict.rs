@@ -127,7 +127,8 @@ impl Reader {
         };
         ensure!(
             preprocessing.image().is_some(),
-            "the network was trained on rows of numbers, not on pictures"
+            "the network was trained on rows of numbers, not on pictures: `gradus evaluate --data` takes tables, and `gradus export` \
+             makes a program of it"
         );
         Ok(Reader(preprocessing))
     }
