@@ -9,7 +9,7 @@ use std::path::Path;
 
 use self::header::names_columns;
 use self::labels::Classes;
-use self::rows::{Row, Rows, likely_delimiter, number, shortened_list};
+use self::rows::{Lines, Row, Rows, likely_delimiter, number, shortened_list};
 use super::Arrays;
 use super::gunzip::{GZIP_MAGIC, Gunzip};
 use super::table::{Table, TableTargets};
@@ -124,7 +124,7 @@ impl Csv {
     }
 
     /// The byte between cells: `b';'`, `b'\t'`. By default it is the semicolon, tab or bar that the first two lines have the same
-    /// number of, or else the comma.
+    /// number of, or that the first has without a comma; or else the comma.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.delimiter = Some(delimiter);
         self
@@ -134,8 +134,8 @@ impl Csv {
     ///
     /// # Errors
     /// If the file can't be read, has no rows, a row has another number of cells than the first, a cell is not a finite
-    /// number, a quote is not closed on its line, the target column or another isn't there, or the first line may as well be
-    /// names as a row. The sentence names the file and the line.
+    /// number, a quote is not closed on its line, the target column or another isn't there, the first line may as well be
+    /// names as a row, or a line is longer than 16 MiB. The sentence names the file and the line.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Arrays> {
         self.read_table(path)?.to_arrays()
     }
@@ -149,6 +149,9 @@ impl Csv {
     }
 
     /// Reads a file, and keeps its numbers in 64 bits and the names of its columns.
+    ///
+    /// The whole file is in memory while it is read, and of a pipe at most 256 MiB; [`parse_table`](Csv::parse_table) has no
+    /// such bound.
     ///
     /// # Errors
     /// As [`read`](Csv::read).
@@ -166,21 +169,25 @@ impl Csv {
         let mut reader = BufReader::new(reader);
         let start = reader.fill_buf().map_err(|e| Error::data(e.to_string()))?;
         if start.starts_with(&GZIP_MAGIC) {
-            self.parse_text(Gunzip::new(reader))
+            Gunzip::new(reader).and_then(|reader| self.parse_text(reader))
         } else {
             self.parse_text(reader)
         }
         .map_err(Error::data)
     }
 
-    fn parse_text(&self, mut reader: impl Read) -> Result<Table, String> {
+    fn parse_text(&self, reader: impl Read) -> Result<Table, String> {
+        if self.columns.as_ref().is_some_and(Vec::is_empty) {
+            return Err("no columns are wanted beside the target: a table needs at least one of values".into());
+        }
+        let mut reader = Lines::new(reader);
         let mut head = Vec::new();
         reader
             .by_ref()
             .take(HEAD)
             .read_to_end(&mut head)
             .map_err(|e| e.to_string())?;
-        let delimiter = self.delimiter.unwrap_or_else(|| likely_delimiter(&head));
+        let delimiter = (self.delimiter).unwrap_or_else(|| likely_delimiter(&head, head.len() as u64 == HEAD));
         let mut rows = Rows::new(head.chain(reader), delimiter);
         let first = rows.next()?.ok_or("the table is empty")?;
         if first.cells.len() < 2 {
@@ -605,6 +612,11 @@ mod tests {
             sentence.contains("1 columns beside the target, and 2 are wanted: 0, 1"),
             "{sentence}"
         );
+        let none = Csv::classification("y").columns([""; 0]);
+        assert_eq!(
+            none.parse("a,y\n1,0\n".as_bytes()).unwrap_err().to_string(),
+            "no columns are wanted beside the target: a table needs at least one of values"
+        );
         // Names that recur are no way to find columns, except in the same order.
         let same = Csv::classification(Column::Last).columns(["a", "a"]);
         assert!(same.parse("a,a,y\n1,2,0\n".as_bytes()).is_ok());
@@ -669,6 +681,11 @@ mod tests {
         assert_eq!(read("a|b|y\n1|2|0\n"), Ok(vec![1.0, 2.0]));
         assert_eq!(read("1\t2\t0\n"), Ok(vec![1.0, 2.0]));
         assert_eq!(read("\"a;m\",b;n,y\n1,2,0\n"), Ok(vec![1.0, 2.0]));
+        // The last line counts, whether it has a line feed or not.
+        for text in ["a|b,c\n1,2", "a|b,c\n1,2\n", "a;b,c\n\n1,2", "a\tb,c\n1,2"] {
+            assert_eq!(read(text), Ok(vec![1.0]), "{text}");
+        }
+        assert_eq!(read("1|2"), Ok(vec![1.0]));
         assert_eq!(
             read("1;2;0\n1;"),
             Err("line 2: the row has 2 cells, and the first has 3".into())
@@ -676,6 +693,26 @@ mod tests {
         assert_eq!(
             read("a;y\n1,5;2,5\n").unwrap_err(),
             "line 2, column 1: `1,5` is not a number: write it without commas, decimals with a point"
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_refused() {
+        let longest = rows::LONGEST_LINE as u64;
+        let parse = |head: &str, rest: u64| {
+            let text = head.as_bytes().chain(std::io::repeat(b' ').take(rest));
+            Csv::regression(Column::Last)
+                .parse(text)
+                .map_err(|error| error.to_string())
+        };
+        assert!(parse("a,y\n1,2", longest - 3).is_ok());
+        let expected = "line 2 is longer than 16 MiB, the most that is read of one: each row of a table is a line, which ends in \
+                        a line feed";
+        assert_eq!(parse("a,y\n1,2", longest - 2).unwrap_err(), expected);
+        assert!(
+            parse("1,2", longest)
+                .unwrap_err()
+                .starts_with("line 1 is longer than 16 MiB")
         );
     }
 

@@ -1,5 +1,6 @@
 //! Gzipped data, unpacked as far as they are plausible.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -23,21 +24,38 @@ pub(super) struct Gunzip<R> {
 
 impl<R: BufRead> Gunzip<R> {
     /// Unpacks 256 MiB, or 32 bytes for each byte that was read, if that is more; or what the environment variable says.
-    pub fn new(reader: R) -> Self {
-        let most = std::env::var(MOST_UNPACKED_VARIABLE).ok();
-        match most.and_then(|mib| mib.trim().parse::<u64>().ok()) {
-            Some(mib) => Gunzip::with_limits(reader, mib.saturating_mul(1 << 20), 0),
-            None => Gunzip::with_limits(reader, ALWAYS, FROM_ONE),
-        }
+    ///
+    /// # Errors
+    /// If the environment variable is no whole number of MiB.
+    pub fn new(reader: R) -> Result<Self, String> {
+        Ok(Gunzip::with_limits(
+            reader,
+            limits(std::env::var_os(MOST_UNPACKED_VARIABLE).as_deref())?,
+        ))
     }
 
-    fn with_limits(reader: R, always: u64, from_one: u64) -> Self {
+    fn with_limits(reader: R, (always, from_one): (u64, u64)) -> Self {
         Gunzip {
             decoder: MultiGzDecoder::new(Counted { reader, count: 0 }),
             unpacked: 0,
             always,
             from_one,
         }
+    }
+}
+
+/// How many bytes are always unpacked, and how many for each byte of the file, as the environment variable says if it is set.
+fn limits(mib: Option<&OsStr>) -> Result<(u64, u64), String> {
+    let Some(mib) = mib else {
+        return Ok((ALWAYS, FROM_ONE));
+    };
+    match mib.to_str().and_then(|mib| mib.trim().parse::<u64>().ok()) {
+        Some(mib) => Ok((mib.saturating_mul(1 << 20), 0)),
+        None => Err(format!(
+            "the environment variable {MOST_UNPACKED_VARIABLE} is `{}`, and has to be the number of MiB that may be unpacked of a \
+             gzipped file, such as 1024: set it to that, or unset it",
+            mib.display()
+        )),
     }
 }
 
@@ -98,7 +116,7 @@ mod tests {
         let file = gzip(&bytes);
         let unpack = |always, from_one| {
             let mut unpacked = Vec::new();
-            let read = Gunzip::with_limits(&file[..], always, from_one).read_to_end(&mut unpacked);
+            let read = Gunzip::with_limits(&file[..], (always, from_one)).read_to_end(&mut unpacked);
             read.map(|_| unpacked).map_err(|e| e.kind())
         };
         assert_eq!(unpack(100_000, 0).as_ref(), Ok(&bytes));
@@ -108,18 +126,48 @@ mod tests {
         assert_eq!(unpack(10_000, ratio / 2), Err(ErrorKind::FileTooLarge));
     }
 
-    /// 300 MB of zeros, in 300 kB.
+    /// Zeros become 1,000 times smaller; what is stored before them, not at all.
     #[test]
-    fn a_file_that_is_made_to_fill_memory_is_refused() {
-        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        io::copy(&mut io::repeat(0).take(300_000_000), &mut bomb).unwrap();
-        let bomb = bomb.finish().unwrap();
-        let read = io::copy(&mut Gunzip::new(&bomb[..]), &mut io::sink());
-        let sentence = read.unwrap_err().to_string();
+    fn at_first_256_mib_are_unpacked_or_32_times_the_size() {
+        let unpack = |stored: u64, zeros: u64| {
+            let mut file = Vec::new();
+            for (bytes, level) in [(stored, 0), (zeros, 9)] {
+                let mut gzip = flate2::write::GzEncoder::new(&mut file, flate2::Compression::new(level));
+                io::copy(&mut io::repeat(0).take(bytes), &mut gzip).unwrap();
+                gzip.finish().unwrap();
+            }
+            let read = io::copy(&mut Gunzip::new(&file[..]).unwrap(), &mut io::sink());
+            (read.map_err(|e| e.to_string()), file.len() as u64)
+        };
+        let mib = 1 << 20;
+        assert_eq!(unpack(0, 256 * mib).0, Ok(256 * mib));
+        let sentence = unpack(0, 256 * mib + 1).0.unwrap_err();
         assert!(
             sentence.starts_with("the gzipped file becomes more than 256 MiB")
                 && sentence.contains(MOST_UNPACKED_VARIABLE),
             "{sentence}"
         );
+        // 12 MiB are 384 MiB in 32 times as many bytes; and those that zeros become count too.
+        assert_eq!(unpack(12 * mib, 372 * mib).0, Ok(384 * mib));
+        let (read, size) = unpack(12 * mib, 386 * mib);
+        assert!(read.is_err() && 32 * size < 398 * mib, "{read:?}, {size}");
+    }
+
+    #[test]
+    fn the_variable_is_a_number_of_mib() {
+        let limits = |value: &str| limits(Some(OsStr::new(value)));
+        assert_eq!(super::limits(None), Ok((256 << 20, 32)));
+        assert_eq!(limits(" 1024 "), Ok((1 << 30, 0)));
+        assert_eq!(limits("0"), Ok((0, 0)));
+        assert_eq!(limits("99999999999999999"), Ok((u64::MAX, 0)));
+        for value in ["", "1G", "512MiB", "-1", "1.5", "1e3", "all"] {
+            assert_eq!(
+                limits(value).unwrap_err(),
+                format!(
+                    "the environment variable GRADUS_MOST_UNPACKED is `{value}`, and has to be the number of MiB that may be \
+                     unpacked of a gzipped file, such as 1024: set it to that, or unset it"
+                )
+            );
+        }
     }
 }

@@ -123,7 +123,7 @@ fn header(dims: &[usize], values: usize) -> Result<Vec<u8>, String> {
 fn decode(mut reader: impl BufRead, length: u64) -> Result<Idx, String> {
     let start = reader.fill_buf().map_err(|e| e.to_string())?;
     if start.starts_with(&GZIP_MAGIC) {
-        decode_raw(Gunzip::new(reader), length.saturating_mul(MOST_BYTES_FROM_ONE)).map_err(|e| e.of_gzip())
+        decode_raw(Gunzip::new(reader)?, length.saturating_mul(MOST_BYTES_FROM_ONE)).map_err(|e| e.of_gzip())
     } else {
         decode_raw(reader, length).map_err(|e| e.of_raw())
     }

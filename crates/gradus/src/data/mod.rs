@@ -13,7 +13,7 @@
 //!
 //! Of a gzipped file at most 256 MiB are unpacked, or 32 bytes for each of its bytes, if that is more: files of this kind have less,
 //! and a small file that becomes gigabytes is made to fill memory. The environment variable `GRADUS_MOST_UNPACKED`
-//! ([`MOST_UNPACKED_VARIABLE`]) sets another limit, in MiB.
+//! ([`MOST_UNPACKED_VARIABLE`]) sets another limit, a whole number of MiB.
 
 mod arrays;
 mod bytes;

@@ -11,7 +11,7 @@ const MOST_WITHOUT_LENGTH: u64 = 1 << 28;
 
 /// Reads a whole file of at most `limit` bytes into memory.
 ///
-/// A pipe or a device such as `/dev/zero` has no length and may never end: at most 256 MiB are read of it.
+/// A pipe or a device such as `/dev/zero` has no length and may never end: at most 256 MiB are read of it, whatever the limit.
 ///
 /// # Errors
 /// If the file can't be read or is longer; the sentence names it.
@@ -19,14 +19,21 @@ pub fn read_at_most(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     match read_bounded(path, limit) {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(limit)) => {
-            let most = match limit >> 20 {
-                0 => format!("{limit} bytes"),
+        Ok(Err(exceeded)) => {
+            let most = match exceeded >> 20 {
+                0 => format!("{exceeded} bytes"),
                 mib => format!("{mib} MiB"),
             };
             Err(Error::file(
                 path,
-                format!("the file is longer than {most}, the most that is read of it"),
+                if exceeded == limit {
+                    format!("the file is longer than {most}, the most that is read of it")
+                } else {
+                    format!(
+                        "there is more than {most}, the most that is read of a pipe or a device: write it into a file first, and \
+                         read that"
+                    )
+                },
             ))
         }
         Err(e) => Err(Error::file(path, format!("can't be read: {e}"))),
@@ -87,9 +94,10 @@ mod tests {
         let error = read_at_most("/dev/zero", 3 << 20).unwrap_err().to_string();
         assert!(error.starts_with("/dev/zero: the file is longer than 3 MiB"), "{error}");
         let error = read_at_most("/dev/zero", u64::MAX).unwrap_err().to_string();
-        assert!(
-            error.starts_with("/dev/zero: the file is longer than 256 MiB"),
-            "{error}"
+        assert_eq!(
+            error,
+            "/dev/zero: there is more than 256 MiB, the most that is read of a pipe or a device: write it into a file first, and \
+             read that"
         );
     }
 }

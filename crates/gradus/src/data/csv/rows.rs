@@ -1,9 +1,9 @@
 //! The rows of a table, and what their cells hold.
 
 use std::collections::VecDeque;
-use std::io::{Chain, Read};
+use std::io::{self, Chain, ErrorKind, Read};
 
-use ::csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator};
+use ::csv::{ErrorKind as CsvErrorKind, ReaderBuilder, StringRecord, Terminator};
 
 use crate::Float;
 
@@ -48,27 +48,31 @@ pub fn shortened_list(texts: &[impl AsRef<str>]) -> String {
     format!("{}{more}", list.join(", "))
 }
 
-/// What separates the cells of this text: semicolons, tabs or bars if its first two lines have the same number of them outside
-/// quotes, or else commas.
-pub fn likely_delimiter(text: &[u8]) -> u8 {
+/// What separates the cells of this text, of which the last line `is_cut` off or not: the semicolons, tabs or bars that its first
+/// two lines have the same number of outside quotes, or that the first has without a comma; or else commas.
+pub fn likely_delimiter(text: &[u8], is_cut: bool) -> u8 {
     let mut quoted = false;
     let lines = text.split(|&byte| {
         quoted ^= byte == b'"';
         byte == b'\n' && !quoted
     });
     let mut lines: Vec<&[u8]> = lines.collect();
-    if lines.len() > 1 {
-        // The text ends somewhere in this line.
+    if is_cut && lines.len() > 1 {
         lines.pop();
     }
     lines.retain(|line| !line.trim_ascii().is_empty());
     let first = lines.first().copied().unwrap_or_default();
     let second = lines.get(1).copied().unwrap_or(first);
-    let likely = |delimiter: &u8| {
-        let count = outside_quotes(first, *delimiter);
-        count > 0 && count == outside_quotes(second, *delimiter)
-    };
-    [b';', b'\t', b'|'].into_iter().find(likely).unwrap_or(b',')
+    let count = |delimiter: &u8| outside_quotes(first, *delimiter);
+    let recurs = |delimiter: &u8| count(delimiter) > 0 && count(delimiter) == outside_quotes(second, *delimiter);
+    // By commas, a first line without one would be a single cell. By what it has, a row of another length is named.
+    let is_alone = |delimiter: &u8| count(delimiter) > 0 && count(&b',') == 0;
+    let others = [b';', b'\t', b'|'];
+    let found = others
+        .iter()
+        .find(|other| recurs(other))
+        .or_else(|| others.iter().find(|other| is_alone(other)));
+    *found.unwrap_or(&b',')
 }
 
 fn outside_quotes(line: &[u8], delimiter: u8) -> usize {
@@ -78,6 +82,53 @@ fn outside_quotes(line: &[u8], delimiter: u8) -> usize {
         byte == delimiter && !quoted
     };
     line.iter().filter(is_outside).count()
+}
+
+/// The longest line that is read: its cells take many times its bytes, and a large file of one line would fill memory.
+pub const LONGEST_LINE: usize = 16 << 20;
+/// How many bytes of rows are looked at ahead; one more row may exceed it.
+const MOST_AHEAD: usize = 64 << 20;
+
+/// Reads a text, and fails where a line has more bytes than [`LONGEST_LINE`].
+pub struct Lines<R> {
+    reader: R,
+    /// The number of the present line, from 1, and how many of its bytes were read.
+    line: u64,
+    length: usize,
+}
+
+impl<R> Lines<R> {
+    pub fn new(reader: R) -> Self {
+        Lines {
+            reader,
+            line: 1,
+            length: 0,
+        }
+    }
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        for piece in buffer[..count].split_inclusive(|&byte| byte == b'\n') {
+            self.length += piece.len();
+            if self.length > LONGEST_LINE {
+                return Err(io::Error::new(
+                    ErrorKind::FileTooLarge,
+                    format!(
+                        "line {} is longer than {} MiB, the most that is read of one: each row of a table is a line, which ends \
+                         in a line feed",
+                        self.line,
+                        LONGEST_LINE >> 20
+                    ),
+                ));
+            }
+            if piece.ends_with(b"\n") {
+                (self.line, self.length) = (self.line + 1, 0);
+            }
+        }
+        Ok(count)
+    }
 }
 
 /// A row, and the line it is on, counted from 1.
@@ -119,13 +170,13 @@ impl<R: Read> Rows<Chain<R, &'static [u8]>> {
         }
     }
 
-    /// The next rows, at most `count`, which stay to be read.
+    /// The next rows, at most `count`, which stay to be read; fewer where they are long.
     pub fn peek(&mut self, count: usize) -> Result<&[Row], String> {
-        while self.ahead.len() < count {
-            match self.read()? {
-                Some(row) => self.ahead.push_back(row),
-                None => break,
-            }
+        let mut bytes: usize = self.ahead.iter().map(|row| row.cells.as_slice().len()).sum();
+        while self.ahead.len() < count && bytes < MOST_AHEAD {
+            let Some(row) = self.read()? else { break };
+            bytes += row.cells.as_slice().len();
+            self.ahead.push_back(row);
         }
         Ok(self.ahead.make_contiguous())
     }
@@ -135,7 +186,7 @@ impl<R: Read> Rows<Chain<R, &'static [u8]>> {
         loop {
             if let Err(error) = self.reader.read_record(&mut cells) {
                 return Err(match error.kind() {
-                    ErrorKind::Utf8 { err, .. } => {
+                    CsvErrorKind::Utf8 { err, .. } => {
                         format!(
                             "line {}, column {}: the text is not UTF-8",
                             self.line(1),
