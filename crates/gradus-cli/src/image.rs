@@ -54,12 +54,8 @@ fn webp(file: &[u8]) -> Result<Image> {
         3
     };
     let plane = |c: usize| pixels.iter().skip(c).step_by(3).copied();
-    let image = Image {
-        channels,
-        height: height as usize,
-        width: width as usize,
-        pixels: Pixels::Bytes((0..channels).flat_map(plane).collect()),
-    };
+    let pixels = Pixels::Bytes((0..channels).flat_map(plane).collect());
+    let image = Image::new(channels, height as usize, width as usize, pixels)?;
     Ok(match exif {
         // Some programs write the prefix that JPEG has there.
         Some(exif) => image.upright(exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif)),
@@ -107,8 +103,8 @@ mod tests {
 
     fn bytes(file: &[u8]) -> (usize, usize, usize, Vec<u8>) {
         let image = decode(file).unwrap();
-        let pixels = image.pixels.as_bytes().unwrap().to_vec();
-        (image.channels, image.height, image.width, pixels)
+        let pixels = image.pixels().as_bytes().unwrap().to_vec();
+        (image.channels(), image.height(), image.width(), pixels)
     }
 
     #[test]

@@ -108,10 +108,10 @@ fn decode(file: &[u8], channels: usize) -> Result<Vec<Plane>> {
     } else {
         image.into_rgb()
     };
-    let values = image.pixels.to_floats();
-    let planes = values.chunks_exact(image.height * image.width);
+    let values = image.pixels().to_floats();
+    let planes = values.chunks_exact(image.height() * image.width());
     planes
-        .map(|plane| Plane::new(image.height, image.width, plane.to_vec()))
+        .map(|plane| Plane::new(image.height(), image.width(), plane.to_vec()))
         .collect()
 }
 

@@ -226,31 +226,31 @@ impl Images {
     fn new(first: &Path, image: Image) -> Self {
         Images {
             first: first.to_path_buf(),
-            channels: image.channels,
-            height: image.height,
-            width: image.width,
-            pixels: image.pixels,
+            channels: image.channels(),
+            height: image.height(),
+            width: image.width(),
+            pixels: image.into_pixels(),
         }
     }
 
     /// Appends an image; all become RGB with the first that is.
     fn push(&mut self, image: Image) -> Result<(), String> {
-        if (image.width, image.height) != (self.width, self.height) {
+        if (image.width(), image.height()) != (self.width, self.height) {
             return Err(format!(
                 "the image is {} wide and {} high, and {} is {} by {}: all images must have one size",
-                image.width,
-                image.height,
+                image.width(),
+                image.height(),
                 self.first.display(),
                 self.width,
                 self.height
             ));
         }
-        if image.channels > self.channels {
+        if image.channels() > self.channels {
             self.pixels = self.pixels.repeated(self.height * self.width);
-            self.channels = image.channels;
+            self.channels = image.channels();
         }
         let image = if self.channels == 3 { image.into_rgb() } else { image };
-        self.pixels.append(&image.pixels);
+        self.pixels.append(image.pixels());
         Ok(())
     }
 }
@@ -476,6 +476,29 @@ mod tests {
             "{}",
             sentence(Folder::new())
         );
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// A decoder can only give an image that is one: its fault is that of the file.
+    #[test]
+    fn a_decoder_of_ones_own_is_checked() {
+        let dir = std::env::temp_dir().join(format!("gradus-folder-decoder-{}", std::process::id()));
+        fs::create_dir_all(dir.join("a")).unwrap();
+        fs::write(dir.join("a/1.raw"), [9; 4]).unwrap();
+        fs::write(dir.join("a/2.raw"), [9; 5]).unwrap();
+        let folder = || {
+            let decoder = |file: &[u8]| Image::new(1, 2, 2, Pixels::Bytes(file.to_vec()));
+            Folder::new().endings(["raw"]).decoder(decoder)
+        };
+        for folder in [folder(), folder().gray(), folder().rgb()] {
+            let sentence = folder.read(&dir).unwrap_err().to_string();
+            assert!(
+                sentence.ends_with("2.raw: an image of 1 channel, 2 high and 2 wide, can't have 5 values: it has channels × height × width"),
+                "{sentence}"
+            );
+        }
+        fs::remove_file(dir.join("a/2.raw")).unwrap();
+        assert_eq!(folder().read(&dir).unwrap().pixels().as_bytes(), Some(&[9; 4][..]));
         fs::remove_dir_all(dir).unwrap();
     }
 

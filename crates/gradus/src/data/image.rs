@@ -5,10 +5,12 @@ mod jpeg;
 mod pixels;
 mod png;
 
+use std::fmt::Display;
 use std::path::Path;
 
 pub use pixels::Pixels;
 
+use crate::trainer::plural;
 use crate::{Error, Result};
 
 /// The most pixels that an image may have: 8192×8192.
@@ -16,20 +18,81 @@ const MOST_PIXELS: u64 = 1 << 26;
 /// The largest file that is read.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// An image: gray (one channel) or red, green and blue (three).
+/// An image of at least one pixel: gray (one channel) or red, green and blue (three).
+///
+/// ```
+/// use gradus::data::{Image, Pixels};
+/// let image = Image::new(1, 1, 2, Pixels::Bytes(vec![0, 255]))?;
+/// assert_eq!(image.into_rgb().pixels().as_bytes(), Some(&[0, 255, 0, 255, 0, 255][..]));
+///
+/// let error = Image::new(3, 1, 2, Pixels::Bytes(vec![0, 255])).unwrap_err().to_string();
+/// assert_eq!(error, "an image of 3 channels, 1 high and 2 wide, can't have 2 values: it has channels × height × width");
+/// # Ok::<(), gradus::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// 1 or 3.
-    pub channels: usize,
-    /// The number of rows.
-    pub height: usize,
-    /// The number of columns.
-    pub width: usize,
-    /// Channels × height × width: all of the first channel, row by row, then the next.
-    pub pixels: Pixels,
+    channels: usize,
+    height: usize,
+    width: usize,
+    pixels: Pixels,
 }
 
 impl Image {
+    /// An image of 1 or 3 `channels` and `height` × `width` pixels, whose values are all of the first channel, row by row, then
+    /// the next.
+    ///
+    /// # Errors
+    /// If it has another number of channels, no pixels, or not channels × height × width values.
+    pub fn new(channels: usize, height: usize, width: usize, pixels: Pixels) -> Result<Image> {
+        if channels != 1 && channels != 3 {
+            return Err(Error::data(format!(
+                "an image has 1 channel (gray) or 3 (red, green and blue), not {channels}"
+            )));
+        }
+        if height == 0 || width == 0 {
+            return Err(Error::data(no_pixels(height, width)));
+        }
+        let values = height.checked_mul(width).and_then(|size| size.checked_mul(channels));
+        if values != Some(pixels.len()) {
+            return Err(Error::data(format!(
+                "an image of {}, {height} high and {width} wide, can't have {}: it has channels × height × width",
+                plural(channels, "channel"),
+                plural(pixels.len(), "value")
+            )));
+        }
+        Ok(Image {
+            channels,
+            height,
+            width,
+            pixels,
+        })
+    }
+
+    /// The number of channels: 1 or 3.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The number of rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The number of columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The values, channels × height × width: all of the first channel, row by row, then the next.
+    pub fn pixels(&self) -> &Pixels {
+        &self.pixels
+    }
+
+    /// The same, without the image.
+    pub fn into_pixels(self) -> Pixels {
+        self.pixels
+    }
+
     /// Decodes a PNG or JPEG image, whichever it is.
     ///
     /// Every kind of PNG (palette, 1 to 16 bits a channel, interlaced) becomes gray or RGB, of 16 bits if it had them and else of
@@ -159,10 +222,15 @@ fn other_format(file: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// Says that an image of this size has no pixels.
+fn no_pixels(height: impl Display, width: impl Display) -> String {
+    format!("the image has no pixels: it is {width} wide and {height} high")
+}
+
 /// Refuses a size that is zero, too large, or can't come out of the file.
 fn check_size(width: u64, height: u64, can_be: bool) -> Result<(), String> {
     if width == 0 || height == 0 {
-        return Err(format!("the image has no pixels: it is {width} wide and {height} high"));
+        return Err(no_pixels(height, width));
     }
     if width.saturating_mul(height) > MOST_PIXELS {
         return Err(format!(
@@ -240,6 +308,31 @@ pub(super) mod tests {
         let palette = Some((&[255, 0, 0, 0, 0, 255][..], &[255, 0][..]));
         let indexed = encode(2, ColorType::Indexed, BitDepth::One, &[0b0100_0000], palette);
         check(&indexed, 3, 1, 2, &[255, 255, 0, 255, 0, 255]);
+    }
+
+    #[test]
+    fn images_have_the_values_that_their_size_says() {
+        let refused = |channels, height, width, values: usize| {
+            let bytes = Image::new(channels, height, width, Pixels::Bytes(vec![7; values]));
+            let words = Image::new(channels, height, width, Pixels::Words(vec![7; values]));
+            let sentences = [bytes, words].map(|image| image.map_err(|error| error.to_string()));
+            assert_eq!(sentences[0].is_ok(), sentences[1].is_ok());
+            sentences.into_iter().find_map(Result::err)
+        };
+        assert_eq!(refused(1, 2, 3, 6), None);
+        assert_eq!(refused(3, 1, 1, 3), None);
+        for channels in [0, 2, 4] {
+            let expected = format!("an image has 1 channel (gray) or 3 (red, green and blue), not {channels}");
+            assert_eq!(refused(channels, 1, 1, channels), Some(expected));
+        }
+        for (height, width) in [(0, 2), (2, 0), (0, 0)] {
+            let expected = format!("the image has no pixels: it is {width} wide and {height} high");
+            assert_eq!(refused(1, height, width, 0), Some(expected));
+        }
+        for (height, width, values) in [(2, 3, 5), (2, 3, 7), (2, 3, 0), (usize::MAX, 2, 2)] {
+            let sentence = refused(1, height, width, values).unwrap();
+            assert!(sentence.starts_with("an image of 1 channel, "), "{sentence}");
+        }
     }
 
     #[test]
