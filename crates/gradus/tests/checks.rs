@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gradus::data::{Target, Targets};
 use gradus::init::{Fans, Zeros};
-use gradus::layer::{Backward, Forward, Parameter, Plan};
+use gradus::layer::{Backward, BatchGradient, Forward, GradientScope, Parameter, Plan};
 use gradus::loss::Loss;
 use gradus::prelude::*;
 use gradus::{Float, Layer, Result, check};
@@ -588,4 +588,107 @@ fn what_can_not_be_judged_is_not_called_right() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("can't be judged"), "{error}");
+}
+
+/// A layer whose outputs and parameter are of any shape; it computes nothing.
+#[derive(Debug)]
+struct Planned {
+    output: Shape,
+    parameter: Shape,
+}
+
+impl Layer for Planned {
+    fn kind(&self) -> &'static str {
+        "planned"
+    }
+    fn plan(&self, _input: &Shape) -> Result<Plan, String> {
+        let plan = Plan::new(&self.output).parameter(Parameter::bias(&self.parameter));
+        Ok(plan.gradient(GradientScope::WholeBatch))
+    }
+    fn forward(&self, pass: Forward<'_>) {
+        pass.y.fill(0.0);
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        if let Some(dx) = pass.dx {
+            dx.fill(0.0);
+        }
+    }
+    fn batch_gradient(&self, pass: BatchGradient<'_>) {
+        pass.gradient.fill(0.0);
+    }
+}
+
+#[test]
+fn sizes_that_can_not_be_checked_are_refused() {
+    let expected = "and a check needs dimensions of at least 1 whose product is at most 4194304";
+    let shapes = [vec![], vec![0], vec![2, 0, 3], vec![1 << 40], vec![usize::MAX, 2]];
+    for shape in shapes.map(Shape::from) {
+        let of = |what: &str| format!("{what} has the shape {:?}, {expected}", shape.dims());
+        for layer in [&Tanh as &dyn Layer, &Dense::new(3), &Softmax, &Mean(None)] {
+            let error = check::layer(layer, &shape).unwrap_err().to_string();
+            assert!(error.ends_with(&of("the input")), "{error}");
+        }
+        let planned = Planned {
+            output: shape.clone(),
+            parameter: 1.into(),
+        };
+        let error = check::layer(&planned, 3).unwrap_err().to_string();
+        assert!(error.ends_with(&of("the output")), "{error}");
+        let losses: [&dyn Loss; 3] = [&MeanSquaredError, &CrossEntropy::new(), &Offset];
+        for loss in losses {
+            for targets in [Targets::Values(shape.clone()), Targets::Classes(3)] {
+                let error = check::loss(loss, &shape, &targets).unwrap_err().to_string();
+                assert!(error.ends_with(&of("the output")), "{error}");
+            }
+        }
+        let targets = Targets::Values(shape.clone());
+        let error = check::loss(&Offset, 3, &targets).unwrap_err().to_string();
+        assert!(error.ends_with(&of("a target")), "{error}");
+        let network = Sequential::new([3]).layer(Dense::new(3)).build(1).unwrap();
+        let error = check::network(&network, Offset, &targets).unwrap_err().to_string();
+        assert!(error.ends_with(&of("a target")), "{error}");
+        let error = check::network(&network, Offset, &Targets::Classes(0))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("of 0 classes"), "{error}");
+    }
+    let error = check::loss(&Offset, 3, &Targets::Classes(0)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "offset on 3: the targets are of 0 classes, and there should be at least one"
+    );
+    let error = check::layer(&Dense::new(1 << 20), [1 << 10]).unwrap_err().to_string();
+    assert!(
+        error.contains("parameters, and at most 16777216 can be checked"),
+        "{error}"
+    );
+    // A parameter without dimensions is one value, and one of size 0 none.
+    for parameter in [Shape::default(), Shape::from([0, 2])] {
+        let planned = Planned {
+            output: 2.into(),
+            parameter,
+        };
+        check::layer(&planned, 3).unwrap();
+    }
+}
+
+/// A loss of a mean and a value that spreads, of which the targets are half as many as the outputs.
+#[test]
+fn targets_may_have_another_size_than_outputs() {
+    let half = Own {
+        name: "half",
+        loss: |y, t| {
+            assert_eq!(y.len(), 2 * t.len());
+            y.chunks(2).zip(t).map(|(y, t)| (y[0] - t).powi(2) * y[1]).sum()
+        },
+        gradient: |y, t, dy| {
+            for ((dy, y), t) in dy.chunks_mut(2).zip(y.chunks(2)).zip(t) {
+                dy[0] = 2.0 * (y[0] - t) * y[1];
+                dy[1] = (y[0] - t).powi(2);
+            }
+        },
+    };
+    check::loss(&half, 6, &Targets::Values(3.into())).unwrap();
+    let network = Sequential::new([3]).layer(Dense::new(6)).build(1).unwrap();
+    check::network(&network, half, &Targets::Values(3.into())).unwrap();
 }

@@ -50,6 +50,31 @@ pub fn layer(layer: &dyn Layer, input: impl Into<Shape>) -> Result<()> {
     check_layer(layer, &input).map_err(|what| Error::invalid(format!("{} on {input}: {what}", layer.kind())))
 }
 
+/// The most values of a sample that are checked: there are several copies of some tens of samples.
+const MOST_VALUES: usize = 1 << 22;
+/// The most parameters that are checked.
+const MOST_PARAMETERS: usize = 1 << 24;
+
+/// Refuses a shape without values, or of more than can be checked.
+fn check_shape(what: &str, shape: &Shape) -> Result<(), String> {
+    if !shape.is_empty() && (1..=MOST_VALUES).contains(&shape.size()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} has the shape {:?}, and a check needs dimensions of at least 1 whose product is at most {MOST_VALUES}",
+        shape.dims()
+    ))
+}
+
+/// Refuses targets without values or classes; gives how many values a target has, beside outputs of this shape.
+fn target_size(targets: &Targets, output: &Shape) -> Result<usize, String> {
+    match targets {
+        Targets::Classes(0) => Err("the targets are of 0 classes, and there should be at least one".into()),
+        Targets::Classes(_) => Ok(output.size()),
+        Targets::Values(shape) => check_shape("a target", shape).map(|()| shape.size()),
+    }
+}
+
 fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
     let samples = 3;
     let rig = Rig::new(layer, input)?;
@@ -229,6 +254,9 @@ fn check_bfloat16(layer: &dyn Layer, input: &Shape, x: &[Float], dy: &[Float]) -
 /// The first thing that is wrong, in a sentence; also if the loss is so large beside its changes that rounding hides them.
 pub fn loss(loss: &dyn Loss, output: impl Into<Shape>, targets: &Targets) -> Result<()> {
     let output = output.into();
+    let wrong = |what| Error::invalid(format!("{} on {output}: {what}", loss.name()));
+    check_shape("the output", &output).map_err(wrong)?;
+    let target_size = target_size(targets, &output).map_err(wrong)?;
     loss.validate(&output, targets)?;
     let mut rng = stream(1, Purpose::User, &[]);
     let points = match output.size() {
@@ -239,13 +267,13 @@ pub fn loss(loss: &dyn Loss, output: impl Into<Shape>, targets: &Targets) -> Res
     (0..points)
         .try_for_each(|_| {
             let y = uniform(0.1, output.size(), &mut rng);
-            let values = uniform(0.1, output.size(), &mut rng);
+            let values = uniform(0.1, target_size, &mut rng);
             let target = random_target(targets, &values, &mut rng);
-            check_samples(loss, &output, targets, &mut rng)?;
+            check_samples(loss, &output, targets, target_size, &mut rng)?;
             check_loss(loss, &y, target, 0.1, &mut rng)?;
             check_fused(loss, &output, target, &mut rng)
         })
-        .map_err(|what| Error::invalid(format!("{} on {output}: {what}", loss.name())))
+        .map_err(wrong)
 }
 
 /// Values from `margin` to 1 − `margin`.
@@ -303,11 +331,18 @@ fn check_loss(loss: &dyn Loss, y: &[Float], target: Target<'_>, step: f64, rng: 
 }
 
 /// Several samples together have the losses and gradients that each has alone, of its own outputs and target.
-fn check_samples(loss: &dyn Loss, output: &Shape, targets: &Targets, rng: &mut Rng) -> Result<(), String> {
+fn check_samples(
+    loss: &dyn Loss,
+    output: &Shape,
+    targets: &Targets,
+    target_size: usize,
+    rng: &mut Rng,
+) -> Result<(), String> {
     let n = output.size();
     let most = if n <= 1000 { 40 } else { 5 };
-    let (y, values) = (uniform(0.1, most * n, rng), uniform(0.1, most * n, rng));
-    let target: Vec<Target<'_>> = values.chunks_exact(n).map(|v| random_target(targets, v, rng)).collect();
+    let (y, values) = (uniform(0.1, most * n, rng), uniform(0.1, most * target_size, rng));
+    let values = values.chunks_exact(target_size);
+    let target: Vec<Target<'_>> = values.map(|v| random_target(targets, v, rng)).collect();
     for samples in [1, 3, 17, 20, most].into_iter().filter(|&samples| samples <= most) {
         let y = &y[..samples * n];
         let (mut dy, mut losses) = (vec![Float::NAN; y.len()], vec![Float::NAN; samples]);
@@ -359,13 +394,15 @@ fn of_sums(n: usize) -> Float {
 /// If the gradient is wrong, or the loss doesn't fit the network.
 pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) -> Result<()> {
     let samples = 5;
+    let wrong = |what| Error::invalid(format!("the network: {what}"));
+    check_shape("the input", network.input_shape()).map_err(wrong)?;
+    let target_size = target_size(targets, network.output_shape()).map_err(wrong)?;
     loss.validate(network.output_shape(), targets)?;
     let network = network.clone();
     let x = spread(samples * network.input_shape().size(), 5);
-    let outputs = network.output_shape().size();
     let mut rng = stream(2, Purpose::User, &[]);
-    let values = uniform(0.1, samples * outputs, &mut rng);
-    let target: Vec<Target<'_>> = (values.chunks(outputs).enumerate())
+    let values = uniform(0.1, samples * target_size, &mut rng);
+    let target: Vec<Target<'_>> = (values.chunks(target_size).enumerate())
         .map(|(i, values)| match targets {
             Targets::Classes(count) => Target::Class(i % count),
             Targets::Values(_) => Target::Values(values),
@@ -398,8 +435,7 @@ pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) 
         x: &x,
         target: &target,
     };
-    gradient::check(&mut function, &point, &parts, effort, &mut rng)
-        .map_err(|what| Error::invalid(format!("the network: {what}")))
+    gradient::check(&mut function, &point, &parts, effort, &mut rng).map_err(wrong)
 }
 
 /// How many of a network's parameter tensors are checked.

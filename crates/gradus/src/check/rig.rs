@@ -4,6 +4,7 @@ use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::lanes::LANES;
 use rand::RngExt;
 
+use super::{MOST_PARAMETERS, check_shape};
 use crate::layer::{
     Backward, BatchGradient, Bfloat16, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout,
     Plan, Tensors, TensorsMut,
@@ -53,8 +54,18 @@ impl<'a> Rig<'a> {
     /// The layer for inputs of this shape, its parameters random.
     pub(crate) fn new(layer: &'a dyn Layer, input: impl Into<Shape>) -> Result<Self, String> {
         let input = input.into();
+        check_shape("the input", &input)?;
         let plan = layer.plan(&input)?;
+        check_shape("the output", &plan.output)?;
         let parameter_sizes: Vec<usize> = plan.parameters.iter().map(|p| p.shape.size()).collect();
+        let count = parameter_sizes
+            .iter()
+            .fold(0_usize, |sum, &size| sum.saturating_add(size));
+        if count > MOST_PARAMETERS {
+            return Err(format!(
+                "it has {count} parameters, and at most {MOST_PARAMETERS} can be checked"
+            ));
+        }
         let state_sizes: Vec<usize> = plan.state.iter().map(|s| s.shape.size()).collect();
         let mut rng = stream(1, Purpose::User, &[]);
         let parameters = (0..parameter_sizes.iter().sum::<usize>())
@@ -333,7 +344,8 @@ impl<'a> Rig<'a> {
         for (parameter, p) in self.plan.parameters.iter().enumerate() {
             let (values, tail) = rest.split_at_mut(p.shape.size());
             rest = tail;
-            let (rows, row) = (p.shape[0], p.shape.size() / p.shape[0]);
+            let rows = p.shape.first().copied().unwrap_or(1).max(1);
+            let row = p.shape.size() / rows;
             for rows in [0..rows / 2, rows / 2..rows] {
                 let mut blocks =
                     (x.chunks(block * n_in).zip(dy.chunks(block * n_out)).enumerate()).map(|(i, (x, dy))| {
