@@ -16,8 +16,8 @@ use crate::{Float, Result};
 /// ```
 ///
 /// where t is the number of the step, from 1: the divisions make up for m and v being zero at first. The weight decay is
-/// part of the gradient here (L2 regularization); [`AdamW`](super::AdamW) keeps it apart. Where |g| or |m| is below 10⁻³¹,
-/// it becomes 0, and so do v below 10⁻³⁸ and, with weight decay, |w| below 10⁻³¹: see [`Optimizer`].
+/// part of the gradient here (L2 regularization); [`AdamW`](super::AdamW) keeps it apart. Numbers that are very close to 0
+/// become 0, as [`Optimizer`] says.
 ///
 /// ```
 /// use gradus::optim::{Adam, Optimizer, Step};

@@ -12,7 +12,7 @@ use crate::{Float, Result};
 /// w ← w - learning_rate · weight_decay · w
 /// ```
 ///
-/// What is too small to matter becomes 0, as in Adam.
+/// Numbers that are very close to 0 become 0, as [`Optimizer`] says.
 ///
 /// ```
 /// use gradus::optim::{AdamW, Optimizer, Step};

@@ -18,7 +18,7 @@ pub use clip::Clip;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
-/// A gradient, a running mean of gradients or a velocity that is closer to 0 than this counts as 0; about 10⁻³¹.
+/// A gradient, a running mean of gradients, a velocity or a weight that decays is 0 where it is closer to 0 than this: 10⁻³¹.
 ///
 /// A mean of gradients that stay 0 shrinks at every step, and would soon be a subnormal number, with which many processors
 /// compute a hundred times more slowly. The distance from [`Float::MIN_POSITIVE`] lets the products of such a value be normal
@@ -42,9 +42,16 @@ pub const MAX_SLOTS: usize = 8;
 /// How parameters follow their gradients. Each parameter is updated from its own value, gradient and state alone, so
 /// threads can share the work.
 ///
-/// In all optimizers here, gradients, means of gradients, velocities, and weights that decay become 0 where they are closer to it
-/// than 10⁻³¹, and means of squared gradients where they are below 10⁻³⁸, the smallest normal number: training would slow
-/// down many times where gradients stay 0, since processors are slow at subnormal numbers.
+/// In all optimizers here, numbers that are very close to 0 become 0: where gradients stay 0, what is remembered of them would
+/// become subnormal, and processors are slow at such numbers. With the numbers of the optimizers' formulas:
+///
+/// | | becomes 0 where it is closer to 0 than |
+/// | --- | --- |
+/// | the gradient g, its running mean m, the velocity v that is remembered, and a weight w that decays | 10⁻³¹ |
+/// | the gradient g of which the square is taken, with weight 1 - β | √(10⁻³⁸ / (1 - β)): 3·10⁻¹⁸ where β is 0.999 |
+/// | the running mean of g² | 10⁻³⁸, the smallest normal number |
+///
+/// (10⁻³¹ stands for 9.9·10⁻³², and 10⁻³⁸ for 1.2·10⁻³⁸.) Weights that don't decay are left as they are.
 ///
 /// ```
 /// use gradus::{Float, Result, optim::{Optimizer, Step}};
@@ -94,6 +101,9 @@ pub trait Optimizer: Debug + Send + Sync {
     }
 
     /// Updates some values `w` of parameters, given their gradients `dw`; `state` has a slice, as long as `w`, for each slot.
+    ///
+    /// # Panics
+    /// Those of this library, if `state` has no slice for a slot.
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]);
 }
 

@@ -16,8 +16,7 @@ use crate::{Float, Result};
 /// w ← w - learning_rate · v
 /// ```
 ///
-/// Without momentum v is g / (√s + ε), and is not remembered. Where |g| or |v| is below 10⁻³¹, it becomes 0, and so do s below
-/// 10⁻³⁸ and, with weight decay, |w| below 10⁻³¹: see [`Optimizer`].
+/// Without momentum v is g / (√s + ε), and is not remembered. Numbers that are very close to 0 become 0, as [`Optimizer`] says.
 ///
 /// ```
 /// use gradus::optim::{Optimizer, RmsProp, Step};
@@ -115,7 +114,7 @@ impl Optimizer for RmsProp {
         let momentum = self.momentum as Float;
         let (least, to_square) = (step.least_weight(self.weight_decay), least_to_square(1.0 - self.alpha));
         match state {
-            [s] => vectorize(|| {
+            [s] if self.slots() == 1 => vectorize(|| {
                 for ((w, &dw), s) in w.iter_mut().zip(dw).zip(s.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     let squared = flush(g, to_square);

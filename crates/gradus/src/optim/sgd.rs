@@ -16,8 +16,7 @@ use crate::{Error, Float, Result};
 /// w ← w - learning_rate · (g + momentum · v)     Nesterov's (Sutskever et al., 2013)
 /// ```
 ///
-/// Without momentum v is g, and nothing is remembered. Where |g| or |v|, or with weight decay |w|, is below 10⁻³¹, it becomes 0:
-/// see [`Optimizer`].
+/// Without momentum v is g, and nothing is remembered. Numbers that are very close to 0 become 0, as [`Optimizer`] says.
 ///
 /// ```
 /// use gradus::optim::{Optimizer, Sgd, Step};
@@ -110,24 +109,26 @@ impl Optimizer for Sgd {
         let momentum = self.momentum as Float;
         let least = step.least_weight(self.weight_decay);
         match state {
-            [] => vectorize(|| {
+            [] if self.slots() == 0 => vectorize(|| {
                 for (w, &dw) in w.iter_mut().zip(dw) {
                     *w = flush(*w - rate * flush(dw + decay * *w, TINY), least);
                 }
             }),
-            [v, ..] if self.nesterov => vectorize(|| {
+            [v] if self.nesterov => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     *v = flush(momentum * *v + g, TINY);
                     *w = flush(*w - rate * (g + momentum * *v), least);
                 }
             }),
-            [v, ..] => vectorize(|| {
+            [v] => vectorize(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
-                    *v = flush(momentum * *v + (dw + decay * *w), TINY);
+                    let g = flush(dw + decay * *w, TINY);
+                    *v = flush(momentum * *v + g, TINY);
                     *w = flush(*w - rate * *v, least);
                 }
             }),
+            _ => panic!("SGD needs its slots of state, got {}", state.len()),
         }
     }
 }

@@ -186,11 +186,115 @@ fn settings_are_those_of_the_name() {
         assert_eq!(show(&*set(name, settings.clone())), show(expected));
         assert_eq!(set(name, settings.clone()).name(), name);
     }
-    assert_eq!(show(&*set("adam", serde_json::json!({}))), show(&Adam::new(0.001)));
+    // Without a learning rate, each has its own.
+    let defaults: [(&str, &dyn Optimizer); 4] = [
+        ("sgd", &Sgd::new(0.01)),
+        ("adam", &Adam::new(0.001)),
+        ("adamw", &AdamW::new(0.001)),
+        ("rmsprop", &RmsProp::new(0.01)),
+    ];
+    for (name, expected) in defaults {
+        assert_eq!(show(&*set(name, serde_json::json!({}))), show(expected));
+    }
     let refused = |name: &str, settings| with_settings(name, settings).unwrap_err().to_string();
     assert!(refused("lion", serde_json::json!({})).starts_with("there is no optimizer \"lion\""));
     assert!(refused("sgd", serde_json::json!({ "rate": 1 })).starts_with("sgd: unknown setting `rate`"));
     assert!(refused("sgd", serde_json::json!({ "momentum": "high" })).starts_with("sgd: invalid type"));
+}
+
+/// What is remembered has to be there: without it, another optimizer would run without a word.
+#[test]
+fn missing_slots_are_not_ignored() {
+    let optimizers: [Box<dyn Optimizer>; 4] = [
+        Box::new(Sgd::new(0.1).momentum(0.9)),
+        Box::new(Adam::new(0.1)),
+        Box::new(AdamW::new(0.1)),
+        Box::new(RmsProp::new(0.1).momentum(0.9)),
+    ];
+    for optimizer in optimizers {
+        let step = Step {
+            number: 1,
+            learning_rate: 0.1,
+            decays: true,
+        };
+        let (mut w, mut slot) = ([1.0], [0.0]);
+        let mut state: Vec<&mut [Float]> = vec![&mut slot];
+        state.truncate(optimizer.slots() - 1);
+        let update = std::panic::AssertUnwindSafe(|| optimizer.update(step, &mut w, &[1.0], &mut state));
+        let panic = std::panic::catch_unwind(update).unwrap_err();
+        assert!(
+            panic.downcast::<String>().unwrap().contains("slots of state, got"),
+            "{optimizer:?}"
+        );
+    }
+}
+
+/// Numbers on both sides of the bounds that the documentation of [`Optimizer`] gives.
+#[cfg(not(gradus_f64))]
+#[test]
+fn what_becomes_zero_is_what_is_documented() {
+    let (below, above) = (9.8e-32, 9.9e-32);
+    let update = |optimizer: &dyn Optimizer, w: Float, dw: Float, state: [Float; 2]| {
+        let (mut w, mut slots) = ([w], state.map(|value| [value]));
+        let mut state: Vec<&mut [Float]> = slots.iter_mut().map(|slot| &mut slot[..]).collect();
+        state.truncate(optimizer.slots());
+        let step = Step {
+            number: 1,
+            learning_rate: 1e-9,
+            decays: true,
+        };
+        optimizer.update(step, &mut w, &[dw], &mut state);
+        (w[0], slots.map(|slot| slot[0]))
+    };
+    // The gradient: with momentum it is what is remembered, and Adam's mean of it is a tenth.
+    let (momentum, nesterov) = (Sgd::new(0.1).momentum(0.5), Sgd::new(0.1).momentum(0.5).nesterov());
+    for sgd in [momentum, nesterov] {
+        assert_eq!(update(&sgd, 1.0, below, [1.0, 0.0]).1[0], 0.5);
+        assert_eq!(update(&sgd, 1.0, below, [0.0; 2]).1[0], 0.0);
+        assert_eq!(update(&sgd, 1.0, above, [0.0; 2]).1[0], above);
+        // What is remembered of it.
+        assert_eq!(
+            update(&sgd, 1.0, below, [2.0 * above, 0.0]).1[0],
+            above,
+            "{sgd:?}: g is not 0"
+        );
+        assert_eq!(update(&sgd, 1.0, 0.0, [2.0 * below, 0.0]).1[0], 0.0);
+    }
+    assert_eq!(
+        update(&Adam::new(0.1).betas(0.5, 0.5), 1.0, 0.0, [2.0 * above, 0.0]).1[0],
+        above
+    );
+    assert_eq!(
+        update(&Adam::new(0.1).betas(0.5, 0.5), 1.0, 0.0, [2.0 * below, 0.0]).1[0],
+        0.0
+    );
+    // The gradient of which the square is taken: √(1.18e-38 / 0.001) is 3.4e-18.
+    let of_square = |g| update(&Adam::new(0.1), 1.0, g, [0.0; 2]).1[1];
+    assert!(of_square(3.4e-18) == 0.0 && of_square(3.5e-18) > 0.0);
+    let of_square = |g| update(&RmsProp::new(0.1).alpha(0.999), 1.0, g, [0.0; 2]).1[0];
+    assert!(of_square(3.4e-18) == 0.0 && of_square(3.5e-18) > 0.0);
+    // The mean of squares.
+    for (square, expected) in [(1.1e-38, 0.0), (1.2e-38, 1.2e-38)] {
+        let adam = Adam::new(0.1).betas(0.5, 0.5);
+        assert_eq!(update(&adam, 1.0, 0.0, [0.0, 2.0 * square]).1[1], expected);
+        let rmsprop = RmsProp::new(0.1).alpha(0.5);
+        assert_eq!(update(&rmsprop, 1.0, 0.0, [2.0 * square, 0.0]).1[0], expected);
+    }
+    // Weights, if they decay; the gradient alone would move them by next to nothing.
+    for w in [below, above] {
+        let kept = if w == below { 0.0 } else { w };
+        let decaying: [&dyn Optimizer; 4] = [
+            &Sgd::new(0.1).weight_decay(1e-3),
+            &Adam::new(0.1).weight_decay(1e-3),
+            &AdamW::new(0.1).weight_decay(1e-3),
+            &RmsProp::new(0.1).weight_decay(1e-3),
+        ];
+        for optimizer in decaying {
+            assert_eq!(update(optimizer, w, 0.0, [0.0; 2]).0, kept, "{optimizer:?}");
+        }
+        assert_eq!(update(&Sgd::new(0.1), w, 0.0, [0.0; 2]).0, w);
+        assert_eq!(update(&AdamW::new(0.1).weight_decay(0.0), w, 0.0, [0.0; 2]).0, w);
+    }
 }
 
 /// Gradients that stay 0, as those of a weight behind a dead ReLU do, or that are next to nothing: nothing may become subnormal,
