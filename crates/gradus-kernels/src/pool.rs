@@ -93,9 +93,13 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Pool {
-    /// A pool of so many threads (at least one), the caller's among them; fewer if the system grants fewer.
+    /// The most threads of a pool, whatever is asked for: a million would take all memory.
+    pub const MOST_THREADS: usize = 1024;
+
+    /// A pool of `threads` threads, the caller's among them: at least 1 and at most [`MOST_THREADS`](Pool::MOST_THREADS), or
+    /// fewer if the system grants fewer. [`threads`](Pool::threads) returns their number.
     pub fn new(threads: usize) -> Self {
-        let threads = threads.clamp(1, INSIDE as usize);
+        let threads = threads.clamp(1, Self::MOST_THREADS);
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             taken: (0..threads).map(|_| Lines(AtomicUsize::new(0))).collect(),
@@ -341,8 +345,16 @@ mod tests {
     }
 
     #[test]
-    fn zero_threads_are_one() {
+    fn threads_are_at_least_one_and_at_most_the_bound() {
         assert_eq!(Pool::new(0).threads(), 1);
+        let mut pool = Pool::new(usize::MAX);
+        // Fewer where the system grants fewer.
+        assert!((1..=Pool::MOST_THREADS).contains(&pool.threads()), "{}", pool.threads());
+        let sum = AtomicUsize::new(0);
+        pool.run(2000, &|task, _| {
+            sum.fetch_add(task, Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 1_999_000);
     }
 
     #[test]

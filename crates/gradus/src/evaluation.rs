@@ -45,7 +45,7 @@ impl fmt::Display for Evaluation {
 }
 
 impl Network {
-    /// Memory and threads for predictions on up to `batch` samples at a time.
+    /// Memory and threads for predictions on up to `batch` samples at a time; no more than 1,024 threads are started.
     ///
     /// # Errors
     /// If `batch` is zero.

@@ -206,7 +206,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The number of threads; without it, as many as the machine gives. The result has the same bits on any number.
+    /// The number of threads, of which no more than 1,024 are started; without it, as many as the machine gives. The result has the
+    /// same bits on any number.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

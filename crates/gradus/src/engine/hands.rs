@@ -2,9 +2,6 @@ use gradus_kernels::{Buffer, Cuts, Pool};
 
 use crate::Float;
 
-/// The most threads that are started, whatever is asked for.
-const MOST_THREADS: usize = 1024;
-
 /// Threads, each with scratch memory of its own.
 #[derive(Debug)]
 pub(crate) struct Hands {
@@ -14,13 +11,14 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    /// So many threads, with so many values of scratch memory each.
+    /// `threads` threads, or as many as [`Pool::new`] makes of them, with `scratch` values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
-        let threads = threads.clamp(1, MOST_THREADS);
+        let pool = Pool::new(threads);
+        let threads = pool.threads();
         // Each thread's begins on a cache line of its own.
         let scratch = scratch.next_multiple_of(16);
         Hands {
-            pool: Pool::new(threads),
+            pool,
             scratch: Buffer::zeros(scratch * threads),
             cuts: Cuts::new((0..=threads).map(|i| i * scratch).collect()),
         }

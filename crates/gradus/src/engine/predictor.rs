@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gradus_kernels::Cuts;
+use gradus_kernels::{Cuts, Pool};
 
 use super::Read;
 use super::block::{Block, Desk, Lent};
@@ -69,7 +69,7 @@ impl Predictor {
         }
         let graph = &network.graph;
         check_memory(batch, graph.output.size())?;
-        let threads = threads.clamp(1, batch.div_ceil(LEAST));
+        let threads = threads.clamp(1, batch.div_ceil(LEAST).min(Pool::MOST_THREADS));
         let most = (VALUES / graph.values_size).clamp(LEAST, MOST);
         let capacity = batch.div_ceil(threads).clamp(LEAST.min(batch), most);
         check_memory(capacity.saturating_mul(threads), graph.values_size)?;

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gradus_kernels::Cuts;
 use gradus_kernels::lanes::LANES;
+use gradus_kernels::{Cuts, Pool};
 
 use super::add_up;
 use super::bfloat16::{self, Copies};
@@ -173,7 +173,8 @@ impl Workspace {
         let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
         check_memory(batch, 2 * graph.values_size + graph.kept)?;
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
-        let threads = threads.clamp(1, ((work / WORTH_A_THREAD) as usize).max(1));
+        let worth = usize::try_from(work / WORTH_A_THREAD).unwrap_or(usize::MAX);
+        let threads = threads.clamp(1, worth.clamp(1, Pool::MOST_THREADS));
         let division = if graph.divides_freely() {
             // The samples of a pair stay together.
             let unit = if bfloat16 { 2 } else { 1 };
