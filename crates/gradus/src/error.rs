@@ -47,17 +47,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Invalid`] with this sentence.
+    /// [`Error::Invalid`] with this sentence; one of more than 1,000 bytes loses its middle.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::Invalid(shortened(message.into()))
     }
 
-    /// [`Error::Data`] with this sentence.
+    /// [`Error::Data`] with this sentence; one of more than 1,000 bytes loses its middle.
     pub fn data(message: impl Into<String>) -> Self {
         Error::Data(shortened(message.into()))
     }
 
-    /// [`Error::File`] for this path.
+    /// [`Error::File`] for this path, with this sentence; one of more than 1,000 bytes loses its middle.
     pub fn file(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
         Error::File {
             path: path.as_ref().to_path_buf(),
@@ -66,7 +66,7 @@ impl Error {
     }
 }
 
-/// The most bytes of a sentence that are kept: a quoted cell of a table, or a name in a file, may have any length.
+/// The most bytes that are kept of a sentence: a quoted cell of a table, or a name in a file, may have any length.
 const LONGEST: usize = 1000;
 
 /// The sentence, without its middle if it is too long: the beginning names the thing, the end says what to do.
@@ -74,10 +74,10 @@ fn shortened(message: String) -> String {
     if message.len() <= LONGEST {
         return message;
     }
-    let boundary = |from: usize| (from..message.len()).find(|&i| message.is_char_boundary(i));
-    let head = boundary(LONGEST * 2 / 3).unwrap_or(0);
-    let tail = boundary(message.len() - LONGEST / 3).unwrap_or(message.len());
-    format!("{} […] {}", &message[..head], &message[tail..])
+    let is_boundary = |&i: &usize| message.is_char_boundary(i);
+    let head = (0..=LONGEST * 2 / 3).rev().find(is_boundary).unwrap_or(0);
+    let tail = (message.len() - LONGEST / 3..message.len()).find(is_boundary);
+    format!("{} […] {}", &message[..head], &message[tail.unwrap_or(message.len())..])
 }
 
 impl fmt::Display for Error {
@@ -127,7 +127,8 @@ mod tests {
                 Error::file("table.csv", &sentence),
             ] {
                 let found = error.to_string();
-                assert!(found.len() < LONGEST + 30, "{}", found.len());
+                let mark = "table.csv: ".len() + " […] ".len();
+                assert!(found.len() <= LONGEST + mark, "{}", found.len());
                 assert!(
                     found.contains("line 2: `") && found.ends_with("` is not a number"),
                     "{found}"

@@ -22,7 +22,7 @@ use crate::metric::Metric;
 use crate::optim::{Clip, Optimizer};
 use crate::profile::Profile;
 use crate::schedule::Schedule;
-use crate::trainer::{Trainer, check_batch, plural};
+use crate::trainer::{Trainer, plural};
 use crate::{Error, Network, Result};
 
 /// How to train a network: declared in one go, then [`run`](Fit::run).
@@ -416,7 +416,6 @@ impl<'a> Fit<'a> {
 /// Refuses a division into batches of which the last one has fewer samples than a layer needs; before training, and not at the end of
 /// the first epoch.
 fn check_batches(graph: &Graph, samples: usize, batch: usize) -> Result<()> {
-    check_batch(graph, batch.min(samples))?;
     let (least, layer) = graph.least_batch();
     let fits = |batch: usize| matches!(samples % batch, left if left == 0 || left >= least);
     if fits(batch) {

@@ -53,7 +53,7 @@ pub struct Trainer {
 }
 
 /// Refuses a training batch of fewer samples than a layer needs.
-pub(crate) fn check_batch(graph: &Graph, samples: usize) -> Result<()> {
+fn check_batch(graph: &Graph, samples: usize) -> Result<()> {
     let (least, layer) = graph.least_batch();
     if samples >= least {
         return Ok(());
@@ -79,7 +79,7 @@ pub(crate) struct Samples<'a, 't> {
     pub count: usize,
     pub read: Read<'a>,
     pub target: &'a (dyn Fn(usize) -> Target<'t> + Sync),
-    /// Whether [`Trainer::each_output`] is going to be asked for the outputs.
+    /// Whether the step computes the network's outputs, for [`Trainer::each_output`], also where its loss does without them.
     pub outputs: bool,
 }
 
@@ -386,8 +386,8 @@ impl Trainer {
         }
     }
 
-    /// Calls `each` with what metrics compare of every sample of the last step, and its target, in order; [`Samples::outputs`] must have
-    /// said so.
+    /// Calls `each(y, target)` for every sample of the last step, in order, with the output `y` that metrics see: probabilities where
+    /// the network gives logits. `samples` are those of the step, and asked for [outputs](Samples::outputs).
     pub(crate) fn each_output(
         &mut self,
         network: &Network,
