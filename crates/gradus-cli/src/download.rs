@@ -656,6 +656,23 @@ mod tests {
         fs::write(&path, &gzipped()[..1000]).unwrap();
         let message = format!("{:#}", verify(&path, &right).unwrap_err());
         assert!(message.contains("file.gz: its gzip file is cut off"), "{message}");
+        // Compressed anew, at other levels and in two parts, it is another file of the same content.
+        let (one, two) = (content(), content());
+        let (head, tail) = two.split_at(two.len() / 3);
+        for parts in [&[&one[..]][..], &[head, tail]] {
+            for level in [0, 1, 9] {
+                let mut anew = Vec::new();
+                for part in parts {
+                    let mut gzip = GzEncoder::new(&mut anew, Compression::new(level));
+                    gzip.write_all(part).unwrap();
+                    gzip.finish().unwrap();
+                }
+                fs::write(&path, &anew).unwrap();
+                verify(&path, &right).unwrap();
+                let published = Check::File(hexadecimal(&Sha256::digest(gzipped())));
+                assert_eq!(verify(&path, &published).is_ok(), anew == gzipped());
+            }
+        }
         let plain = folder.path().join("plain");
         fs::write(&plain, content()).unwrap();
         verify(&plain, &right).unwrap();
