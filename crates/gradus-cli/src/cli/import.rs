@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use gradus::save::read_at_most;
+use gradus::save::{is_pickle, read_at_most};
 use gradus_onnx::{Imported, Scaling};
 use serde_json::{Value, json};
 
@@ -138,6 +138,7 @@ impl Import {
         Files {
             reads: reads.cloned().collect(),
             writes: vec![self.path()],
+            ..Files::default()
         }
     }
 
@@ -204,13 +205,10 @@ fn note_scaling(imported: &mut Imported) -> Result<()> {
 fn refuse_pickle(path: &Path) -> Result<()> {
     let file = || path.display().to_string();
     let mut start = Vec::new();
-    let opened = File::open(path).with_context(|| format!("{} can't be read", file()))?;
-    opened
-        .take(4)
-        .read_to_end(&mut start)
-        .with_context(|| format!("{} can't be read", file()))?;
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.with_context(|| format!("{} can't be read", file()))?;
     ensure!(
-        !(start.starts_with(b"PK\x03\x04") || start.starts_with(b"\x80\x02")),
+        !is_pickle(&start),
         "{}: this is a pickle, as `torch.save` writes it: pickles are programs, and are not run; save the tensors with \
          `safetensors.torch.save_file(model.state_dict(), path)`, or the network with `torch.onnx.export`",
         file()

@@ -196,10 +196,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
     })
 }
 
-/// Whether this is a file of `torch.save`: a zip archive with a pickle, or, until 2020, a bare pickle.
-fn is_pickle(bytes: &[u8]) -> bool {
-    // As the length of a header, both would be beyond any file's; the second byte of a pickle is its version.
-    bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, _, _, _, _, high, _, ..] if *high != 0)
+/// Whether a file that begins with these bytes, nine or more, is one of `torch.save`: a zip archive with a pickle, or, until 2020, a
+/// bare pickle.
+pub fn is_pickle(bytes: &[u8]) -> bool {
+    match bytes {
+        [b'P', b'K', 3, 4, ..] => true,
+        // The second byte is the version. From 4 on the length of a frame follows, whose highest bytes are 0; the header of a
+        // safetensors file, a JSON object, can't begin with them.
+        [0x80, 4 | 5, 0x95, _, _, _, _, _, 0, ..] => true,
+        // As the length of a header, that would be beyond any file's.
+        [0x80, 2..=5, _, _, _, _, high, _, ..] => *high != 0,
+        _ => false,
+    }
 }
 
 /// A tensor, and where its bytes lie.

@@ -199,6 +199,8 @@ fn files_that_are_not_there() {
     for pickle in [
         &b"PK\x03\x04\0\0\x08\x08\0\0"[..],
         b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+        b"\x80\x03\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+        b"\x80\x04\x95\r\0\0\0\0\0\0\0\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
     ] {
         std::fs::write(folder.join("model.pt"), pickle).unwrap();
         let sentence = refused(
