@@ -262,12 +262,21 @@ pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Wanted> {
     wanted.into()
 }
 
-/// Checks the sums that are known of a set's files; returns of how many.
+/// What was found out about a set's files.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// How many are what was published, by their SHA-256.
+    pub right: usize,
+    /// The names of those that can't be compared: the known sum is that of another gzip file.
+    pub repacked: Vec<String>,
+}
+
+/// Checks the sums that are known of a set's files.
 ///
 /// # Errors
 /// If a file is missing, damaged, or not the one that was published.
-pub fn verify_files(set: &Set, folder: &Path) -> Result<usize> {
-    let mut checked = 0;
+pub fn verify_files(set: &Set, folder: &Path) -> Result<Verified> {
+    let mut verified = Verified::default();
     for wanted in files(set, &[]) {
         let Some(check) = &wanted.check else { continue };
         let plain = wanted.name.trim_end_matches(".gz").to_string();
@@ -282,15 +291,26 @@ pub fn verify_files(set: &Set, folder: &Path) -> Result<usize> {
             .map(|name| folder.join(name))
             .find(|path| path.is_file());
         let path = path.with_context(|| format!("{}: {plain} is missing", folder.display()))?;
-        let gzipped = path.extension().is_some_and(|ending| ending == "gz");
-        if matches!(check, Check::File(_)) && !gzipped {
-            // The known sum is that of the gzipped file.
-            continue;
+        if is_published_file(&path, check)? {
+            verified.right += 1;
+        } else {
+            verified.repacked.push(plain);
         }
-        download::verify(&path, check)?;
-        checked += 1;
     }
-    Ok(checked)
+    Ok(verified)
+}
+
+/// Whether a file has the sum that is known, or can't be compared with it.
+///
+/// # Errors
+/// If it is another file than the one that was published.
+fn is_published_file(path: &Path, check: &Check) -> Result<bool> {
+    match (check, download::verify(path, check)) {
+        (_, Ok(())) => Ok(true),
+        // Whether it is undamaged is seen when it is read.
+        (Check::File(_), Err(_)) => Ok(false),
+        (Check::Content(_), Err(error)) => Err(error),
+    }
 }
 
 /// What a folder holds.
@@ -491,6 +511,36 @@ mod tests {
         let nowhere = vec!["http://127.0.0.1:1/all.zip".to_string()];
         let error = fetch(&archive("0".repeat(64)), nowhere).unwrap_err();
         assert!(format!("{error:#}").contains("cannot download all.zip"), "{error:#}");
+    }
+
+    #[test]
+    fn repacked_files_are_compared_by_their_content() {
+        use flate2::{Compression, write::GzEncoder};
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, level: u32, content: &[u8]| {
+            let path = folder.path().join(name);
+            let mut gzip = GzEncoder::new(File::create(&path).unwrap(), Compression::new(level));
+            gzip.write_all(content).unwrap();
+            gzip.finish().unwrap();
+            path
+        };
+        let content = [7; 1000];
+        let published = write("published.gz", 1, &content);
+        let repacked = write("repacked.gz", 9, &content);
+        let other = write("other.gz", 1, &[8; 1000]);
+        let sum = |bytes: &[u8]| {
+            Sha256Sum::digest(bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        };
+        let of_content = Check::Content(sum(&content));
+        assert!(is_published_file(&published, &of_content).unwrap());
+        assert!(is_published_file(&repacked, &of_content).unwrap());
+        assert!(is_published_file(&other, &of_content).is_err());
+        let of_file = Check::File(sum(&std::fs::read(&published).unwrap()));
+        assert!(is_published_file(&published, &of_file).unwrap());
+        assert!(!is_published_file(&repacked, &of_file).unwrap());
     }
 
     #[test]

@@ -160,6 +160,20 @@ fn what_is_there_already_is_not_fetched() {
             .unwrap()
     };
     assert_eq!(stdout(&fetch()), format!("emnist-digits is in {}\n", there.display()));
+    // Fetched all the same, the set is still read from the folder that is searched before, where it is whole.
+    let forced = gradus(home.path())
+        .env("GRADUS_DATA_DIR", home.path().join("sets"))
+        .args(["data", "fetch", "emnist-digits", "--force", "--mirror"])
+        .arg(serve(there.clone(), false))
+        .output()
+        .unwrap();
+    let cache = home.path().join(".cache/gradus/emnist-digits");
+    assert_eq!(stdout(&forced), format!("emnist-digits is in {}\n", cache.display()));
+    let note = format!(
+        "note: {} is searched before, so the set is read from there\n",
+        there.display()
+    );
+    assert!(stderr(&forced).ends_with(&note), "{}", stderr(&forced));
     let labels = there.join("emnist-digits-train-labels-idx1-ubyte");
     fs::write(labels, [0, 0, 8, 1, 0, 0, 0, 2, 3]).unwrap();
     assert!(stderr(&fetch()).contains("cannot download"), "{}", stderr(&fetch()));
@@ -217,6 +231,25 @@ fn another_file_from_a_mirror_is_refused() {
         fs::read_dir(home.path().join(".cache/gradus/mnist")).unwrap().count(),
         0
     );
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    for (proxy, sentence) in [
+        ("socks5://user:secret@127.0.0.1:1", "HTTPS_PROXY names a SOCKS proxy"),
+        ("no proxy: secret", "HTTPS_PROXY names no proxy that can be used"),
+    ] {
+        let output = gradus(home.path())
+            .env("HTTPS_PROXY", proxy)
+            .args(["data", "fetch", "mnist", "--mirror", "http://mirror.invalid"])
+            .output()
+            .unwrap();
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(sentence) && !text.contains("secret"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 }
 
 #[test]

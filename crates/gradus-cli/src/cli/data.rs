@@ -13,7 +13,7 @@ use super::Settings;
 use crate::notes::class_names;
 use crate::output::Files;
 use crate::plot::{self, count};
-use crate::source::{Data, EMBEDDED, Source, verify_files};
+use crate::source::{Data, EMBEDDED, Source, Verified, verify_files};
 use crate::terminal::{path_text, say, shown};
 
 /// Data sets: list, fetch, verify and show them
@@ -189,11 +189,13 @@ fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Va
         if let Ok(first) = source.find(set)
             && first != folder
         {
-            say(format_args!(
-                "note: {} is searched before, and what it has of {} is not whole, or not what was published",
-                first.display(),
-                set.name
-            ));
+            let whole = verify_files(set, &first).is_ok() && set.read(&first).is_ok();
+            let what = if whole {
+                "so the set is read from there"
+            } else {
+                "and what it has of the set is not whole, or not what was published"
+            };
+            say(format_args!("note: {} is searched before, {what}", first.display()));
         }
         fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
     }
@@ -216,13 +218,18 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
     }
     let mut verified = Vec::new();
     for (set, folder) in places {
-        let checked = verify_files(set, &folder)?;
+        let Verified { right, repacked } = verify_files(set, &folder)?;
         let (train, test) = set.read(&folder)?;
-        let sums = if checked == 0 {
-            "its published sums are not known".to_string()
-        } else {
-            format!("the SHA-256 of {checked} files is right")
+        let mut sums = match (right, &repacked[..]) {
+            (0, []) => "its published sums are not known".to_string(),
+            (right, _) => format!("the SHA-256 of {right} files is right"),
         };
+        if !repacked.is_empty() {
+            sums += &format!(
+                ", {} can't be compared: its known sum is that of the gzip file that was published, not of its content",
+                repacked.join(", ")
+            );
+        }
         writeln!(
             out,
             "{} in {}: {} + {} samples, {sums}",
@@ -232,7 +239,7 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
             count(test.len() as u64)
         )?;
         verified.push(json!({
-            "name": set.name, "place": path_text(&folder), "train": train.len(), "test": test.len(), "files_checked": checked,
+            "name": set.name, "place": path_text(&folder), "train": train.len(), "test": test.len(), "files_checked": right,
         }));
     }
     if options.names.iter().any(|name| name == EMBEDDED) {

@@ -1,6 +1,6 @@
 //! The sets that are known: their addresses, checksums and classes.
 
-use super::{Archive, Checksums, Classes, Set};
+use super::{Archive, Classes, Set, Sha256};
 
 const DIGITS: &str = "0123456789";
 /// The letters whose small form EMNIST merges with the capital are left out.
@@ -22,7 +22,7 @@ pub static SETS: [Set; 9] = [
         classes: Classes::Characters(DIGITS),
         first_label: 0,
         transposed: false,
-        checksums: Some(Checksums::Uncompressed([
+        checksums: Some(of_content([
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -55,7 +55,7 @@ pub static SETS: [Set; 9] = [
         ]),
         first_label: 0,
         transposed: false,
-        checksums: Some(Checksums::Uncompressed([
+        checksums: Some(of_content([
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
             "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -77,13 +77,13 @@ pub static SETS: [Set; 9] = [
         classes: Classes::Named(&["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]),
         first_label: 0,
         transposed: false,
-        checksums: Some(Checksums::Gzipped([
-            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-        ])),
-        signature: None,
+        checksums: Some([
+            Sha256::Gzipped("51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+            Sha256::Uncompressed("2a16eeae62da984b8bd24fa32e31d47291f01dac3fe84d5594f304f71e7d374b"),
+            Sha256::Uncompressed("76fbd229ce87db80dd281af5e6670de4ad0e42fb30a7bd643972994c47c1f42e"),
+            Sha256::Uncompressed("a11dc742be8e781a40a92f53d6a4957e7b7d36df2faa097659131ebfd8fd60c6"),
+        ]),
+        signature: Some([8, 7, 0, 1, 4, 2, 4, 8, 1, 1]),
     },
     emnist(
         "emnist-balanced",
@@ -128,6 +128,16 @@ pub static SETS: [Set; 9] = [
         0,
     ),
 ];
+
+/// The sums of a set's files by their content.
+const fn of_content([a, b, c, d]: [&'static str; 4]) -> [Sha256; 4] {
+    [
+        Sha256::Uncompressed(a),
+        Sha256::Uncompressed(b),
+        Sha256::Uncompressed(c),
+        Sha256::Uncompressed(d),
+    ]
+}
 
 /// The archive of all EMNIST sets.
 const EMNIST: Archive = Archive {
