@@ -9,6 +9,7 @@ use gradus::{Float, Network};
 
 use crate::cli::recipe::noted_loss;
 use crate::notes::Notes;
+use crate::terminal::{listed, shown};
 
 /// The outputs of a network as probabilities, if they are logits; otherwise as they are.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl Positive {
         let Some(class) = class else {
             bail!(
                 "--positive: there is no class `{positive}`; choose one of {}",
-                names.join(", ")
+                listed(names)
             );
         };
         Ok(Some(class))
@@ -140,7 +141,8 @@ pub fn explained(metrics: &[String], names: &[String]) -> Option<String> {
     if !usual.is_empty() {
         let of = match names {
             [_, second] => format!(
-                "of the class `{second}`; --positive chooses the other, {}_macro is the mean over both",
+                "of the class `{}`; --positive chooses the other, {}_macro is the mean over both",
+                shown(second),
                 usual[0]
             ),
             _ => "the mean over all classes; --positive chooses one".to_string(),
@@ -152,7 +154,7 @@ pub fn explained(metrics: &[String], names: &[String]) -> Option<String> {
             .filter(|metric| OF_ONE_CLASS.iter().any(|one| *metric == of_class(one, class)))
             .collect();
         if !chosen.is_empty() {
-            sentences.push(format!("{}: of the class `{name}`.", chosen.join(", ")));
+            sentences.push(format!("{}: of the class `{}`.", chosen.join(", "), shown(name)));
         }
     }
     (!sentences.is_empty()).then(|| sentences.join("\n"))

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use gradus::data::mnist::SETS;
 use gradus::save::atomic;
+
+use crate::source::Layout;
 
 /// The file that is locked as long as a run writes into its folder.
 const LOCK: &str = ".gradus.lock";
@@ -17,14 +20,16 @@ const UNFINISHED: &str = "gradus-unfinished";
 /// What a command reads and writes, as far as its options name that.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// Files and folders that it reads.
+    /// Files that it reads.
     pub reads: Vec<PathBuf>,
+    /// The files and folders of the samples that it reads.
+    pub samples: Vec<PathBuf>,
     /// Files that it writes.
     pub writes: Vec<PathBuf>,
 }
 
 impl Files {
-    /// Refuses to write over what is read, or the same file twice. Devices and pipes are no files.
+    /// Refuses to write over what is read, or among it, or the same file twice. Devices and pipes are no files.
     ///
     /// # Errors
     /// The sentence names the file.
@@ -32,11 +37,28 @@ impl Files {
         let mut taken: Vec<PathBuf> = self
             .reads
             .iter()
+            .chain(&self.samples)
             .filter(|path| path.is_file())
             .filter_map(|path| identity(path))
             .collect();
         let read = taken.len();
         for path in &self.writes {
+            if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+                continue;
+            }
+            ensure!(
+                !is_set_file(path),
+                "{}: a file of this name is read as one of a data set; choose another one to write",
+                path.display()
+            );
+            if let Some(folder) = self.samples.iter().find(|folder| is_sample_of(folder, path)) {
+                bail!(
+                    "{}: that is among the samples in {}, which the command reads, and would be read as one of them; choose another \
+                     place to write",
+                    path.display(),
+                    folder.display()
+                );
+            }
             let Some(identity) = identity(path) else { continue };
             match taken.iter().position(|other| *other == identity) {
                 None => taken.push(identity),
@@ -64,9 +86,48 @@ fn identity(path: &Path) -> Option<PathBuf> {
             return Some(number);
         }
     }
-    let folder = (path.parent().filter(|folder| !folder.as_os_str().is_empty())).unwrap_or(Path::new("."));
-    let place = || Some(fs::canonicalize(folder).ok()?.join(path.file_name()?));
-    fs::canonicalize(path).ok().or_else(place)
+    real_path(path)
+}
+
+/// Whether the name is that of a file of a known data set.
+fn is_set_file(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let plain = name.trim_end_matches(".gz").replace(".idx", "-idx");
+    SETS.iter().any(|set| set.files().iter().any(|file| file.name == plain))
+}
+
+/// Whether a file at this path would lie where images are looked for in the folder.
+fn is_sample_of(folder: &Path, path: &Path) -> bool {
+    if !folder.is_dir() {
+        return false;
+    }
+    let (Ok(folder), Some(path)) = (fs::canonicalize(folder), real_path(path)) else {
+        return false;
+    };
+    let Ok(inside) = path.strip_prefix(&folder) else {
+        return false;
+    };
+    // Names that begin with a dot are not read.
+    if inside.iter().any(|name| name.as_encoded_bytes().starts_with(b".")) {
+        return false;
+    }
+    match Layout::of(&folder) {
+        Layout::Idx(..) => false,
+        Layout::Divided => inside.starts_with("train") || inside.starts_with("test"),
+        // Each folder in it is a class.
+        Layout::Other => inside.iter().count() > 1,
+    }
+}
+
+/// The path of a file behind all links; it need not be there yet, nor its folder.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|there| {
+        let real = fs::canonicalize(there).ok()?;
+        Some(real.join(path.strip_prefix(there).ok()?))
+    })
 }
 
 /// What a file is the same by, under all its names.
@@ -113,14 +174,23 @@ impl Folder {
         };
         folder.lock = lock(path)?;
         atomic::remove_unfinished(path);
+        // A run that was killed may have moved files away and not written them again.
+        for place in [FINISHED, UNFINISHED] {
+            for name in names {
+                if let Ok(earlier) = fs::metadata(path.join(place).join(name)) {
+                    let _ = atomic::write_like(&path.join(name), earlier);
+                }
+            }
+        }
         Ok(folder)
     }
 
-    /// Moves these files of an earlier run out of the way, so that none of them is taken for this run's.
+    /// Moves these files of an earlier run out of the way, so that none of them is taken for this run's. Links stay, and this run's
+    /// files get the permissions of the earlier ones.
     ///
     /// # Errors
-    /// If a file can't be moved.
-    pub fn set_aside<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> io::Result<()> {
+    /// If a file can't be moved; the sentence names it.
+    pub fn set_aside<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> gradus::Result<()> {
         let names: Vec<&str> = names
             .into_iter()
             .filter(|name| self.path.join(name).is_file())
@@ -131,8 +201,13 @@ impl Folder {
         let finished = self.path.join(self.names[0]).is_file();
         let place = self.path.join(if finished { FINISHED } else { UNFINISHED });
         self.clear(&place);
-        fs::create_dir_all(&place)?;
-        (names.iter()).try_for_each(|name| fs::rename(self.path.join(name), place.join(name)))
+        let cannot = |path: &Path, what: &str, error: io::Error| gradus::Error::file(path, format!("{what}: {error}"));
+        fs::create_dir_all(&place).map_err(|e| cannot(&place, "the folder can't be made", e))?;
+        names.iter().try_for_each(|name| {
+            let path = self.path.join(name);
+            let moved = atomic::move_away(&path, &place.join(name));
+            moved.map_err(|e| cannot(&path, "the file of an earlier run can't be moved", e))
+        })
     }
 
     /// Removes what was set aside: this run has finished.
@@ -220,8 +295,87 @@ mod tests {
         Files {
             reads: own(reads),
             writes: own(writes),
+            ..Files::default()
         }
         .check()
+    }
+
+    #[test]
+    fn nothing_is_written_among_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["divided/train/cat", "divided/test/cat", "classes/cat"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        let write = |samples: &str, path: &str| {
+            let files = Files {
+                samples: vec![at(samples)],
+                writes: vec![at(path)],
+                ..Files::default()
+            };
+            files.check().map_err(|error| error.to_string())
+        };
+        for (samples, path) in [
+            ("divided", "divided/train/cat/1.json"),
+            ("divided", "divided/test/new/run/curves.png"),
+            ("classes", "classes/cat/1.png"),
+            ("classes", "classes/runs/train/curves.png"),
+            ("classes", "divided/../classes/./runs/x.json"),
+        ] {
+            let message = write(samples, path).unwrap_err();
+            assert!(message.contains("would be read as one of them"), "{message}");
+        }
+        for (samples, path) in [
+            ("divided", "divided/results.json"),
+            ("divided", "divided/runs/curves.png"),
+            ("classes", "classes/results.json"),
+            ("classes", "classes/.runs/curves.png"),
+            ("classes", "runs/curves.png"),
+        ] {
+            write(samples, path).unwrap();
+        }
+        for name in ["t10k-labels-idx1-ubyte", "train-images.idx3-ubyte.gz"] {
+            let message = write("none", name).unwrap_err();
+            assert!(message.contains("as one of a data set"), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_outlive_a_run() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let outer = tempfile::tempdir().unwrap();
+        let at = |name: &str| outer.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        fs::create_dir_all(at("run")).unwrap();
+        fs::create_dir_all(at("real")).unwrap();
+        let names = ["result", "history"];
+        for name in ["run/history", "real/result"] {
+            fs::write(at(name), "first").unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        symlink("../real/result", at("run/result")).unwrap();
+        let claim = || Folder::claim(&at("run"), &names).unwrap();
+        let folder = claim();
+        folder.set_aside(names).unwrap();
+        for name in ["run/gradus-previous/result", "run/gradus-previous/history"] {
+            assert_eq!((fs::read(at(name)).unwrap(), mode(name)), (b"first".into(), 0o600));
+        }
+        assert!(!at("run/result").exists() && !at("run/history").exists());
+        atomic::write(&at("run/history"), b"second").unwrap();
+        drop(folder);
+        // As if it had been killed: the next run writes the rest.
+        let folder = claim();
+        folder.set_aside(names).unwrap();
+        for name in names {
+            atomic::write(&at("run").join(name), b"third").unwrap();
+        }
+        folder.forget_earlier();
+        assert!(at("run/result").is_symlink());
+        for name in ["real/result", "run/history"] {
+            assert_eq!((fs::read(at(name)).unwrap(), mode(name)), (b"third".into(), 0o600));
+        }
+        assert_eq!(fs::read_dir(at("run")).unwrap().count(), 3, "with the lock");
     }
 
     #[cfg(unix)]

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// The most characters of a name that a table shows.
 const LONGEST: usize = 60;
+/// The most names that a list shows.
+const LISTED: usize = 100;
 /// The most bytes of an error: a list of twenty faulty files is not as long, each with a sentence of the library.
 const LONGEST_SENTENCE: usize = 1 << 15;
 
@@ -61,14 +63,16 @@ pub fn say(line: fmt::Arguments<'_>) {
 
 /// Writes an error to standard error, in one line, without the middle of what is too long.
 pub fn say_error(error: &anyhow::Error) {
-    say(format_args!(
-        "error: {}",
-        escaped(&shortened(&format!("{error:#}")), &[])
-    ));
+    say(format_args!("error: {}", one_line(&format!("{error:#}"))));
+}
+
+/// A text of a file, such as a path, in one line: without the middle of its long words and without what would change a terminal.
+pub fn one_line(text: &str) -> String {
+    escaped(&shortened(text), &[]).into_owned()
 }
 
 /// The sentence, without the middle of its long words; and without its own, if it is longer than any list of faults.
-fn shortened(sentence: &str) -> String {
+pub fn shortened(sentence: &str) -> String {
     let without_middle = |text: &str| gradus::Error::invalid(text).to_string();
     let words: String = sentence.split_inclusive(' ').map(without_middle).collect();
     if words.len() > LONGEST_SENTENCE {
@@ -86,6 +90,15 @@ pub fn shown(name: &str) -> String {
         shown.push('…');
     }
     escaped(&shown, &[]).into_owned()
+}
+
+/// Names in a sentence, as in a table; of very many, the first.
+pub fn listed(names: &[String]) -> String {
+    let first: Vec<String> = names.iter().take(LISTED).map(|name| shown(name)).collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => first.join(", "),
+        others => format!("{} and {others} others", first.join(", ")),
+    }
 }
 
 /// A path as text, for other programs: as near as text comes.
@@ -135,6 +148,16 @@ mod tests {
         let long = shown(&"é".repeat(1 << 20));
         assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
         assert_eq!(shown(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+    }
+
+    #[test]
+    fn lists_of_names_have_an_end() {
+        let names = |count: usize| (0..count).map(|i| format!("{i}\n")).collect::<Vec<_>>();
+        assert_eq!(listed(&names(2)), "0\\n, 1\\n");
+        assert!(listed(&names(LISTED)).ends_with(", 99\\n"));
+        assert!(listed(&names(LISTED + 7)).ends_with(", 99\\n and 7 others"));
+        assert!(listed(&["x".repeat(1 << 20)]).len() < 100);
+        assert_eq!(one_line("a b\nc"), "a b\\nc");
     }
 
     #[test]

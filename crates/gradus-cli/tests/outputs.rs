@@ -196,6 +196,24 @@ fn names_that_are_no_text_are_names() {
     run("compare --data digits --epochs 1 --quiet --out @compare");
     run("experiment goodfit --data digits --epochs 1 --quiet --out @study");
 
+    // But for data, whose names are kept as text.
+    for arguments in ["train mlp --data @x.csv", "compare --data @x", "data show @x"] {
+        let (_, errors) = ended(gradus(folder, own(arguments)).output().unwrap(), 2);
+        assert!(errors.contains("this path is not UTF-8: rename it"), "{errors}");
+    }
+    let inside = folder.join(with("inside"));
+    fs::create_dir(&inside).unwrap();
+    let rows: String = (0..20).map(|i| format!("{i},{}\n", i % 2)).collect();
+    fs::write(inside.join("table.csv"), rows).unwrap();
+    let (_, errors) = ended(
+        gradus(&inside, ["train", "mlp", "--data", "table.csv", "--epochs", "1"])
+            .output()
+            .unwrap(),
+        1,
+    );
+    assert!(errors.contains("this one is not UTF-8: rename the folder"), "{errors}");
+    assert!(!inside.join("runs").exists());
+
     // Interrupted, it names itself as a shell reads it.
     let child = gradus(folder, own(&format!("{LONG} --out @long"))).spawn().unwrap();
     wait_for("training never began", || {
@@ -291,6 +309,34 @@ fn an_earlier_network_is_not_left_among_the_files_of_a_run_that_fails() {
 }
 
 #[test]
+fn links_and_permissions_outlive_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let run = format!("{XOR} --validation 0.25 --out out");
+    good(folder, &run);
+    let out = folder.join("out");
+    let files = names(&out);
+    fs::create_dir(folder.join("real")).unwrap();
+    for name in &files {
+        fs::set_permissions(out.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(out.join(name), folder.join("real").join(name)).unwrap();
+        std::os::unix::fs::symlink(Path::new("../real").join(name), out.join(name)).unwrap();
+    }
+    let before = fs::read(out.join("network.safetensors")).unwrap();
+    good(folder, &format!("{run} --seed 7"));
+    assert!(fs::read(folder.join("real/network.safetensors")).unwrap() != before);
+    assert_eq!(
+        (names(&out), names(&folder.join("real"))),
+        (files.clone(), files.clone())
+    );
+    for name in &files {
+        assert!(out.join(name).is_symlink(), "{name}");
+        let mode = fs::metadata(out.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn what_a_command_reads_it_does_not_write() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -311,6 +357,7 @@ fn what_a_command_reads_it_does_not_write() {
         // The table is known by the notes alone.
         "evaluate net/network.safetensors --json data.csv",
         "export net/network.safetensors --to c -o hard.safetensors",
+        "export net/network.safetensors --to c --int8 -o data.csv",
         "summary net/network.safetensors --json net/../net/network.safetensors",
     ] {
         let message = bad(folder, arguments);
@@ -321,6 +368,28 @@ fn what_a_command_reads_it_does_not_write() {
     }
     let message = bad(folder, "export net/network.safetensors --to c -o a.c --json ./a.c");
     assert!(message.contains("would write this file twice"), "{message}");
+    // Known by the network's notes alone, or named.
+    let pixels = [0; 64];
+    for name in ["pictures/a/1.png", "pictures/b/1.png"] {
+        fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        for copy in ["1", "2", "3", "4", "5", "6"] {
+            let file = File::create(folder.join(name.replace('1', copy))).unwrap();
+            let mut encoder = png::Encoder::new(file, 8, 8);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        }
+    }
+    good(folder, "train mlp --data pictures --epochs 1 --quiet --out seen");
+    for arguments in [
+        "train mlp --data pictures --epochs 1 --json pictures/a/1.png",
+        "train mlp --data pictures --epochs 1 --out pictures/runs",
+        "evaluate seen/network.safetensors --json pictures/a/1.png",
+        "export seen/network.safetensors --to c --int8 -o pictures/a/net.c",
+    ] {
+        let message = bad(folder, arguments);
+        assert!(message.contains("that is among the samples in"), "{message}");
+    }
+    assert!(!folder.join("pictures/runs").exists());
     assert!(fs::read(folder.join("net/network.safetensors")).unwrap() == network);
     for name in ["data.csv", "runs/history.csv"] {
         assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), table);
@@ -366,6 +435,31 @@ fn no_name_reaches_the_terminal_raw() {
     odd("train mlp --metric \u{1b}[2J");
 }
 
+/// Notes come with files, and are of any length.
+#[test]
+fn no_name_is_printed_without_an_end() {
+    use gradus::prelude::*;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut network = Sequential::new([2])
+        .layer(Dense::new(2))
+        .layer(Softmax)
+        .build(1)
+        .unwrap();
+    let long = "x".repeat(1 << 20);
+    network.set_note("classes", serde_json::json!([long, "a\nb"]).to_string());
+    network.set_note("data", format!("{long}.csv\n"));
+    network.set_note("training", serde_json::json!({ "network": long }).to_string());
+    network.save(folder.join("net.safetensors")).unwrap();
+    let said = good(folder, "summary net.safetensors");
+    assert!(said.len() < 4000, "{said:.4000}");
+    assert!(said.contains("x…, a\\nb\n"), "{said}");
+    assert!(said.contains(".csv\\n\n"), "{said}");
+    fs::write(folder.join("rows.csv"), "1,2,0\n2,1,1\n".repeat(20)).unwrap();
+    let message = bad(folder, "evaluate net.safetensors --data rows.csv --positive none");
+    assert!(message.len() < 4000, "{message:.4000}");
+}
+
 #[test]
 fn mistakes_have_their_sentences() {
     let folder = tempfile::tempdir().unwrap();
@@ -403,12 +497,28 @@ fn mistakes_have_their_sentences() {
     )
     .unwrap();
     for name in ["model.pt", "model.safetensors"] {
-        fs::write(folder.join(name), b"PK\x03\x04\x14\0\0\0\0\0").unwrap();
-        for more in ["", " --network layers.toml"] {
-            let message = bad(folder, &format!("import {name} -o new.safetensors{more}"));
-            assert!(message.starts_with(&format!("{name}: this is a pickle")), "{message}");
+        for pickle in [
+            &b"PK\x03\x04\x14\0\0\0\0\0"[..],
+            b"\x80\x04\x95\r\0\0\0\0\0\0\0\x8a\nl\xfc",
+        ] {
+            fs::write(folder.join(name), pickle).unwrap();
+            for more in ["", " --network layers.toml"] {
+                let message = bad(folder, &format!("import {name} -o new.safetensors{more}"));
+                assert!(message.starts_with(&format!("{name}: this is a pickle")), "{message}");
+            }
         }
     }
+    // The length of a header may begin with the bytes of a pickle.
+    let network = fs::read(folder.join("out/network.safetensors")).unwrap();
+    let length = u64::from_le_bytes(*network.first_chunk().unwrap());
+    let padded = (length & !0xffff) + 0x1_0280;
+    let spaces = vec![b' '; (padded - length) as usize];
+    let end = length as usize + 8;
+    let file = [&padded.to_le_bytes(), &network[8..end], &spaces, &network[end..]].concat();
+    assert!(file.starts_with(b"\x80\x02"));
+    fs::write(folder.join("state.safetensors"), file).unwrap();
+    let message = bad(folder, "import state.safetensors -o new.safetensors");
+    assert!(message.contains("declare the layers that they are of"), "{message}");
 
     // More samples in a batch than there are.
     let results = |size: &str| {

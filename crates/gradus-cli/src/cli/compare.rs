@@ -70,7 +70,8 @@ impl Compare {
     /// What it reads and writes.
     pub fn files(&self) -> Files {
         Files {
-            reads: self.data.place(),
+            reads: Vec::new(),
+            samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
         }
     }

@@ -4,17 +4,19 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use gradus::data::mnist::{SETS, Set};
 use gradus::data::{Bytes, Dataset};
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::options::{data_name, place};
 use crate::notes::class_names;
 use crate::output::Files;
 use crate::plot::{self, count};
 use crate::source::{Data, EMBEDDED, Source, Verified, verify_files};
-use crate::terminal::{path_text, say, shown};
+use crate::terminal::{listed, path_text, say, shown};
 
 /// Data sets: list, fetch, verify and show them
 ///
@@ -83,7 +85,7 @@ pub struct Verify {
 #[derive(Debug, Args)]
 pub struct Show {
     /// A set by name, or a folder of IDX files, or one with folders `train` and `test` of images
-    #[arg(value_name = "NAME|DIR")]
+    #[arg(value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(data_name))]
     data: String,
     #[command(flatten)]
     place: Place,
@@ -119,7 +121,8 @@ impl Command {
         match self {
             Command::List(_) | Command::Fetch(_) | Command::Verify(_) => Files::default(),
             Command::Show(options) => Files {
-                reads: vec![PathBuf::from(&options.data)],
+                reads: Vec::new(),
+                samples: place(Some(&options.data)),
                 writes: plot::files("samples").map(|name| options.out.join(name)).into(),
             },
         }
@@ -294,13 +297,12 @@ fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Valu
 fn draw(options: &Show, data: &Data, names: &[String]) -> Result<usize> {
     let class = match &options.class {
         None => None,
-        Some(name) => Some(names.iter().position(|known| known == name).with_context(|| {
-            format!(
-                "{} has no class `{name}`; its classes are {}",
-                data.name,
-                names.join(", ")
-            )
-        })?),
+        Some(name) => Some(
+            names
+                .iter()
+                .position(|known| known == name)
+                .with_context(|| format!("{} has no class `{name}`; its classes are {}", data.name, listed(names)))?,
+        ),
     };
     let (part, of) = match options.part {
         Part::Train => (&data.train, "training"),

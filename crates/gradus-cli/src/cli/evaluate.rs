@@ -121,7 +121,8 @@ impl Evaluate {
     pub fn files(&self) -> Files {
         let pictures = plot::files("confusion").into_iter().chain(plot::files("mistakes"));
         Files {
-            reads: [self.data.place(), vec![self.network.clone()]].concat(),
+            reads: vec![self.network.clone()],
+            samples: self.data.place(),
             writes: (self.out.iter())
                 .flat_map(|out| pictures.clone().map(|name| out.join(name)))
                 .collect(),
@@ -139,7 +140,10 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let network = Network::load(&options.network)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
-    let (task, seen, all) = options.data.learned(&options.network, &network, &notes, settings)?;
+    let (task, seen, all) =
+        options
+            .data
+            .learned(&options.network, &network, &notes, options.files().writes, settings)?;
     options.check_part(&task, &seen)?;
     ensure!(
         options.out.is_none() || !task.classes.is_empty(),

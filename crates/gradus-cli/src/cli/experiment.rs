@@ -108,7 +108,8 @@ impl Experiment {
     pub fn files(&self) -> Files {
         let folder = self.folder();
         Files {
-            reads: self.data.place(),
+            reads: Vec::new(),
+            samples: self.data.place(),
             writes: self.study.files().iter().map(|name| folder.join(name)).collect(),
         }
     }

@@ -91,7 +91,8 @@ impl Export {
     /// What it reads and writes.
     pub fn files(&self) -> Files {
         Files {
-            reads: [self.data.place(), vec![self.network.clone()]].concat(),
+            reads: vec![self.network.clone()],
+            samples: self.data.place(),
             writes: vec![self.path()],
         }
     }

@@ -1,10 +1,12 @@
 //! Options that several commands have.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use gradus::Network;
 use gradus::data::{Dataset, Targets};
 
@@ -24,7 +26,7 @@ pub struct DataOptions {
     /// A data set by name (see `gradus data list`), a folder of IDX files, a folder of images with a sub-folder for each
     /// class, or one with folders `train` and `test` of such, or a table of numbers (.csv, .tsv, also gzipped: unpacked to 256
     /// MiB or 32 times its size, or to as many MiB as the environment variable GRADUS_MOST_UNPACKED says)
-    #[arg(long, value_name = "NAME|DIR|FILE")]
+    #[arg(long, value_name = "NAME|DIR|FILE", value_parser = OsStringValueParser::new().try_map(data_name))]
     pub data: Option<String>,
     /// The folder to search first, and to fetch into
     #[arg(long, value_name = "DIR")]
@@ -47,9 +49,24 @@ pub struct DataOptions {
     pub classification: bool,
 }
 
-/// The file or folder that data by this name would be read from.
-fn place(data: Option<&String>) -> Vec<PathBuf> {
-    data.into_iter().map(PathBuf::from).collect()
+/// The file or folder that data by this name would be read from, unless they are a known set.
+pub fn place(data: Option<&String>) -> Vec<PathBuf> {
+    let paths = data.into_iter().filter(|name| !is_known(name));
+    paths.map(PathBuf::from).collect()
+}
+
+/// Whether data of this name are a known set, whatever file or folder has the name too.
+fn is_known(name: &str) -> bool {
+    name == XOR || is_published(name)
+}
+
+/// The name of data as it is on the command line.
+///
+/// # Errors
+/// If it is no text: a network's notes keep it.
+pub fn data_name(name: OsString) -> Result<String, String> {
+    name.into_string()
+        .map_err(|_| "data are named by text, and this path is not UTF-8: rename it, or make a link to it".into())
 }
 
 impl DataOptions {
@@ -82,15 +99,16 @@ impl DataOptions {
 
     /// The samples that the options name, or the notes of a network, whose file is given for messages: for training those that
     /// it was trained on, for testing those that it was not, as far as that is known. Also returns the samples for testing with
-    /// none left out.
+    /// none left out. The command writes the files `writes`.
     ///
     /// # Errors
-    /// If nothing names any, or they can't be read.
+    /// If nothing names any, they can't be read, or would be written over.
     pub fn learned(
         &self,
         file: &Path,
         network: &Network,
         notes: &Notes,
+        mut writes: Vec<PathBuf>,
         settings: &Settings,
     ) -> Result<(Task, Seen, Arc<dyn Dataset>)> {
         let source = self.source(settings);
@@ -127,11 +145,13 @@ impl DataOptions {
             ..learned
         };
         // Where the notes alone name it, it is known only here.
+        writes.extend(settings.json.clone());
         let files = Files {
-            reads: (notes.origin.iter().chain([&origin]))
-                .map(|origin| PathBuf::from(&origin.name))
+            reads: Vec::new(),
+            samples: (notes.origin.iter().chain([&origin]))
+                .flat_map(|origin| place(Some(&origin.name)))
                 .collect(),
-            writes: settings.json.iter().cloned().collect(),
+            writes,
         };
         files.check()?;
         self.check_table(&origin.name)?;
@@ -170,7 +190,7 @@ impl DataOptions {
 pub struct StudyData {
     /// A data set by name (see `gradus data list`), a folder of IDX files, or a folder of images with a sub-folder for each
     /// class [default: mnist, or digits where mnist can't be had]
-    #[arg(long, value_name = "NAME|DIR")]
+    #[arg(long, value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(data_name))]
     data: Option<String>,
     /// The folder to search for data first, and to fetch into
     #[arg(long, value_name = "DIR")]
@@ -219,11 +239,19 @@ impl StudyData {
 
 /// The name by which data can be found again from another folder: of a path, the whole. A folder that has the name of a
 /// known set is not meant by it.
+///
+/// # Errors
+/// If the whole path is no text.
 pub fn lasting_name(data: &str) -> Result<String> {
-    let known = data == XOR || is_published(data);
-    if !known && Path::new(data).exists() {
-        Ok(std::path::absolute(data)?.to_string_lossy().into_owned())
-    } else {
-        Ok(data.to_string())
+    if is_known(data) || !Path::new(data).exists() {
+        return Ok(data.to_string());
     }
+    let path = std::path::absolute(data)?.into_os_string();
+    path.into_string().map_err(|path| {
+        anyhow!(
+            "{}: a network's notes keep the whole path of its data as text, and this one is not UTF-8: rename the folder, or copy the \
+             data into another",
+            path.display()
+        )
+    })
 }

@@ -50,6 +50,7 @@ impl Predict {
         Files {
             reads: [std::slice::from_ref(&self.network), &self.pictures].concat(),
             writes: self.sheet.iter().flat_map(sheet).collect(),
+            ..Files::default()
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Settings;
 use crate::networks;
 use crate::notes::Notes;
 use crate::output::Files;
-use crate::terminal::path_text;
+use crate::terminal::{listed, one_line, path_text, shortened};
 
 /// Show the layers of a network: their outputs, parameters, multiply-adds and memory
 ///
@@ -57,19 +57,20 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
     let notes = Notes::of(&network).with_context(|| path_text(&options.network))?;
     write!(out, "{}", network.summary())?;
     if let Some(origin) = &notes.origin {
-        writeln!(out, "\ntrained on {}", origin.name)?;
+        writeln!(out, "\ntrained on {}", one_line(&origin.name))?;
     }
     if let Some(classes) = notes.classes.as_ref().filter(|classes| !classes.is_empty()) {
-        writeln!(out, "classes: {}", classes.join(", "))?;
+        writeln!(out, "classes: {}", listed(classes))?;
     }
     if let Some(preprocessing) = &notes.preprocessing {
         writeln!(out, "samples: {preprocessing}")?;
     }
     if let Some(scale) = &notes.targets {
-        writeln!(out, "targets: output × {:?} + {:?}", scale.deviation, scale.mean)?;
+        let scale = format!("output × {:?} + {:?}", scale.deviation, scale.mean);
+        writeln!(out, "targets: {}", one_line(&scale))?;
     }
     if let Some(training) = &notes.training {
-        writeln!(out, "training: {}", serde_json::to_string_pretty(training)?)?;
+        writeln!(out, "training: {}", shortened(&serde_json::to_string_pretty(training)?))?;
     }
     let rows = network.summary().rows();
     Ok(json!({

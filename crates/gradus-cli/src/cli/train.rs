@@ -491,7 +491,8 @@ impl Train {
     /// What it reads and writes.
     pub fn files(&self) -> Files {
         Files {
-            reads: [self.data.place(), vec![self.network.clone()]].concat(),
+            reads: vec![self.network.clone()],
+            samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
         }
     }
@@ -646,15 +647,8 @@ impl Log<'_> {
         if !std::mem::replace(&mut self.began, true) {
             // A network that is trained further is not yet what its history says.
             let last = [RESULT, CURVES[0], CURVES[1]];
-            let aside = self
-                .folder
-                .set_aside(if self.resumes { last.to_vec() } else { FILES.to_vec() });
-            aside.map_err(|e| {
-                gradus::Error::file(
-                    &self.path,
-                    format!("the files of an earlier training can't be moved: {e}"),
-                )
-            })?;
+            self.folder
+                .set_aside(if self.resumes { last.to_vec() } else { FILES.to_vec() })?;
         }
         Ok(())
     }

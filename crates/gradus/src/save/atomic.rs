@@ -1,16 +1,21 @@
 //! Files that are never half-written: written beside their place, synced, then renamed into it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, Result};
 
 /// How the names of files begin and end that are being written; between stand the numbers of the process and of the write.
 const PREFIX: &str = ".gradus-";
 const SUFFIX: &str = ".part";
+
+/// The permissions and the owners of files that will be written again, by their paths behind all links.
+static EARLIER: Mutex<BTreeMap<PathBuf, Metadata>> = Mutex::new(BTreeMap::new());
 
 /// The most links that a path may lead through, as on Linux.
 const MOST_LINKS: usize = 40;
@@ -52,10 +57,13 @@ fn replace<T, E: From<Error>>(
     let cannot = |e: io::Error| Error::file(path, format!("can't be written: {e}"));
     let folder = (place.parent().filter(|p| !p.as_os_str().is_empty())).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| Error::file(path, format!("its folder can't be made: {e}")))?;
-    let old = fs::metadata(place).ok();
+    let mut old = fs::metadata(place).ok();
     if old.is_some() {
         // A rename asks for no right to write the file.
         OpenOptions::new().write(true).open(place).map_err(cannot)?;
+    } else {
+        let earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner);
+        old = earlier.get(place).cloned();
     }
     let (file, beside) = create_beside(folder, old.as_ref()).map_err(cannot)?;
     let write = || {
@@ -87,6 +95,36 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     write_with(path, |file| {
         (file.write_all(content)).map_err(|e| Error::file(path, format!("can't be written: {e}")))
     })
+}
+
+/// Moves a file away that will be written again: links that lead to it stay, and the next file that [`write_with`] writes there has its
+/// permissions and its owner. What is no regular file stays where it is.
+///
+/// # Errors
+/// If the file can't be moved.
+pub fn move_away(path: &Path, to: &Path) -> io::Result<()> {
+    let Place::File(place) = Place::of(path)? else {
+        return Ok(());
+    };
+    let old = fs::metadata(&place)?;
+    if fs::rename(&place, to).is_err() {
+        // Behind a link may be another file system.
+        fs::copy(&place, to)?;
+        fs::remove_file(&place)?;
+    }
+    write_like(path, old)
+}
+
+/// Has [`write_with`] give a file that isn't there yet these permissions and this owner.
+///
+/// # Errors
+/// If the path leads through too many links.
+pub fn write_like(path: &Path, old: Metadata) -> io::Result<()> {
+    if let Place::File(place) = Place::of(path)? {
+        let mut earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.insert(place, old);
+    }
+    Ok(())
 }
 
 /// Whether a file of this name is one that [`write_with`] writes, or that a killed program left beside its place.
@@ -336,6 +374,29 @@ mod tests {
                 assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
                 assert_eq!(fs::read(&path).unwrap(), b"new");
             }
+            fs::remove_dir_all(folder).unwrap();
+        }
+
+        #[test]
+        fn what_was_moved_away_is_written_as_it_was() {
+            let folder = folder("moved");
+            fs::create_dir(folder.join("real")).unwrap();
+            fs::write(folder.join("real/file"), b"old").unwrap();
+            fs::set_permissions(folder.join("real/file"), fs::Permissions::from_mode(0o600)).unwrap();
+            symlink("real/file", folder.join("link")).unwrap();
+            move_away(&folder.join("link"), &folder.join("away")).unwrap();
+            assert_eq!(fs::read(folder.join("away")).unwrap(), b"old");
+            assert!(!folder.join("real/file").exists());
+            write(&folder.join("link"), b"new").unwrap();
+            assert!(folder.join("link").is_symlink());
+            assert_eq!(fs::read(folder.join("real/file")).unwrap(), b"new");
+            for path in ["away", "real/file"] {
+                assert_eq!(fs::metadata(folder.join(path)).unwrap().mode() & 0o777, 0o600, "{path}");
+            }
+            // As after a program that was killed.
+            write_like(&folder.join("other"), fs::metadata(folder.join("away")).unwrap()).unwrap();
+            write(&folder.join("other"), b"new").unwrap();
+            assert_eq!(fs::metadata(folder.join("other")).unwrap().mode() & 0o777, 0o600);
             fs::remove_dir_all(folder).unwrap();
         }
 

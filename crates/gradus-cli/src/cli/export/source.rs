@@ -51,7 +51,10 @@ impl Source {
         let data = match options.int8 {
             false => None,
             true => {
-                let (task, seen, _) = options.data.learned(&options.network, network, notes, settings)?;
+                let (task, seen, _) =
+                    options
+                        .data
+                        .learned(&options.network, network, notes, options.files().writes, settings)?;
                 say(format_args!("note: {seen}"));
                 Some((task, seen))
             }
