@@ -120,12 +120,11 @@ impl fmt::Display for Seen {
                 } else {
                     write!(
                         f,
-                        "{} of the {} samples {} and {} left out{}.",
+                        "{} of the {} samples {} and {} left out.",
                         count(left_out),
                         count(all),
                         were_used(left_out, same),
-                        if left_out == 1 { "is" } else { "are" },
-                        if same { "" } else { "; --part all measures on them too" }
+                        if left_out == 1 { "is" } else { "are" }
                     )?;
                 }
                 match alike {
@@ -412,8 +411,8 @@ mod tests {
         assert_eq!(parts[1], [2.0, 1.0]);
         assert_eq!(
             seen.to_string(),
-            "3 of the 5 samples have the same values as samples of training or validation and are left out; --part all measures on \
-             them too. Of the others, 1 is equal to one that was used."
+            "3 of the 5 samples have the same values as samples of training or validation and are left out. Of the \
+             others, 1 is equal to one that was used."
         );
     }
 
@@ -424,8 +423,7 @@ mod tests {
         assert_eq!(parts, [[1.0], [2.0]]);
         assert_eq!(
             seen.to_string(),
-            "1 of the 2 samples has the same values as samples of training or validation and is left out; --part all measures on \
-             them too."
+            "1 of the 2 samples has the same values as samples of training or validation and is left out."
         );
         let (task, seen) = divide(
             task(&[(1.0, 1), (1.0, 0), (1.0, 0)], None),

@@ -261,9 +261,27 @@ fn a_table_is_known_by_its_rows() {
         "{message}"
     );
     let (said, results) = evaluate("--data learned.csv --part all");
-    let sentence = "2 of these 2 samples have the same values as samples of training or validation, and are measured";
+    let sentence = "All 2 samples have the same values as samples of training or validation.\n";
     assert!(said.contains(sentence), "{said}");
     assert_eq!((&results["part"], &results["samples"]), (&"all".into(), &2.into()));
+    fs::write(
+        home.join("mixed.csv"),
+        names.to_string() + learned[0] + "1,2,3,4,5,6,0\n",
+    )
+    .unwrap();
+    let (said, _) = evaluate("--data mixed.csv");
+    assert!(
+        said.contains(
+            "1 of the 2 samples has the same values as samples of training or validation and is left out. --part all"
+        ),
+        "{said}"
+    );
+    let (said, results) = evaluate("--data mixed.csv --part all");
+    assert!(
+        said.contains("1 of these 2 samples has the same values as samples of training or validation, and is measured"),
+        "{said}"
+    );
+    assert_eq!(results["samples"], 2);
     // Of the whole table, they are in it too.
     let (said, results) = evaluate("--data copies/sorted.csv --part all");
     assert!(

@@ -66,29 +66,34 @@ impl Evaluate {
 
     /// Says which samples are measured.
     fn sentence(&self, task: &Task, seen: &Seen) -> String {
+        let Seen::Known {
+            all,
+            left_out,
+            same,
+            train,
+            ..
+        } = *seen
+        else {
+            return seen.to_string();
+        };
         let samples = |samples: usize| count(samples as u64);
-        match (self.part, seen) {
-            (Part::Train, &Seen::Known { train, same, .. }) => format!(
+        let some = left_out > 0 && !seen.is_all();
+        match self.part {
+            Part::Train => format!(
                 "{} of these {} samples {}.",
                 samples(train),
                 samples(task.train.len()),
                 were_used(train, same)
             ),
-            (
-                Part::All,
-                &Seen::Known {
-                    all,
-                    left_out: seen @ 1..,
-                    same,
-                    ..
-                },
-            ) => format!(
-                "{} of these {} samples {}, and are measured with the others.",
-                samples(seen),
+            Part::All if some => format!(
+                "{} of these {} samples {}, and {} measured with the others.",
+                samples(left_out),
                 samples(all),
-                were_used(seen, same)
+                were_used(left_out, same),
+                if left_out == 1 { "is" } else { "are" }
             ),
-            _ => seen.to_string(),
+            Part::Test if some && !same => format!("{seen} --part all measures on them too."),
+            Part::Test | Part::All => seen.to_string(),
         }
     }
 }
