@@ -4,7 +4,7 @@ mod operators;
 
 use std::collections::BTreeMap;
 
-use gradus::layer::OutputKind;
+use gradus::layer::{Function, Operation, OutputKind};
 use gradus::{Error, Float, Network, Part, Result};
 use serde_json::Value;
 
@@ -175,8 +175,8 @@ impl Default for Normalization {
 /// ```
 ///
 /// # Errors
-/// If a layer has no counterpart, as a user's own; if a parameter is not finite; if there are no logits, because probabilities are
-/// pooled at the end; if the numbers of the normalization are
+/// If a layer doesn't say [what it computes](gradus::Layer::operation); if a parameter is not finite; if there are no logits,
+/// because probabilities are pooled at the end; if the numbers of the normalization are
 /// neither one nor one for each channel; if those of a scaling are not one for each value, or are none to scale by; or if the
 /// names of the columns are not one for each value of a sample, or do not tell them apart.
 pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
@@ -244,21 +244,23 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
 
 /// Leaves out the softmax or sigmoid at the end of a network that has one.
 fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<()> {
-    let keeps_values = |part: &Part<'_>| matches!(part, Part::Layer(layer) if ["flatten", "reshape", "dropout"].contains(&layer.kind()));
+    let operation = |part: &Part<'_>| match part {
+        Part::Layer(layer) => layer.operation(),
+        Part::Residual { .. } => None,
+    };
+    let keeps_values = |part: &Part<'_>| matches!(operation(part), Some(Operation::Reshape | Operation::Identity));
     let Some(i) = parts.iter().rposition(|part| !keeps_values(part)) else {
         return Ok(());
     };
-    match &parts[i] {
-        Part::Layer(layer) if layer.is_built_in() && ["softmax", "sigmoid"].contains(&layer.kind()) => {
+    match (&parts[i], operation(&parts[i])) {
+        (_, Some(Operation::Softmax | Operation::Map(Function::Sigmoid))) => {
             parts.remove(i);
             Ok(())
         }
-        Part::Layer(layer) if layer.is_built_in() && network.output_kind() != OutputKind::Real => {
-            Err(Error::invalid(format!(
-                "the network can't be exported with logits: {} makes its outputs of probabilities; export it without logits",
-                layer.label()
-            )))
-        }
+        (Part::Layer(layer), Some(_)) if network.output_kind() != OutputKind::Real => Err(Error::invalid(format!(
+            "the network can't be exported with logits: {} makes its outputs of probabilities; export it without logits",
+            layer.label()
+        ))),
         _ => Ok(()),
     }
 }
@@ -430,9 +432,4 @@ impl Graph {
             constant("deviation", &scaling.deviation)?,
         ])
     }
-}
-
-/// A number among a layer's settings.
-fn number(settings: &Value, key: &str) -> Option<f32> {
-    settings[key].as_f64().map(|value| value as f32)
 }

@@ -508,6 +508,37 @@ fn a_layer_of_ones_own_is_refused_by_its_name() {
     let message = export(&network, &Export::default()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "layer 0 (square) can't be exported: only the library's own layers can, and this one is of another type"
+        "layer 0 (square) can't be exported: its layer doesn't say what it computes (Layer::operation)"
     );
+}
+
+/// max(0, x), by a user's own type.
+#[derive(Debug)]
+struct Ramp;
+
+impl gradus::activation::Activation for Ramp {
+    fn kind(&self) -> &'static str {
+        "ramp"
+    }
+    fn value(&self, x: Float) -> Float {
+        x.max(0.0)
+    }
+    fn derivative(&self, x: Float, _y: Float) -> Float {
+        if x > 0.0 { 1.0 } else { 0.0 }
+    }
+    fn function(&self) -> Option<gradus::layer::Function> {
+        Some(gradus::layer::Function::Relu)
+    }
+}
+
+#[test]
+fn a_users_layer_that_says_what_it_computes_is_exported() {
+    let network = Sequential::new([3]).layer(Dense::new(4)).layer(Ramp).build(1).unwrap();
+    let x = ndarray::array![[0.5, -1.0, 2.0], [-0.5, 1.5, -0.25]].into_dyn();
+    let expected = network.predict(&x).unwrap();
+    assert!(expected.iter().any(|&y| y == 0.0) && expected.iter().any(|&y| y > 0.0));
+    let y = run(&export(&network, &Export::default()).unwrap(), tensor(&x));
+    for (y, expected) in y.iter().zip(&expected) {
+        assert!((y - expected).abs() < 1e-6, "{y} for {expected}");
+    }
 }

@@ -1,9 +1,11 @@
 //! Steps as calls of the operations: what both languages print, each in its own words.
 
+use gradus::layer::Function;
+
 use crate::bytes::Units;
 use crate::kernels::window::Window;
 use crate::memory::{Place, places};
-use crate::program::{Function, Op, Program, Step, result};
+use crate::program::{Op, Program, Step, result};
 use crate::quantize::{Quantized, QuantizedOp};
 use crate::scaling::Scaling;
 
@@ -300,8 +302,8 @@ fn tables(weights: &crate::quantize::Weights) -> Vec<Argument> {
 fn mapped(function: Function) -> (&'static str, Vec<Argument>) {
     match function {
         Function::Relu => ("relu", vec![]),
-        Function::LeakyRelu(slope) => ("leaky_relu", vec![Argument::Float(slope)]),
-        Function::Elu(alpha) => ("elu", vec![Argument::Float(alpha)]),
+        Function::LeakyRelu { slope } => ("leaky_relu", vec![Argument::Float(slope as f32)]),
+        Function::Elu { alpha } => ("elu", vec![Argument::Float(alpha as f32)]),
         Function::Gelu => ("gelu", vec![]),
         Function::Silu => ("silu", vec![]),
         Function::Softplus => ("softplus", vec![]),

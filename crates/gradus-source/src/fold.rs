@@ -3,24 +3,18 @@
 //! After a dense layer or a convolution, (W·x + b) · scale + shift = (scale · W)·x + (scale · b + shift), channel by channel:
 //! it costs nothing. That holds where each channel of the first lies within one channel of the second.
 
-use gradus::{Float, LayerPart, Result};
+use gradus::LayerPart;
 
 /// Scale and shift of each channel.
-pub(crate) fn scale_and_shift(layer: &LayerPart<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-    let epsilon = layer.settings()?["epsilon"].as_f64().unwrap_or(1e-5);
-    let tensor = |name: &str| -> &[Float] {
-        let mut tensors = layer.parameters().chain(layer.state());
-        tensors
-            .find(|tensor| tensor.name == name)
-            .map_or(&[], |tensor| tensor.values)
-    };
+pub(crate) fn scale_and_shift(layer: &LayerPart<'_>, epsilon: f64) -> (Vec<f64>, Vec<f64>) {
+    let tensor = |name| layer.tensor(name).map_or(&[][..], |tensor| tensor.values);
     let scale: Vec<f64> = (tensor("weight").iter().zip(tensor("running_var")))
         .map(|(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + epsilon).sqrt())
         .collect();
     let shift = (tensor("bias").iter().zip(tensor("running_mean")).zip(&scale))
         .map(|((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale)
         .collect();
-    Ok((scale, shift))
+    (scale, shift)
 }
 
 /// Makes scale and shift part of the weights before them, each output's weights lying together. There may be more outputs than
@@ -35,6 +29,6 @@ pub(crate) fn into(weight: &mut [f32], bias: &mut [f32], scale: &[f64], shift: &
     }
 }
 
-pub(crate) fn rounded(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&value| value as f32).collect()
+pub(crate) fn rounded(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
+    values.into_iter().map(|value| value as f32).collect()
 }

@@ -1,12 +1,11 @@
 //! From a network's layers to the steps of a [`Program`].
 
-use gradus::{Elu, Error, LayerPart, LayerTensor, LeakyRelu, Network, Padding, Part, Result, Shape, Size2};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use gradus::layer::{self, Function, Operation, WindowAxis};
+use gradus::{Error, LayerPart, Network, Part, Result};
 
 use crate::fold;
 use crate::kernels::window::{Axis, Window};
-use crate::program::{Function, Op, Program, Step, result};
+use crate::program::{Op, Program, Step, result};
 
 impl Program {
     /// The steps that compute what this network does, with batch normalization as at inference.
@@ -22,8 +21,8 @@ impl Program {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Build`] if a layer is not one of the library's own, whose arithmetic isn't known here, or if its weights are
-    /// not finite.
+    /// [`Error::Build`] if a layer doesn't say [what it computes](gradus::Layer::operation), or if its weights are not
+    /// finite.
     pub fn of(network: &Network) -> Result<Program> {
         if network.input_shape().size() == 0 {
             return Err(Error::Invalid(
@@ -71,30 +70,6 @@ struct Lowering {
     kept: Vec<usize>,
 }
 
-/// The settings of dense layers.
-#[derive(Deserialize)]
-struct Units {
-    units: usize,
-}
-
-/// The settings of a layer with a window.
-#[derive(Deserialize)]
-struct Settings {
-    kernel: Size2,
-    stride: Option<Size2>,
-    dilation: Option<Size2>,
-    #[serde(default)]
-    padding: Padding,
-    #[serde(default = "one")]
-    groups: usize,
-    #[serde(default)]
-    exclude_padding: bool,
-}
-
-fn one() -> usize {
-    1
-}
-
 impl Lowering {
     /// The value that these parts make of value `x`.
     fn parts(&mut self, parts: &[Part<'_>], mut x: usize) -> Result<usize> {
@@ -117,83 +92,85 @@ impl Lowering {
     }
 
     fn layer(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
-        if !layer.is_built_in() {
-            return Err(unknown(layer));
-        }
+        let Some(operation) = layer.operation() else {
+            return Err(refuse(
+                layer,
+                "a network as source can have only layers that say what they compute (Layer::operation), and this one doesn't",
+            ));
+        };
         let (input, output) = (layer.input(), layer.output());
-        Ok(match layer.kind() {
-            "dropout" | "flatten" | "reshape" => x,
-            "dense" => {
-                let Units { units } = settings(layer)?;
-                let (weight, bias) = weights(layer, units)?;
-                let inputs = input.size();
+        Ok(match operation {
+            Operation::Identity | Operation::Reshape => x,
+            Operation::Dense => {
+                let (weight, bias) = weights(layer)?;
+                let (inputs, units) = (input.size(), output.size());
                 let transposed = (0..units).flat_map(|j| (0..inputs).map(move |i| (i, j)));
                 let weight = transposed.map(|(i, j)| weight[i * units + j]).collect();
                 let relu = false;
-                self.push(layer, x, units, Op::Dense { weight, bias, relu })
+                self.push(layer, x, Op::Dense { weight, bias, relu })
             }
-            "conv2d" => {
-                let window = window(layer, &settings(layer)?, output)?;
-                let (weight, bias) = weights(layer, output[0])?;
+            Operation::Convolution { window, groups } => {
+                let window = windows(layer, &window, groups)?;
+                let (weight, bias) = weights(layer)?;
                 let op = Op::Conv2d {
                     window,
                     weight,
                     bias,
                     relu: false,
                 };
-                self.push(layer, x, output.size(), op)
+                self.push(layer, x, op)
             }
-            "max_pool2d" => {
-                let window = window(layer, &settings(layer)?, output)?;
-                self.push(layer, x, output.size(), Op::MaxPool { window })
+            Operation::MaxPool { window } => {
+                let window = windows(layer, &window, 1)?;
+                self.push(layer, x, Op::MaxPool { window })
             }
-            "avg_pool2d" => {
-                let settings = settings(layer)?;
+            Operation::MeanPool {
+                window,
+                exclude_padding,
+            } => {
                 let op = Op::MeanPool {
-                    window: window(layer, &settings, output)?,
-                    exclude_padding: settings.exclude_padding,
+                    window: windows(layer, &window, 1)?,
+                    exclude_padding,
                 };
-                self.push(layer, x, output.size(), op)
+                self.push(layer, x, op)
             }
-            "global_avg_pool2d" => {
-                let settings = Settings {
-                    kernel: Size2 {
-                        height: input[1],
-                        width: input[2],
-                    },
-                    stride: None,
-                    dilation: None,
-                    padding: Padding::Valid,
-                    groups: 1,
+            Operation::GlobalMeanPool => {
+                let whole = |size| WindowAxis {
+                    input: size,
+                    output: 1,
+                    kernel: size,
+                    stride: size,
+                    dilation: 1,
+                    before: 0,
+                };
+                let window = layer::Window {
+                    rows: whole(input[1]),
+                    columns: whole(input[2]),
+                };
+                let op = Op::MeanPool {
+                    window: windows(layer, &window, 1)?,
                     exclude_padding: false,
                 };
-                let op = Op::MeanPool {
-                    window: window(layer, &settings, &Shape::from([output[0], 1, 1]))?,
-                    exclude_padding: false,
-                };
-                self.push(layer, x, output.size(), op)
+                self.push(layer, x, op)
             }
-            "batch_norm" => self.batch_norm(layer, x)?,
-            "softmax" => self.in_place(layer, x, Op::Softmax),
-            "relu" => match self.last(x) {
+            Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
+            Operation::Softmax => self.in_place(layer, x, Op::Softmax),
+            Operation::Map(Function::Relu) => match self.last(x) {
                 Some(Op::Dense { relu, .. } | Op::Conv2d { relu, .. } | Op::Add { relu }) => {
                     *relu = true;
                     x
                 }
                 _ => self.in_place(layer, x, Op::Map(Function::Relu)),
             },
-            _ => {
-                let function = function(layer)?;
-                self.in_place(layer, x, Op::Map(function))
-            }
+            Operation::Map(function) => self.in_place(layer, x, Op::Map(function)),
         })
     }
 
     /// Batch normalization becomes part of a dense layer or convolution before it, if each channel of that lies within one channel
     /// here: a change of shape between them may have made other channels of the values. Else it becomes a convolution of its own,
     /// 1×1, channel by channel.
-    fn batch_norm(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
-        let (scale, shift) = fold::scale_and_shift(layer)?;
+    fn batch_norm(&mut self, layer: &LayerPart<'_>, epsilon: f64, x: usize) -> Result<usize> {
+        let (scale, shift) = fold::scale_and_shift(layer, epsilon);
         let input = layer.input();
         let channels = input[0];
         let (size, span) = (input.size(), input.size() / channels);
@@ -215,7 +192,7 @@ impl Lowering {
             fold::into(weight, bias, &scale, &shift);
             return finite(layer, [weight, bias]).map(|()| x);
         }
-        let (weight, bias) = (fold::rounded(&scale), fold::rounded(&shift));
+        let (weight, bias) = (fold::rounded(scale), fold::rounded(shift));
         finite(layer, [&weight, &bias])?;
         let pixelwise = |size| Axis {
             input: size,
@@ -237,7 +214,7 @@ impl Lowering {
             bias,
             relu: false,
         };
-        Ok(self.push(layer, x, size, op))
+        Ok(self.push(layer, x, op))
     }
 
     /// The operation that made value `x`, if it may still be changed.
@@ -247,9 +224,9 @@ impl Lowering {
         Some(&mut last.op)
     }
 
-    fn push(&mut self, layer: &LayerPart<'_>, x: usize, size: usize, op: Op) -> usize {
+    fn push(&mut self, layer: &LayerPart<'_>, x: usize, op: Op) -> usize {
         let y = self.values.len();
-        self.values.push(size);
+        self.values.push(layer.output().size());
         self.step(layer.label(), &layer.path().replace('.', "_"), x, y, op);
         y
     }
@@ -302,13 +279,6 @@ impl Lowering {
     }
 }
 
-fn unknown(layer: &LayerPart<'_>) -> Error {
-    refuse(
-        layer,
-        "a network as source can have the library's own layers only, since nothing tells what another computes",
-    )
-}
-
 fn refuse(layer: &LayerPart<'_>, message: impl Into<String>) -> Error {
     Error::Build {
         layer: layer.label().into(),
@@ -316,41 +286,15 @@ fn refuse(layer: &LayerPart<'_>, message: impl Into<String>) -> Error {
     }
 }
 
-/// The activation that a layer is.
-fn function(layer: &LayerPart<'_>) -> Result<Function> {
-    Ok(match layer.kind() {
-        "leaky_relu" => {
-            let LeakyRelu { slope } = settings(layer)?;
-            Function::LeakyRelu(f64::from(slope) as f32)
-        }
-        "elu" => {
-            let Elu { alpha } = settings(layer)?;
-            Function::Elu(f64::from(alpha) as f32)
-        }
-        "gelu" => Function::Gelu,
-        "silu" => Function::Silu,
-        "softplus" => Function::Softplus,
-        "sigmoid" => Function::Sigmoid,
-        "tanh" => Function::Tanh,
-        _ => return Err(unknown(layer)),
-    })
-}
-
-fn settings<T: DeserializeOwned>(layer: &LayerPart<'_>) -> Result<T> {
-    serde_json::from_value(layer.settings()?).map_err(|error| refuse(layer, format!("its settings: {error}")))
-}
-
-/// A layer's weight, and its bias, which is 0 if it has none.
-fn weights(layer: &LayerPart<'_>, outputs: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-    let mut weight = Vec::new();
-    let mut bias = vec![0.0; outputs];
-    for LayerTensor { name, values, .. } in layer.parameters() {
-        let values = values.iter().map(|&value| f64::from(value) as f32).collect();
-        match name {
-            "weight" => weight = values,
-            _ => bias = values,
-        }
-    }
+/// A layer's weight, and its bias, which is 0 for each channel of the output if it has none.
+fn weights(layer: &LayerPart<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
+    let values = |name| {
+        layer
+            .tensor(name)
+            .map(|tensor| fold::rounded(tensor.values.iter().map(|&w| w.into())))
+    };
+    let weight = values("weight").unwrap_or_default();
+    let bias = values("bias").unwrap_or_else(|| vec![0.0; layer.output()[0]]);
     finite(layer, [&weight, &bias])?;
     Ok((weight, bias))
 }
@@ -365,51 +309,28 @@ fn finite(layer: &LayerPart<'_>, tensors: [&[f32]; 2]) -> Result<()> {
     }
 }
 
-/// The window of a convolution or pooling whose output is seen in this shape.
-fn window(layer: &LayerPart<'_>, settings: &Settings, output: &Shape) -> Result<Window> {
-    let input = layer.input();
-    let one = Size2 { height: 1, width: 1 };
-    let dilation = settings.dilation.unwrap_or(one);
-    // Pooling moves by the size of its window, unless it is told; a convolution always tells.
-    let stride = settings.stride.unwrap_or(settings.kernel);
-    let (top, left) = match settings.padding {
-        Padding::Explicit { top, left, .. } => (Some(top), Some(left)),
-        Padding::Valid => (Some(0), Some(0)),
-        Padding::Same => (None, None),
-    };
-    let axis = |axis: usize, kernel: usize, stride: usize, dilation: usize, padding: Option<usize>| {
-        let (input, output) = (input[axis], output[axis]);
-        let reach = (output - 1) * stride + (kernel - 1) * dilation + 1;
-        Axis {
-            input,
-            output,
-            kernel,
-            stride,
-            dilation,
-            // As much as the windows need, half of it before the image.
-            padding: padding.unwrap_or(reach.saturating_sub(input) / 2),
-        }
-    };
-    let (s, k, d) = (stride, settings.kernel, dilation);
-    let (rows, columns) = (
-        axis(1, k.height, s.height, d.height, top),
-        axis(2, k.width, s.width, d.width, left),
-    );
-    for axis in [rows, columns] {
+/// The windows of a convolution or pooling, as the kernels have them.
+fn windows(layer: &LayerPart<'_>, window: &layer::Window, groups: usize) -> Result<Window> {
+    let axis = |axis: WindowAxis| {
         // All of it is computed in 32 bits.
-        let reach = axis
-            .output
-            .saturating_mul(axis.stride)
-            .saturating_add(axis.kernel.saturating_mul(axis.dilation));
-        if reach.saturating_add(axis.input).saturating_add(axis.padding) > i32::MAX as usize {
+        let reach = (axis.output.saturating_mul(axis.stride)).saturating_add(axis.kernel.saturating_mul(axis.dilation));
+        if reach.saturating_add(axis.input).saturating_add(axis.before) > i32::MAX as usize {
             return Err(refuse(layer, "its window reaches over more pixels than any image has"));
         }
-    }
+        Ok(Axis {
+            input: axis.input,
+            output: axis.output,
+            kernel: axis.kernel,
+            stride: axis.stride,
+            dilation: axis.dilation,
+            padding: axis.before,
+        })
+    };
     Ok(Window {
-        inputs: input[0],
-        outputs: output[0],
-        groups: settings.groups,
-        rows,
-        columns,
+        inputs: layer.input()[0],
+        outputs: layer.output()[0],
+        groups,
+        rows: axis(window.rows)?,
+        columns: axis(window.columns)?,
     })
 }

@@ -2,6 +2,7 @@
 //! language.
 
 use gradus::Shape;
+use gradus::layer::Function;
 
 use crate::kernels::window::Window;
 use crate::scaling::Scaling;
@@ -89,19 +90,6 @@ pub(crate) enum Op {
         relu: bool,
     },
     Copy,
-}
-
-/// A function of each value alone.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Function {
-    Relu,
-    LeakyRelu(f32),
-    Elu(f32),
-    Gelu,
-    Silu,
-    Softplus,
-    Sigmoid,
-    Tanh,
 }
 
 impl Program {

@@ -17,12 +17,14 @@
 //! Source: Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam and Kalenichenko, "Quantization and training of neural networks for
 //! efficient integer-arithmetic-only inference", 2018.
 
+use gradus::layer::Function;
 use gradus::{Error, Float, Result, Shape};
 
 use crate::bytes::{Range, Scale};
 use crate::kernels::functions;
 use crate::kernels::window::Window;
-use crate::program::{Function, Op, Program, Step, result};
+use crate::program::{Op, Program, Step, result};
+use crate::run;
 use crate::scaling::Scaling;
 
 /// A program on bytes.
@@ -430,7 +432,7 @@ fn fraction(factor: f64) -> (i32, u8) {
 /// The bytes of a function of one byte.
 fn table(function: Function, x: Scale, y: Scale) -> Box<[u8; 256]> {
     let mut values: [f32; 256] = std::array::from_fn(|byte| x.value(byte as u8));
-    function.map(&mut values);
+    run::map(function, &mut values);
     Box::new(values.map(|value| y.byte(value)))
 }
 

@@ -1,9 +1,10 @@
 //! Programs, run here: step by step as the exported files do, by the same functions.
 
 use gradus::Float;
+use gradus::layer::Function;
 
 use crate::kernels::{float, functions, integer};
-use crate::program::{Function, Op, Program, Step, result};
+use crate::program::{Op, Program, Step, result};
 use crate::quantize::{Quantized, QuantizedOp};
 use crate::scaling::Scaling;
 
@@ -36,7 +37,7 @@ impl Program {
                     window,
                     exclude_padding,
                 } => float::avg_pool2d(x, y, window, *exclude_padding),
-                Op::Map(function) => function.map(y),
+                Op::Map(function) => map(*function, y),
                 Op::Softmax => functions::softmax(y),
                 Op::Add { relu } => float::add(x, y, *relu),
                 Op::Copy => float::copy(x, y),
@@ -46,19 +47,17 @@ impl Program {
     }
 }
 
-impl Function {
-    /// y = f(y)
-    pub(crate) fn map(self, y: &mut [f32]) {
-        match self {
-            Function::Relu => functions::relu(y),
-            Function::LeakyRelu(slope) => functions::leaky_relu(y, slope),
-            Function::Elu(alpha) => functions::elu(y, alpha),
-            Function::Gelu => functions::gelu(y),
-            Function::Silu => functions::silu(y),
-            Function::Softplus => functions::softplus(y),
-            Function::Sigmoid => functions::sigmoid(y),
-            Function::Tanh => functions::hyperbolic(y),
-        }
+/// y = f(y)
+pub(crate) fn map(function: Function, y: &mut [f32]) {
+    match function {
+        Function::Relu => functions::relu(y),
+        Function::LeakyRelu { slope } => functions::leaky_relu(y, slope as f32),
+        Function::Elu { alpha } => functions::elu(y, alpha as f32),
+        Function::Gelu => functions::gelu(y),
+        Function::Silu => functions::silu(y),
+        Function::Softplus => functions::softplus(y),
+        Function::Sigmoid => functions::sigmoid(y),
+        Function::Tanh => functions::hyperbolic(y),
     }
 }
 

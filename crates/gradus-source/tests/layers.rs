@@ -8,7 +8,7 @@ use common::{Compiled, Sources};
 use gradus::layers::BatchNorm;
 use gradus::prelude::*;
 use gradus::random::{self, Purpose};
-use gradus::{Padding, Shape};
+use gradus::{Float, Padding, Shape};
 use gradus_source::{InputBytes, Labels, Language, Program};
 use ndarray::{ArrayD, IxDyn};
 use rand::RngExt;
@@ -422,7 +422,8 @@ fn a_users_layer_that_is_called_like_ours_is_never_written_as_ours() {
         assert_eq!(
             Program::of(&network).unwrap_err().to_string(),
             format!(
-                "{label}: a network as source can have the library's own layers only, since nothing tells what another computes"
+                "{label}: a network as source can have only layers that say what they compute (Layer::operation), and this one \
+                 doesn't"
             )
         );
     }
@@ -471,4 +472,40 @@ fn names_can_not_break_out() {
         c: source(Language::C),
         bytes: false,
     }]);
+}
+
+/// max(0, x), by a user's own type.
+#[derive(Debug)]
+struct Ramp;
+
+impl gradus::activation::Activation for Ramp {
+    fn kind(&self) -> &'static str {
+        "ramp"
+    }
+    fn value(&self, x: Float) -> Float {
+        x.max(0.0)
+    }
+    fn derivative(&self, x: Float, _y: Float) -> Float {
+        if x > 0.0 { 1.0 } else { 0.0 }
+    }
+    fn function(&self) -> Option<gradus::layer::Function> {
+        Some(gradus::layer::Function::Relu)
+    }
+}
+
+#[test]
+fn a_users_layer_that_says_what_it_computes_is_written() {
+    let network = Sequential::new([3]).layer(Dense::new(4)).layer(Ramp).build(1).unwrap();
+    let x = ndarray::array![[0.5, -1.0, 2.0], [-0.5, 1.5, -0.25]].into_dyn();
+    let expected = network.predict(&x).unwrap();
+    assert!(expected.iter().any(|&y| y == 0.0) && expected.iter().any(|&y| y > 0.0));
+    let program = Program::of(&network).unwrap();
+    for (x, expected) in x.outer_iter().zip(expected.outer_iter()) {
+        for (y, expected) in program.run(x.as_slice().unwrap()).iter().zip(expected) {
+            assert!(
+                (f64::from(*y) - f64::from(*expected)).abs() < 1e-6,
+                "{y} for {expected}"
+            );
+        }
+    }
 }

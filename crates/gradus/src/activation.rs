@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use gradus_kernels::{Work, vectorize_work};
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Backward, Forward, InPlace, Layer, Layouts, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Function, InPlace, Layer, Layouts, Operation, OutputKind, Plan};
 use crate::{Float, Shape};
 
 pub use elu::Elu;
@@ -81,6 +81,11 @@ pub trait Activation: Any + Debug + Send + Sync {
     /// Whether the settings make sense; if not, a sentence that says what is wrong.
     fn validate(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// The function, if it is one of the textbooks', so that a network with it can be exported.
+    fn function(&self) -> Option<Function> {
+        None
     }
 
     /// See [`Layer::settings`].
@@ -168,6 +173,10 @@ impl<A: Activation> Layer for A {
 
     fn in_place(&self) -> Option<&dyn InPlace> {
         (!self.derivative_reads_x()).then_some(self)
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        self.function().map(Operation::Map)
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -35,10 +35,12 @@ use crate::random::{self, Purpose, Rng};
 use crate::{Float, Result, Shape};
 
 mod bfloat16;
+mod operation;
 mod output_kind;
 mod plan;
 
 pub use bfloat16::Bfloat16;
+pub use operation::{Function, Operation, Window, WindowAxis};
 pub use output_kind::OutputKind;
 pub use plan::{GradientScope, Layout, Layouts, Parameter, Plan, State};
 
@@ -121,6 +123,13 @@ pub trait Layer: Any + Debug + Send + Sync {
     /// [`Distribution`](OutputKind::Distribution) or [`Probabilities`](OutputKind::Probabilities).
     fn output_kind(&self) -> OutputKind {
         OutputKind::Unspecified
+    }
+
+    /// What the layer computes once it is trained, for samples of this shape, if it is one of the formulas that exporters know. A layer
+    /// that doesn't say can't be exported, whatever its [`kind`](Layer::kind).
+    fn operation(&self, input: &Shape) -> Option<Operation> {
+        let _ = input;
+        None
     }
 
     /// This layer, if it can multiply in bfloat16 as it is trained.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use crate::graph::{LayerOp, Op, Tree};
+use crate::layer::Operation;
 use crate::{Float, Layer, Network, Result, Shape};
 
 /// A part of a network: a layer, or a residual block of parts.
@@ -81,10 +82,11 @@ impl<'n> LayerPart<'n> {
         self.op.layer.kind()
     }
 
-    /// Whether it is the library's own layer of its [`kind`](LayerPart::kind), and not a user's type that has the same name for
-    /// its kind. Only then does the kind say what the layer computes.
+    /// What it computes once it is trained; `None` if its layer doesn't say. Its [`kind`](LayerPart::kind) decides nothing: a user's
+    /// layer may have any.
     ///
     /// ```
+    /// use gradus::layer::{Function, Operation};
     /// use gradus::{Float, Part, activation::Activation, prelude::*};
     ///
     /// /// y = x², under another's name.
@@ -102,15 +104,20 @@ impl<'n> LayerPart<'n> {
     ///     }
     /// }
     /// let network = Sequential::new([2]).layer(Relu).layer(Square).build(1)?;
-    /// let built_in: Vec<bool> = network.parts().iter().map(|part| match part {
-    ///     Part::Layer(layer) => layer.is_built_in(),
-    ///     Part::Residual { .. } => false,
+    /// let operations: Vec<_> = network.parts().iter().map(|part| match part {
+    ///     Part::Layer(layer) => layer.operation(),
+    ///     Part::Residual { .. } => None,
     /// }).collect();
-    /// assert_eq!(built_in, [true, false]);
+    /// assert_eq!(operations, [Some(Operation::Map(Function::Relu)), None]);
     /// # Ok::<(), gradus::Error>(())
     /// ```
-    pub fn is_built_in(&self) -> bool {
-        crate::save::is_built_in(self.layer())
+    pub fn operation(&self) -> Option<Operation> {
+        self.op.layer.operation(&self.op.input)
+    }
+
+    /// Its parameter or state of this name: `weight`.
+    pub fn tensor(&self, name: &str) -> Option<LayerTensor<'n>> {
+        self.parameters().chain(self.state()).find(|tensor| tensor.name == name)
     }
 
     /// Its settings, as files have them.

@@ -1,76 +1,78 @@
 //! Which operators a layer becomes.
 
-use gradus::{Error, LayerPart, Padding, Result, Shape, Size2};
-use serde_json::Value;
+use gradus::layer::{Function, Operation, Window};
+use gradus::{Error, LayerPart, Result};
 
-use super::{Graph, number};
+use super::Graph;
 use crate::model::{float, integer, integers};
 use crate::wire::Message;
 
 impl Graph {
     /// Adds the nodes of a layer; gives the name of what they compute.
     pub(super) fn layer(&mut self, x: String, layer: &LayerPart<'_>) -> Result<String> {
-        if !layer.is_built_in() {
+        let Some(operation) = layer.operation() else {
             return Err(Error::invalid(format!(
-                "{} can't be exported: only the library's own layers can, and this one is of another type",
+                "{} can't be exported: its layer doesn't say what it computes (Layer::operation)",
                 layer.label()
             )));
-        }
-        let settings = layer.settings().unwrap_or_default();
+        };
         let path = layer.path();
-        let setting = |key: &str, usual: f32| number(&settings, key).unwrap_or(usual);
-        let value = match layer.kind() {
-            "dense" => self.dense(x, layer)?,
-            "conv2d" => {
-                let mut attributes = window(&settings, layer);
-                attributes.push(integer("group", settings["groups"].as_i64().unwrap_or(1)));
+        Ok(match operation {
+            Operation::Dense => self.dense(x, layer)?,
+            Operation::Convolution { window, groups } => {
+                let mut attributes = windows(&window);
+                attributes.push(integer("group", groups as i64));
                 self.with_parameters("Conv", &x, layer, attributes)?
             }
-            "batch_norm" => {
+            Operation::BatchNorm { epsilon, momentum } => {
                 let attributes = vec![
-                    float("epsilon", setting("epsilon", 1e-5)),
+                    float("epsilon", epsilon as f32),
                     // ONNX counts what stays of the old statistics, we what comes of the new.
-                    float("momentum", 1.0 - setting("momentum", 0.1)),
+                    float("momentum", 1.0 - momentum as f32),
                 ];
                 self.with_parameters("BatchNormalization", &x, layer, attributes)?
             }
-            "max_pool2d" => self.node("MaxPool", path, &[&x], window(&settings, layer)),
-            "avg_pool2d" => {
-                let mut attributes = window(&settings, layer);
-                let excluded = settings["exclude_padding"].as_bool().unwrap_or(false);
-                attributes.push(integer("count_include_pad", i64::from(!excluded)));
+            Operation::MaxPool { window } => self.node("MaxPool", path, &[&x], windows(&window)),
+            Operation::MeanPool {
+                window,
+                exclude_padding,
+            } => {
+                let mut attributes = windows(&window);
+                attributes.push(integer("count_include_pad", i64::from(!exclude_padding)));
                 self.node("AveragePool", path, &[&x], attributes)
             }
-            "global_avg_pool2d" => {
+            Operation::GlobalMeanPool => {
                 let mean = self.node("GlobalAveragePool", path, &[&x], vec![]);
                 self.node("Flatten", path, &[&mean], vec![integer("axis", 1)])
             }
-            "flatten" => self.node("Flatten", path, &[&x], vec![integer("axis", 1)]),
-            "reshape" => {
+            Operation::Reshape if layer.output().len() == 1 => {
+                self.node("Flatten", path, &[&x], vec![integer("axis", 1)])
+            }
+            Operation::Reshape => {
                 let shape = self.shape(path, layer.output());
                 self.node("Reshape", path, &[&x, &shape], vec![])
             }
-            "dropout" => x,
-            "softmax" => self.node("Softmax", path, &[&x], vec![integer("axis", -1)]),
-            "relu" => self.node("Relu", path, &[&x], vec![]),
-            "leaky_relu" => self.node("LeakyRelu", path, &[&x], vec![float("alpha", setting("slope", 0.01))]),
-            "elu" => self.node("Elu", path, &[&x], vec![float("alpha", setting("alpha", 1.0))]),
-            "sigmoid" => self.node("Sigmoid", path, &[&x], vec![]),
-            "tanh" => self.node("Tanh", path, &[&x], vec![]),
-            "softplus" => self.node("Softplus", path, &[&x], vec![]),
-            "silu" => {
-                let sigmoid = self.node("Sigmoid", path, &[&x], vec![]);
-                self.node("Mul", path, &[&x, &sigmoid], vec![])
+            Operation::Identity => x,
+            Operation::Softmax => self.node("Softmax", path, &[&x], vec![integer("axis", -1)]),
+            Operation::Map(function) => self.function(function, &x, path)?,
+        })
+    }
+
+    fn function(&mut self, function: Function, x: &str, path: &str) -> Result<String> {
+        let mut of_x = |operator, attributes| self.node(operator, path, &[x], attributes);
+        Ok(match function {
+            Function::Relu => of_x("Relu", vec![]),
+            Function::LeakyRelu { slope } => of_x("LeakyRelu", vec![float("alpha", slope as f32)]),
+            Function::Elu { alpha } => of_x("Elu", vec![float("alpha", alpha as f32)]),
+            Function::Sigmoid => of_x("Sigmoid", vec![]),
+            Function::Tanh => of_x("Tanh", vec![]),
+            Function::Softplus => of_x("Softplus", vec![]),
+            Function::Silu => {
+                let sigmoid = of_x("Sigmoid", vec![]);
+                self.node("Mul", path, &[x, &sigmoid], vec![])
             }
-            "gelu" => self.gelu(&x, path)?,
-            _ => {
-                return Err(Error::invalid(format!(
-                    "{} can't be exported: ONNX has no operator for this kind of layer",
-                    layer.label()
-                )));
-            }
-        };
-        Ok(value)
+            Function::Gelu => self.gelu(x, path)?,
+        })
     }
 
     /// A node that takes the layer's parameters and state, in the layouts that they have here too.
@@ -122,36 +124,17 @@ impl Graph {
     }
 }
 
-/// The attributes of a window. The padding is what the windows reach, which may be less than what is declared: so runtimes
+/// The attributes of windows. The padding is what the windows reach, which may be less than what is declared: so runtimes
 /// take it that refuse padding beyond the window.
-fn window(settings: &Value, layer: &LayerPart<'_>) -> Vec<Message> {
-    let size = |key: &str| serde_json::from_value::<Size2>(settings[key].clone()).ok();
-    let kernel = size("kernel").unwrap_or(Size2::from(1));
-    // Pooling moves by its window unless it is told, convolution by one pixel; the latter always says so.
-    let stride = size("stride").unwrap_or(kernel);
-    let dilation = size("dilation").unwrap_or(Size2::from(1));
-    let padding: Padding = serde_json::from_value(settings["padding"].clone()).unwrap_or_default();
-    let (before, declared) = match padding {
-        Padding::Explicit { top, left, .. } => ([top, left], true),
-        Padding::Valid => ([0, 0], true),
-        Padding::Same => ([0, 0], false),
-    };
-    let axis = |axis: usize, kernel: usize, stride: usize, dilation: usize| {
-        let side = |shape: &Shape| shape[1 + axis];
-        let reach = (side(layer.output()) - 1) * stride + (kernel - 1) * dilation + 1;
-        let padding = reach.saturating_sub(side(layer.input()));
-        let before = if declared { before[axis] } else { padding / 2 };
-        [before, reach.saturating_sub(side(layer.input()) + before)]
-    };
-    let [top, bottom] = axis(0, kernel.height, stride.height, dilation.height);
-    let [left, right] = axis(1, kernel.width, stride.width, dilation.width);
+fn windows(window: &Window) -> Vec<Message> {
+    let Window { rows, columns } = window;
     let mut attributes = vec![
-        integers("kernel_shape", &[kernel.height, kernel.width]),
-        integers("strides", &[stride.height, stride.width]),
-        integers("pads", &[top, left, bottom, right]),
+        integers("kernel_shape", &[rows.kernel, columns.kernel]),
+        integers("strides", &[rows.stride, columns.stride]),
+        integers("pads", &[rows.before, columns.before, rows.after(), columns.after()]),
     ];
-    if dilation != Size2::from(1) {
-        attributes.push(integers("dilations", &[dilation.height, dilation.width]));
+    if [rows.dilation, columns.dilation] != [1, 1] {
+        attributes.push(integers("dilations", &[rows.dilation, columns.dilation]));
     }
     attributes
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 use crate::layers::shortest;
 
 /// The exponential linear unit: y = x where x > 0, else α · (eˣ − 1). α is 1 unless given.
@@ -67,6 +67,12 @@ impl Activation for Elu {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Elu {
+            alpha: f64::from(self.alpha),
+        })
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

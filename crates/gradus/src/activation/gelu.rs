@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 
 /// The Gaussian error linear unit: y = x · Φ(x), where Φ(x) = (1 + erf(x / √2)) / 2 is the probability that a standard
 /// normal variable is below x. This is the exact function, not its approximation by tanh.
@@ -40,6 +40,10 @@ impl Activation for Gelu {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Gelu)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 use crate::layers::shortest;
 
 /// The rectifier: y = max(0, x).
@@ -45,6 +45,10 @@ impl Activation for Relu {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Relu)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -109,6 +113,12 @@ impl Activation for LeakyRelu {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::LeakyRelu {
+            slope: f64::from(self.slope),
+        })
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

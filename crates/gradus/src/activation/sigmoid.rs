@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 
 /// The logistic function: y = σ(x) = 1 / (1 + e⁻ˣ), between 0 and 1.
 ///
@@ -42,6 +42,10 @@ impl Activation for Sigmoid {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Probabilities
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Sigmoid)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 
 /// The sigmoid-weighted linear unit, or swish: y = x · σ(x), where σ(x) = 1 / (1 + e⁻ˣ).
 ///
@@ -42,6 +42,10 @@ impl Activation for Silu {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Silu)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

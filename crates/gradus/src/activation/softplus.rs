@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 
 /// The smooth rectifier: y = ln(1 + eˣ), computed as max(0, x) + ln(1 + e^−|x|), which cannot overflow.
 ///
@@ -49,6 +49,10 @@ impl Activation for Softplus {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Softplus)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

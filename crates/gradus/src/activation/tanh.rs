@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::Float;
-use crate::layer::OutputKind;
+use crate::layer::{Function, OutputKind};
 
 /// The hyperbolic tangent: y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ), between −1 and 1.
 ///
@@ -41,6 +41,10 @@ impl Activation for Tanh {
 
     fn output_kind(&self) -> OutputKind {
         OutputKind::Real
+    }
+
+    fn function(&self) -> Option<Function> {
+        Some(Function::Tanh)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pixel::{pixels, pixels_mut};
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Plan};
 use crate::{Float, Shape};
 
 /// From how many pixels on a window is added up in parts.
@@ -175,6 +175,15 @@ impl Layer for AvgPool2d {
             Layout::SampleMajor => self.spread::<1>(&geometry, pass.dy, dx, pass.scratch),
             Layout::Interleaved => self.spread::<LANES>(&geometry, pass.dy, dx, pass.scratch),
         }
+    }
+
+    fn operation(&self, input: &Shape) -> Option<Operation> {
+        let window = self.geometry(input).ok()?.window();
+        let exclude_padding = self.exclude_padding;
+        Some(Operation::MeanPool {
+            window,
+            exclude_padding,
+        })
     }
 
     fn output_kind(&self) -> OutputKind {

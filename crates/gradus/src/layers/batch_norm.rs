@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{
-    AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, OutputKind, Parameter, Plan, TensorsMut,
+    AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, Operation, OutputKind, Parameter, Plan, TensorsMut,
 };
 use crate::optim::flush;
 use crate::{Float, Shape};
@@ -191,6 +191,13 @@ impl Layer for BatchNorm {
 
     fn across_batch(&self) -> Option<&dyn AcrossBatch> {
         Some(self)
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::BatchNorm {
+            epsilon: f64::from(self.epsilon),
+            momentum: f64::from(self.momentum),
+        })
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -14,7 +14,7 @@ use super::window::{Geometry, Padding, Size2};
 use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Parameter, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Parameter, Plan};
 
 /// A convolution over images of shape `[channels, height, width]`.
 ///
@@ -260,6 +260,12 @@ impl Layer for Conv2d {
                 }
             }
         }
+    }
+
+    fn operation(&self, input: &Shape) -> Option<Operation> {
+        let window = self.sizes(input).ok()?.geometry.window();
+        let groups = self.groups;
+        Some(Operation::Convolution { window, groups })
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -7,7 +7,7 @@ use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
 use crate::layer::{
-    Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, OutputKind, Parameter, Plan, Tensors,
+    Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Operation, OutputKind, Parameter, Plan, Tensors,
 };
 
 mod bfloat16;
@@ -167,6 +167,10 @@ impl Layer for Dense {
 
     fn bfloat16(&self) -> Option<&dyn Bfloat16> {
         Some(self)
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::Dense)
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -6,7 +6,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::shortest;
-use crate::layer::{Backward, Forward, InPlace, Layer, Layout, Layouts, OutputKind, Plan};
+use crate::layer::{Backward, Forward, InPlace, Layer, Layout, Layouts, Operation, OutputKind, Plan};
 use crate::{Float, Shape, random};
 
 /// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
@@ -76,6 +76,10 @@ impl Layer for Dropout {
 
     fn in_place(&self) -> Option<&dyn InPlace> {
         Some(self)
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::Identity)
     }
 
     fn output_kind(&self) -> OutputKind {

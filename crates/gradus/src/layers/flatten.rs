@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 
 /// Makes a flat sample of any other: `[channels, height, width]` becomes `[channels · height · width]`, in that order.
 ///
@@ -42,6 +42,10 @@ impl Layer for Flatten {
         if let Some(dx) = pass.dx {
             dx.copy_from_slice(pass.dy);
         }
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::Reshape)
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pixel::{pixels, pixels_mut};
 use super::window::not_an_image;
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Plan};
 use crate::{Float, Shape};
 
 /// The mean of each channel of an image: `[channels, height, width]` becomes `[channels]`.
@@ -73,6 +73,10 @@ impl Layer for GlobalAvgPool2d {
             Layout::SampleMajor => share::<1>(size, pass.dy, dx),
             Layout::Interleaved => share::<LANES>(size, pass.dy, dx),
         }
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::GlobalMeanPool)
     }
 
     fn output_kind(&self) -> OutputKind {

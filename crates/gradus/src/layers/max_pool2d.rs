@@ -7,7 +7,7 @@ use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Plan};
 use crate::{Float, Shape};
 
 /// The largest value of each window of an image.
@@ -114,6 +114,11 @@ impl Layer for MaxPool2d {
         for ((dx, dy), taps) in planes.zip(pass.kept.chunks_exact(p)) {
             vectorize(|| spread(geometry, taps, dy, dx));
         }
+    }
+
+    fn operation(&self, input: &Shape) -> Option<Operation> {
+        let window = self.geometry(input).ok()?.window();
+        Some(Operation::MaxPool { window })
     }
 
     fn output_kind(&self) -> OutputKind {

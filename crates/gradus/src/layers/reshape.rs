@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 
 /// Gives a sample another shape of the same size, its values in the same order.
 ///
@@ -55,6 +55,10 @@ impl Layer for Reshape {
         if let Some(dx) = pass.dx {
             dx.copy_from_slice(pass.dy);
         }
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::Reshape)
     }
 
     fn output_kind(&self) -> OutputKind {

@@ -4,7 +4,7 @@ use gradus_kernels::{dot, vectorize};
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, OutputKind, Plan};
+use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 
 /// Softmax over a flat input: yᵢ = eˣⁱ / Σⱼ eˣʲ. All outputs are positive and their sum is 1.
 ///
@@ -68,6 +68,10 @@ impl Layer for Softmax {
                 }
             });
         }
+    }
+
+    fn operation(&self, _: &Shape) -> Option<Operation> {
+        Some(Operation::Softmax)
     }
 
     fn output_kind(&self) -> OutputKind {

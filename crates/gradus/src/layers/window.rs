@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checked_size;
 use crate::Shape;
+use crate::layer::{Window, WindowAxis};
 
 /// The most pixels of a window: with more, a pass would hardly end, however small the image and its output are.
 const MOST_TAPS: usize = 1 << 24;
@@ -178,20 +179,8 @@ impl<'de> Visitor<'de> for PaddingFile {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
     pub(super) channels: usize,
-    pub(super) rows: Axis,
-    pub(super) columns: Axis,
-}
-
-/// Along one axis: sizes in pixels.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) input: usize,
-    pub(super) output: usize,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    dilation: usize,
-    /// Padding before the first pixel.
-    before: usize,
+    pub(super) rows: WindowAxis,
+    pub(super) columns: WindowAxis,
 }
 
 /// Neighboring outputs of a row that one tap of the window joins to the input: output `y + i` of the plane meets input
@@ -241,7 +230,7 @@ impl Geometry {
         };
         let geometry = Geometry {
             channels,
-            rows: Axis::new(
+            rows: WindowAxis::new(
                 "height",
                 height,
                 kernel.height,
@@ -249,7 +238,7 @@ impl Geometry {
                 dilation.height,
                 vertical,
             )?,
-            columns: Axis::new("width", width, kernel.width, stride.width, dilation.width, horizontal)?,
+            columns: WindowAxis::new("width", width, kernel.width, stride.width, dilation.width, horizontal)?,
         };
         for (what, rows, columns) in [
             ("input", geometry.rows.input, geometry.columns.input),
@@ -258,6 +247,14 @@ impl Geometry {
             checked_size(format_args!("each channel of the {what} of {kind}"), &[rows, columns])?;
         }
         Ok(geometry)
+    }
+
+    /// The windows, for others.
+    pub(super) fn window(&self) -> Window {
+        Window {
+            rows: self.rows,
+            columns: self.columns,
+        }
     }
 
     /// Pixels of one input channel.
@@ -325,7 +322,7 @@ impl Geometry {
     }
 }
 
-impl Axis {
+impl WindowAxis {
     /// `padding` is what comes before and after the input; `None` for as much as makes output = ⌈input / stride⌉.
     fn new(
         name: &str,
@@ -359,7 +356,7 @@ impl Axis {
                 "the kernel's {name}{dilated} is {span}, more than the {name} of the padded input, {padded}"
             ));
         }
-        Ok(Axis {
+        Ok(WindowAxis {
             input,
             output: (padded - span) / stride + 1,
             kernel,
@@ -461,8 +458,14 @@ mod tests {
         }
     }
 
-    fn axis(input: usize, kernel: usize, stride: usize, dilation: usize, padding: Option<(usize, usize)>) -> Axis {
-        Axis::new("width", input, kernel, stride, dilation, padding).unwrap()
+    fn axis(
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        padding: Option<(usize, usize)>,
+    ) -> WindowAxis {
+        WindowAxis::new("width", input, kernel, stride, dilation, padding).unwrap()
     }
 
     #[test]
@@ -472,7 +475,7 @@ mod tests {
             for kernel in 1..5 {
                 for (stride, dilation) in [(1, 1), (2, 1), (3, 1), (1, 2), (2, 3), (5, 7)] {
                     for padding in [Some((0, 0)), Some((1, 0)), Some((0, 2)), Some((9, 3)), None] {
-                        let Ok(axis) = Axis::new("width", input, kernel, stride, dilation, padding) else {
+                        let Ok(axis) = WindowAxis::new("width", input, kernel, stride, dilation, padding) else {
                             continue;
                         };
                         cases += 1;

@@ -13,7 +13,6 @@ pub(crate) mod snapshot;
 
 pub use bounded::read_at_most;
 pub use registry::Registry;
-pub(crate) use registry::is_built_in;
 pub use safetensors::is_pickle;
 pub use snapshot::Snapshot;
 

@@ -24,7 +24,7 @@ struct Kind {
 static BUILT_IN: LazyLock<Registry> = LazyLock::new(Registry::default);
 
 /// Whether a layer is of the library's own type of its kind, and not a user's type under the same name.
-pub(crate) fn is_built_in(layer: &dyn Layer) -> bool {
+pub(super) fn is_built_in(layer: &dyn Layer) -> bool {
     let any: &dyn Any = layer;
     (BUILT_IN.kinds.get(layer.kind())).is_some_and(|kind| kind.layer == any.type_id())
 }
