@@ -23,7 +23,7 @@
 pub enum Operation {
     /// y = x·W + b: `weight` is inputs × units, `bias` may be absent.
     Dense,
-    /// y[o, i, j] = b[o] + Σ w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p]: `weight` is channels × channels of a group ×
+    /// `y[o, i, j] = b[o] + Σ w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p]`: `weight` is channels × channels of a group ×
     /// kernel, `bias` may be absent.
     Convolution {
         /// Where the windows are.
