@@ -11,6 +11,7 @@ use gradus::Network;
 use gradus::data::idx;
 use gradus::prelude::*;
 use gradus::save::Registry;
+use image_webp::WebPEncoder;
 use png::{BitDepth, ColorType};
 use serde_json::{Value, json};
 
@@ -143,6 +144,9 @@ fn exif(orientation: u8) -> Vec<u8> {
     .concat()
 }
 
+/// A lossy WebP image.
+const RAMP: &[u8] = include_bytes!("../../crates/gradus-cli/tests/images/ramp.webp");
+
 fn write_pictures() -> Result {
     // An L, dark on light, with a speck of dust.
     let (height, width) = (24, 18);
@@ -165,6 +169,12 @@ fn write_pictures() -> Result {
             gray(&pixels, Some(&exif(orientation)))?,
         )?;
     }
+    let mut webp = Vec::new();
+    let mut encoder = WebPEncoder::new(&mut webp);
+    encoder.set_exif_metadata(exif(6));
+    encoder.encode(&pixels, width as u32, height as u32, image_webp::ColorType::L8)?;
+    write("picture", "turned6.webp", webp)?;
+    write("picture", "ramp.webp", RAMP)?;
     for (name, file) in JPEG {
         write("picture", &format!("{name}.jpg"), file)?;
     }
@@ -240,10 +250,21 @@ fn write_networks() -> Result {
         let file = network.to_bytes()?;
         assert!(Network::from_bytes(&file, &Registry::default()).is_ok());
         write("model", &format!("{name}.safetensors"), unchecked(&file))?;
-        let options = gradus_onnx::Export {
-            bytes: (name == "lenet").then(gradus_onnx::Normalization::default),
-            ..Default::default()
-        };
+        let mut options = gradus_onnx::Export::default();
+        match name {
+            "lenet" => options.bytes = Some(gradus_onnx::Normalization::default()),
+            "xor" => {
+                let scaling = |mean: &[f64], deviation: &[f64]| gradus_onnx::Scaling {
+                    mean: mean.to_vec(),
+                    deviation: deviation.to_vec(),
+                };
+                options.inputs = Some(scaling(&[20.5, 0.0], &[5.0, 0.25]));
+                // In double precision.
+                options.outputs = Some(scaling(&[1.7e9], &[3e3]));
+                options.columns = vec!["a".into(), "b".into()];
+            }
+            _ => {}
+        }
         write(
             "onnx",
             &format!("{name}.onnx"),
