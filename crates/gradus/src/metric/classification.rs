@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::confusion::MOST_CLASSES;
 use super::decisions::Decisions;
 use super::{Average, ConfusionMatrix, Meter, Metric, counted};
 use crate::data::{Target, Targets};
@@ -244,6 +245,13 @@ macro_rules! score {
             fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
                 wants($name, output, targets)?;
                 let classes = output.size().max(2);
+                if classes > MOST_CLASSES {
+                    return Err(Error::invalid(format!(
+                        "{} counts how often each class is taken for each other, of {MOST_CLASSES} classes at most, and there are \
+                         {classes}: accuracy and top_5 take any number",
+                        $name
+                    )));
+                }
                 match self.average {
                     Average::Positive(class) if class >= classes => Err(Error::invalid(format!(
                         "{} is asked for class {class}, and there are classes 0 to {}",

@@ -46,8 +46,14 @@ pub enum Average {
     Micro,
 }
 
+/// The most classes of which metrics keep a matrix: it takes 2 GiB.
+pub(super) const MOST_CLASSES: usize = 1 << 14;
+
 impl ConfusionMatrix {
-    /// An empty matrix for so many classes.
+    /// An empty matrix for `classes` classes, which takes 8 · classes² bytes.
+    ///
+    /// # Panics
+    /// If there is no memory for it.
     pub fn new(classes: usize) -> Self {
         ConfusionMatrix {
             counts: vec![vec![0; classes]; classes],
@@ -55,8 +61,11 @@ impl ConfusionMatrix {
     }
 
     /// Counts a sample of class `truth` that was taken for class `predicted`. A class beyond the matrix enlarges it.
+    ///
+    /// # Panics
+    /// If there is no memory for a matrix with these classes.
     pub fn add(&mut self, truth: usize, predicted: usize) {
-        let classes = self.classes().max(truth + 1).max(predicted + 1);
+        let classes = self.classes().max(truth.max(predicted).saturating_add(1));
         if classes > self.classes() {
             self.counts.iter_mut().for_each(|row| row.resize(classes, 0));
             self.counts.resize(classes, vec![0; classes]);

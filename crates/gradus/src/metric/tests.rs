@@ -117,6 +117,22 @@ fn a_confusion_matrix_counts() {
     assert_eq!(matrix.precision(7), 0.0);
 }
 
+/// Its matrix would fill memory.
+#[test]
+fn scores_of_too_many_classes_are_refused() {
+    let validate = |metric: &dyn Metric, n: usize| metric.validate(&[n].into(), &Targets::Classes(n));
+    for name in ["precision", "recall_macro", "f1_class_1"] {
+        let metric = by_name(name).unwrap();
+        assert!(validate(&*metric, 16_384).is_ok());
+        let error = validate(&*metric, 16_385).unwrap_err().to_string();
+        assert!(
+            error.contains("of 16384 classes at most, and there are 16385: accuracy and top_5 take any number"),
+            "{error}"
+        );
+    }
+    assert!(validate(&Accuracy, 1 << 20).is_ok() && validate(&TopK(5), 1 << 20).is_ok());
+}
+
 #[test]
 fn errors_are_means_over_samples() {
     let samples = [
