@@ -180,6 +180,12 @@ impl Csv {
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
             return Err("no columns are wanted beside the target: a table needs at least one of values".into());
         }
+        if let Some(b'\n' | b'\r' | b'"') = self.delimiter {
+            return Err(
+                "a line break or a quote can't be the delimiter: rows end in the one, and cells may stand in the other"
+                    .into(),
+            );
+        }
         let mut reader = Lines::new(reader);
         let mut head = Vec::new();
         reader
@@ -686,6 +692,14 @@ mod tests {
             assert_eq!(read(text), Ok(vec![1.0]), "{text}");
         }
         assert_eq!(read("1|2"), Ok(vec![1.0]));
+        for delimiter in [b'\n', b'\r', b'"'] {
+            let csv = Csv::regression(Column::Last).delimiter(delimiter);
+            let error = csv.parse("1,2\n".as_bytes()).unwrap_err().to_string();
+            assert!(
+                error.starts_with("a line break or a quote can't be the delimiter"),
+                "{error}"
+            );
+        }
         assert_eq!(
             read("1;2;0\n1;"),
             Err("line 2: the row has 2 cells, and the first has 3".into())
