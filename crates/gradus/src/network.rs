@@ -215,7 +215,7 @@ impl Network {
     /// probability whether it is above 0.5; and the output that says so.
     ///
     /// # Errors
-    /// As [`predict`](Network::predict); and if the network gives a single value that is not a
+    /// As [`predict`](Network::predict); if an output is not a number; and if the network gives a single value that is not a
     /// [probability](Network::output_kind): a logit divides the classes at 0, a value trained on 0 and 1 at 0.5.
     pub fn classify<'a, D: Dimension>(&self, x: impl Into<CowArray<'a, Float, D>>) -> Result<Vec<(usize, Float)>> {
         if self.output_shape().size() == 1 && self.output_kind() == OutputKind::Real {
@@ -228,13 +228,19 @@ impl Network {
         let y = self.predict(x)?;
         let n = y.len_of(Axis(0));
         let y: Array2<Float> = (y.into_shape_with_order((n, self.output_shape().size()))).expect("contiguous outputs");
-        Ok((y.rows().into_iter())
-            .map(|row| {
+        (y.rows().into_iter().enumerate())
+            .map(|(i, row)| {
                 let row = row.to_slice().expect("contiguous outputs");
+                if row.iter().any(|y| y.is_nan()) {
+                    return Err(Error::data(format!(
+                        "the network's output for sample {i} is not a number, and so no class: a value of the sample or a weight is \
+                         not finite, or too large"
+                    )));
+                }
                 let class = predicted_class(row);
-                (class, row[class.min(row.len() - 1)])
+                Ok((class, row[class.min(row.len() - 1)]))
             })
-            .collect())
+            .collect()
     }
 
     /// A table of the layers: output shape, parameters, multiply-adds and memory.

@@ -183,6 +183,10 @@ fn one_output_classifies() {
     );
     let two = Sequential::new([2]).layer(Relu).build(1).unwrap();
     assert_eq!(two.classify(array![[0.25, 0.75]]).unwrap(), [(1, 0.75)]);
+    refused(
+        two.classify(array![[0.25, 0.75], [0.5, Float::NAN]]),
+        &["output for sample 1 is not a number", "not finite, or too large"],
+    );
 }
 
 /// A layer whose plan names these parameters.
