@@ -203,11 +203,16 @@ impl Folder {
         self.clear(&place);
         let cannot = |path: &Path, what: &str, error: io::Error| gradus::Error::file(path, format!("{what}: {error}"));
         fs::create_dir_all(&place).map_err(|e| cannot(&place, "the folder can't be made", e))?;
-        names.iter().try_for_each(|name| {
+        let moved = names.iter().try_for_each(|name| {
             let path = self.path.join(name);
             let moved = atomic::move_away(&path, &place.join(name));
             moved.map_err(|e| cannot(&path, "the file of an earlier run can't be moved", e))
-        })
+        });
+        if moved.is_err() {
+            // Unless some were moved.
+            let _ = fs::remove_dir(&place);
+        }
+        moved
     }
 
     /// Removes what was set aside: this run has finished.
@@ -421,6 +426,22 @@ mod tests {
         fs::write(path.join("kept"), "x").unwrap();
         drop(claimed);
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_cannot_be_moved_is_named_and_stays() {
+        let outer = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/proc/version", outer.path().join("result")).unwrap();
+        let folder = Folder::claim(outer.path(), &["result"]).unwrap();
+        let error = folder.set_aside(["result"]).unwrap_err();
+        let message = folder.explained(error.into()).to_string();
+        assert!(
+            message.contains("result: the file of an earlier run can't be moved"),
+            "{message}"
+        );
+        assert!(!message.contains("the files of the earlier run are in"), "{message}");
+        assert!(outer.path().join("result").is_file() && !outer.path().join(FINISHED).exists());
     }
 
     #[test]

@@ -43,12 +43,12 @@ pub struct Compare {
     /// The settings of training: the report's, or the best known for the same networks in the same number of epochs
     #[arg(long, value_enum, default_value_t = Recipe::Report)]
     recipe: Recipe,
-    /// Train both networks for so many epochs [default: 15 for the perceptron, 10 for the convolutional network]
+    /// The number of epochs for both networks [default: 15 for the perceptron, 10 for the convolutional network]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     #[command(flatten)]
     data: StudyData,
-    /// Repeat everything with so many seeds, from --seed on, and tell the mean and the spread of the accuracies; the files
+    /// Repeat everything with this number of seeds, from --seed on, and show mean and spread of the accuracies; the files
     /// are those of the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
@@ -190,8 +190,9 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         });
         results["seeds"] = spreads.collect();
     }
-    folder.set_aside(FILES)?;
-    write_files(&options.out, &outcomes, &task, options.recipe, &results).map_err(|error| folder.explained(error))?;
+    let written = (folder.set_aside(FILES).map_err(anyhow::Error::new))
+        .and_then(|()| write_files(&options.out, &outcomes, &task, options.recipe, &results));
+    written.map_err(|error| folder.explained(error))?;
     folder.forget_earlier();
     writeln!(
         out,

@@ -30,7 +30,7 @@ pub struct Experiment {
     /// The study
     #[arg(value_enum)]
     study: Study,
-    /// Train for so many epochs [default: 30 for overfit, 15 for the others]
+    /// The number of epochs [default: 30 for overfit, 15 for the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     #[command(flatten)]
@@ -166,8 +166,9 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
         "verdict": verdict,
         "networks": [outcome.to_json(&task.classes)],
     });
-    claimed.set_aside(options.study.files())?;
-    write_files(options.study, &folder, &outcome, &task, &results).map_err(|error| claimed.explained(error))?;
+    let written = (claimed.set_aside(options.study.files()).map_err(anyhow::Error::new))
+        .and_then(|()| write_files(options.study, &folder, &outcome, &task, &results));
+    written.map_err(|error| claimed.explained(error))?;
     claimed.forget_earlier();
     writeln!(out, "The curves are in {}.", folder.join("curves.png").display())?;
     Ok(results)

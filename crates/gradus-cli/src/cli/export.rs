@@ -28,7 +28,7 @@ use source::Source;
 /// table, with the columns in the table's order, and gives values in the table's units.
 ///
 /// A source file, Rust without the standard library or C99, is for the firmware of a microcontroller. It holds the weights and a
-/// function that computes the output of an input, and needs no other file, no library and no heap. The command tells the flash
+/// function that computes the output of an input, and needs no other file, no library and no heap. The command shows the flash
 /// and RAM that it takes. What a table's network scales is scaled in the file: it takes the columns and gives the values as they
 /// are in the table. With --int8, weights and values are bytes, a quarter of the size, and all arithmetic is on integers; then a
 /// part of the training samples is needed, and how good the network is before and after is shown: its accuracy and the recall of

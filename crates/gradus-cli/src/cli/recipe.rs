@@ -65,7 +65,7 @@ pub struct Recipe {
     /// colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5
     #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant")]
     pub schedule: Spec,
-    /// Raise the learning rate from zero over so many steps, before the schedule
+    /// Raise the learning rate from zero over this number of steps, before the schedule
     #[arg(long, value_name = "STEPS")]
     pub warmup: Option<u64>,
     /// Round what dense layers multiply to bfloat16, and nothing else: faster on processors with AVX512-BF16, several times

@@ -31,7 +31,7 @@ use crate::task::{Reading, Task, XOR};
 use crate::terminal::{path_text, say};
 use crate::units::{loss_in_units, metric_in_units};
 
-/// The share of the training samples that is held out for validation, unless told otherwise.
+/// The share of the training samples that is held out for validation, by default.
 const VALIDATION: f64 = 0.1;
 
 /// The metrics of values.
@@ -62,8 +62,8 @@ const CLASS_METRICS: [&str; 6] = ["accuracy", "top_5", "precision", "recall", "f
 /// dense layer of 100), `lenet` (LeNet-5, 1998) and `xor` (2-4-1, which learns the exclusive or);
 /// they take the shape of the data.
 ///
-/// A part of the training samples is held out, and tells after each epoch how the network does on
-/// samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
+/// A part of the training samples is held out for validation, which shows after each epoch how the
+/// network does on samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
 /// `gradus predict` and `gradus evaluate` need nothing else beside; best.safetensors, as it was
 /// after its best epoch; the history as CSV and JSON; and the learning curves. There is also
 /// checkpoint.safetensors, from which --resume goes on if training was interrupted: by Ctrl-C, by a
@@ -98,7 +98,7 @@ pub struct Train {
     /// The share of the training samples to hold out for validation; 0 for none [default: 0.1; xor: 0]
     #[arg(long, value_name = "FRACTION", help_heading = "Training")]
     validation: Option<f64>,
-    /// Stop once so many epochs in a row brought nothing better, and put the best weights back
+    /// Stop after this number of epochs without improvement, and restore the best weights
     #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     patience: Option<usize>,
     /// What decides which epoch is the best: loss or a metric, with val_ before it for validation [default: val_loss]
@@ -111,7 +111,7 @@ pub struct Train {
     metric: Vec<String>,
     #[command(flatten)]
     positive: Positive,
-    /// Tell where the time of training went, layer by layer
+    /// Show how long each layer took in training
     #[arg(long, help_heading = "Training")]
     profile: bool,
     /// The folder for all files; it keeps those of an earlier training, in gradus-previous, until this one has finished
@@ -121,7 +121,7 @@ pub struct Train {
     /// for bit, as training that was never interrupted
     #[arg(long)]
     resume: bool,
-    /// How often to write down where training stands
+    /// Checkpoint interval in seconds; 0 saves one after every step
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     checkpoint: f64,
 }
@@ -138,7 +138,7 @@ const CURVES: [&str; 2] = ["curves.svg", "curves.png"];
 const FILES: [&str; 7] = [RESULT, BEST, CHECKPOINT, HISTORY[0], HISTORY[1], CURVES[0], CURVES[1]];
 
 /// A network with what it is to learn, and how.
-struct Lesson<'a> {
+struct TrainJob<'a> {
     options: &'a Train,
     settings: &'a Settings,
     recipe: Recipe,
@@ -155,34 +155,34 @@ struct Lesson<'a> {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let (lesson, mut network) = Lesson::new(options, settings)?;
+    let (job, mut network) = TrainJob::new(options, settings)?;
     if !settings.quiet {
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
     }
     let folder = Folder::claim(&options.out, &FILES)?;
-    let (history, profile) = lesson
+    let (history, profile) = job
         .fit(&mut network, &folder)
         .map_err(|error| match error.downcast_ref() {
             Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
-            _ => folder.explained(error.context(format!("{} on {}", lesson.name, lesson.task.name))),
+            _ => folder.explained(error.context(format!("{} on {}", job.name, job.task.name))),
         })?;
     if let Some(profile) = profile {
         writeln!(out, "{profile}\n")?;
     }
     let mut finished = || {
-        let results = lesson.measure(&mut network, &history)?;
-        lesson.write_files(&network, &history)?;
+        let results = job.measure(&mut network, &history)?;
+        job.write_files(&network, &history)?;
         Ok(results)
     };
     let results = finished().map_err(|error| folder.explained(error))?;
     folder.forget_earlier();
-    lesson.print(&network, &history, &results, out)?;
-    Ok(lesson.to_json(&network, &history, &results))
+    job.print(&network, &history, &results, out)?;
+    Ok(job.to_json(&network, &history, &results))
 }
 
-impl<'a> Lesson<'a> {
-    /// Reads all that the options name. What can be wrong with them is told here, before anything is written.
+impl<'a> TrainJob<'a> {
+    /// Loads the inputs and validates all options before anything is written.
     fn new(options: &'a Train, settings: &'a Settings) -> Result<(Self, Network)> {
         let recipe = options.recipe();
         // Mistakes in options are told before data are read, which may take a while.
@@ -244,7 +244,7 @@ impl<'a> Lesson<'a> {
             "recipe": recipe.to_json(),
         }));
         notes.write(&mut network)?;
-        let lesson = Lesson {
+        let job = TrainJob {
             options,
             settings,
             recipe,
@@ -256,7 +256,7 @@ impl<'a> Lesson<'a> {
             metrics,
             watched,
         };
-        Ok((lesson, network))
+        Ok((job, network))
     }
 
     /// Where training can go on from.
@@ -265,7 +265,7 @@ impl<'a> Lesson<'a> {
     }
 
     fn fit(&self, network: &mut Network, folder: &Folder) -> Result<(History, Option<Profile>)> {
-        let Lesson { options, recipe, .. } = self;
+        let TrainJob { options, recipe, .. } = self;
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
             .batch_size(recipe.batch_size.unwrap_or(128))

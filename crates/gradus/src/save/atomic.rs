@@ -109,8 +109,11 @@ pub fn move_away(path: &Path, to: &Path) -> io::Result<()> {
     let old = fs::metadata(&place)?;
     if fs::rename(&place, to).is_err() {
         // Behind a link may be another file system.
-        fs::copy(&place, to)?;
-        fs::remove_file(&place)?;
+        let moved = fs::copy(&place, to).and_then(|_| fs::remove_file(&place));
+        if let Err(error) = moved {
+            let _ = fs::remove_file(to);
+            return Err(error);
+        }
     }
     write_like(path, old)
 }
