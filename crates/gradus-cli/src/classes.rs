@@ -5,6 +5,7 @@ use clap::Args;
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
 use gradus::loss::OutputActivation;
+use gradus::metric::ConfusionMatrix;
 use gradus::{Float, Network};
 
 use crate::cli::recipe::noted_loss;
@@ -53,6 +54,19 @@ impl Outputs {
         activation.apply(y, &mut self.probabilities);
         &self.probabilities
     }
+}
+
+/// An empty confusion matrix.
+///
+/// # Errors
+/// If there are so many classes that a matrix of them could fill the memory.
+pub fn confusion_matrix(classes: usize) -> Result<ConfusionMatrix> {
+    ensure!(
+        classes <= ConfusionMatrix::MOST_CLASSES,
+        "there are {classes} classes, and how often each is taken for each other is counted for {} at most",
+        ConfusionMatrix::MOST_CLASSES
+    );
+    Ok(ConfusionMatrix::new(classes))
 }
 
 /// The class that precision, recall and F1 are those of.
@@ -166,6 +180,16 @@ mod tests {
 
     fn strings(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn confusion_matrices_that_could_fill_the_memory_are_refused() {
+        assert_eq!(confusion_matrix(3).unwrap().classes(), 3);
+        let error = confusion_matrix(100_000).unwrap_err().to_string();
+        assert!(
+            error.contains("100000 classes") && error.contains("16384 at most"),
+            "{error}"
+        );
     }
 
     fn positive(class: &str) -> Positive {

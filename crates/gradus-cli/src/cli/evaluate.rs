@@ -14,7 +14,7 @@ use super::Settings;
 use super::options::DataOptions;
 use super::recipe::noted_loss;
 use super::train::to_json;
-use crate::classes::{Outputs, Positive};
+use crate::classes::{Outputs, Positive, confusion_matrix};
 use crate::learned::{Seen, were_used};
 use crate::notes::Notes;
 use crate::output::Files;
@@ -172,6 +172,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let names = names(&task, &notes, &network);
     let positive = options.positive.class(&names)?;
     let mut outputs = Outputs::of(&network, &notes, task.classes.len()).with_context(file)?;
+    let mut matrix = confusion_matrix(names.len()).with_context(file)?;
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
         .evaluate(&network, data, &*loss, &metrics)
@@ -200,7 +201,6 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         return Ok(results);
     }
 
-    let mut matrix = ConfusionMatrix::new(names.len());
     let mut mistakes = Vec::new();
     predictor.each_output(&network, data, |i, y, target| {
         if let Target::Class(class) = target {

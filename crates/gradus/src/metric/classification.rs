@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::confusion::MOST_CLASSES;
 use super::decisions::Decisions;
 use super::{Average, ConfusionMatrix, Meter, Metric, counted};
 use crate::data::{Target, Targets};
@@ -245,9 +244,10 @@ macro_rules! score {
             fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
                 wants($name, output, targets)?;
                 let classes = output.size().max(2);
-                if classes > MOST_CLASSES {
+                let most = ConfusionMatrix::MOST_CLASSES;
+                if classes > most {
                     return Err(Error::invalid(format!(
-                        "{} counts how often each class is taken for each other, of {MOST_CLASSES} classes at most, and there are \
+                        "{} counts how often each class is taken for each other, of {most} classes at most, and there are \
                          {classes}: accuracy and top_5 take any number",
                         $name
                     )));

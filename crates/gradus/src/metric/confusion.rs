@@ -46,10 +46,10 @@ pub enum Average {
     Micro,
 }
 
-/// The most classes of which metrics keep a matrix: it takes 2 GiB.
-pub(super) const MOST_CLASSES: usize = 1 << 14;
-
 impl ConfusionMatrix {
+    /// The most classes of which metrics keep a matrix: it takes 2 GiB.
+    pub const MOST_CLASSES: usize = 1 << 14;
+
     /// An empty matrix for `classes` classes, which takes 8 · classes² bytes.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use gradus::{Float, Network};
 use gradus_source::Quantized;
 use serde_json::{Value, json};
 
-use crate::classes::Outputs;
+use crate::classes::{Outputs, confusion_matrix};
 use crate::learned::Seen;
 use crate::notes::{Notes, TargetScale};
 use crate::plot::count;
@@ -47,7 +47,8 @@ impl Comparison {
         let outputs = network.output_shape().size();
         Ok(Some(match data.targets() {
             Targets::Classes(classes) => {
-                let mut matrices = [(); 2].map(|()| ConfusionMatrix::new(classes.max(outputs).max(2)));
+                let matrix = confusion_matrix(classes.max(outputs).max(2))?;
+                let mut matrices = [matrix.clone(), matrix];
                 let class = |i| match data.target(i) {
                     Target::Class(class) => class,
                     Target::Values(_) => 0,
