@@ -2,19 +2,24 @@
 
 use gradus::data::Targets;
 use gradus::loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError};
-use gradus::optim::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd};
+use gradus::optim::{self, Clip, Optimizer};
 use gradus::{Float, Shape};
+use gradus_onnx::{Normalization, Scaling};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+use crate::initializers::Initializer;
+use crate::schedules::ScheduleKind;
 use crate::shape::{Padding, Window};
 
 /// A layer with its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Layer {
+    /// Without an initializer, that of the library.
     Dense {
         units: usize,
         bias: bool,
+        init: Option<Initializer>,
     },
     Conv2d {
         channels: usize,
@@ -24,6 +29,7 @@ pub enum Layer {
         dilation: [usize; 2],
         groups: usize,
         bias: bool,
+        init: Option<Initializer>,
     },
     MaxPool2d {
         kernel: [usize; 2],
@@ -117,8 +123,16 @@ impl Layer {
                 json!({ "explicit": { "top": top, "bottom": bottom, "left": left, "right": right } })
             }
         };
+        let with_init = |mut layer: Value, init: &Option<Initializer>| {
+            if let Some(init) = init {
+                layer["init"] = init.json();
+            }
+            layer
+        };
         match self {
-            Layer::Dense { units, bias } => json!({ "kind": "dense", "units": units, "bias": bias }),
+            Layer::Dense { units, bias, init } => {
+                with_init(json!({ "kind": "dense", "units": units, "bias": bias }), init)
+            }
             Layer::Conv2d {
                 channels,
                 kernel,
@@ -127,10 +141,14 @@ impl Layer {
                 dilation,
                 groups,
                 bias,
-            } => json!({
-                "kind": "conv2d", "channels": channels, "kernel": kernel, "stride": stride, "padding": padding(p),
-                "dilation": dilation, "groups": groups, "bias": bias
-            }),
+                init,
+            } => with_init(
+                json!({
+                    "kind": "conv2d", "channels": channels, "kernel": kernel, "stride": stride, "padding": padding(p),
+                    "dilation": dilation, "groups": groups, "bias": bias
+                }),
+                init,
+            ),
             Layer::MaxPool2d {
                 kernel,
                 stride,
@@ -203,7 +221,11 @@ pub fn projection(input: &[usize], output: &[usize]) -> Option<Vec<Layer>> {
         return Some(Vec::new());
     }
     match (input, output) {
-        ([_], &[units]) => Some(vec![Layer::Dense { units, bias: false }]),
+        ([_], &[units]) => Some(vec![Layer::Dense {
+            units,
+            bias: false,
+            init: None,
+        }]),
         (&[_, h, w], &[channels, to_h, to_w]) => {
             let stride = |from: usize, to: usize| Some(from.div_ceil(to)).filter(|s| from.div_ceil(*s) == to);
             Some(vec![Layer::Conv2d {
@@ -214,15 +236,43 @@ pub fn projection(input: &[usize], output: &[usize]) -> Option<Vec<Layer>> {
                 dilation: [1, 1],
                 groups: 1,
                 bias: false,
+                init: None,
             }])
         }
         _ => None,
     }
 }
 
+/// The kind of numbers that layers give, for losses of probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OutputKind {
+    Real,
+    Probabilities,
+    Distribution,
+}
+
+fn output_kind(layers: &[Layer]) -> OutputKind {
+    let Some((last, before)) = layers.split_last() else {
+        return OutputKind::Real;
+    };
+    match last {
+        Layer::Softmax => OutputKind::Distribution,
+        Layer::Sigmoid => OutputKind::Probabilities,
+        Layer::Flatten | Layer::Reshape(_) => output_kind(before),
+        Layer::Dropout(_) | Layer::MaxPool2d { .. } | Layer::AvgPool2d { .. } | Layer::GlobalAvgPool2d => {
+            match output_kind(before) {
+                // A pool mixes the outputs of a distribution.
+                OutputKind::Distribution => OutputKind::Probabilities,
+                kind => kind,
+            }
+        }
+        _ => OutputKind::Real,
+    }
+}
+
 /// A loss with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LossRule {
+pub enum LossKind {
     CrossEntropy { smoothing: f64 },
     BinaryCrossEntropy,
     MeanSquaredError,
@@ -230,22 +280,32 @@ pub enum LossRule {
     Huber { delta: f64 },
 }
 
-impl LossRule {
+impl LossKind {
+    /// As in the file for Python.
+    pub fn json(self) -> Value {
+        let name = self.loss().name();
+        match self {
+            LossKind::CrossEntropy { smoothing } => json!({ "kind": name, "smoothing": smoothing }),
+            LossKind::Huber { delta } => json!({ "kind": name, "delta": delta }),
+            _ => json!({ "kind": name }),
+        }
+    }
+
     /// The library's.
     pub fn loss(self) -> Arc<dyn Loss> {
         match self {
-            LossRule::CrossEntropy { smoothing } => Arc::new(CrossEntropy::new().label_smoothing(smoothing)),
-            LossRule::BinaryCrossEntropy => Arc::new(BinaryCrossEntropy),
-            LossRule::MeanSquaredError => Arc::new(MeanSquaredError),
-            LossRule::MeanAbsoluteError => Arc::new(MeanAbsoluteError),
-            LossRule::Huber { delta } => Arc::new(Huber { delta }),
+            LossKind::CrossEntropy { smoothing } => Arc::new(CrossEntropy::new().label_smoothing(smoothing)),
+            LossKind::BinaryCrossEntropy => Arc::new(BinaryCrossEntropy),
+            LossKind::MeanSquaredError => Arc::new(MeanSquaredError),
+            LossKind::MeanAbsoluteError => Arc::new(MeanAbsoluteError),
+            LossKind::Huber { delta } => Arc::new(Huber { delta }),
         }
     }
 }
 
 /// An optimizer with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
+pub enum OptimizerKind {
     Sgd {
         momentum: f64,
         nesterov: bool,
@@ -266,44 +326,52 @@ pub enum Rule {
 /// How the parameters follow their gradients.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Optimization {
-    pub rule: Rule,
+    pub optimizer: OptimizerKind,
     pub learning_rate: f64,
     pub weight_decay: f64,
     pub clip: Option<Clip>,
 }
 
 impl Optimization {
-    /// The library's.
-    pub fn optimizer(&self) -> Arc<dyn Optimizer> {
+    /// The optimizer's name, and its settings as the library names them.
+    pub fn settings(&self) -> (&'static str, Value) {
         let (rate, decay) = (self.learning_rate, self.weight_decay);
-        match self.rule {
-            Rule::Sgd { momentum, nesterov } => {
-                let sgd = Sgd::new(rate).momentum(momentum).weight_decay(decay);
-                Arc::new(if nesterov { sgd.nesterov() } else { sgd })
-            }
-            Rule::Adam {
-                betas: [a, b],
+        match self.optimizer {
+            OptimizerKind::Sgd { momentum, nesterov } => (
+                "sgd",
+                json!({ "learning_rate": rate, "momentum": momentum, "nesterov": nesterov, "weight_decay": decay }),
+            ),
+            OptimizerKind::Adam {
+                betas: [beta1, beta2],
                 epsilon,
-                decoupled: false,
-            } => Arc::new(Adam::new(rate).betas(a, b).epsilon(epsilon).weight_decay(decay)),
-            Rule::Adam {
-                betas: [a, b],
-                epsilon,
-                decoupled: true,
-            } => Arc::new(AdamW::new(rate).betas(a, b).epsilon(epsilon).weight_decay(decay)),
-            Rule::RmsProp {
+                decoupled,
+            } => (
+                if decoupled { "adamw" } else { "adam" },
+                json!({
+                    "learning_rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": decay
+                }),
+            ),
+            OptimizerKind::RmsProp {
                 alpha,
                 epsilon,
                 momentum,
-            } => {
-                let rmsprop = RmsProp::new(rate).alpha(alpha).epsilon(epsilon);
-                Arc::new(rmsprop.momentum(momentum).weight_decay(decay))
-            }
+            } => (
+                "rmsprop",
+                json!({
+                    "learning_rate": rate, "alpha": alpha, "epsilon": epsilon, "momentum": momentum, "weight_decay": decay
+                }),
+            ),
         }
+    }
+
+    /// The library's.
+    pub fn optimizer(&self) -> Arc<dyn Optimizer> {
+        let (name, settings) = self.settings();
+        Arc::from(optim::with_settings(name, settings).expect("its settings are drawn to fit"))
     }
 }
 
-/// What the samples' values are.
+/// The values of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inputs {
     /// From −2 to 2.
@@ -319,19 +387,29 @@ pub enum Inputs {
 pub struct Case {
     /// Which of a seed's cases it is.
     pub number: u64,
-    /// What everything else in the case is drawn from.
+    /// The seed of everything else in the case.
     pub seed: u64,
     pub input: Vec<usize>,
     pub layers: Vec<Layer>,
-    /// What the last layer's weights are multiplied by: with large ones, probabilities come close to 0 and 1.
-    pub last_scale: f64,
+    /// The factor of the last layer's weights: with large ones, probabilities come close to 0 and 1.
+    pub last_weight_factor: f64,
     pub inputs: Inputs,
     pub targets: Targets,
-    pub loss: LossRule,
+    pub loss: LossKind,
     pub optimization: Optimization,
+    pub schedule: ScheduleKind,
+    /// How exported files scale inputs and outputs.
+    pub input_scaling: Option<Scaling>,
+    pub output_scaling: Option<Scaling>,
+    /// How ONNX files make samples of bytes; never with an input scaling.
+    pub normalization: Option<Normalization>,
+    /// Whether ONNX files leave out a last softmax or sigmoid.
+    pub exports_logits: bool,
     pub batch: usize,
     pub steps: usize,
     pub threads: usize,
+    /// Whether dense layers multiply in bfloat16 in training.
+    pub bfloat16: bool,
 }
 
 impl Case {
@@ -350,22 +428,54 @@ impl Case {
         self.layers.iter().any(|layer| layer.has(&which))
     }
 
-    /// Whether training draws random numbers.
-    pub fn is_random(&self) -> bool {
-        self.has(|layer| matches!(layer, Layer::Dropout(rate) if *rate > 0.0))
-    }
-
-    /// The number of the softmax or sigmoid that the network ends in, if it does; after it, only the shape may change.
+    /// The number of the softmax or sigmoid that the network ends in, if it does; at inference, only the shape changes after it.
     pub fn last_function(&self) -> Option<usize> {
-        let last = (self.layers.iter()).rposition(|layer| !matches!(layer, Layer::Flatten | Layer::Reshape(_)))?;
+        let last = (0..self.layers.len()).rfind(|&i| !self.keeps_values(i))?;
         matches!(self.layers[last], Layer::Softmax | Layer::Sigmoid).then_some(last)
     }
 
-    /// The number of the layers before the logits, if the loss is computed from logits: they are the inputs of the softmax or
-    /// sigmoid that the network ends in, or its outputs.
+    /// Whether this layer changes nothing but the shape at inference.
+    fn keeps_values(&self, i: usize) -> bool {
+        match self.layers[i] {
+            Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) => true,
+            Layer::GlobalAvgPool2d => {
+                let shape = outputs(&self.layers[..i], &self.input).expect("only networks that fit are drawn");
+                shape[1..] == [1, 1]
+            }
+            _ => false,
+        }
+    }
+
+    /// The number of layers before the logits, if the loss is computed from logits: they are the inputs of a last softmax (cross
+    /// entropy) or sigmoid (binary cross entropy), or the network's outputs where these are real numbers.
     pub fn logits(&self) -> Option<usize> {
-        let compares_probabilities = matches!(self.loss, LossRule::CrossEntropy { .. } | LossRule::BinaryCrossEntropy);
-        compares_probabilities.then(|| self.last_function().unwrap_or(self.layers.len()))
+        // In training, dropout changes more than the shape.
+        let is_dropout = |layer: &Layer| matches!(layer, Layer::Dropout(_));
+        let last = (self.last_function()).filter(|&last| !self.layers[last..].iter().any(is_dropout));
+        match (self.loss, last.map(|last| &self.layers[last])) {
+            (LossKind::CrossEntropy { .. }, Some(Layer::Softmax))
+            | (LossKind::BinaryCrossEntropy, Some(Layer::Sigmoid)) => last,
+            (LossKind::CrossEntropy { .. } | LossKind::BinaryCrossEntropy, _)
+                if output_kind(&self.layers) == OutputKind::Real =>
+            {
+                Some(self.layers.len())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the outputs are probabilities that were pooled.
+    pub fn pools_probabilities(&self) -> bool {
+        let keeps_values = |layer: &&Layer| matches!(layer, Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_));
+        let last = self.layers.iter().rev().find(|layer| !keeps_values(layer));
+        output_kind(&self.layers) != OutputKind::Real && !matches!(last, Some(Layer::Softmax | Layer::Sigmoid))
+    }
+
+    /// Whether training rounds to bfloat16: dense layers do, also those that a residual block has on its shortcut.
+    pub fn rounds_to_bfloat16(&self) -> bool {
+        let may_be_dense =
+            |layer: &Layer| matches!(layer, Layer::Dense { .. } | Layer::Residual { shortcut: None, .. });
+        self.bfloat16 && self.has(may_be_dense)
     }
 
     /// Whether the network's outputs are logits.
@@ -380,11 +490,11 @@ pub fn shape(dims: &[usize]) -> Shape {
 }
 
 /// The library's numbers in f64.
-pub fn wide(values: &[Float]) -> Vec<f64> {
+pub fn to_f64(values: &[Float]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
 /// Numbers as the library has them.
-pub fn narrow(values: &[f64]) -> Vec<Float> {
+pub fn to_floats(values: &[f64]) -> Vec<Float> {
     values.iter().map(|&value| value as Float).collect()
 }

@@ -1,4 +1,4 @@
-//! Predictions, evaluation and files held against the plain loops.
+//! Predictions, evaluation and saved networks, compared with the plain loops.
 
 use gradus::metric::Accuracy;
 use gradus::random::{Purpose, Rng, stream};
@@ -6,23 +6,29 @@ use gradus::save::Registry;
 use gradus::{Float, Network, data::Target, data::Targets};
 use rand::RngExt;
 
-use crate::case::{Case, Layer, wide};
-use crate::compare::{Close, Outcome};
+use crate::bytes::Bytes;
+use crate::case::{Case, to_f64};
+use crate::compare::{Outcome, Tolerance};
 use crate::draw::Samples;
 use crate::losses;
-use crate::reference::{Pass, Tensors, tensors_of};
+use crate::reference::{Pass, Tensors, tensors};
 use crate::tape::{Tape, Var};
 use crate::training::dataset;
 
-/// What the plain loops make of samples.
-#[derive(Debug, Clone)]
-pub struct Expected {
-    /// One sample after the other.
-    pub outputs: Vec<f64>,
+/// Numbers of samples, one sample after the other.
+#[derive(Debug, Clone, Default)]
+pub struct Values {
+    pub exact: Vec<f64>,
     /// How far noise of the size of rounding takes each.
     pub noise: Vec<f64>,
-    /// The same before a softmax at the end, if there is one.
-    pub before_softmax: Vec<f64>,
+}
+
+/// The results of the plain loops for some samples.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub outputs: Values,
+    /// The same before a last softmax or sigmoid, if there is one.
+    pub before_last: Values,
     /// The largest value that a softplus was given.
     pub most_to_softplus: f64,
     /// The mean loss, and how far noise takes it.
@@ -32,81 +38,118 @@ pub struct Expected {
 impl Expected {
     /// Of this network at inference, whose numbers have this precision.
     pub fn of(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, epsilon: f64) -> Expected {
-        let mut expected = once(case, network, samples, tape, None);
+        let tensors = tensors(network);
+        let exact = forward(case, &tensors, samples, tape, Errors::None);
+        let mut expected = Expected {
+            outputs: exact.outputs,
+            before_last: exact.before_last,
+            most_to_softplus: exact.most_to_softplus,
+            loss: [exact.loss, 0.1 * f64::from(Float::EPSILON) * exact.largest],
+        };
         let rng = &mut stream(case.seed, Purpose::User, &[3]);
         for _ in 0..2 {
-            let noisy = once(case, network, samples, tape, Some((epsilon, &mut *rng)));
-            for ((noise, noisy), exact) in expected.noise.iter_mut().zip(&noisy.outputs).zip(&expected.outputs) {
-                *noise = f64::max(*noise, (noisy - exact).abs());
+            let noisy = forward(case, &tensors, samples, tape, Errors::Rounding(epsilon, &mut *rng));
+            for (values, noisy) in [
+                (&mut expected.outputs, &noisy.outputs),
+                (&mut expected.before_last, &noisy.before_last),
+            ] {
+                for ((noise, noisy), exact) in values.noise.iter_mut().zip(&noisy.exact).zip(&values.exact) {
+                    *noise = f64::max(*noise, (noisy - exact).abs());
+                }
             }
-            expected.loss[1] = f64::max(expected.loss[1], (noisy.loss[0] - expected.loss[0]).abs());
+            expected.loss[1] = f64::max(expected.loss[1], (noisy.loss - expected.loss[0]).abs());
         }
         expected
     }
 }
 
-fn once(
+/// The errors of a pass.
+pub enum Errors<'e> {
+    None,
+    /// Rounding to this precision.
+    Rounding(f64, &'e mut Rng),
+    /// Storing in bytes.
+    Bytes(&'e mut Bytes),
+}
+
+/// The outputs of a pass at inference.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    pub outputs: Values,
+    pub before_last: Values,
+    pub most_to_softplus: f64,
+    /// The mean loss.
+    pub loss: f64,
+    /// The largest value that a loss was computed from, at least 1.
+    pub largest: f64,
+}
+
+/// A pass of samples through a network of these parameters and this state at inference.
+pub fn forward(
     case: &Case,
-    network: &Network,
+    [parameters, state]: &[Tensors<f64>; 2],
     samples: &Samples,
     tape: &mut Tape,
-    mut noise: Option<(f64, &mut Rng)>,
-) -> Expected {
-    let [parameters, state] = tensors_of(network);
-    let (mut outputs, mut before_softmax) = (Vec::new(), Vec::new());
-    let (mut total, mut largest, mut most_to_softplus) = (0.0, 1.0, 0.0);
+    mut errors: Errors<'_>,
+) -> Outputs {
+    let mut all = Outputs {
+        largest: 1.0,
+        ..Outputs::default()
+    };
     for i in 0..samples.count {
         tape.clear();
         let parameters: Tensors<Var> = (parameters.iter())
             .map(|(name, values)| (name.clone(), tape.constants(values)))
             .collect();
-        let x = tape.constants(&wide(samples.input(i)));
-        let mut pass = Pass {
-            tape: &mut *tape,
-            parameters: &parameters,
-            state: state.clone(),
-            training: false,
-            noise: noise.as_mut().map(|(size, rng)| (*size, &mut **rng)),
-            margin: f64::INFINITY,
-            most_to_softplus,
-        };
-        let (inside, end) = case.layers.split_at(case.last_function().unwrap_or(case.layers.len()));
-        let z = pass.layers(inside, &case.input, vec![x], "");
-        let shape = crate::case::outputs(inside, &case.input).expect("the layers fit");
+        let mut x = vec![tape.constants(&to_f64(samples.input(i)))];
+        let mut pass = Pass::inference(&mut *tape, &parameters, state);
+        match &mut errors {
+            Errors::None => {}
+            Errors::Rounding(size, rng) => {
+                pass.noise = Some((*size, &mut **rng));
+                x = pass.rounded(x);
+            }
+            Errors::Bytes(bytes) => {
+                bytes.store_input(pass.tape, &case.layers, &mut x);
+                pass.bytes = Some(&mut **bytes);
+            }
+        }
+        let (count, last) = (case.layers.len(), case.last_function().unwrap_or(case.layers.len()));
+        let z = pass.layers(&case.layers, 0..last, &case.input, x, "");
+        let shape = crate::case::outputs(&case.layers[..last], &case.input).expect("the layers fit");
         // The layers at the end have no parameters.
-        let y = pass.layers(end, &shape, z.clone(), "");
-        most_to_softplus = pass.most_to_softplus;
-        outputs.extend(tape.values(&y[0]));
-        let is_softmax = end.first() == Some(&Layer::Softmax);
-        before_softmax.extend(tape.values(if is_softmax { &z[0] } else { &y[0] }));
+        let y = pass.layers(&case.layers, last..count, &shape, z.clone(), "");
+        all.most_to_softplus = all.most_to_softplus.max(pass.most_to_softplus);
+        all.outputs.exact.extend(tape.values(&y[0]));
+        all.before_last.exact.extend(tape.values(&z[0]));
         let t = losses::targets(samples.target(i), y[0].len());
-        let logits = case.logits().is_some();
-        let (loss, _) = losses::loss(tape, case.loss, logits, if logits { &z[0] } else { &y[0] }, &t);
-        total += tape.value(loss);
-        largest = z[0]
+        let from = match case.logits() {
+            Some(_) => &z[0],
+            None => &y[0],
+        };
+        let (loss, _) = losses::loss(tape, case.loss, case.logits().is_some(), from, &t);
+        all.loss += tape.value(loss) / samples.count as f64;
+        all.largest = z[0]
             .iter()
-            .fold(largest, |most, &z| f64::max(most, tape.value(z).abs()));
+            .fold(all.largest, |most, &z| f64::max(most, tape.value(z).abs()));
     }
-    Expected {
-        noise: vec![0.0; outputs.len()],
-        outputs,
-        before_softmax,
-        most_to_softplus,
-        loss: [total / samples.count as f64, 0.1 * f64::from(Float::EPSILON) * largest],
+    for values in [&mut all.outputs, &mut all.before_last] {
+        values.noise = vec![0.0; values.exact.len()];
     }
+    all
 }
 
-/// Predictions in any division, evaluation, and the network after it was saved and loaded.
+/// Checks predictions in batches of any size, evaluation, and the network after it was saved and loaded.
 pub fn check(case: &Case, network: &Network, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Result<()> {
     let samples = Samples::draw(case, 37, 200);
     let expected = Expected::of(case, network, &samples, tape, f64::from(Float::EPSILON));
     // Training may have made more of it than the library's numbers hold.
     let fits = |y: &f64| y.abs() < 1e30;
-    if !expected.outputs.iter().chain(&expected.loss).all(fits) {
+    if !expected.outputs.exact.iter().chain(&expected.loss).all(fits) {
         return Ok(());
     }
     let y = predict(network, 37, 1, &samples.x)?;
-    Close::numbers().check("predict", &wide(&y), &expected.outputs, &expected.noise, outcome);
+    Tolerance::numbers().check("predict", &to_f64(&y), &expected.outputs, outcome);
 
     let rng = &mut stream(case.seed, Purpose::User, &[4]);
     for (batch, threads) in [
@@ -158,16 +201,26 @@ fn evaluation(
     let data = dataset(case, samples)?;
     let loss = case.loss.loss();
     let [mean, noise] = expected.loss;
+    let mean = Values {
+        exact: vec![mean],
+        noise: vec![noise],
+    };
     if !matches!(case.targets, Targets::Classes(_)) {
         let found = network.evaluate(&data, &*loss, &[])?;
-        Close::numbers().check("evaluate: the loss", &[found.loss], &[mean], &[noise], outcome);
+        Tolerance::numbers().check("evaluate: the loss", &[found.loss], &mean, outcome);
         return Ok(());
     }
     let found = network.evaluate(&data, &*loss, &[&Accuracy])?;
-    Close::numbers().check("evaluate: the loss", &[found.loss], &[mean], &[noise], outcome);
+    Tolerance::numbers().check("evaluate: the loss", &[found.loss], &mean, outcome);
     let (mut right, mut unclear) = (0, 0);
-    let size = expected.outputs.len() / samples.count;
-    for (i, (y, noise)) in (expected.outputs.chunks(size).zip(expected.noise.chunks(size))).enumerate() {
+    let size = expected.outputs.exact.len() / samples.count;
+    for (i, (y, noise)) in (expected
+        .outputs
+        .exact
+        .chunks(size)
+        .zip(expected.outputs.noise.chunks(size)))
+    .enumerate()
+    {
         let Target::Class(class) = samples.target(i) else {
             continue;
         };

@@ -1,22 +1,27 @@
-//! Random networks, computed in every way that Gradus has and held against plain loops.
+//! Random networks, computed in every way that Gradus has and compared with plain loops.
 //!
-//! A case is a network of a few layers, drawn over every layer and setting, with a loss, an optimizer, clipping, a batch size and a
-//! number of threads. It is trained, evaluated, saved and loaded, exported and compiled; and all of it is also computed here, in
-//! f64, by loops that say what the documentation says and share nothing with the library: a forward pass of every layer and loss
-//! (`reference`, `losses`), gradients by the chain rule over every single number (`tape`), every optimizer (`optimizers`).
+//! A case is a network of a few layers, drawn over every layer, setting and initializer, with a loss, an optimizer, a schedule,
+//! clipping, a batch size and a number of threads. It is trained, evaluated, saved and loaded, exported and compiled; and all of it
+//! is also computed here, in f64, by loops that follow the documentation and share nothing with the library: a forward pass of every
+//! layer and loss (`reference`, `losses`), gradients by the chain rule over every single number (`tape`), every optimizer and
+//! schedule (`optimizers`, `schedules`). A kind or a setting that the library lists and that is not drawn fails a test.
 //!
-//! | what | is held against |
+//! | what | is compared with |
 //! | --- | --- |
-//! | training, step by step: loss, gradients, running statistics, new weights | the plain loops |
+//! | first values of weights | the distribution of their initializer |
+//! | training, step by step: loss, gradients, running statistics, new weights, with dropout and in bfloat16 too | the plain loops |
 //! | the same on several threads | one thread: the same bits |
 //! | asking for gradients | changes nothing |
+//! | epochs with a schedule | the same steps one by one, at the rates of the formula: the same bits |
 //! | predictions | the plain loops |
 //! | the same in batches of other sizes on other numbers of threads; saved and loaded | the same bits |
 //! | evaluation, and validation in training | the plain loops, the loss from logits where training has it so |
-//! | ONNX, run by rten, and imported again | the plain loops |
-//! | source, in floats, run here; also of an input that is NaN | the plain loops; the library |
-//! | source, in integers, run here | the plain loops, as far as 8 bits go |
+//! | ONNX, run by rten, and imported again; with scaled inputs and outputs, from bytes, with logits | the plain loops |
+//! | source, in floats, run here, with scaled inputs and outputs; also of an input that is NaN | the plain loops; the library |
+//! | source, in integers, run here | the plain loops with noise of the size of bytes, network by network (`bytes`) |
 //! | both, compiled from C and from Rust | what was computed here; integers: the same bytes |
+//! | with `--python`: ONNX, run by onnxruntime | the plain loops |
+//! | with `--python`: outputs, loss, gradients, running statistics and new weights | PyTorch in f64 |
 //!
 //! How far a number may be off is what rounding does: the plain loops run again with noise of that size on every layer's output
 //! and every product of the chain rule. Where a value comes so close to a kink of its layer that rounding decides on which side it
@@ -25,28 +30,47 @@
 //! ```sh
 //! cargo run --release -p gradus-trials -- --cases 3000 --seed 7   # without a seed, another every time
 //! cargo run --release -p gradus-trials -- --seed 7 --case 41      # one of them again
+//!
+//! python3 -m venv target/trials && target/trials/bin/pip install numpy onnxruntime torch
+//! cargo run --release -p gradus-trials -- --cases 1000 --python target/trials/bin/python
 //! ```
 //!
-//! What it finds: each of these faults was put back by hand, but for max pooling's, which was there, and the 300 cases of seed 1
-//! tried (`--cases 300 --seed 1`). All but the sigmoid's were counted when fewer networks on images ended in one:
+//! Where a Python has one of onnxruntime and PyTorch only, the other is left out, with a word. `python/compare.py` has the networks
+//! and losses in PyTorch.
 //!
-//! | fault | cases that are wrong | the first sentence |
+//! Faults that it finds: each was put back by hand, and the 300 cases of the test tried (`--cases 300 --seed 1`).
+//!
+//! | fault | cases that fail | the first sentence |
 //! | --- | --- | --- |
 //! | source: batch normalization folded into the layer before a change of shape | 2 | a panic |
-//! | source: max pooling drops NaN | 8 | other outputs are NaN than the library's |
-//! | sigmoid and binary cross entropy on images, not computed together | 5 | step 1: the loss |
-//! | evaluation from probabilities, not from logits | 45 | evaluate: the loss |
-//! | logits taken for probabilities | 25 | step 1: the loss |
-//! | batch normalization's statistics in plain sums of `f32` | 50 | step 1: running_mean |
+//! | source: max pooling drops NaN | 9 | other outputs are NaN than the library's |
+//! | integers: a ReLU is lost where the range before sigmoid, softmax or tanh is widened | 1 | the root mean square error |
+//! | ONNX: logits asked for, and a sigmoid before a change of shape left in | 2 | an error |
+//! | sigmoid and binary cross entropy on images, not computed together | 2 | the gradient of 2.weight |
+//! | evaluation from probabilities, not from logits | 33 | evaluate: the loss |
+//! | logits taken for probabilities | 29 | step 1: the loss |
+//! | batch normalization's statistics in plain sums | 2 | step 1: the gradient of 1.weight |
+//! | dropout that does not scale what is left | 53 | step 1: the loss |
+//! | schedules one step late | 208 | the learning rate of step 1 |
+//! | `he_normal` by the number of outputs | 29 | the first values of 3.weight |
+//!
+//! It found `Export::logits` leaving a sigmoid in its place where a change of shape followed, and max pooling dropping NaN.
 
+mod bytes;
 mod case;
 mod compare;
 mod draw;
+mod dropout;
+mod exports;
 mod inference;
+mod initializers;
+mod integers;
 mod losses;
 mod onnx;
 mod optimizers;
+pub mod python;
 mod reference;
+mod schedules;
 mod shape;
 mod source;
 mod tape;
@@ -54,32 +78,48 @@ mod training;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use gradus::Network;
 
 use case::Case;
 use compare::Outcome;
-use draw::Samples;
+use exports::ExportSamples;
 use inference::Expected;
+use onnx::OnnxFile;
 use source::{Compiled, Sources};
 use tape::Tape;
+use training::RecordedStep;
 
-/// What came of some cases.
+/// The outcome of some cases.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many there were.
+    /// The number of cases.
     pub cases: usize,
-    /// Of what seed they are.
+    /// The seed that they are drawn from.
     pub seed: u64,
-    /// How many training steps had a value at a kink.
-    pub near_jumps: usize,
-    /// What is wrong: the case, and a sentence.
+    /// The number of training steps with a value at a kink.
+    pub kinks: usize,
+    /// The failures: the case, and a sentence.
     pub failures: Vec<(Case, String)>,
-    /// Each case's error in integers.
-    pub integers: Vec<(u64, f64)>,
+    /// Each case's error in integers, divided by the standard deviation of the outputs; and by its bound.
+    pub integers: Vec<[f64; 2]>,
+    /// The outputs and the trainings that were compared with onnxruntime and with PyTorch.
+    pub python: python::Counts,
 }
 
-/// Tries these cases of a seed; compiles their source files if `compiles`.
-pub fn run(seed: u64, numbers: impl Iterator<Item = u64>, compiles: bool) -> anyhow::Result<Report> {
-    let (mut sources, mut tape) = (Vec::new(), Tape::new());
+/// The comparisons beside those with the plain loops.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whether source files are compiled.
+    pub compiles: bool,
+    /// A Python that has onnxruntime or PyTorch.
+    pub python: Option<PathBuf>,
+}
+
+/// Tries the cases of these numbers of a seed.
+pub fn run(seed: u64, numbers: impl Iterator<Item = u64>, options: &Options) -> anyhow::Result<Report> {
+    let (mut done, mut tape) = (Vec::new(), Tape::new());
     let mut report = Report {
         seed,
         ..Report::default()
@@ -87,60 +127,72 @@ pub fn run(seed: u64, numbers: impl Iterator<Item = u64>, compiles: bool) -> any
     for number in numbers {
         let case = draw::case(seed, number);
         let mut outcome = Outcome::default();
-        match catch_unwind(AssertUnwindSafe(|| one(&case, &mut tape, &mut outcome))) {
-            Ok(Ok(files)) => sources.extend(files.map(|files| (case.clone(), files))),
+        report.cases += 1;
+        match catch_unwind(AssertUnwindSafe(|| check_case(&case, &mut tape, &mut outcome))) {
+            Ok(Ok(results)) if options.compiles || options.python.is_some() => done.push((case.clone(), results)),
+            Ok(Ok(_)) => {}
             Ok(Err(e)) => outcome.fail(format!("an error: {e:#}")),
             Err(_) => outcome.fail("a panic"),
         }
-        report.note(&case, outcome);
+        report.add_outcome(&case, outcome);
     }
-    if compiles {
-        let (cases, sources): (Vec<Case>, Vec<Sources>) = sources.into_iter().unzip();
-        let compiled = Compiled::new(&sources)?;
-        for (case, sources) in cases.iter().zip(&sources) {
+    if options.compiles {
+        let compiled = Compiled::new(done.iter().map(|(_, results)| &results.sources))?;
+        for (case, results) in &done {
             let mut outcome = Outcome::default();
-            compiled.check(sources, &mut outcome)?;
-            report.cases -= 1;
-            report.note(case, outcome);
+            compiled.check(&results.sources, &mut outcome)?;
+            report.add_outcome(case, outcome);
+        }
+    }
+    if let Some(python) = &options.python {
+        let answers = python::run(python, &done)?;
+        report.python = answers.counts;
+        for (case, outcome) in answers.outcomes {
+            report.add_outcome(case, outcome);
         }
     }
     Ok(report)
 }
 
 impl Report {
-    /// Adds what came of other cases of the seed.
+    /// Adds the outcome of other cases of the seed.
     pub fn add(&mut self, other: Report) {
         self.cases += other.cases;
         self.seed = other.seed;
-        self.near_jumps += other.near_jumps;
+        self.kinks += other.kinks;
         self.failures.extend(other.failures);
         self.integers.extend(other.integers);
+        self.python.add(&other.python);
     }
 
-    fn note(&mut self, case: &Case, outcome: Outcome) {
-        self.cases += 1;
-        self.near_jumps += outcome.near_jumps;
-        self.integers.extend(outcome.integers.map(|error| (case.number, error)));
+    fn add_outcome(&mut self, case: &Case, outcome: Outcome) {
+        self.kinks += outcome.kinks;
+        self.integers.extend(outcome.integers);
         self.failures
             .extend(outcome.failures.into_iter().map(|failure| (case.clone(), failure)));
     }
 }
 
 impl fmt::Display for Report {
-    /// What is wrong, with what is needed to see it again, and how far integers are from the plain loops.
+    /// The failures, each with its case and the command that tries it again, and the errors in integers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut failures: Vec<&(Case, String)> = self.failures.iter().collect();
+        failures.sort_by_key(|(case, _)| case.number);
         let mut shown = None;
-        for (case, failure) in &self.failures {
+        for (case, failure) in failures {
             if shown.replace(case.number) != Some(case.number) {
                 let (seed, number) = (self.seed, case.number);
+                let python = self.python.versions.iter().flatten().next();
+                let python = python.map_or("", |_| " --python PATH");
                 writeln!(
                     f,
-                    "\ncase {number}: cargo run --release -p gradus-trials -- --seed {seed} --case {number}"
+                    "\ncase {number}: cargo run --release -p gradus-trials -- --seed {seed} --case {number}{python}"
                 )?;
                 writeln!(f, "{}", case.json())?;
                 let Case {
                     loss,
                     optimization,
+                    schedule,
                     batch,
                     threads,
                     inputs,
@@ -148,25 +200,44 @@ impl fmt::Display for Report {
                 } = case;
                 writeln!(
                     f,
-                    "{loss:?}, {optimization:?}, batch {batch}, {threads} threads, inputs {inputs:?}"
+                    "{loss:?}, {optimization:?}, {schedule:?}, batch {batch}, {threads} threads, inputs {inputs:?}"
                 )?;
             }
             writeln!(f, "    {failure}")?;
         }
-        let mut errors: Vec<f64> = self.integers.iter().map(|(_, error)| *error).collect();
-        errors.sort_by(f64::total_cmp);
-        if let Some(last) = errors.len().checked_sub(1) {
-            let at = |part: f64| errors[(part * last as f64) as usize];
-            let [median, most, all] = [0.5, 0.9, 1.0].map(at);
-            writeln!(f, "error in integers: median {median:.3}, 90 % {most:.3}, all {all:.3}")?;
+        for (i, what) in ["the standard deviation of the outputs", "its bound"]
+            .into_iter()
+            .enumerate()
+        {
+            let mut errors: Vec<f64> = self.integers.iter().map(|errors| errors[i]).collect();
+            errors.sort_by(f64::total_cmp);
+            if let Some(last) = errors.len().checked_sub(1) {
+                let at = |part: f64| errors[(part * last as f64) as usize];
+                let [median, most, all] = [0.5, 0.9, 1.0].map(at);
+                writeln!(
+                    f,
+                    "error in integers, divided by {what}: median {median:.3}, 90 % {most:.3}, all {all:.3}"
+                )?;
+            }
         }
-        Ok(())
+        write!(f, "{}", self.python)
     }
 }
 
-/// Everything but the compiled files, which are given back.
-fn one(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> anyhow::Result<Option<Sources>> {
-    training::steps(case, tape, outcome)?;
+/// The results of a case, for other programs to compute again.
+struct Results {
+    sources: Sources,
+    onnx: OnnxFile,
+    inputs: ExportSamples,
+    network: Network,
+    expected: Expected,
+    steps: Vec<RecordedStep>,
+}
+
+/// Everything but compiled files and Python.
+fn check_case(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> anyhow::Result<Results> {
+    initializers::check(case, outcome)?;
+    let steps = training::steps(case, tape, outcome)?;
     let trained = match training::epochs(case, outcome) {
         // Whether it may, the steps have shown.
         Err(gradus::Error::Diverged { .. }) => draw::network(case)?,
@@ -174,10 +245,18 @@ fn one(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> anyhow::Result<Op
     };
     inference::check(case, &trained, tape, outcome)?;
 
-    // What is written in f32, of weights that no training has changed.
+    // Files are written in f32, of weights that no training has changed.
     let network = draw::network(case)?;
-    let samples = Samples::draw(case, 20, 300);
-    let expected = Expected::of(case, &network, &samples, tape, f64::from(f32::EPSILON));
-    onnx::check(case, &network, &samples, &expected, outcome)?;
-    Ok(Some(source::check(case, &network, &samples, &expected, outcome)?))
+    let inputs = ExportSamples::draw(case, 20);
+    let expected = Expected::of(case, &network, &inputs.samples, tape, f64::from(f32::EPSILON));
+    let onnx = onnx::check(case, &network, &inputs, &expected, outcome)?;
+    let sources = source::check(case, &network, &inputs, &expected, tape, outcome)?;
+    Ok(Results {
+        sources,
+        onnx,
+        inputs,
+        network,
+        expected,
+        steps,
+    })
 }

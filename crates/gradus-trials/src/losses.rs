@@ -2,7 +2,7 @@
 
 use gradus::data::Target;
 
-use crate::case::LossRule;
+use crate::case::LossKind;
 use crate::tape::{Tape, Var};
 
 /// The probability below which the losses' logarithm goes on as its tangent.
@@ -13,17 +13,17 @@ pub fn targets(target: Target<'_>, outputs: usize) -> Vec<f64> {
     match target {
         Target::Class(class) if outputs == 1 => vec![class as f64],
         Target::Class(class) => (0..outputs).map(|i| f64::from(u8::from(i == class))).collect(),
-        Target::Values(values) => crate::case::wide(values),
+        Target::Values(values) => crate::case::to_f64(values),
     }
 }
 
 /// The loss of one sample, from its outputs or, if they are, from logits; and how close an output is to where the loss's
 /// derivative jumps.
-pub fn loss(tape: &mut Tape, rule: LossRule, logits: bool, y: &[Var], t: &[f64]) -> (Var, f64) {
+pub fn loss(tape: &mut Tape, kind: LossKind, logits: bool, y: &[Var], t: &[f64]) -> (Var, f64) {
     let n = y.len() as f64;
     let mut margin = f64::INFINITY;
-    let terms: Vec<Var> = match rule {
-        LossRule::CrossEntropy { smoothing } => {
+    let terms: Vec<Var> = match kind {
+        LossKind::CrossEntropy { smoothing } => {
             let t: Vec<f64> = t.iter().map(|t| (1.0 - smoothing) * t + smoothing / n).collect();
             if logits {
                 let sum = log_sum(tape, y);
@@ -40,7 +40,7 @@ pub fn loss(tape: &mut Tape, rule: LossRule, logits: bool, y: &[Var], t: &[f64])
                 y.iter().zip(t).map(term).collect()
             }
         }
-        LossRule::BinaryCrossEntropy if logits => {
+        LossKind::BinaryCrossEntropy if logits => {
             let term = |(&at, &t): (&Var, &f64)| {
                 let z = tape.value(at);
                 let value = z.max(0.0) - z * t + (-z.abs()).exp().ln_1p();
@@ -48,7 +48,7 @@ pub fn loss(tape: &mut Tape, rule: LossRule, logits: bool, y: &[Var], t: &[f64])
             };
             y.iter().zip(t).map(term).collect()
         }
-        LossRule::BinaryCrossEntropy => {
+        LossKind::BinaryCrossEntropy => {
             let mut terms = Vec::new();
             for (&y, &t) in y.iter().zip(t) {
                 let one = tape.constant(1.0);
@@ -58,14 +58,14 @@ pub fn loss(tape: &mut Tape, rule: LossRule, logits: bool, y: &[Var], t: &[f64])
             }
             terms
         }
-        LossRule::MeanSquaredError => {
+        LossKind::MeanSquaredError => {
             let term = |(&y, &t): (&Var, &f64)| {
                 let d = tape.value(y) - t;
                 tape.function(y, d * d / n, 2.0 * d / n)
             };
             y.iter().zip(t).map(term).collect()
         }
-        LossRule::MeanAbsoluteError => {
+        LossKind::MeanAbsoluteError => {
             let term = |(&y, &t): (&Var, &f64)| {
                 let d = tape.value(y) - t;
                 margin = margin.min(d.abs());
@@ -73,7 +73,7 @@ pub fn loss(tape: &mut Tape, rule: LossRule, logits: bool, y: &[Var], t: &[f64])
             };
             y.iter().zip(t).map(term).collect()
         }
-        LossRule::Huber { delta } => {
+        LossKind::Huber { delta } => {
             let term = |(&y, &t): (&Var, &f64)| {
                 let d = tape.value(y) - t;
                 if d.abs() <= delta {

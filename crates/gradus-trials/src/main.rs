@@ -1,12 +1,13 @@
-//! Tries random networks: see the crate's documentation.
+//! Tries random networks: see the documentation of the crate.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use gradus_trials::Report;
 
-/// Tries random networks in every way that Gradus has, against plain loops.
+/// Compares random networks, in every way that Gradus computes them, with plain loops.
 #[derive(Parser)]
 struct Options {
     /// The seed of the cases; without it, another every time.
@@ -15,12 +16,15 @@ struct Options {
     /// The number of cases.
     #[arg(long, default_value_t = 300)]
     cases: u64,
-    /// This case alone.
+    /// Try this case alone.
     #[arg(long, value_name = "NUMBER")]
     case: Option<u64>,
-    /// Doesn't compile the source files.
+    /// Leave out compiling the source files.
     #[arg(long)]
     no_compilers: bool,
+    /// A Python with onnxruntime and NumPy, with PyTorch, or with all of them, to compare with.
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,12 +34,18 @@ fn main() -> anyhow::Result<ExitCode> {
         time.map_or(0, |time| time.as_secs())
     });
     println!("seed {seed}");
-    let numbers = options.case.map_or(0..options.cases, |case| case..case + 1);
+    let numbers = options
+        .case
+        .map_or(0..options.cases, |case| case..case.saturating_add(1));
+    let comparisons = gradus_trials::Options {
+        compiles: !options.no_compilers,
+        python: options.python.map(program).transpose()?,
+    };
     // Compilers take hundreds of networks at a time.
     let mut report = Report::default();
     for start in numbers.clone().step_by(300) {
         let some = start..(start + 300).min(numbers.end);
-        report.add(gradus_trials::run(seed, some, !options.no_compilers)?);
+        report.add(gradus_trials::run(seed, some, &comparisons)?);
     }
     print!("{report}");
     let wrong: BTreeSet<u64> = report.failures.iter().map(|(case, _)| case.number).collect();
@@ -43,11 +53,19 @@ fn main() -> anyhow::Result<ExitCode> {
         "{} cases, {} of them wrong; {} steps at a kink",
         report.cases,
         wrong.len(),
-        report.near_jumps
+        report.kinks
     );
     Ok(if wrong.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A program by its path from any folder, or by its name.
+fn program(path: PathBuf) -> std::io::Result<PathBuf> {
+    if path.components().count() == 1 {
+        return Ok(path);
+    }
+    std::path::absolute(path)
 }

@@ -2,9 +2,9 @@
 
 use gradus::optim::Clip;
 
-use crate::case::{Optimization, Rule};
+use crate::case::{Optimization, OptimizerKind};
 
-/// What an optimizer remembers of each parameter, and how many steps it has done.
+/// An optimizer with its state of each parameter, and the number of its steps.
 #[derive(Debug)]
 pub struct Optimizer {
     optimization: Optimization,
@@ -13,7 +13,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// For so many parameters.
+    /// An optimizer of `parameters` numbers, before its first step.
     pub fn new(optimization: Optimization, parameters: usize) -> Self {
         Optimizer {
             optimization,
@@ -27,7 +27,7 @@ impl Optimizer {
         self.step += 1;
         let t = self.step;
         let Optimization {
-            rule,
+            optimizer,
             learning_rate: rate,
             weight_decay,
             clip,
@@ -42,13 +42,13 @@ impl Optimizer {
             let decay = if decays { weight_decay } else { 0.0 };
             let g = clipped(g);
             let [a, b] = slots;
-            match rule {
-                Rule::Sgd { momentum, nesterov } => {
+            match optimizer {
+                OptimizerKind::Sgd { momentum, nesterov } => {
                     let g = g + decay * *w;
                     *a = momentum * *a + g;
                     *w -= rate * if nesterov { g + momentum * *a } else { *a };
                 }
-                Rule::Adam {
+                OptimizerKind::Adam {
                     betas: [beta1, beta2],
                     epsilon,
                     decoupled,
@@ -62,7 +62,7 @@ impl Optimizer {
                     let (m, v) = (*a / (1.0 - beta1.powi(t)), *b / (1.0 - beta2.powi(t)));
                     *w -= rate * m / (v.sqrt() + epsilon);
                 }
-                Rule::RmsProp {
+                OptimizerKind::RmsProp {
                     alpha,
                     epsilon,
                     momentum,

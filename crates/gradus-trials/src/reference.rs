@@ -1,12 +1,15 @@
 //! Every layer by plain loops, in f64.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use gradus::Network;
 use gradus::random::Rng;
 use rand::RngExt;
 
-use crate::case::{Layer, outputs, projection, wide};
+use crate::bytes::Bytes;
+use crate::case::{Layer, outputs, projection, to_f64};
+use crate::dropout::Randomness;
 use crate::shape::Window;
 use crate::tape::{Tape, Var};
 
@@ -14,8 +17,8 @@ use crate::tape::{Tape, Var};
 pub type Tensors<T> = BTreeMap<String, Vec<T>>;
 
 /// The parameters and the state of a network of the library.
-pub fn tensors_of(network: &Network) -> [Tensors<f64>; 2] {
-    let named = |tensor: gradus::NamedTensor<'_>| (tensor.name, wide(tensor.values));
+pub fn tensors(network: &Network) -> [Tensors<f64>; 2] {
+    let named = |tensor: gradus::NamedTensor<'_>| (tensor.name, to_f64(tensor.values));
     [
         network.parameters().map(named).collect(),
         network.state().map(named).collect(),
@@ -26,26 +29,63 @@ pub fn tensors_of(network: &Network) -> [Tensors<f64>; 2] {
 pub struct Pass<'a, 'n> {
     pub tape: &'a mut Tape,
     pub parameters: &'a Tensors<Var>,
-    /// What a training pass writes anew.
+    /// The running statistics, which a training pass changes.
     pub state: Tensors<f64>,
-    pub training: bool,
+    /// Where dropout gets its random numbers from, if this pass is part of training.
+    pub training: Option<Randomness>,
     /// If given, each layer's outputs are wrong by a random part of this size: what rounding does.
     pub noise: Option<(f64, &'n mut Rng)>,
+    /// If given, values are stored in bytes.
+    pub bytes: Option<&'n mut Bytes>,
+    /// The factors of dropout for all samples, one after the other, by the paths of the layers.
+    pub masks: Tensors<f64>,
+    /// The number of layers before the next one; blocks count as the layers in them.
+    pub number: u64,
     /// How close a value came to where a layer's derivative jumps, relative to the layer's largest value.
     pub margin: f64,
     /// The largest value that a softplus was given.
     pub most_to_softplus: f64,
 }
 
+impl<'a> Pass<'a, '_> {
+    /// A pass at inference, without noise.
+    pub fn inference(tape: &'a mut Tape, parameters: &'a Tensors<Var>, state: &Tensors<f64>) -> Self {
+        Pass {
+            tape,
+            parameters,
+            state: state.clone(),
+            training: None,
+            noise: None,
+            bytes: None,
+            masks: Tensors::new(),
+            number: 0,
+            margin: f64::INFINITY,
+            most_to_softplus: 0.0,
+        }
+    }
+}
+
 impl Pass<'_, '_> {
-    /// What the layers make of the samples. Their tensors' names begin with `path`.
-    pub fn layers(&mut self, layers: &[Layer], shape: &[usize], mut x: Vec<Vec<Var>>, path: &str) -> Vec<Vec<Var>> {
+    /// The outputs of the layers numbered `which` of `layers` in a row, of samples of this shape. Their tensors' names begin with
+    /// `path`.
+    pub fn layers(
+        &mut self,
+        layers: &[Layer],
+        which: Range<usize>,
+        shape: &[usize],
+        mut x: Vec<Vec<Var>>,
+        path: &str,
+    ) -> Vec<Vec<Var>> {
         let mut shape = shape.to_vec();
-        for (i, layer) in layers.iter().enumerate() {
-            let y = self.layer(layer, &shape, x, &format!("{path}{i}"));
+        for i in which {
+            let (layer, path) = (&layers[i], format!("{path}{i}"));
+            let y = self.layer(layer, &shape, x, &path);
             shape = layer.output(&shape).expect("the layers fit");
-            let is_view = matches!(layer, Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_));
-            x = if is_view { y } else { self.rounded(y) };
+            let keeps_values = matches!(layer, Layer::Flatten | Layer::Reshape(_));
+            x = if keeps_values { y } else { self.rounded(y) };
+            if let Some(bytes) = &mut self.bytes {
+                bytes.store(self.tape, &layers[..=i], &layers[i + 1..], &path, &mut x);
+            }
         }
         x
     }
@@ -67,8 +107,13 @@ impl Pass<'_, '_> {
     fn layer(&mut self, layer: &Layer, shape: &[usize], x: Vec<Vec<Var>>, path: &str) -> Vec<Vec<Var>> {
         let parameters = self.parameters;
         let tensor = |name: &str| parameters.get(&format!("{path}.{name}")).map(|values| &values[..]);
+        let number = self.number;
+        if !matches!(layer, Layer::Residual { .. }) {
+            self.number += 1;
+        }
         match layer {
-            Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) => x,
+            Layer::Flatten | Layer::Reshape(_) => x,
+            Layer::Dropout(rate) => self.dropout(*rate, number, x, path),
             Layer::Dense { units, .. } => {
                 let weight = tensor("weight").expect("dense has a weight");
                 (x.iter())
@@ -129,8 +174,8 @@ impl Pass<'_, '_> {
                     Some(layers) => layers.clone(),
                     None => projection(shape, &output).expect("the layers fit"),
                 };
-                let y = self.layers(body, shape, x.clone(), &format!("{path}.body."));
-                let x = self.layers(&across, shape, x, &format!("{path}.shortcut."));
+                let y = self.layers(body, 0..body.len(), shape, x.clone(), &format!("{path}.body."));
+                let x = self.layers(&across, 0..across.len(), shape, x, &format!("{path}.shortcut."));
                 let mut add = |(&y, &x): (&Var, &Var)| self.tape.add(y, x);
                 (y.iter().zip(&x))
                     .map(|(y, x)| y.iter().zip(x).map(&mut add).collect())
@@ -150,9 +195,22 @@ impl Pass<'_, '_> {
             .fold(0.0, |most, &x| f64::max(most, self.tape.value(x).abs()))
     }
 
-    /// Notes that a value came so close to where the derivative jumps.
+    /// Records that a value came so close to where the derivative jumps.
     fn note(&mut self, distance: f64, scale: f64) {
         self.margin = self.margin.min(distance.abs() / scale.max(f64::MIN_POSITIVE));
+    }
+
+    fn dropout(&mut self, rate: f64, number: u64, mut x: Vec<Vec<Var>>, path: &str) -> Vec<Vec<Var>> {
+        let Some(randomness) = self.training else { return x };
+        let masks = self.masks.entry(path.into()).or_default();
+        for (sample, x) in x.iter_mut().enumerate() {
+            let mask = randomness.mask(number, sample, x.len(), rate);
+            x.iter_mut()
+                .zip(&mask)
+                .for_each(|(x, &factor)| *x = self.tape.scale(*x, factor));
+            masks.extend(mask);
+        }
+        x
     }
 
     /// The weight is inputs × units.
@@ -251,7 +309,7 @@ impl Pass<'_, '_> {
         for feature in 0..features {
             let places = feature * pixels..(feature + 1) * pixels;
             let state = |name: &str| format!("{path}.running_{name}");
-            let (mean, deviation) = if self.training {
+            let (mean, deviation) = if self.training.is_some() {
                 let all: Vec<Var> = (x.iter()).flat_map(|x| x[places.clone()].iter().copied()).collect();
                 let n = all.len() as f64;
                 let sum = self.tape.sum(&all);

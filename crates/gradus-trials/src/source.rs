@@ -7,13 +7,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use gradus::{Float, Network};
+use gradus_onnx::Scaling;
 use gradus_source::{InputBytes, Labels, Language, Program, Quantized};
 
-use crate::case::Case;
-use crate::compare::{Close, Outcome};
-use crate::draw::Samples;
-use crate::inference::{Expected, predict};
-use crate::onnx::single;
+use crate::case::{Case, to_floats};
+use crate::compare::{Outcome, Tolerance, differs};
+use crate::exports::{ExportSamples, needs_doubles, without_scaling};
+use crate::inference::{Expected, Values, predict};
+use crate::integers;
+use crate::onnx::to_f32;
+use crate::tape::Tape;
 
 /// A network's programs and what they have to compute when they are compiled.
 pub struct Sources {
@@ -22,59 +25,82 @@ pub struct Sources {
     files: [(String, String, Vec<u8>, Vec<u8>); 2],
 }
 
-/// Holds the programs, run here, against the plain loops; gives them for [`Compiled`].
+/// Compares the programs, run here, with the plain loops. Returns them for [`Compiled`].
 pub fn check(
     case: &Case,
     network: &Network,
-    samples: &Samples,
+    inputs: &ExportSamples,
     expected: &Expected,
+    tape: &mut Tape,
     outcome: &mut Outcome,
 ) -> anyhow::Result<Sources> {
-    let program = Program::of(network)?;
-    let inputs = || (0..samples.count).map(|i| samples.input(i));
-    let y: Vec<f32> = inputs().flat_map(|x| program.run(x)).collect();
-    let wide: Vec<f64> = y.iter().map(|&y| f64::from(y)).collect();
-    Close::single().check("source, in floats", &wide, &expected.outputs, &expected.noise, outcome);
+    let samples = &inputs.samples;
+    let mut program = Program::of(network)?;
+    if case.ends_in_logits() {
+        program = program.with_logits();
+    }
+    // In single precision not every column can be scaled.
+    let scaling = |scaling: &Option<gradus_onnx::Scaling>| scaling.clone().filter(|scaling| !needs_doubles(scaling));
+    let (input_scaling, output_scaling) = (scaling(&case.input_scaling), scaling(&case.output_scaling));
+    if let Some(Scaling { mean, deviation }) = &input_scaling {
+        program = program.with_input_scaling(gradus_source::Scaling::new(mean, deviation)?)?;
+    }
+    if let Some(Scaling { mean, deviation }) = &output_scaling {
+        program = program.with_output_scaling(gradus_source::Scaling::new(mean, deviation)?)?;
+    }
+    let raw: Vec<Float> = match input_scaling {
+        Some(_) => to_floats(&inputs.raw),
+        None => samples.x.clone(),
+    };
+    let size = raw.len() / samples.count;
+
+    let y: Vec<f32> = raw.chunks(size).flat_map(|x| program.run(x)).collect();
+    let values: Vec<f64> = y.iter().map(|&y| f64::from(y)).collect();
+    let (found, in_floats) = without_scaling(output_scaling.as_ref(), &values, &expected.outputs);
+    Tolerance::single().check("source, in floats", &found, &in_floats, outcome);
 
     // What is not a number stays so wherever the library says so.
-    let mut x = samples.input(0).to_vec();
-    x[case.seed as usize % samples.input(0).len()] = Float::NAN;
-    let kept: Vec<bool> = predict(network, 1, 1, &x)?.iter().map(|y| y.is_nan()).collect();
-    let mine: Vec<bool> = program.run(&x).iter().map(|y| y.is_nan()).collect();
-    if mine != kept {
+    let at = case.seed as usize % size;
+    let (mut x, mut raw_x) = (samples.input(0).to_vec(), raw[..size].to_vec());
+    (x[at], raw_x[at]) = (Float::NAN, Float::NAN);
+    let expected_nan: Vec<bool> = predict(network, 1, 1, &x)?.iter().map(|y| y.is_nan()).collect();
+    let nan: Vec<f32> = program.run(&raw_x);
+    if !nan.iter().map(|y| y.is_nan()).eq(expected_nan) {
         outcome.fail("source, in floats: of an input that is NaN, other outputs are NaN than the library's");
     }
-    let nan: Vec<f32> = program.run(&x);
 
-    let quantized = program.quantize(inputs(), InputBytes::Calibrated)?;
-    let bytes: Vec<u8> = inputs().flat_map(|x| quantized.bytes(x)).collect();
-    let size = bytes.len() / samples.count;
-    let found: Vec<u8> = bytes.chunks_exact(size).flat_map(|x| quantized.run(x)).collect();
-    integers(&quantized, &found, expected, outcome);
+    let input_bytes = if case.takes_pixels() {
+        InputBytes::Pixels
+    } else {
+        InputBytes::Calibrated
+    };
+    let quantized = program.quantize(raw.chunks(size), input_bytes)?;
+    let bytes: Vec<u8> = raw.chunks(size).flat_map(|x| quantized.bytes(x)).collect();
+    let found: Vec<u8> = bytes.chunks(size).flat_map(|x| quantized.run(x)).collect();
+    integers::check(case, network, samples, &quantized, &found, tape, outcome);
+    check_units(&quantized, &found, output_scaling.as_ref(), outcome);
 
     let labels = |kind: &str| Labels {
         prefix: format!("{kind}{}", case.number),
         ..Labels::default()
     };
-    let (floats, integers) = (labels("f"), labels("i"));
-    let x = inputs()
-        .flatten()
-        .chain(&x)
-        .flat_map(|&x| single(x).to_le_bytes())
+    let (float_labels, integer_labels) = (labels("f"), labels("i"));
+    let x = (raw.iter().chain(&raw_x))
+        .flat_map(|&x| to_f32(x).to_le_bytes())
         .collect();
     let y = y.iter().chain(&nan).flat_map(|y| y.to_le_bytes()).collect();
     Ok(Sources {
         number: case.number,
         files: [
             (
-                program.source(Language::C, &floats)?,
-                program.source(Language::Rust, &floats)?,
+                program.source(Language::C, &float_labels)?,
+                program.source(Language::Rust, &float_labels)?,
                 x,
                 y,
             ),
             (
-                quantized.source(Language::C, &integers)?,
-                quantized.source(Language::Rust, &integers)?,
+                quantized.source(Language::C, &integer_labels)?,
+                quantized.source(Language::Rust, &integer_labels)?,
                 bytes,
                 found,
             ),
@@ -82,25 +108,25 @@ pub fn check(
     })
 }
 
-/// Holds what integers give against the plain loops: not each value, which 8 bits may take far, but all together.
-fn integers(quantized: &Quantized, found: &[u8], expected: &Expected, outcome: &mut Outcome) {
+/// Checks that bytes of outputs stand for values in their own units.
+fn check_units(quantized: &Quantized, found: &[u8], scaling: Option<&Scaling>, outcome: &mut Outcome) {
     let scale = quantized.output_scale();
-    // A softmax at the end is left out.
-    let ends = &expected.before_softmax;
-    let value = |byte: u8| f64::from(scale.scale) * (f64::from(byte) - f64::from(scale.zero));
-    let found: Vec<f64> = found.iter().map(|&byte| value(byte)).collect();
-    if found.len() != ends.len() {
-        return outcome.fail(format!(
-            "source, in integers: {} values, expected {}",
-            found.len(),
-            ends.len()
-        ));
+    let outputs = scaling.map_or(1, |scaling| scaling.mean.len());
+    for y in found.chunks(outputs) {
+        let Some(Scaling { mean, deviation }) = scaling else {
+            return;
+        };
+        for (i, (&byte, value)) in y.iter().zip(quantized.values(y)).enumerate() {
+            let inside = f64::from(scale.scale) * (f64::from(byte) - f64::from(scale.zero));
+            let expected = inside * deviation[i] + mean[i];
+            let bound = 4.0 * f64::from(f32::EPSILON) * ((inside * deviation[i]).abs() + mean[i].abs());
+            if differs(f64::from(value), expected, bound) {
+                return outcome.fail(format!(
+                    "source, in integers: byte {byte} of output {i} stands for {value}, expected {expected}"
+                ));
+            }
+        }
     }
-    let n = ends.len() as f64;
-    let mean = ends.iter().sum::<f64>() / n;
-    let spread = (ends.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let error = (found.iter().zip(ends).map(|(f, e)| (f - e).powi(2)).sum::<f64>() / n).sqrt();
-    outcome.integers = Some(error / spread.max(f64::from(scale.scale)));
 }
 
 /// The programs that contain the files of many networks.
@@ -111,7 +137,7 @@ pub struct Compiled {
 
 impl Compiled {
     /// Compiles them, once for each compiler that is there.
-    pub fn new(all: &[Sources]) -> anyhow::Result<Compiled> {
+    pub fn new<'s>(all: impl Iterator<Item = &'s Sources>) -> anyhow::Result<Compiled> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name);
         let (mut c, mut rust) = (String::from(C_START), String::from(RUST_START));
@@ -168,7 +194,7 @@ impl Compiled {
         Ok(Compiled { folder, programs })
     }
 
-    /// Holds what the compiled files give against what was computed here.
+    /// Compares the outputs of the compiled files with those computed here.
     pub fn check(&self, sources: &Sources, outcome: &mut Outcome) -> anyhow::Result<()> {
         for (language, program) in &self.programs {
             for (kind, (_, _, x, y)) in ["f", "i"].into_iter().zip(&sources.files) {
@@ -186,8 +212,11 @@ impl Compiled {
                         (*found, *expected) = (0.0, 0.0);
                     }
                 }
-                let nothing = vec![0.0; expected.len()];
-                Close::single().check(&format!("{what}, in floats"), &found, &expected, &nothing, outcome);
+                let expected = Values {
+                    noise: vec![0.0; expected.len()],
+                    exact: expected,
+                };
+                Tolerance::single().check(&format!("{what}, in floats"), &found, &expected, outcome);
             }
         }
         Ok(())

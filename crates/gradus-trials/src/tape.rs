@@ -9,7 +9,7 @@ use rand::RngExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Var(u32);
 
-/// What a number was computed from, and its derivatives with respect to them.
+/// The numbers that a number was computed from, and its derivatives with respect to them.
 #[derive(Debug, Clone, Copy)]
 struct Node {
     from: [u32; 3],
@@ -58,12 +58,12 @@ impl Tape {
         values.iter().map(|&value| self.constant(value)).collect()
     }
 
-    /// What the number is.
+    /// The value of a number.
     pub fn value(&self, x: Var) -> f64 {
         self.values[x.0 as usize]
     }
 
-    /// What the numbers are.
+    /// The values of numbers.
     pub fn values(&self, x: &[Var]) -> Vec<f64> {
         x.iter().map(|&x| self.value(x)).collect()
     }

@@ -1,64 +1,81 @@
-//! Training held against the plain loops, step by step, and on several threads.
+//! Training, compared with the plain loops step by step, and on several threads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use gradus::data::{Arrays, Targets};
+use gradus::history::History;
 use gradus::metric::Accuracy;
 use gradus::random::{Purpose, Rng, stream};
-use gradus::{Fit, Float, Network};
+use gradus::{Fit, Float, Network, optim};
 use ndarray::{Array2, ArrayD, IxDyn};
+use rand::seq::SliceRandom;
 
-use crate::case::{Case, Layer, Rule, wide};
-use crate::compare::{Close, Outcome, is_far};
+use crate::case::{Case, Layer, OptimizerKind, to_f64};
+use crate::compare::{Outcome, Tolerance, check_each, differs};
 use crate::draw::{Samples, network};
+use crate::dropout::Randomness;
+use crate::inference::Values;
 use crate::losses;
 use crate::optimizers::Optimizer;
-use crate::reference::{Pass, Tensors, tensors_of};
+use crate::reference::{Pass, Tensors, tensors};
 use crate::tape::{Tape, Var};
 
-/// How close values may come to where a derivative jumps, relative to the largest: closer, rounding decides on which side they are.
-const MARGIN: f64 = if cfg!(gradus_f64) { 1e-13 } else { 1e-5 };
+/// How close values may come to where a derivative jumps, relative to the largest, in rounding errors: closer, these decide on which
+/// side they are.
+const MARGIN: f64 = 100.0;
 
-/// What the plain loops may make of the variance of equal numbers, which is 0: the square of their mean's error.
+/// The rounding of bfloat16, whose numbers have 8 bits.
+const BFLOAT16_EPSILON: f64 = 1.0 / 256.0;
+
+/// The variance of equal numbers in the plain loops, which should be 0: at most the square of the error of their mean.
 const OF_EQUAL_NUMBERS: f64 = 1e-24;
+
+/// Where optimizers take a gradient, a velocity or a weight for 0, as documented: 10⁻³¹, with those that it is multiplied by.
+const TINY: f64 = 1e-30;
 
 /// From this loss on, training may diverge.
 const LARGEST_LOSS: f64 = 1e30;
 
 /// A step's mean loss and all that follows from it.
-struct Pure {
+struct Reference {
     loss: f64,
     /// By the parameters' names.
     gradient: Tensors<f64>,
     state: Tensors<f64>,
+    masks: Tensors<f64>,
     margin: f64,
     /// The largest value that the losses were computed from, at least 1.
     largest: f64,
 }
 
-/// The mean loss of the samples in training by plain loops, its gradient, and the state after it.
-fn pure(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, noise: Option<(f64, &mut Rng)>) -> Pure {
+/// The mean loss of the samples in a training step by plain loops, its gradient, and the state after it.
+fn reference(
+    case: &Case,
+    network: &Network,
+    samples: &Samples,
+    step: usize,
+    tape: &mut Tape,
+    noise: Option<(f64, &mut Rng)>,
+) -> Reference {
     tape.clear();
-    let [parameters, state] = tensors_of(network);
+    let [parameters, state] = tensors(network);
     let parameters: Tensors<Var> = (parameters.iter())
         .map(|(name, values)| (name.clone(), tape.constants(values)))
         .collect();
     let x = (0..samples.count)
-        .map(|i| tape.constants(&wide(samples.input(i))))
+        .map(|i| tape.constants(&to_f64(samples.input(i))))
         .collect();
     let logits = case.logits();
-    let mut pass = Pass {
-        tape: &mut *tape,
-        parameters: &parameters,
-        state,
-        training: true,
-        noise,
-        margin: f64::INFINITY,
-        most_to_softplus: 0.0,
-    };
-    let layers = &case.layers[..logits.unwrap_or(case.layers.len())];
+    let mut pass = Pass::inference(&mut *tape, &parameters, &state);
+    pass.training = Some(Randomness {
+        seed: case.seed,
+        step: step as u64,
+    });
+    pass.noise = noise;
     let x = pass.rounded(x);
-    let y = pass.layers(layers, &case.input, x, "");
-    let (state, mut margin) = (pass.state, pass.margin);
-    let noise = pass.noise;
+    let y = pass.layers(&case.layers, 0..logits.unwrap_or(case.layers.len()), &case.input, x, "");
+    let (state, masks, mut margin, noise) = (pass.state, pass.masks, pass.margin, pass.noise);
     let mut losses = Vec::new();
     let largest = y
         .iter()
@@ -73,92 +90,111 @@ fn pure(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, nois
     let sum = tape.sum(&losses);
     let mean = tape.scale(sum, 1.0 / samples.count as f64);
     let all = tape.gradient(mean, noise);
-    Pure {
+    Reference {
         loss: tape.value(mean),
         gradient: (parameters.iter())
             .map(|(name, vars)| (name.clone(), all.of(vars)))
             .collect(),
         state,
+        masks,
         margin,
         largest,
     }
 }
 
-/// As [`pure`], and how far it may be from that in the library's numbers: some times what noise of the size of their rounding does.
-fn bounded(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, rng: &mut Rng) -> (Pure, Pure) {
-    let exact = pure(case, network, samples, tape, None);
-    let zero = |tensors: &Tensors<f64>| -> Tensors<f64> {
-        (tensors.iter())
-            .map(|(name, values)| (name.clone(), vec![0.0; values.len()]))
-            .collect()
-    };
-    let mut bound = Pure {
-        loss: 0.0,
-        gradient: zero(&exact.gradient),
-        state: zero(&exact.state),
-        margin: 0.0,
-        largest: 0.0,
-    };
-    // A loss and a running statistic are the difference of what may be larger; so are the rounding errors.
-    let epsilon = f64::from(Float::EPSILON);
-    bound.loss = 0.1 * epsilon * exact.largest;
-    for tensor in network.state() {
-        let before = wide(tensor.values);
-        let bounds = bound.state.get_mut(&tensor.name).expect("the names are the same");
-        bounds
-            .iter_mut()
-            .zip(before)
-            .for_each(|(bound, before)| *bound = 0.1 * epsilon * before.abs() + OF_EQUAL_NUMBERS);
-    }
-    for _ in 0..2 {
-        let noisy = pure(
-            case,
-            network,
-            samples,
-            tape,
-            Some((f64::from(Float::EPSILON), &mut *rng)),
-        );
-        bound.loss = f64::max(bound.loss, (noisy.loss - exact.loss).abs());
-        for (bounds, noisy, exact) in [
-            (&mut bound.gradient, &noisy.gradient, &exact.gradient),
-            (&mut bound.state, &noisy.state, &exact.state),
-        ] {
-            for (name, bound) in bounds {
-                for ((bound, noisy), exact) in bound.iter_mut().zip(&noisy[name]).zip(&exact[name]) {
-                    *bound = f64::max(*bound, (noisy - exact).abs());
-                }
-            }
-        }
-    }
-    (exact, bound)
+/// The numbers that a training step has to compute, with how far noise of the size of rounding takes each.
+struct ExpectedStep {
+    loss: Values,
+    gradient: BTreeMap<String, Values>,
+    state: BTreeMap<String, Values>,
+    masks: Tensors<f64>,
+    /// Whether no value came so close to a kink that rounding decides on which side it is.
+    is_smooth: bool,
 }
 
-/// Some steps of training: loss, gradients, state and new parameters as the plain loops have them, the same bits on several
-/// threads, and nothing changed by asking for gradients.
-pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Result<()> {
+impl ExpectedStep {
+    fn of(case: &Case, network: &Network, samples: &Samples, step: usize, tape: &mut Tape, rng: &mut Rng) -> Self {
+        let epsilon = if case.rounds_to_bfloat16() {
+            BFLOAT16_EPSILON
+        } else {
+            f64::from(Float::EPSILON)
+        };
+        let exact = reference(case, network, samples, step, tape, None);
+        let without_noise = |tensors: Tensors<f64>| -> BTreeMap<String, Values> {
+            let values = |exact: Vec<f64>| Values {
+                noise: vec![0.0; exact.len()],
+                exact,
+            };
+            (tensors.into_iter())
+                .map(|(name, exact)| (name, values(exact)))
+                .collect()
+        };
+        // A loss and a running statistic are the difference of what may be larger; so are the rounding errors.
+        let mut expected = ExpectedStep {
+            loss: Values {
+                exact: vec![exact.loss],
+                noise: vec![0.1 * epsilon * exact.largest],
+            },
+            gradient: without_noise(exact.gradient),
+            state: without_noise(exact.state),
+            masks: exact.masks,
+            is_smooth: exact.margin >= MARGIN * epsilon,
+        };
+        for tensor in network.state() {
+            let before = to_f64(tensor.values);
+            let values = expected.state.get_mut(&tensor.name).expect("the names are the same");
+            for (noise, before) in values.noise.iter_mut().zip(before) {
+                *noise = 0.1 * epsilon * before.abs() + OF_EQUAL_NUMBERS;
+            }
+        }
+        for _ in 0..2 {
+            let noisy = reference(case, network, samples, step, tape, Some((epsilon, &mut *rng)));
+            let largest_distance = |values: &mut Values, noisy: &[f64]| {
+                for ((noise, noisy), exact) in values.noise.iter_mut().zip(noisy).zip(&values.exact) {
+                    *noise = f64::max(*noise, (noisy - exact).abs());
+                }
+            };
+            largest_distance(&mut expected.loss, &[noisy.loss]);
+            for (all, noisy) in [
+                (&mut expected.gradient, &noisy.gradient),
+                (&mut expected.state, &noisy.state),
+            ] {
+                all.iter_mut()
+                    .for_each(|(name, values)| largest_distance(values, &noisy[name]));
+            }
+        }
+        expected
+    }
+}
+
+/// A training step of the library, for another program to compute again.
+pub struct RecordedStep {
+    pub before: Network,
+    pub after: Network,
+    pub samples: Samples,
+    /// By the parameters' names.
+    pub gradient: Tensors<f64>,
+    pub loss: Values,
+    pub expected_gradient: BTreeMap<String, Values>,
+    pub expected_state: BTreeMap<String, Values>,
+    pub masks: Tensors<f64>,
+    pub is_smooth: bool,
+}
+
+/// Some steps of training: compares loss, gradients, state and new parameters with the plain loops, and their bits on several
+/// threads; checks that asking for gradients changes nothing. Returns the steps.
+pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Result<Vec<RecordedStep>> {
     let mut alone = network(case)?;
     let mut together = alone.clone();
-    let fit = |threads: usize| {
-        let fit = Fit::boxed(case.loss.loss(), case.optimization.optimizer()).batch_size(case.batch);
-        let fit = fit.seed(case.seed).threads(threads);
-        match case.optimization.clip {
-            Some(clip) => fit.clip(clip),
-            None => fit,
-        }
-    };
-    let (mut one, mut several) = (fit(1).trainer(&alone)?, fit(case.threads).trainer(&alone)?);
-    let mut reference = Optimizer::new(case.optimization, alone.parameter_count());
+    let (mut one, mut several) = (fit(case, 1).trainer(&alone)?, fit(case, case.threads).trainer(&alone)?);
+    let mut optimizer = Optimizer::new(case.optimization, alone.parameter_count());
     let decays = decays(&alone);
     let rng = &mut stream(case.seed, Purpose::User, &[2]);
-    let least = if case.has(|layer| matches!(layer, Layer::BatchNorm { .. })) {
-        2
-    } else {
-        1
-    };
+    let mut recorded = Vec::new();
     for step in 0..case.steps {
         // The last batch of an epoch is smaller.
         let count = if step == 1 {
-            (case.batch / 2).max(least)
+            (case.batch / 2).max(least_batch(case))
         } else {
             case.batch
         };
@@ -168,10 +204,10 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
 
         let before = alone.weights().clone();
         let (asked_loss, gradient) = match one.gradients(&alone, &samples.x, &targets) {
-            Ok((loss, gradient)) => (loss, wide(gradient)),
+            Ok((loss, gradient)) => (loss, to_f64(gradient)),
             Err(error) => {
-                let loss = pure(case, &alone, &samples, tape, None).loss;
-                return if loss < LARGEST_LOSS { Err(error) } else { Ok(()) };
+                let loss = reference(case, &alone, &samples, step, tape, None).loss;
+                return if loss < LARGEST_LOSS { Err(error) } else { Ok(recorded) };
             }
         };
         if *alone.weights() != before {
@@ -179,7 +215,6 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
             alone.set_weights(&before)?;
         }
         let at = alone.clone();
-        let mut expected = wide_parameters(&at);
         let result = one.step(&mut alone, &samples.x, &targets);
         let parallel = several.step(&mut together, &samples.x, &targets);
         let loss = match (result, parallel) {
@@ -193,70 +228,93 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
             (Err(one), Err(several)) if one.to_string() == several.to_string() => return Err(one),
             (one, several) => {
                 outcome.fail(what(&format!("{one:?} on one thread, {several:?} on {}", case.threads)));
-                return Ok(());
+                return Ok(recorded);
             }
         };
 
-        reference.step(&mut expected, &gradient, &decays);
-        compare_update(
-            case,
-            &what("the weights by the optimizer's formula"),
-            &at,
-            &alone,
-            &expected,
-            &gradient,
-            outcome,
-        );
+        let mut updated = parameters(&at);
+        optimizer.step(&mut updated, &gradient, &decays);
+        let updated = update_bounds(case, &at, updated, &gradient);
+        let name = what("the weights by the optimizer's formula");
+        check_each(&name, &parameters(&alone), &updated, outcome);
 
-        if case.is_random() {
-            continue;
+        let expected = ExpectedStep::of(case, &at, &samples, step, tape, rng);
+        if expected.loss.exact[0] > 1e6 {
+            return Ok(recorded);
         }
-        let (exact, bound) = bounded(case, &at, &samples, tape, rng);
-        if exact.loss > 1e6 {
-            return Ok(());
-        }
-        let close = Close::numbers();
-        close.check(&what("the loss"), &[loss], &[exact.loss], &[bound.loss], outcome);
+        let close = if case.rounds_to_bfloat16() {
+            Tolerance::bfloat16()
+        } else {
+            Tolerance::numbers()
+        };
+        close.check(&what("the loss"), &[loss], &expected.loss, outcome);
         close.check(
             &what("the loss beside gradients"),
             &[asked_loss],
-            &[exact.loss],
-            &[bound.loss],
+            &expected.loss,
             outcome,
         );
         for tensor in alone.state() {
             let name = &tensor.name;
-            close.check(
-                &what(name),
-                &wide(tensor.values),
-                &exact.state[name],
-                &bound.state[name],
-                outcome,
-            );
+            close.check(&what(name), &to_f64(tensor.values), &expected.state[name], outcome);
         }
-        if exact.margin < MARGIN {
-            outcome.near_jumps += 1;
-            continue;
+        let gradient = by_name(&at, &gradient);
+        if expected.is_smooth {
+            for (name, found) in &gradient {
+                let what = what(&format!("the gradient of {name}"));
+                close.check(&what, found, &expected.gradient[name], outcome);
+            }
+        } else {
+            outcome.kinks += 1;
         }
-        let mut start = 0;
-        for tensor in at.parameters() {
-            let found = &gradient[start..][..tensor.values.len()];
-            start += tensor.values.len();
-            let (name, exact) = (&tensor.name, &exact.gradient[&tensor.name]);
-            close.check(
-                &what(&format!("the gradient of {name}")),
-                found,
-                exact,
-                &bound.gradient[name],
-                outcome,
-            );
-        }
+        recorded.push(RecordedStep {
+            before: at,
+            after: alone.clone(),
+            samples,
+            gradient,
+            loss: expected.loss,
+            expected_gradient: expected.gradient,
+            expected_state: expected.state,
+            masks: expected.masks,
+            is_smooth: expected.is_smooth,
+        });
     }
-    Ok(())
+    Ok(recorded)
 }
 
-fn wide_parameters(network: &Network) -> Vec<f64> {
-    network.parameters().flat_map(|tensor| wide(tensor.values)).collect()
+/// The training of a case, on this many threads.
+fn fit<'a>(case: &Case, threads: usize) -> Fit<'a> {
+    fit_with(case, case.optimization.optimizer(), threads)
+}
+
+fn fit_with<'a>(case: &Case, optimizer: Arc<dyn optim::Optimizer>, threads: usize) -> Fit<'a> {
+    let fit = Fit::boxed(case.loss.loss(), optimizer).batch_size(case.batch);
+    let fit = fit.seed(case.seed).threads(threads).bfloat16(case.bfloat16);
+    match case.optimization.clip {
+        Some(clip) => fit.clip(clip),
+        None => fit,
+    }
+}
+
+/// The fewest samples of a batch: a feature with one value has no variance.
+fn least_batch(case: &Case) -> usize {
+    1 + usize::from(case.has(|layer| matches!(layer, Layer::BatchNorm { .. })))
+}
+
+/// Numbers of all parameters, one tensor after the other, by the names of the tensors.
+pub fn by_name(network: &Network, mut values: &[f64]) -> Tensors<f64> {
+    (network.parameters())
+        .map(|tensor| {
+            let (values_of_tensor, rest) = values.split_at(tensor.values.len());
+            values = rest;
+            (tensor.name, values_of_tensor.to_vec())
+        })
+        .collect()
+}
+
+/// All parameters, one tensor after the other.
+pub fn parameters(network: &Network) -> Vec<f64> {
+    network.parameters().flat_map(|tensor| to_f64(tensor.values)).collect()
 }
 
 /// For each parameter, whether weight decay applies: to all but biases and what batch normalization learns.
@@ -266,34 +324,20 @@ fn decays(network: &Network) -> Vec<bool> {
         .collect()
 }
 
-/// Holds new weights against those of the optimizer's formula: how far each moved, and by how much it may be off.
-fn compare_update(
-    case: &Case,
-    what: &str,
-    before: &Network,
-    after: &Network,
-    expected: &[f64],
-    gradient: &[f64],
-    outcome: &mut Outcome,
-) {
+/// New weights with how far rounding may take them: by how far each moved.
+pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &[f64]) -> Values {
     let rate = case.optimization.learning_rate;
     let largest = gradient.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
     // The length of a step that rounding counts against.
-    let unit = match case.optimization.rule {
-        Rule::Sgd { .. } => rate * largest,
-        Rule::Adam { .. } | Rule::RmsProp { .. } => rate,
+    let unit = match case.optimization.optimizer {
+        OptimizerKind::Sgd { .. } => rate * largest,
+        OptimizerKind::Adam { .. } | OptimizerKind::RmsProp { .. } => rate,
     };
     let epsilon = f64::from(Float::EPSILON);
-    let bound: Vec<f64> = (wide_parameters(before).iter().zip(expected))
-        .map(|(before, after)| epsilon * (2.0 * after.abs() + 300.0 * (after - before).abs() + 300.0 * unit))
+    let noise = (parameters(before).iter().zip(&after))
+        .map(|(before, after)| epsilon * (2.0 * after.abs() + 300.0 * (after - before).abs() + 300.0 * unit) + TINY)
         .collect();
-    let found = wide_parameters(after);
-    if let Some(i) = (0..found.len()).find(|&i| is_far(found[i], expected[i], bound[i])) {
-        outcome.fail(format!(
-            "{what}: parameter {i} is {}, expected {}",
-            found[i], expected[i]
-        ));
-    }
+    Values { exact: after, noise }
 }
 
 /// Data of the library with these samples.
@@ -320,31 +364,32 @@ pub fn dataset(case: &Case, samples: &Samples) -> gradus::Result<Arrays> {
     }
 }
 
-/// Two epochs with validation: the same bits on several threads, and what validation says is what evaluation and the plain loops
-/// say of the network that comes out. Gives that network.
+/// The epochs of a run.
+const EPOCHS: usize = 3;
+
+/// Epochs with validation: compares them with the same steps one by one, at the rates of the schedule's formula; their bits on
+/// several threads; and what validation says of the trained network with what evaluation says. Returns that network.
 pub fn epochs(case: &Case, outcome: &mut Outcome) -> gradus::Result<Network> {
-    let data = dataset(case, &Samples::draw(case, 2 * case.batch, 100))?;
+    // The last batch is smaller where it may be.
+    let samples = Samples::draw(case, 2 * case.batch + (case.batch / 2).max(least_batch(case)), 100);
+    let data = dataset(case, &samples)?;
     let validation = dataset(case, &Samples::draw(case, case.batch.max(3), 101))?;
     let classes = matches!(case.targets, Targets::Classes(_));
-    let run = |threads: usize| {
+    let run = |optimizer: Arc<dyn optim::Optimizer>, threads: usize| {
         let mut network = network(case)?;
-        let mut fit = Fit::boxed(case.loss.loss(), case.optimization.optimizer())
-            .batch_size(case.batch)
-            .epochs(2)
-            .seed(case.seed)
-            .threads(threads)
+        let mut fit = fit_with(case, optimizer, threads)
+            .epochs(EPOCHS)
+            .schedule_boxed(case.schedule.schedule())
             .validation(&validation);
         if classes {
             fit = fit.metric(Accuracy);
         }
-        if let Some(clip) = case.optimization.clip {
-            fit = fit.clip(clip);
-        }
         let history = fit.run(&mut network, &data)?;
         Ok::<_, gradus::Error>((network, history))
     };
-    let (one, history) = run(1)?;
-    let (several, others) = run(case.threads)?;
+    let optimizer = Arc::new(RecordingOptimizer::new(case.optimization.optimizer()));
+    let (one, history) = run(optimizer.clone(), 1)?;
+    let (several, others) = run(case.optimization.optimizer(), case.threads)?;
     if one.weights() != several.weights() {
         outcome.fail(format!(
             "training: other weights on {} threads than on one",
@@ -357,21 +402,143 @@ pub fn epochs(case: &Case, outcome: &mut Outcome) -> gradus::Result<Network> {
         &["loss", "val_loss"]
     };
     for name in names {
-        if history.last(name) != others.last(name) {
+        if history.values(name) != others.values(name) {
             outcome.fail(format!(
                 "training: another {name} on {} threads than on one",
                 case.threads
             ));
         }
     }
+    step_by_step(case, &samples, &optimizer.rates(), &one, &history, outcome)?;
     let loss = case.loss.loss();
     let again = one.evaluate(&validation, &*loss, &[])?;
     let said = history.last("val_loss").unwrap_or(f64::NAN);
-    if (again.loss - said).abs() > 1e-6 * said.abs() {
+    // Equal where both are infinite.
+    if again.loss != said && differs(again.loss, said, 1e-6 * said.abs()) {
         outcome.fail(format!(
             "training: val_loss is {said}, evaluating the network gives {}",
             again.loss
         ));
     }
     Ok(one)
+}
+
+/// Compares a run of epochs with its steps one by one: their learning rates, losses, and the weights after them.
+fn step_by_step(
+    case: &Case,
+    samples: &Samples,
+    rates: &[Float],
+    trained: &Network,
+    history: &History,
+    outcome: &mut Outcome,
+) -> gradus::Result<()> {
+    let per_epoch = samples.count.div_ceil(case.batch);
+    let steps = EPOCHS * per_epoch;
+    if rates.len() != steps {
+        outcome.fail(format!(
+            "training: {} steps in {EPOCHS} epochs, expected {steps}",
+            rates.len()
+        ));
+        return Ok(());
+    }
+    let losses = history.values("val_loss");
+    for (step, &rate) in rates.iter().enumerate() {
+        let done = &losses[..step / per_epoch];
+        let factor = case.schedule.factor(step as u64, steps as u64, per_epoch as u64, done);
+        let expected = case.optimization.learning_rate * factor;
+        if differs(f64::from(rate), expected, 1e-6 * expected) {
+            outcome.fail(format!(
+                "training by {:?}: the learning rate of step {} is {rate}, expected {expected}",
+                case.schedule,
+                step + 1
+            ));
+        }
+    }
+    let mut network = network(case)?;
+    let optimizer = RecordingOptimizer::with_rates(case.optimization.optimizer(), rates);
+    let mut trainer = fit_with(case, Arc::new(optimizer), 1).trainer(&network)?;
+    for (epoch, said) in history.values("loss").into_iter().enumerate() {
+        let mut order: Vec<usize> = (0..samples.count).collect();
+        order.shuffle(&mut stream(case.seed, Purpose::Shuffle, &[epoch as u64]));
+        let mut total = 0.0;
+        for batch in order.chunks(case.batch) {
+            let x: Vec<Float> = batch.iter().flat_map(|&i| samples.input(i).to_vec()).collect();
+            let targets: Vec<_> = batch.iter().map(|&i| samples.target(i)).collect();
+            total += trainer.step(&mut network, &x, &targets)? * batch.len() as f64;
+        }
+        let mean = total / samples.count as f64;
+        if differs(said, mean, 1e-9 * mean.abs()) {
+            outcome.fail(format!(
+                "training: the loss of epoch {} is {said}, step by step {mean}",
+                epoch + 1
+            ));
+        }
+    }
+    if network.weights() != trained.weights() {
+        outcome.fail("training: other weights than step by step");
+    }
+    Ok(())
+}
+
+/// An optimizer that records the learning rate of each step, or has its own.
+#[derive(Debug)]
+struct RecordingOptimizer {
+    optimizer: Arc<dyn optim::Optimizer>,
+    rates: Option<Vec<Float>>,
+    recorded: Mutex<BTreeMap<u64, Float>>,
+}
+
+impl RecordingOptimizer {
+    fn new(optimizer: Arc<dyn optim::Optimizer>) -> Self {
+        RecordingOptimizer {
+            optimizer,
+            rates: None,
+            recorded: Mutex::default(),
+        }
+    }
+
+    fn with_rates(optimizer: Arc<dyn optim::Optimizer>, rates: &[Float]) -> Self {
+        RecordingOptimizer {
+            rates: Some(rates.to_vec()),
+            ..Self::new(optimizer)
+        }
+    }
+
+    fn rates(&self) -> Vec<Float> {
+        let recorded = self.recorded.lock().expect("no thread panics here");
+        recorded.values().copied().collect()
+    }
+}
+
+impl optim::Optimizer for RecordingOptimizer {
+    fn name(&self) -> &'static str {
+        self.optimizer.name()
+    }
+
+    fn validate(&self) -> gradus::Result<()> {
+        self.optimizer.validate()
+    }
+
+    fn learning_rate(&self) -> Float {
+        self.optimizer.learning_rate()
+    }
+
+    fn slots(&self) -> usize {
+        self.optimizer.slots()
+    }
+
+    fn decays(&self) -> bool {
+        self.optimizer.decays()
+    }
+
+    fn update(&self, mut step: optim::Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
+        match &self.rates {
+            Some(rates) => step.learning_rate = rates[step.number as usize - 1],
+            None => {
+                let mut recorded = self.recorded.lock().expect("no thread panics here");
+                recorded.insert(step.number, step.learning_rate);
+            }
+        }
+        self.optimizer.update(step, w, dw, state);
+    }
 }

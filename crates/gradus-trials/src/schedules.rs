@@ -1,0 +1,121 @@
+//! Every schedule by its formula.
+
+use std::f64::consts::PI;
+
+use gradus::schedule::{Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+
+/// A schedule with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ScheduleKind {
+    Constant,
+    StepDecay {
+        every: u64,
+        factor: f64,
+    },
+    Exponential {
+        per_epoch: f64,
+    },
+    Cosine {
+        to: f64,
+    },
+    OneCycle {
+        warm_up: f64,
+        start_divisor: f64,
+        final_divisor: f64,
+    },
+    Plateau {
+        patience: u64,
+        factor: f64,
+        min_delta: f64,
+    },
+    Warmup {
+        steps: u64,
+        then: Box<ScheduleKind>,
+    },
+}
+
+impl ScheduleKind {
+    /// The library's.
+    pub fn schedule(&self) -> Box<dyn Schedule> {
+        match *self {
+            ScheduleKind::Constant => Box::new(Constant),
+            ScheduleKind::StepDecay { every, factor } => Box::new(StepDecay { every, factor }),
+            ScheduleKind::Exponential { per_epoch } => Box::new(Exponential { per_epoch }),
+            ScheduleKind::Cosine { to } => Box::new(Cosine { to }),
+            ScheduleKind::OneCycle {
+                warm_up,
+                start_divisor,
+                final_divisor,
+            } => Box::new(OneCycle {
+                warm_up,
+                start_divisor,
+                final_divisor,
+            }),
+            ScheduleKind::Plateau {
+                patience,
+                factor,
+                min_delta,
+            } => Box::new(Plateau {
+                patience,
+                factor,
+                min_delta,
+            }),
+            ScheduleKind::Warmup { steps, ref then } => Box::new(Warmup {
+                steps,
+                then: then.schedule().into(),
+            }),
+        }
+    }
+
+    /// What the learning rate is multiplied by at step `step` (from 0) of `steps`, `per_epoch` of them in an epoch, given the
+    /// validation loss of every finished epoch.
+    pub fn factor(&self, step: u64, steps: u64, per_epoch: u64, losses: &[f64]) -> f64 {
+        let epoch = (step / per_epoch) as i32;
+        let half_wave = |from: f64, to: f64, part: f64| to + (from - to) * (1.0 + (PI * part).cos()) / 2.0;
+        match *self {
+            ScheduleKind::Constant => 1.0,
+            ScheduleKind::StepDecay { every, factor } => factor.powi(epoch / every as i32),
+            ScheduleKind::Exponential { per_epoch } => per_epoch.powi(epoch),
+            ScheduleKind::Cosine { to } => half_wave(1.0, to, step as f64 / steps as f64),
+            ScheduleKind::OneCycle {
+                warm_up,
+                start_divisor,
+                final_divisor,
+            } => {
+                let (step, peak, last) = (step as f64, warm_up * steps as f64 - 1.0, steps as f64 - 1.0);
+                let first = 1.0 / start_divisor;
+                if step < peak {
+                    half_wave(first, 1.0, step / peak)
+                } else {
+                    half_wave(
+                        1.0,
+                        first / final_divisor,
+                        (step - peak.max(0.0)) / (last - peak.max(0.0)),
+                    )
+                }
+            }
+            ScheduleKind::Plateau {
+                patience,
+                factor,
+                min_delta,
+            } => {
+                let (mut all, mut best, mut waited) = (1.0, f64::INFINITY, 0);
+                for &loss in losses {
+                    // The losses that are drawn are positive.
+                    if loss < best * (1.0 - min_delta) {
+                        (best, waited) = (loss, 0);
+                    } else if waited == patience {
+                        (all, waited) = (all * factor, 0);
+                    } else {
+                        waited += 1;
+                    }
+                }
+                all
+            }
+            ScheduleKind::Warmup { steps: warm, ref then } => {
+                let warmth = f64::min(1.0, (step + 1) as f64 / warm as f64);
+                warmth * then.factor(step, steps, per_epoch, losses)
+            }
+        }
+    }
+}
