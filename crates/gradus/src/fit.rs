@@ -331,8 +331,8 @@ impl<'a> Fit<'a> {
     /// # Errors
     /// If a setting makes no sense; if a batch, be it the last of an epoch, has one sample where batch normalization needs two;
     /// if the data is empty, doesn't fit the network, the loss or a metric, has
-    /// values that are not finite, or can't be read; if a callback fails; or if the loss stops being finite, which
-    /// [`Error::Diverged`] reports with the layer in which that began.
+    /// values that are not finite, or can't be read; if a callback fails; or if the loss, of training or validation, stops
+    /// being finite, which [`Error::Diverged`] reports with the layer in which that began.
     pub fn run(self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
         Ok(self.run_timed(network, data, false)?.0)
     }

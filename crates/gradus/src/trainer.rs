@@ -365,6 +365,20 @@ impl Trainer {
         }
     }
 
+    /// Refuses a loss of the validation samples that is infinite or NaN though all weights are finite: no epoch could be better or worse.
+    pub(crate) fn check_validation_loss(&self, loss: f64) -> Result<()> {
+        if loss.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            layer: "validation".to_string(),
+            message: format!(
+                "after step {} the loss of the validation samples is {loss}, while the weights are finite; {REMEDIES}",
+                self.step
+            ),
+        })
+    }
+
     /// Where in the network the first value that is not finite appeared.
     fn diverged(&self, network: &Network, loss: f64) -> Error {
         let graph = &network.graph;

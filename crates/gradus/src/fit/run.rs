@@ -238,7 +238,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let validated = match (&mut self.evaluator, self.validation) {
             (Some(evaluator), Some(data)) => {
                 let metrics: Vec<&dyn Metric> = fit.metrics.iter().map(|metric| &**metric).collect();
-                Some(evaluator.evaluate(network, data, &*fit.loss, &metrics)?)
+                let evaluation = evaluator.evaluate(network, data, &*fit.loss, &metrics)?;
+                trainer.check_validation_loss(evaluation.loss)?;
+                Some(evaluation)
             }
             _ => None,
         };

@@ -196,6 +196,20 @@ fn training_that_diverges() {
     refused::<()>(Err(error), &["layer 0 (dense)", "after step 1", "no longer finite"]);
 }
 
+#[test]
+fn validation_that_diverges() {
+    let values = |x: Float| Arrays::values(&Array2::from_elem((4, 2), x), &Array1::ones(4)).unwrap();
+    let large = values(Float::MAX.sqrt());
+    let fit = Fit::new(MeanSquaredError, Sgd::new(0.01)).epochs(1).validation(&large);
+    let mut network = Sequential::new([2]).layer(Dense::new(1)).build(1).unwrap();
+    let outcome = fit.run(&mut network, &values(1.0));
+    assert!(matches!(&outcome, Err(Error::Diverged { .. })), "{outcome:?}");
+    refused(
+        outcome,
+        &["diverged in validation", "after step 1", "inf", "smaller learning rate"],
+    );
+}
+
 /// An augmentation for images.
 #[derive(Debug)]
 struct ForImages;
