@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use bench_gradus::works;
-use gradus_kernels::bfloat16::{Left, Pair, convert, convert_transposed, product, size_across, size_down, stride};
-use gradus_kernels::{Buffer, Matrix, Start, matmul, matmul_scratch};
+use gradus_kernels::bfloat16::{PackedLhs, Pair, convert, convert_transposed, product, size_across, size_down, stride};
+use gradus_kernels::{Buffer, Matrix, Accumulate, matmul, matmul_scratch};
 
 use crate::turns::alternate;
 
@@ -81,34 +81,34 @@ impl Dense {
     fn forward(&mut self) {
         let (inputs, units) = (self.inputs, self.units);
         convert(&self.x, inputs, Some(&mut self.across), &mut self.x_down);
-        let x = Left::across(&self.across, inputs);
+        let x = PackedLhs::across(&self.across, inputs);
         let sizes = [BATCH, units, inputs.div_ceil(2)];
-        product(sizes, x, &self.w_down, &mut self.result, Start::Zero);
+        product(sizes, x, &self.w_down, &mut self.result, Accumulate::Zero);
     }
 
     /// dx = ‹dy›·‹W›ᵀ; dy is converted in both ways.
     fn input_gradient(&mut self) {
         let (inputs, units) = (self.inputs, self.units);
         convert(&self.dy, units, Some(&mut self.across), &mut self.dy_down);
-        let dy = Left::across(&self.across, units);
+        let dy = PackedLhs::across(&self.across, units);
         let sizes = [BATCH, inputs, units.div_ceil(2)];
-        product(sizes, dy, &self.w_turned, &mut self.result, Start::Zero);
+        product(sizes, dy, &self.w_turned, &mut self.result, Accumulate::Zero);
     }
 
     /// dW = ‹x›ᵀ·‹dy›.
     fn weight_gradient(&mut self) {
-        let x = Left {
+        let x = PackedLhs {
             values: &self.x_down,
             row_stride: 1,
             pair_stride: stride(self.inputs),
         };
         let sizes = [self.inputs, self.units, BATCH / 2];
-        product(sizes, x, &self.dy_down, &mut self.result, Start::Zero);
+        product(sizes, x, &self.dy_down, &mut self.result, Accumulate::Zero);
     }
 }
 
 fn multiply([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], scratch: &mut [f32]) {
-    matmul(m, n, k, a, b, c, n, Start::Zero, scratch);
+    matmul(m, n, k, a, b, c, n, Accumulate::Zero, scratch);
 }
 
 /// Prints the speed of each.

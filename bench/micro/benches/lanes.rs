@@ -2,7 +2,7 @@
 
 use bench_micro::{bench, criterion, numbers};
 use criterion::{Criterion, criterion_group, criterion_main};
-use gradus_kernels::lanes::{Axis, Convolution, LANES, MaxPool, from_lanes, to_lanes};
+use gradus_kernels::interleaved::{Axis, Convolution, LANES, MaxPool, deinterleave, interleave};
 
 /// Name; channels and size of the input, channels of the output, the kernel's size, stride and padding.
 const CONVOLUTIONS: [(&str, [usize; 6]); 6] = [
@@ -78,7 +78,7 @@ fn pooling(criterion: &mut Criterion) {
 
 fn turning(criterion: &mut Criterion) {
     type Turn = fn(&[f32], usize, &mut [f32]);
-    let turns: [(&str, Turn); 2] = [("to lanes", to_lanes), ("from lanes", from_lanes)];
+    let turns: [(&str, Turn); 2] = [("to lanes", interleave), ("from lanes", deinterleave)];
     for (name, turn) in turns {
         bench(criterion, name, "784", || {
             let (x, mut y) = (numbers(784 * LANES), numbers(784 * LANES));

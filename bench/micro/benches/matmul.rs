@@ -2,7 +2,7 @@
 
 use bench_micro::{bench, criterion, numbers};
 use criterion::{Criterion, criterion_group, criterion_main};
-use gradus_kernels::{Matrix, Start, matmul, matmul_scratch};
+use gradus_kernels::{Matrix, Accumulate, matmul, matmul_scratch};
 
 /// Samples, inputs and units.
 const LAYERS: [[usize; 3]; 6] = [
@@ -23,7 +23,7 @@ fn products(criterion: &mut Criterion) {
             let mut scratch = vec![0.0; matmul_scratch(samples, units, inputs)];
             move || {
                 let (x, w) = (Matrix::new(&x, inputs), Matrix::new(&w, units));
-                matmul(samples, units, inputs, x, w, &mut y, units, Start::Zero, &mut scratch);
+                matmul(samples, units, inputs, x, w, &mut y, units, Accumulate::Zero, &mut scratch);
             }
         });
         if samples == 1 {
@@ -42,7 +42,7 @@ fn products(criterion: &mut Criterion) {
                     w,
                     &mut dx,
                     inputs,
-                    Start::Zero,
+                    Accumulate::Zero,
                     &mut scratch,
                 );
             }
@@ -52,7 +52,7 @@ fn products(criterion: &mut Criterion) {
             let mut scratch = vec![0.0; matmul_scratch(inputs, units, samples)];
             move || {
                 let (x, dy) = (Matrix::new(&x, inputs).transposed(), Matrix::new(&dy, units));
-                matmul(inputs, units, samples, x, dy, &mut dw, units, Start::Sum, &mut scratch);
+                matmul(inputs, units, samples, x, dy, &mut dw, units, Accumulate::Sum, &mut scratch);
             }
         });
     }

@@ -6,8 +6,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use gradus_kernels::lanes::{Axis, Convolution, LANES, from_lanes, to_lanes};
-use gradus_kernels::{Float, Matrix, Start, arch, matmul, matmul_scratch, vectorize};
+use gradus_kernels::interleaved::{Axis, Convolution, LANES, deinterleave, interleave};
+use gradus_kernels::{Accumulate, Float, Matrix, arch, matmul, matmul_scratch, vectorize};
 
 /// The shortest time of several runs, in seconds.
 fn time(mut work: impl FnMut()) -> f64 {
@@ -147,7 +147,7 @@ fn products(peak: f64) {
         ("large", Plain, false, &[(512, 512, 512), (1024, 1024, 1024)]),
     ];
     for &(name, stored, accumulate, sizes) in shapes {
-        let start = if accumulate { Start::Sum } else { Start::Zero };
+        let start = if accumulate { Accumulate::Sum } else { Accumulate::Zero };
         for &(m, n, k) in sizes {
             let (a, b, mut c) = (
                 vec![0.5 as Float; m * k],
@@ -249,8 +249,8 @@ fn convolutions(peak: f64) {
     }
     for features in [784, 3 * 32 * 32] {
         let (mut rows, mut lanes) = (vec![0.5; features * LANES], vec![0.0; features * LANES]);
-        let there = time(|| to_lanes(black_box(&rows), LANES, black_box(&mut lanes)));
-        let back = time(|| from_lanes(black_box(&lanes), LANES, black_box(&mut rows)));
+        let there = time(|| interleave(black_box(&rows), LANES, black_box(&mut lanes)));
+        let back = time(|| deinterleave(black_box(&lanes), LANES, black_box(&mut rows)));
         println!(
             "{features} features to lanes: {:.2} µs, back: {:.2} µs",
             1e6 * there,

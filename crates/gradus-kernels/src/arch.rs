@@ -92,7 +92,7 @@ fn best() -> Arch {
 ///
 /// The loop has to be of independent elements (a sum is not: its order is fixed). The numbers are those of plain code, since
 /// the compiler never contracts or reorders floating-point operations. A closure of very many operations may not be inlined,
-/// and then it stays plain code: for such a loop there is [`vectorize_work`].
+/// and then it stays plain code: for such a loop there is [`vectorize_op`].
 ///
 /// ```
 /// let (x, mut y) = ([-1.0, 2.0, -3.0], [0.0; 3]);
@@ -106,18 +106,18 @@ fn best() -> Arch {
 #[inline(always)]
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
     struct Closure<F>(F);
-    impl<R, F: FnOnce() -> R> Work for Closure<F> {
+    impl<R, F: FnOnce() -> R> SimdOp for Closure<F> {
         type Output = R;
         #[inline(always)]
         fn run(self) -> R {
             (self.0)()
         }
     }
-    vectorize_work(Closure(work))
+    vectorize_op(Closure(work))
 }
 
-/// A loop with all it needs, for [`vectorize_work`].
-pub trait Work {
+/// A loop with all it needs, for [`vectorize_op`].
+pub trait SimdOp {
     /// What comes out of it.
     type Output;
     /// Does it. This and all functions it calls must be `#[inline(always)]`, and named functions, not closures.
@@ -127,11 +127,11 @@ pub trait Work {
 /// [`vectorize`] for long loops: what is `#[inline(always)]` is compiled for the vector instructions however long it is.
 ///
 /// ```
-/// use gradus_kernels::{Float, Work, scalar, vectorize_work};
+/// use gradus_kernels::{Float, SimdOp, scalar, vectorize_op};
 ///
 /// struct Gelu<'a>(&'a [Float], &'a mut [Float]);
 ///
-/// impl Work for Gelu<'_> {
+/// impl SimdOp for Gelu<'_> {
 ///     type Output = ();
 ///     #[inline(always)]
 ///     fn run(self) {
@@ -142,11 +142,11 @@ pub trait Work {
 /// }
 ///
 /// let mut y = [0.0; 2];
-/// vectorize_work(Gelu(&[0.0, 20.0], &mut y));
+/// vectorize_op(Gelu(&[0.0, 20.0], &mut y));
 /// assert_eq!(y, [0.0, 20.0]);
 /// ```
 #[inline(always)]
-pub fn vectorize_work<W: Work>(work: W) -> W::Output {
+pub fn vectorize_op<W: SimdOp>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     match arch() {
         // SAFETY: `arch` found the features.
@@ -161,13 +161,13 @@ pub fn vectorize_work<W: Work>(work: W) -> W::Output {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn avx512<W: Work>(work: W) -> W::Output {
+fn avx512<W: SimdOp>(work: W) -> W::Output {
     work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2<W: Work>(work: W) -> W::Output {
+fn avx2<W: SimdOp>(work: W) -> W::Output {
     work.run()
 }
 

@@ -19,7 +19,7 @@
 use std::ops::Range;
 
 use crate::matmul::holds;
-use crate::{Arch, Float, Start, Work, arch, simd, vectorize_work};
+use crate::{Accumulate, Arch, Float, SimdOp, arch, simd, vectorize_op};
 
 #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
 mod avx512;
@@ -178,7 +178,7 @@ pub fn convert_transposed(x: &[Float], columns: usize, which: Range<usize>, down
 
 /// The left side of a product: its pair (i, p) is `values[i * row_stride + p * pair_stride]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Left<'a> {
+pub struct PackedLhs<'a> {
     /// The slice that holds the pairs.
     pub values: &'a [Pair],
     /// How far rows are apart.
@@ -187,10 +187,10 @@ pub struct Left<'a> {
     pub pair_stride: usize,
 }
 
-impl<'a> Left<'a> {
+impl<'a> PackedLhs<'a> {
     /// A matrix of so many columns, paired across.
     pub fn across(values: &'a [Pair], columns: usize) -> Self {
-        Left {
+        PackedLhs {
             values,
             row_stride: columns.div_ceil(2),
             pair_stride: 1,
@@ -206,7 +206,7 @@ impl<'a> Left<'a> {
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Float], start: Start<'_>) {
+pub fn product([m, n, pairs]: [usize; 3], a: PackedLhs<'_>, b: &[Pair], c: &mut [Float], start: Accumulate<'_>) {
     if m == 0 || n == 0 {
         return;
     }
@@ -216,7 +216,7 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
         pairs.checked_mul(stride(n)).is_some_and(|size| size <= b.len()),
         "b is too short"
     );
-    if let Start::Row(row) = start {
+    if let Accumulate::Row(row) = start {
         assert!(n <= row.len(), "the row that sums start from is too short");
     }
     #[cfg(all(target_arch = "x86_64", not(gradus_f64)))]
@@ -226,7 +226,7 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
     }
     let sizes = [m, n, pairs];
     if arch() >= Arch::Avx2 {
-        vectorize_work(Fallback::<true>(sizes, a, b, c, start));
+        vectorize_op(Fallback::<true>(sizes, a, b, c, start));
     } else {
         Fallback::<false>(sizes, a, b, c, start).run();
     }
@@ -236,9 +236,9 @@ pub fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [Floa
 const WIDE: usize = 64;
 
 /// The product in plain code; whether the processor has fused multiply-adds.
-struct Fallback<'a, const FUSED: bool>([usize; 3], Left<'a>, &'a [Pair], &'a mut [Float], Start<'a>);
+struct Fallback<'a, const FUSED: bool>([usize; 3], PackedLhs<'a>, &'a [Pair], &'a mut [Float], Accumulate<'a>);
 
-impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
+impl<const FUSED: bool> SimdOp for Fallback<'_, FUSED> {
     type Output = ();
 
     #[inline(always)]
@@ -248,9 +248,9 @@ impl<const FUSED: bool> Work for Fallback<'_, FUSED> {
             for (v, c) in c.chunks_mut(WIDE).enumerate() {
                 let (mut old, mut sums) = ([0.0; WIDE], [0.0; WIDE]);
                 let from = match start {
-                    Start::Zero => &[],
-                    Start::Sum => &*c,
-                    Start::Row(row) => &row[v * WIDE..][..c.len()],
+                    Accumulate::Zero => &[],
+                    Accumulate::Sum => &*c,
+                    Accumulate::Row(row) => &row[v * WIDE..][..c.len()],
                 };
                 for (old, &from) in old.iter_mut().zip(from) {
                     *old = normal(from);
@@ -443,10 +443,10 @@ mod tests {
     ];
 
     /// The product of matrices of numbers.
-    fn multiply([m, n, k]: [usize; 3], a: &[Float], b: &[Float], c: &mut [Float], start: Start<'_>) {
+    fn multiply([m, n, k]: [usize; 3], a: &[Float], b: &[Float], c: &mut [Float], start: Accumulate<'_>) {
         let ([across, ..], [_, down, _]) = (forms(a, k), forms(b, n));
         let pairs = k.div_ceil(2);
-        let left = Left {
+        let left = PackedLhs {
             values: &across,
             row_stride: pairs,
             pair_stride: 1,
@@ -465,7 +465,7 @@ mod tests {
                     numbers(m * n, seed + 99),
                 );
                 let row = numbers(n, seed + 150);
-                for start in [Start::Zero, Start::Sum, Start::Row(&row)] {
+                for start in [Accumulate::Zero, Accumulate::Sum, Accumulate::Row(&row)] {
                     let mut best = old.clone();
                     multiply([m, n, k], &a, &b, &mut best, start);
                     for level in [Arch::Plain, Arch::Avx2] {
@@ -493,7 +493,7 @@ mod tests {
                 let run = |level| {
                     let mut c = [sign * old];
                     let a = [sign * a[0], if size.is_multiple_of(2) { 0.0 } else { a[1] }];
-                    with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, Start::Sum));
+                    with_arch(level, || multiply([1, 1, 2], &a, &b, &mut c, Accumulate::Sum));
                     c[0]
                 };
                 let (best, plain) = (run(Arch::Avx512), run(Arch::Plain));
@@ -520,9 +520,9 @@ mod tests {
                 Matrix::new(&b, n),
                 &mut expected,
                 n,
-                Start::Sum,
+                Accumulate::Sum,
             );
-            multiply([m, n, k], &a, &b, &mut c, Start::Sum);
+            multiply([m, n, k], &a, &b, &mut c, Accumulate::Sum);
             for (at, (c, expected)) in c.into_iter().zip(expected).enumerate() {
                 let (i, j) = (at / n, at % n);
                 let sizes: Float = (0..k).map(|p| (a[i * k + p] * b[p * n + j]).abs()).sum();
@@ -558,9 +558,9 @@ mod tests {
                 w_matrix.transposed(),
                 &mut expected,
                 inputs,
-                Start::Zero,
+                Accumulate::Zero,
             );
-            let left = Left {
+            let left = PackedLhs {
                 values: &dy_forms[0],
                 row_stride: units.div_ceil(2),
                 pair_stride: 1,
@@ -570,7 +570,7 @@ mod tests {
                 left,
                 &w_forms[2],
                 &mut dx,
-                Start::Zero,
+                Accumulate::Zero,
             );
             assert_eq!(dx, expected);
 
@@ -584,15 +584,15 @@ mod tests {
                 dy_matrix,
                 &mut expected,
                 units,
-                Start::Sum,
+                Accumulate::Sum,
             );
-            let left = Left {
+            let left = PackedLhs {
                 values: &x_forms[1][1..],
                 row_stride: 1,
                 pair_stride: stride(inputs),
             };
             let sizes = [inputs - 1, units, samples.div_ceil(2)];
-            product(sizes, left, &dy_forms[1], &mut dw[units..], Start::Sum);
+            product(sizes, left, &dy_forms[1], &mut dw[units..], Accumulate::Sum);
             assert_eq!(dw[units..], expected[units..]);
             assert!(dw[..units].iter().all(|&dw| dw == 9.0));
         }
@@ -605,8 +605,8 @@ mod tests {
         let (a, b) = (numbers(m * 2 * pairs, 1), numbers(2 * pairs * n, 2));
         let ([across, ..], [_, down, _]) = (forms(&a, 2 * pairs), forms(&b, n));
         let part = |from: usize, to: usize, c: &mut [Float]| {
-            let start = if from == 0 { Start::Zero } else { Start::Sum };
-            let left = Left {
+            let start = if from == 0 { Accumulate::Zero } else { Accumulate::Sum };
+            let left = PackedLhs {
                 values: &across[from..],
                 row_stride: pairs,
                 pair_stride: 1,
@@ -624,23 +624,23 @@ mod tests {
     #[test]
     #[should_panic(expected = "b is too short")]
     fn a_short_side_is_refused() {
-        let left = Left {
+        let left = PackedLhs {
             values: &[Pair::default(); 4],
             row_stride: 2,
             pair_stride: 1,
         };
-        product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], Start::Zero);
+        product([2, 1, 2], left, &[Pair::default(); 16], &mut [0.0; 2], Accumulate::Zero);
     }
 
     #[test]
     #[should_panic(expected = "a is too short")]
     fn strides_beyond_all_memory_are_refused() {
-        let left = Left {
+        let left = PackedLhs {
             values: &[Pair::default(); 4],
             row_stride: usize::MAX / 2 + 1,
             pair_stride: 1,
         };
-        product([3, 1, 1], left, &[Pair::default(); 16], &mut [0.0; 3], Start::Zero);
+        product([3, 1, 1], left, &[Pair::default(); 16], &mut [0.0; 3], Accumulate::Zero);
     }
 
     #[test]

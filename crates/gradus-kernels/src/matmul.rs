@@ -55,7 +55,7 @@ impl<'a> Matrix<'a> {
 
 /// What every sum of a product starts from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Start<'a> {
+pub enum Accumulate<'a> {
     /// From zero: C ← A·B.
     Zero,
     /// From what C holds: C ← C + A·B.
@@ -81,10 +81,10 @@ pub fn matmul_scratch(m: usize, n: usize, k: usize) -> usize {
 /// calls. It is fastest with [`matmul_scratch`] values of scratch memory, and right with any number.
 ///
 /// ```
-/// use gradus_kernels::{Matrix, Start, matmul};
+/// use gradus_kernels::{Matrix, Accumulate, matmul};
 /// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
 /// let mut c = [0.0; 4];
-/// matmul(2, 2, 2, Matrix::new(&a, 2), Matrix::new(&b, 2), &mut c, 2, Start::Zero, &mut []);
+/// matmul(2, 2, 2, Matrix::new(&a, 2), Matrix::new(&b, 2), &mut c, 2, Accumulate::Zero, &mut []);
 /// assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
 /// ```
 ///
@@ -99,7 +99,7 @@ pub fn matmul(
     b: Matrix<'_>,
     c: &mut [Float],
     c_stride: usize,
-    start: Start<'_>,
+    start: Accumulate<'_>,
     scratch: &mut [Float],
 ) {
     a.check("a", m, k);
@@ -114,11 +114,11 @@ pub fn matmul(
 /// by side in one; otherwise as [`matmul`]. An element of C stays in a register from one product to the next.
 ///
 /// ```
-/// use gradus_kernels::{Matrix, Start, matmul_sum};
+/// use gradus_kernels::{Matrix, Accumulate, matmul_sum};
 /// let factors = [([1.0, 2.0], [3.0]), ([4.0, 5.0], [6.0])];
 /// let mut c = [0.0; 2];
 /// let products = factors.iter().map(|(a, b)| (1, Matrix::new(a, 1), Matrix::new(b, 1)));
-/// matmul_sum(2, 1, products, &mut c, 1, Start::Zero, &mut []);
+/// matmul_sum(2, 1, products, &mut c, 1, Accumulate::Zero, &mut []);
 /// assert_eq!(c, [27.0, 36.0]);
 /// ```
 ///
@@ -130,7 +130,7 @@ pub fn matmul_sum<'a>(
     products: impl IntoIterator<Item = (usize, Matrix<'a>, Matrix<'a>)>,
     c: &mut [Float],
     c_stride: usize,
-    mut start: Start<'_>,
+    mut start: Accumulate<'_>,
     scratch: &mut [Float],
 ) {
     let mut products = products.into_iter();
@@ -151,7 +151,7 @@ pub fn matmul_sum<'a>(
         assert!(*strides.get_or_insert(these) == these, "the products' strides differ");
         if count == MOST_FACTORS || (count > 0 && k > MOST_SUMMANDS.saturating_sub(summands)) {
             add(&factors[..count], these, start);
-            (count, summands, start) = (0, 0, Start::Sum);
+            (count, summands, start) = (0, 0, Accumulate::Sum);
         }
         factors[count] = Factors::new(k, a, b);
         count += 1;
@@ -173,7 +173,7 @@ unsafe fn run(
     strides: [(usize, usize); 2],
     c: &mut [Float],
     c_stride: usize,
-    start: Start<'_>,
+    start: Accumulate<'_>,
     scratch: &mut [Float],
 ) {
     assert!(holds(c, m, n, c_stride, 1), "c is too short");
@@ -183,9 +183,9 @@ unsafe fn run(
     }
     let c_start = c.as_mut_ptr();
     let (from, from_row) = match start {
-        Start::Zero => (std::ptr::null(), 0),
-        Start::Sum => (c_start.cast_const(), c_stride),
-        Start::Row(row) => {
+        Accumulate::Zero => (std::ptr::null(), 0),
+        Accumulate::Sum => (c_start.cast_const(), c_stride),
+        Accumulate::Row(row) => {
             assert!(n <= row.len(), "the row that sums start from is too short");
             (row.as_ptr(), 0)
         }

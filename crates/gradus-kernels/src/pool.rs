@@ -9,9 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-mod pace;
+mod adaptive_threads;
 
-use pace::{Pace, Way};
+use adaptive_threads::{AdaptiveThreads, Mode};
 
 /// How often a thread looks again before it sleeps: some tens of microseconds, a little more than the time from one
 /// parallel part of a training step to the next, and far less than a scheduler's time slice.
@@ -28,7 +28,7 @@ const SPINS: u32 = 2000;
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    pace: Pace,
+    pace: AdaptiveThreads,
 }
 
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Pool {
             Some(Worker { asleep, handle })
         };
         let workers = (1..threads).map_while(start).collect();
-        let pace = Pace::default();
+        let pace = AdaptiveThreads::default();
         Pool { shared, workers, pace }
     }
 
@@ -141,8 +141,8 @@ impl Pool {
         }
         let started = Instant::now();
         match self.pace.way(tasks) {
-            Way::Together => self.share(tasks, work),
-            Way::Alone => alone(work),
+            Mode::Together => self.share(tasks, work),
+            Mode::Alone => alone(work),
         }
         self.pace.took(tasks, started.elapsed());
     }

@@ -3,8 +3,8 @@
 
 use std::ops::AddAssign;
 
-use crate::lanes::{Axis, Convolution, LANES};
-use crate::{CHAIN, Float, Matrix, SUMS, Start};
+use crate::interleaved::{Axis, Convolution, LANES};
+use crate::{Accumulate, CHAIN, Float, Matrix, SUMS};
 
 /// What [`matmul`](crate::matmul()) computes: for each element of C, one chain of fused multiply-adds over ascending k,
 /// beginning with its start.
@@ -20,14 +20,14 @@ pub fn matmul(
     b: Matrix<'_>,
     c: &mut [Float],
     c_stride: usize,
-    start: Start<'_>,
+    start: Accumulate<'_>,
 ) {
     for i in 0..m {
         for j in 0..n {
             let mut sum = match start {
-                Start::Zero => 0.0,
-                Start::Sum => c[i * c_stride + j],
-                Start::Row(row) => row[j],
+                Accumulate::Zero => 0.0,
+                Accumulate::Sum => c[i * c_stride + j],
+                Accumulate::Row(row) => row[j],
             };
             for p in 0..k {
                 let x = a.values[i * a.row_stride + p * a.column_stride];

@@ -3,7 +3,7 @@
 //! An element's result has the same bits wherever it stands and however long the slice is. Sums are taken in an order that is
 //! part of their definition, so they too are the same on every machine.
 
-use crate::{Float, Work, scalar, vectorize, vectorize_work};
+use crate::{Float, SimdOp, scalar, vectorize, vectorize_op};
 
 /// A function of [`scalar`] for slices.
 macro_rules! for_slices {
@@ -15,7 +15,7 @@ macro_rules! for_slices {
         pub fn $name(x: &[Float], y: &mut [Float]) {
             assert_eq!(x.len(), y.len(), "x and y differ in length");
             struct Slices<'a>(&'a [Float], &'a mut [Float]);
-            impl Work for Slices<'_> {
+            impl SimdOp for Slices<'_> {
                 type Output = ();
                 #[inline(always)]
                 fn run(self) {
@@ -24,7 +24,7 @@ macro_rules! for_slices {
                     }
                 }
             }
-            vectorize_work(Slices(x, y));
+            vectorize_op(Slices(x, y));
         }
     )+};
 }
@@ -161,12 +161,12 @@ fn largest(x: &[Float]) -> Float {
 /// If the slices differ in length.
 pub fn softmax(x: &[Float], y: &mut [Float]) {
     assert_eq!(x.len(), y.len(), "x and y differ in length");
-    vectorize_work(Softmax(x, y));
+    vectorize_op(Softmax(x, y));
 }
 
 struct Softmax<'a>(&'a [Float], &'a mut [Float]);
 
-impl Work for Softmax<'_> {
+impl SimdOp for Softmax<'_> {
     type Output = ();
     #[inline(always)]
     fn run(self) {

@@ -6,8 +6,10 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use gradus_kernels::lanes::{Axis, Convolution, LANES, MaxPool, from_lanes, to_lanes};
-use gradus_kernels::{Arch, Buffer, Cuts, Float, Matrix, Pool, Spans, Start, bfloat16, matmul, matmul_sum, with_arch};
+use gradus_kernels::interleaved::{Axis, Convolution, LANES, MaxPool, deinterleave, interleave};
+use gradus_kernels::{
+    Accumulate, Arch, Buffer, DisjointRanges, Float, Matrix, Partition, Pool, bfloat16, matmul, matmul_sum, with_arch,
+};
 
 /// How many calls of each kind: as many as the environment variable `GRADUS_CALLS` says.
 fn calls() -> usize {
@@ -225,7 +227,7 @@ fn products() {
         let c_stride = if sizes.below(4) > 0 { n } else { sizes.size() };
         let last = m.wrapping_sub(1).wrapping_mul(c_stride).wrapping_add(n);
         let (mut c, row) = (numbers(sizes.length(&[last])), numbers(sizes.length(&[n])));
-        let start = [Start::Zero, Start::Sum, Start::Row(&row)][sizes.below(3)];
+        let start = [Accumulate::Zero, Accumulate::Sum, Accumulate::Row(&row)][sizes.below(3)];
         let mut scratch = numbers([0, 1, 100, MOST][sizes.below(4)]);
         let strides = [a.row_stride, a.column_stride, b.row_stride, b.column_stride, c_stride];
         let what = ([m, n, k], strides, [a.values.len(), b.values.len(), c.len()]);
@@ -259,14 +261,14 @@ fn products_in_bfloat16() {
         });
 
         let [m, n, p] = std::array::from_fn(|_| sizes.size());
-        let a = bfloat16::Left {
+        let a = bfloat16::PackedLhs {
             values: &across,
             row_stride: sizes.size(),
             pair_stride: sizes.size(),
         };
         let b = pairs(room(sizes, bfloat16::size_down(p.saturating_mul(2), n)));
         let (mut c, row) = (numbers(sizes.length(&[m, n])), numbers(sizes.length(&[n])));
-        let start = [Start::Zero, Start::Sum, Start::Row(&row)][sizes.below(3)];
+        let start = [Accumulate::Zero, Accumulate::Sum, Accumulate::Row(&row)][sizes.below(3)];
         let strides = [a.row_stride, a.pair_stride];
         refusal(([m, n, p], strides, [across.len(), b.len(), c.len()]), || {
             bfloat16::product([m, n, p], a, &b, &mut c, start)
@@ -282,8 +284,8 @@ fn samples_in_lanes() {
         let mut rows = numbers(sizes.length(&[samples, features]));
         let mut lanes = numbers(sizes.length(&[LANES, features]));
         let what = [samples, features, rows.len(), lanes.len()];
-        let there = refusal(what, || to_lanes(&rows, samples, &mut lanes));
-        let back = refusal(what, || from_lanes(&lanes, samples, &mut rows));
+        let there = refusal(what, || interleave(&rows, samples, &mut lanes));
+        let back = refusal(what, || deinterleave(&lanes, samples, &mut rows));
         assert_eq!(there, back);
         there.is_none()
     });
@@ -303,12 +305,12 @@ fn parts_of_slices() {
             (slice, start..end)
         });
         let borrowed = refusal(&ranges, || {
-            for part in Spans::new(ranges.clone()).borrow(&mut first, &mut second) {
+            for part in DisjointRanges::new(ranges.clone()).borrow(&mut first, &mut second) {
                 part.fill(1.0);
             }
         });
         let (length, size) = (sizes.below(20), sizes.size());
-        let mut cuts = Cuts::singles(0);
+        let mut cuts = Partition::singles(0);
         cuts.space_evenly(length, size);
         let mut slice = numbers(sizes.length(&[length]));
         refusal((length, size, slice.len()), || {

@@ -1,6 +1,6 @@
 //! Convolutions of samples side by side against the plain loops, bit for bit, on every level of instructions this machine has.
 
-use gradus_kernels::lanes::{Axis, Convolution, LANES, MaxPool, from_lanes, to_lanes};
+use gradus_kernels::interleaved::{Axis, Convolution, LANES, MaxPool, deinterleave, interleave};
 use gradus_kernels::{Arch, Float, reference, with_arch};
 
 /// Numbers in -1..1 whose sums round: a multiplicative hash of the position.
@@ -320,8 +320,8 @@ fn samples_go_to_lanes_and_back() {
                 let x = values(samples * features, 1);
                 let (mut lanes, mut back) = (vec![Float::NAN; features * LANES], vec![Float::NAN; x.len()]);
                 with_arch(arch, || {
-                    to_lanes(&x, samples, &mut lanes);
-                    from_lanes(&lanes, samples, &mut back);
+                    interleave(&x, samples, &mut lanes);
+                    deinterleave(&lanes, samples, &mut back);
                 });
                 for (i, &value) in lanes.iter().enumerate() {
                     let (feature, lane) = (i / LANES, i % LANES);
@@ -409,5 +409,5 @@ fn sizes_that_overflow_are_refused() {
 #[test]
 #[should_panic(expected = "17 samples are more than 16 lanes")]
 fn too_many_samples_are_refused() {
-    to_lanes(&[0.0; 17], 17, &mut [0.0; 16]);
+    interleave(&[0.0; 17], 17, &mut [0.0; 16]);
 }

@@ -1,6 +1,6 @@
 //! The matrix product against the plain loops, bit for bit, on every level of instructions this machine has.
 
-use gradus_kernels::{Arch, Float, Matrix, Start, matmul, matmul_scratch, matmul_sum, reference, with_arch};
+use gradus_kernels::{Accumulate, Arch, Float, Matrix, matmul, matmul_scratch, matmul_sum, reference, with_arch};
 
 /// Numbers in -1..1 whose sums round: a multiplicative hash of the position.
 fn values(count: usize, seed: u64) -> Vec<Float> {
@@ -55,11 +55,11 @@ enum Begin {
 const BEGINS: [Begin; 3] = [Begin::Zero, Begin::Sum, Begin::Row];
 
 impl Begin {
-    fn start(self, row: &[Float]) -> Start<'_> {
+    fn start(self, row: &[Float]) -> Accumulate<'_> {
         match self {
-            Begin::Zero => Start::Zero,
-            Begin::Sum => Start::Sum,
-            Begin::Row => Start::Row(row),
+            Begin::Zero => Accumulate::Zero,
+            Begin::Sum => Accumulate::Sum,
+            Begin::Row => Accumulate::Row(row),
         }
     }
 }
@@ -248,7 +248,7 @@ fn a_divided_sum_is_the_same() {
         Matrix::new(&b, n),
         &mut whole,
         n,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
     for (from, to) in [(0, 1), (1, 40), (40, 90)] {
@@ -258,7 +258,7 @@ fn a_divided_sum_is_the_same() {
             column_stride: 1,
         };
         let b = Matrix::new(&b[from * n..to * n], n);
-        matmul(m, n, to - from, a, b, &mut parts, n, Start::Sum, &mut []);
+        matmul(m, n, to - from, a, b, &mut parts, n, Accumulate::Sum, &mut []);
     }
     assert_eq!(whole, parts);
 }
@@ -278,7 +278,7 @@ fn infinities_and_missing_numbers_stay_in_their_rows() {
         Matrix::new(&b, n),
         &mut c,
         n,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
     for (i, row) in c.chunks(n).enumerate() {
@@ -301,7 +301,7 @@ fn a_short_a_is_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         2,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
 }
@@ -322,7 +322,7 @@ fn a_short_b_is_refused() {
         b,
         &mut [0.0; 4],
         2,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
 }
@@ -338,7 +338,7 @@ fn a_short_c_is_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         3,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
 }
@@ -354,7 +354,7 @@ fn overlapping_rows_are_refused() {
         Matrix::new(&[1.0; 4], 2),
         &mut [0.0; 4],
         1,
-        Start::Zero,
+        Accumulate::Zero,
         &mut [],
     );
 }

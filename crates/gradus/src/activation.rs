@@ -11,7 +11,7 @@ mod tanh;
 use std::any::Any;
 use std::fmt::Debug;
 
-use gradus_kernels::{Work, vectorize_work};
+use gradus_kernels::{SimdOp, vectorize_op};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Backward, Forward, Function, InPlace, Layer, Layouts, Operation, OutputKind, Plan};
@@ -60,12 +60,12 @@ pub trait Activation: Any + Debug + Send + Sync {
 
     /// y = f(x) for many values.
     fn forward(&self, x: &[Float], y: &mut [Float]) {
-        vectorize_work(Values(self, x, y));
+        vectorize_op(Values(self, x, y));
     }
 
     /// dx = dy · f′(x) for many values.
     fn backward(&self, x: &[Float], y: &[Float], dy: &[Float], dx: &mut [Float]) {
-        vectorize_work(Derivatives(self, x, y, dy, dx));
+        vectorize_op(Derivatives(self, x, y, dy, dx));
     }
 
     /// Whether [`derivative`](Activation::derivative) reads x. If not, y is written over it.
@@ -96,7 +96,7 @@ pub trait Activation: Any + Debug + Send + Sync {
 
 struct InPlaceValues<'a, A: ?Sized>(&'a A, &'a mut [Float]);
 
-impl<A: Activation + ?Sized> Work for InPlaceValues<'_, A> {
+impl<A: Activation + ?Sized> SimdOp for InPlaceValues<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -110,7 +110,7 @@ impl<A: Activation + ?Sized> Work for InPlaceValues<'_, A> {
 
 struct InPlaceDerivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
 
-impl<A: Activation + ?Sized> Work for InPlaceDerivatives<'_, A> {
+impl<A: Activation + ?Sized> SimdOp for InPlaceDerivatives<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -125,7 +125,7 @@ impl<A: Activation + ?Sized> Work for InPlaceDerivatives<'_, A> {
 
 struct Values<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
 
-impl<A: Activation + ?Sized> Work for Values<'_, A> {
+impl<A: Activation + ?Sized> SimdOp for Values<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -139,7 +139,7 @@ impl<A: Activation + ?Sized> Work for Values<'_, A> {
 
 struct Derivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a [Float], &'a [Float], &'a mut [Float]);
 
-impl<A: Activation + ?Sized> Work for Derivatives<'_, A> {
+impl<A: Activation + ?Sized> SimdOp for Derivatives<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -190,12 +190,12 @@ impl<A: Activation> Layer for A {
 
 impl<A: Activation> InPlace for A {
     fn forward_in_place(&self, pass: Forward<'_>) {
-        vectorize_work(InPlaceValues(self, pass.y));
+        vectorize_op(InPlaceValues(self, pass.y));
     }
 
     fn backward_in_place(&self, pass: Backward<'_>) {
         if let Some(d) = pass.dx {
-            vectorize_work(InPlaceDerivatives(self, pass.y, d));
+            vectorize_op(InPlaceDerivatives(self, pass.y, d));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! in which they are computed; where they lie in memory is decided when it is known what for ([`Memory`](crate::engine)).
 //!
 //! It also chooses each value's layout. A layer that prefers samples side by side gets them so, one that takes either gets them
-//! as they are, and where a layer wants the other layout a [`Op::Turn`] is put before it.
+//! as they are, and where a layer wants the other layout a [`Op::Reorder`] is put before it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) enum Op {
     /// y = x₀ + x₁; backward dx₀ = dy, dx₁ = dy
     Add { x: [usize; 2], y: usize },
     /// y = x in the other layout
-    Turn { x: usize, y: usize },
+    Reorder { x: usize, y: usize },
 }
 
 /// A layer in its place.
@@ -109,7 +109,7 @@ pub(crate) struct Graph {
     pub backward_statistics: usize,
     /// for one sample:
     pub values_size: usize,
-    pub kept: usize,
+    pub saved: usize,
     /// for one block:
     pub partials: usize,
     /// for one thread:
@@ -137,7 +137,7 @@ impl Graph {
         graph.value(input.size(), Layout::SampleMajor, false);
         let mut tree = Vec::new();
         let (output, y) = graph.sequence(input, 0, layers, None, &mut tree)?;
-        graph.turned(y, Layout::SampleMajor);
+        graph.relayout(y, Layout::SampleMajor);
         graph.output = output;
         graph.tree = tree;
         Ok(graph)
@@ -169,7 +169,7 @@ impl Graph {
 
     /// Whether a batch may be divided among blocks in any way without a bit changing: every gradient is computed over the
     /// whole batch, and no layer looks across it.
-    pub fn divides_freely(&self) -> bool {
+    pub fn batch_split_is_exact(&self) -> bool {
         self.partials == 0 && self.statistics == 0
     }
 
@@ -200,13 +200,13 @@ impl Graph {
     }
 
     /// The value of this number, or a copy of it, in this layout.
-    fn turned(&mut self, x: usize, layout: Layout) -> usize {
+    fn relayout(&mut self, x: usize, layout: Layout) -> usize {
         let value = self.values[x];
         if value.layout == layout {
             return x;
         }
         let y = self.value(value.size, layout, value.needs_gradient);
-        self.ops.push(Op::Turn { x, y });
+        self.ops.push(Op::Reorder { x, y });
         y
     }
 
@@ -265,8 +265,8 @@ impl Graph {
         let for_a_sample = [
             self.values_size,
             plan.output.size(),
-            self.kept,
-            plan.kept,
+            self.saved,
+            plan.saved,
             plan.scratch_per_sample,
         ];
         if total(&[self.parameters, parameters, total(&state_sizes), plan.scratch]) > MOST_PARAMETERS
@@ -286,7 +286,7 @@ impl Graph {
             Layouts::Either => self.values[x].layout,
             Layouts::PreferInterleaved => Layout::Interleaved,
         };
-        let x = self.turned(x, layout);
+        let x = self.relayout(x, layout);
         let needs_gradient = self.values[x].needs_gradient || parameters > 0;
         let y = self.value(plan.output.size(), layout, needs_gradient);
         let across = layer.across_batch();
@@ -311,7 +311,7 @@ impl Graph {
             plan,
         };
         self.layers += 1;
-        self.kept += op.plan.kept;
+        self.saved += op.plan.saved;
         self.scratch = self.scratch.max(op.plan.scratch);
         self.scratch_per_sample = self.scratch_per_sample.max(op.plan.scratch_per_sample);
         tree.push(Tree::Layer(self.ops.len()));
@@ -364,7 +364,7 @@ impl Graph {
             )));
         }
         let layout = self.values[a].layout;
-        let b = self.turned(b, layout);
+        let b = self.relayout(b, layout);
         let needs_gradient = self.values[a].needs_gradient || self.values[b].needs_gradient;
         let y = self.value(shape.size(), layout, needs_gradient);
         self.ops.push(Op::Add { x: [a, b], y });

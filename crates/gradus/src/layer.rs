@@ -275,8 +275,8 @@ pub struct Forward<'a> {
     pub state: Tensors<'a>,
     /// The statistics over the batch, in training, for a layer across the batch; else empty.
     pub statistics: &'a [Float],
-    /// Memory for `backward`, [`Plan::kept`] values for each sample; empty unless training.
-    pub kept: &'a mut [Float],
+    /// Memory for `backward`, [`Plan::saved`] values for each sample; empty unless training.
+    pub saved: &'a mut [Float],
     /// Scratch memory, as planned; holds anything at first.
     pub scratch: &'a mut [Float],
     /// Random numbers, for training.
@@ -316,7 +316,7 @@ pub struct Backward<'a> {
     /// The number of samples in the whole batch.
     pub batch: usize,
     /// What `forward` kept.
-    pub kept: &'a [Float],
+    pub saved: &'a [Float],
     /// Scratch memory, as planned; holds anything at first.
     pub scratch: &'a mut [Float],
 }

@@ -279,7 +279,7 @@ impl Summary<'_> {
                 output: op.plan.output.clone(),
                 parameters: op.parameters.len(),
                 multiply_adds: op.plan.multiply_adds,
-                bytes_per_sample: (2 * op.plan.output.size() + op.plan.kept) * size_of::<Float>(),
+                bytes_per_sample: (2 * op.plan.output.size() + op.plan.saved) * size_of::<Float>(),
             })
             .collect()
     }
@@ -314,7 +314,7 @@ impl fmt::Display for Summary<'_> {
         }
         let parameters = self.network.parameter_count();
         let graph = &self.network.graph;
-        let sample = (2 * graph.values_size + graph.kept) * size_of::<Float>();
+        let sample = (2 * graph.values_size + graph.saved) * size_of::<Float>();
         line(
             f,
             "total",

@@ -120,7 +120,7 @@ impl Network {
 fn kind_of(graph: &Graph, v: usize) -> OutputKind {
     let writer = graph.ops.iter().find(|op| match op {
         Op::Layer(op) => op.y == v,
-        Op::Turn { y, .. } | Op::Add { y, .. } => *y == v,
+        Op::Reorder { y, .. } | Op::Add { y, .. } => *y == v,
         Op::Fork { y, .. } => y.contains(&v),
     });
     match writer {
@@ -134,7 +134,7 @@ fn kind_of(graph: &Graph, v: usize) -> OutputKind {
             OutputKind::Unspecified => tried(op, kind_of(graph, op.x)),
             kind => kind,
         },
-        Some(Op::Turn { x, .. } | Op::Fork { x, .. }) => kind_of(graph, *x),
+        Some(Op::Reorder { x, .. } | Op::Fork { x, .. }) => kind_of(graph, *x),
         // The network's input, and sums.
         None | Some(Op::Add { .. }) => OutputKind::Real,
     }

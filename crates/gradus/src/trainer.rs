@@ -178,8 +178,8 @@ impl Trainer {
     pub fn gradients(&mut self, network: &Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |trainer, samples| {
             let loss = trainer.pass(network, samples)?;
-            let (blocks, hands) = trainer.workspace.blocks_and_hands();
-            trainer.update.compute(&network.graph, blocks, hands);
+            let (blocks, workers) = trainer.workspace.blocks_and_workers();
+            trainer.update.compute(&network.graph, blocks, workers);
             Ok(loss)
         })?;
         Ok((loss, self.update.gradients()))
@@ -245,11 +245,11 @@ impl Trainer {
     fn update(&mut self, network: &mut Network, learning_rate: Float) {
         self.step += 1;
         self.workspace.update_state(network);
-        let (blocks, hands) = self.workspace.blocks_and_hands();
+        let (blocks, workers) = self.workspace.blocks_and_workers();
         self.update.apply(
             &network.graph,
             blocks,
-            hands,
+            workers,
             &mut network.weights.parameters,
             Rule {
                 optimizer: &*self.optimizer,

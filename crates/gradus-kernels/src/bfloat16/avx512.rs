@@ -3,8 +3,8 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{LANES, Left, Pair, stride};
-use crate::Start;
+use super::{LANES, PackedLhs, Pair, stride};
+use crate::Accumulate;
 use crate::matmul::Parts;
 use crate::matmul::transpose::transpose;
 
@@ -103,15 +103,21 @@ pub(super) unsafe fn convert_transposed(x: &[f32], columns: usize, which: Range<
 /// # Safety
 /// The processor has the instructions; the slices are long enough; m and n are not 0.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn product([m, n, pairs]: [usize; 3], a: Left<'_>, b: &[Pair], c: &mut [f32], start: Start<'_>) {
+pub(super) unsafe fn product(
+    [m, n, pairs]: [usize; 3],
+    a: PackedLhs<'_>,
+    b: &[Pair],
+    c: &mut [f32],
+    start: Accumulate<'_>,
+) {
     let vectors = n.div_ceil(LANES);
     let rows = Parts::new(m, if vectors == 1 { 12 } else { 6 });
     let columns = Parts::new(vectors, 4);
     let c_start = c.as_mut_ptr();
     for (p, depth) in Parts::new(pairs, DEPTH).iter() {
         let (from, from_row) = match start {
-            Start::Zero if p == 0 => (std::ptr::null(), 0),
-            Start::Row(row) if p == 0 => (row.as_ptr(), 0),
+            Accumulate::Zero if p == 0 => (std::ptr::null(), 0),
+            Accumulate::Row(row) if p == 0 => (row.as_ptr(), 0),
             _ => (c_start.cast_const(), n),
         };
         for (v, count) in columns.iter() {

@@ -10,7 +10,7 @@ mod rig;
 
 pub(crate) use rig::Rig;
 
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -26,7 +26,7 @@ use crate::{Error, Fit, Float, Network, Result, Shape, Trainer};
 
 /// Puts a layer, or an activation, through its contract on a few random samples of this shape:
 ///
-/// - its plan can be kept: `forward` writes all of `y`, `backward` all of `dx`;
+/// - its contract is kept: `forward` writes all of `y`, `backward` all of `dx`;
 /// - memory that it is lent holds NaN at first, and none is seen in a result: nothing is read before it is written;
 /// - gradients with respect to the input and to every parameter agree with differences of the output;
 /// - they are added to what is there, and don't depend on whether `dx` is wanted;

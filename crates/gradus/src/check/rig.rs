@@ -1,7 +1,7 @@
 //! Runs one layer by itself, on memory full of NaN.
 
 use gradus_kernels::bfloat16::Pair;
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 use rand::RngExt;
 
 use super::{MOST_PARAMETERS, check_shape};
@@ -33,7 +33,7 @@ pub(crate) struct Rig<'a> {
 struct Pass {
     y: Vec<Float>,
     /// What each block keeps, as it lies there.
-    kept: Vec<Vec<Float>>,
+    saved: Vec<Vec<Float>>,
     /// Likewise in bfloat16.
     pairs: Vec<Vec<Pair>>,
     statistics: Vec<Float>,
@@ -184,12 +184,12 @@ impl<'a> Rig<'a> {
         let block = self.block.min(samples);
         let statistics = if training { self.statistics(x) } else { Vec::new() };
         let mut y = poison(samples * n_out);
-        let (mut kept, mut pairs) = (Vec::new(), Vec::new());
+        let (mut saved, mut pairs) = (Vec::new(), Vec::new());
         let in_bfloat16 = self.in_bfloat16(want_dx).filter(|_| training);
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let room = self.layout.room(n);
-            let mut laid_kept = poison(if training { room * self.plan.kept } else { 0 });
+            let mut laid_saved = poison(if training { room * self.plan.saved } else { 0 });
             // Numbers that don't count lie in the empty lanes.
             let laid_x = self.laid(&x[start * n_in..][..n * n_in], n, 0.5);
             let mut laid_y = if self.in_place {
@@ -208,7 +208,7 @@ impl<'a> Rig<'a> {
                 parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
                 state: Tensors::new(&self.state, &self.state_sizes),
                 statistics: &statistics,
-                kept: &mut laid_kept,
+                saved: &mut laid_saved,
                 scratch: &mut self.scratch(n),
                 random: LayerRandom {
                     seed: 1,
@@ -219,22 +219,22 @@ impl<'a> Rig<'a> {
             };
             match (&in_bfloat16, self.layer.in_place()) {
                 (Some((layer, w)), _) => {
-                    let mut kept = vec![poisoned_pair(); layer.kept(&self.input, n)];
-                    layer.forward(pass, w, &mut kept);
-                    pairs.push(kept);
+                    let mut saved = vec![poisoned_pair(); layer.saved(&self.input, n)];
+                    layer.forward(pass, w, &mut saved);
+                    pairs.push(saved);
                 }
                 (_, Some(layer)) if self.in_place => layer.forward_in_place(pass),
                 _ => self.layer.forward(pass),
             }
             self.unlaid(&laid_y, &mut y[start * n_out..][..n * n_out], n);
-            kept.push(laid_kept);
+            saved.push(laid_saved);
         }
         if !x.iter().any(|x| x.is_nan()) {
             written("forward", "y", &y)?;
         }
         Ok(Pass {
             y,
-            kept,
+            saved,
             pairs,
             statistics,
         })
@@ -261,7 +261,7 @@ impl<'a> Rig<'a> {
         let block = self.block.min(samples);
         let Pass {
             y,
-            kept,
+            saved,
             mut pairs,
             statistics,
         } = self.forward(x, true, want_dx)?;
@@ -297,7 +297,7 @@ impl<'a> Rig<'a> {
                 backward_statistics: &backward_total,
                 block_statistics: backward_parts.get(start / block).map_or(&[], |part| part),
                 batch: samples,
-                kept: &kept[start / block],
+                saved: &saved[start / block],
                 scratch: &mut self.scratch(n),
             };
             match (&in_bfloat16, self.layer.in_place()) {

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use gradus_kernels::bfloat16::{Pair, pairs, pairs_mut};
-use gradus_kernels::{Buffer, Cuts};
+use gradus_kernels::{Buffer, Partition};
 
-use super::hands::Hands;
+use super::workers::Workers;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Bfloat16, Tensors};
@@ -23,7 +23,7 @@ pub(crate) struct Copies {
     places: Vec<Range<usize>>,
     /// The parts that one thread makes each: the operation, and which of its parts.
     parts: Vec<(usize, usize)>,
-    cuts: Cuts,
+    cuts: Partition,
     memory: Buffer,
 }
 
@@ -46,16 +46,16 @@ impl Copies {
         Copies {
             places,
             parts,
-            cuts: Cuts::new(bounds),
+            cuts: Partition::new(bounds),
             memory: Buffer::zeros(end),
         }
     }
 
     /// Makes them, on all threads.
-    pub fn make(&mut self, graph: &Graph, parameters: &[Float], hands: &mut Hands) {
+    pub fn make(&mut self, graph: &Graph, parameters: &[Float], workers: &mut Workers) {
         let (parts, size) = (&self.parts, self.memory.len());
         let copies = self.cuts.cut(&mut pairs_mut(&mut self.memory)[..size]);
-        hands.each(parts.len(), &|task, _, _| {
+        workers.each(parts.len(), &|task, _, _| {
             let (i, part) = parts[task];
             if let Some((op, layer)) = bfloat16(&graph.ops[i]) {
                 let parameters = Tensors::new(&parameters[op.parameters.clone()], &op.sizes);
@@ -85,7 +85,7 @@ impl Pairs {
         for op in &graph.ops {
             let start = end;
             if let Some((op, layer)) = bfloat16(op) {
-                end += layer.kept(&op.input, capacity);
+                end += layer.saved(&op.input, capacity);
             }
             places.push(start..end);
         }

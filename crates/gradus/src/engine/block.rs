@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gradus_kernels::bfloat16::Pair;
-use gradus_kernels::lanes::{LANES, from_lanes, to_lanes};
-use gradus_kernels::{Buffer, Spans, vectorize};
+use gradus_kernels::interleaved::{LANES, deinterleave, interleave};
+use gradus_kernels::{Buffer, DisjointRanges, vectorize};
 
 use super::bfloat16::{Copies, Pairs};
 use super::clock::{Clock, Other};
-use super::memory::{Home, Manner, Memory, Operands, Place, spans};
+use super::memory_plan::{Arena, Execution, MemoryPlan, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
 use crate::network::Weights;
@@ -17,7 +17,7 @@ use crate::{Error, Float, Result};
 
 /// The parameters and state of a network, and the statistics of the batch, as a pass reads them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lent<'a> {
+pub(crate) struct PassContext<'a> {
     pub graph: &'a Graph,
     pub weights: &'a Weights,
     /// The weights in bfloat16, if this is training in it.
@@ -35,7 +35,7 @@ pub(crate) type Read<'a> = &'a (dyn Fn(Range<usize>, &mut [Float], &mut Vec<Floa
 
 /// What a thread lends to the block that it works on: memory for what is not needed afterward, and scratch memory.
 #[derive(Debug)]
-pub(crate) struct Desk<'a> {
+pub(crate) struct ThreadScratch<'a> {
     pub memory: &'a mut [Float],
     pub scratch: &'a mut [Float],
 }
@@ -47,7 +47,7 @@ pub(crate) struct Block {
     pub first: usize,
     /// How many samples it holds now.
     pub samples: usize,
-    plan: Arc<Memory>,
+    plan: Arc<MemoryPlan>,
     memory: Buffer,
     /// Where everything lies for so many samples.
     spans: BlockSpans,
@@ -74,15 +74,15 @@ pub(crate) struct Block {
 /// What is borrowed from a block's memory again and again.
 #[derive(Debug)]
 struct BlockSpans {
-    input: Spans<1>,
+    input: DisjointRanges<1>,
     /// Of the value that the loss was last computed from, and its gradient.
-    loss: Option<(usize, Spans<2>)>,
+    loss: Option<(usize, DisjointRanges<2>)>,
     /// For each operation, forward and backward.
-    ops: Vec<(Option<Spans<3>>, Option<Spans<5>>)>,
+    ops: Vec<(Option<DisjointRanges<3>>, Option<DisjointRanges<5>>)>,
 }
 
 impl BlockSpans {
-    fn new(plan: &Memory, n: usize) -> Self {
+    fn new(plan: &MemoryPlan, n: usize) -> Self {
         BlockSpans {
             input: spans([plan.value(0)], n),
             loss: None,
@@ -90,7 +90,7 @@ impl BlockSpans {
         }
     }
 
-    fn of(op: &Operands, n: usize) -> (Option<Spans<3>>, Option<Spans<5>>) {
+    fn of(op: &Operands, n: usize) -> (Option<DisjointRanges<3>>, Option<DisjointRanges<5>>) {
         (
             op.forward.map(|places| spans(places, n)),
             op.backward.map(|places| spans(places, n)),
@@ -100,7 +100,7 @@ impl BlockSpans {
 
 impl Block {
     /// Memory for `capacity` samples; for a forward pass alone unless `training`.
-    pub fn new(graph: &Graph, plan: &Arc<Memory>, capacity: usize, training: bool) -> Self {
+    pub fn new(graph: &Graph, plan: &Arc<MemoryPlan>, capacity: usize, training: bool) -> Self {
         let if_training = |size: usize| Buffer::zeros(if training { size } else { 0 });
         Block {
             first: 0,
@@ -142,12 +142,12 @@ impl Block {
 
     /// The samples' values of number `v`, if the block keeps them: the output, and what an update reads.
     pub fn value(&self, v: usize) -> &[Float] {
-        self.kept_here(self.plan.value(v))
+        self.saved_here(self.plan.value(v))
     }
 
     /// The gradients with respect to the samples' values of number `v`, if the block keeps them.
     pub fn gradient(&self, v: usize) -> &[Float] {
-        self.kept_here(self.plan.gradient(v))
+        self.saved_here(self.plan.gradient(v))
     }
 
     /// What the layer of operation `i` keeps in bfloat16; nothing if it doesn't multiply in it.
@@ -155,16 +155,16 @@ impl Block {
         self.pairs.of(i)
     }
 
-    fn kept_here(&self, place: Place) -> &[Float] {
-        debug_assert_eq!(place.home, Home::Block);
+    fn saved_here(&self, place: Place) -> &[Float] {
+        debug_assert_eq!(place.arena, Arena::Block);
         &self.memory[place.of(self.samples)]
     }
 
     /// Lets `read` write the inputs of the samples, given their places in the batch.
-    pub fn fill(&mut self, desk: &mut Desk<'_>, read: Read<'_>) {
+    pub fn fill(&mut self, thread: &mut ThreadScratch<'_>, read: Read<'_>) {
         let started = self.clock.now();
         let samples = self.samples;
-        let [input] = self.spans.input.borrow(&mut self.memory, desk.memory);
+        let [input] = self.spans.input.borrow(&mut self.memory, thread.memory);
         let result = read(self.first..self.first + samples, input, &mut self.augment);
         let is_first = |(first, _): &(usize, Error)| self.first < *first;
         if let (Err(error), true) = (result, self.error.as_ref().is_none_or(is_first)) {
@@ -185,14 +185,20 @@ impl Block {
     }
 
     /// Runs these operations forward.
-    pub fn forward(&mut self, lent: Lent<'_>, ops: Range<usize>, training: bool, desk: &mut Desk<'_>) {
+    pub fn forward(
+        &mut self,
+        context: PassContext<'_>,
+        ops: Range<usize>,
+        training: bool,
+        thread: &mut ThreadScratch<'_>,
+    ) {
         let n = self.samples;
         for i in ops {
-            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Operands { execution, layout, .. } = &self.plan.operands()[i];
             let Some(spans) = &self.spans.ops[i].0 else { continue };
             let started = self.clock.now();
-            let [x, y, z] = spans.borrow(&mut self.memory, desk.memory);
-            match &lent.graph.ops[i] {
+            let [x, y, z] = spans.borrow(&mut self.memory, thread.memory);
+            match &context.graph.ops[i] {
                 Op::Layer(op) => {
                     let pass = Forward {
                         training,
@@ -202,29 +208,29 @@ impl Block {
                         output: &op.plan.output,
                         x,
                         y,
-                        parameters: parameters(op, &lent.weights.parameters),
-                        state: Tensors::new(&lent.weights.state[op.state.clone()], &op.state_sizes),
+                        parameters: parameters(op, &context.weights.parameters),
+                        state: Tensors::new(&context.weights.state[op.state.clone()], &op.state_sizes),
                         statistics: if training {
-                            &lent.statistics[op.statistics.clone()]
+                            &context.statistics[op.statistics.clone()]
                         } else {
                             &[]
                         },
-                        kept: z,
-                        scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
+                        saved: z,
+                        scratch: &mut thread.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                         random: LayerRandom {
-                            seed: lent.seed,
-                            step: lent.step,
+                            seed: context.seed,
+                            step: context.step,
                             layer: op.number as u64,
                             first_sample: self.first as u64,
                         },
                     };
-                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                    match (context.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
                         (Some(copies), Some((layer, pairs)), _) => layer.forward(pass, copies.of(i), pairs),
-                        (.., Some(layer)) if *manner == Manner::InPlace => layer.forward_in_place(pass),
+                        (.., Some(layer)) if *execution == Execution::InPlace => layer.forward_in_place(pass),
                         _ => op.layer.forward(pass),
                     }
                 }
-                Op::Turn { .. } => turn(n, *layout, x, y),
+                Op::Reorder { .. } => reorder(n, *layout, x, y),
                 Op::Fork { .. } => {
                     y.copy_from_slice(x);
                     z.copy_from_slice(x);
@@ -236,17 +242,17 @@ impl Block {
     }
 
     /// Runs these operations backward, the last first.
-    pub fn backward(&mut self, lent: Lent<'_>, ops: Range<usize>, desk: &mut Desk<'_>) {
+    pub fn backward(&mut self, context: PassContext<'_>, ops: Range<usize>, thread: &mut ThreadScratch<'_>) {
         let n = self.samples;
-        let needed = |v: usize| lent.graph.values[v].needs_gradient;
+        let needed = |v: usize| context.graph.values[v].needs_gradient;
         for i in ops.rev() {
-            let Operands { manner, layout, .. } = &self.plan.operands()[i];
+            let Operands { execution, layout, .. } = &self.plan.operands()[i];
             let Some(spans) = &self.spans.ops[i].1 else { continue };
             let started = self.clock.now();
-            let operands = spans.borrow(&mut self.memory, desk.memory);
-            match &lent.graph.ops[i] {
+            let operands = spans.borrow(&mut self.memory, thread.memory);
+            match &context.graph.ops[i] {
                 Op::Layer(op) if needed(op.y) => {
-                    let [x, y, dy, dx, kept] = operands;
+                    let [x, y, dy, dx, saved] = operands;
                     let pass = Backward {
                         samples: n,
                         layout: *layout,
@@ -256,24 +262,24 @@ impl Block {
                         y,
                         dy,
                         dx: needed(op.x).then_some(dx),
-                        parameters: parameters(op, &lent.weights.parameters),
+                        parameters: parameters(op, &context.weights.parameters),
                         gradients: gradients(op, &mut self.partials),
-                        statistics: &lent.statistics[op.statistics.clone()],
-                        backward_statistics: &lent.backward_statistics[op.backward_statistics.clone()],
+                        statistics: &context.statistics[op.statistics.clone()],
+                        backward_statistics: &context.backward_statistics[op.backward_statistics.clone()],
                         block_statistics: &self.backward_statistics[op.backward_statistics.clone()],
-                        batch: lent.batch,
-                        kept,
-                        scratch: &mut desk.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
+                        batch: context.batch,
+                        saved,
+                        scratch: &mut thread.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
                     };
-                    match (lent.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
+                    match (context.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
                         (Some(copies), Some((layer, pairs)), _) => layer.backward(pass, copies.of(i), pairs),
-                        (.., Some(layer)) if *manner == Manner::InPlace => layer.backward_in_place(pass),
+                        (.., Some(layer)) if *execution == Execution::InPlace => layer.backward_in_place(pass),
                         _ => op.layer.backward(pass),
                     }
                 }
-                Op::Turn { x, .. } if needed(*x) => {
+                Op::Reorder { x, .. } if needed(*x) => {
                     let [dx, dy, ..] = operands;
-                    turn(n, self.plan.gradient(*x).layout, dy, dx);
+                    reorder(n, self.plan.gradient(*x).layout, dy, dx);
                 }
                 Op::Fork { x, .. } if needed(*x) => {
                     let [dx, dy0, dy1, ..] = operands;
@@ -288,7 +294,7 @@ impl Block {
                         }
                     }
                 }
-                Op::Layer(_) | Op::Turn { .. } | Op::Fork { .. } => {}
+                Op::Layer(_) | Op::Reorder { .. } | Op::Fork { .. } => {}
             }
             self.clock.backward(i, started);
         }
@@ -326,16 +332,16 @@ impl Block {
     }
 
     /// After a forward pass: if the loss is not finite, finds the first layer where that shows.
-    pub fn find_not_finite(&mut self, lent: Lent<'_>, desk: &mut Desk<'_>) {
+    pub fn find_not_finite(&mut self, context: PassContext<'_>, thread: &mut ThreadScratch<'_>) {
         let finite = |values: &[Float]| values.iter().all(|v| v.is_finite());
         self.not_finite = None;
         if finite(&self.losses[..self.samples]) {
             return;
         }
-        for op in lent.graph.layers() {
-            let parameters_finite = finite(&lent.weights.parameters[op.parameters.clone()]);
+        for op in context.graph.layers() {
+            let parameters_finite = finite(&context.weights.parameters[op.parameters.clone()]);
             let y = spans([self.plan.value(op.y)], self.samples);
-            let [y] = y.borrow(&mut self.memory, desk.memory);
+            let [y] = y.borrow(&mut self.memory, thread.memory);
             if !parameters_finite || !finite(y) {
                 self.not_finite = Some((op.number, !parameters_finite));
                 return;
@@ -355,7 +361,7 @@ fn gradients<'a>(op: &'a LayerOp, partials: &'a mut [Float]) -> TensorsMut<'a> {
 }
 
 /// y ← x, in the layout `to`, where x is in the other one.
-fn turn(samples: usize, to: Layout, x: &[Float], y: &mut [Float]) {
+fn reorder(samples: usize, to: Layout, x: &[Float], y: &mut [Float]) {
     let features = match to {
         Layout::SampleMajor => y.len() / samples,
         Layout::Interleaved => x.len() / samples,
@@ -367,8 +373,8 @@ fn turn(samples: usize, to: Layout, x: &[Float], y: &mut [Float]) {
             first * features..(first + LANES) * features,
         );
         match to {
-            Layout::SampleMajor => from_lanes(&x[lanes], count, &mut y[rows]),
-            Layout::Interleaved => to_lanes(&x[rows], count, &mut y[lanes]),
+            Layout::SampleMajor => deinterleave(&x[lanes], count, &mut y[rows]),
+            Layout::Interleaved => interleave(&x[rows], count, &mut y[lanes]),
         }
     }
 }

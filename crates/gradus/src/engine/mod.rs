@@ -1,16 +1,16 @@
 //! How a network runs: memory for blocks of samples, passes over a batch on several threads, and updates.
 //!
-//! The data flow is one way. `Memory` decides where everything lies. A [`Workspace`] runs a batch forward and backward, block by
+//! The data flow is one way. `MemoryPlan` decides where everything lies. A [`Workspace`] runs a batch forward and backward, block by
 //! block; what the blocks keep of it (outputs, and what dense layers read and are given back) an [`Update`] turns into new
 //! parameters.
 
 mod bfloat16;
 mod block;
 mod clock;
-mod hands;
-mod memory;
+mod memory_plan;
 mod predictor;
 mod update;
+mod workers;
 mod workspace;
 
 use gradus_kernels::vectorize;

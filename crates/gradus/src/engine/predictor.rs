@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gradus_kernels::{Cuts, Pool};
+use gradus_kernels::{Partition, Pool};
 
 use super::Read;
-use super::block::{Block, Desk, Lent};
-use super::hands::Hands;
-use super::memory::{Memory, Purpose};
+use super::block::{Block, PassContext, ThreadScratch};
+use super::memory_plan::{MemoryOptions, MemoryPlan};
+use super::workers::Workers;
 use super::workspace::{WORTH_INTERLEAVING, check_memory, check_network};
 use crate::graph::Graph;
 use crate::{Error, Float, Network, Result};
@@ -28,20 +28,20 @@ use crate::{Error, Float, Network, Result};
 pub struct Predictor {
     /// What it was made for.
     graph: Arc<Graph>,
-    hands: Hands,
+    workers: Workers,
     /// A block for each thread, which goes through it again and again: its memory stays in the thread's cache.
     blocks: Vec<Block>,
-    block_cuts: Cuts,
+    block_cuts: Partition,
     /// How much of a thread's memory is for values; the rest is scratch.
     values: usize,
     /// The most samples of a block, and of a pass.
     capacity: usize,
     batch: usize,
     outputs: Vec<Float>,
-    output_cuts: Cuts,
+    output_cuts: Partition,
     /// What is watched on the way to the outputs.
     watched: Vec<Float>,
-    watched_cuts: Cuts,
+    watched_cuts: Partition,
 }
 
 /// A value that a pass is to give beside the outputs: its number, how many numbers it has for a sample, and the operation before
@@ -73,9 +73,9 @@ impl Predictor {
         let most = (VALUES / graph.values_size).clamp(LEAST, MOST);
         let capacity = batch.div_ceil(threads).clamp(LEAST.min(batch), most);
         check_memory(capacity.saturating_mul(threads), graph.values_size)?;
-        let memory = Arc::new(Memory::new(
+        let memory = Arc::new(MemoryPlan::new(
             graph,
-            Purpose {
+            MemoryOptions {
                 capacity,
                 training: false,
                 interleaved: batch >= WORTH_INTERLEAVING,
@@ -83,22 +83,22 @@ impl Predictor {
             },
         ));
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
-        let hands = Hands::new(threads, memory.thread + scratch);
-        let blocks: Vec<Block> = (0..hands.threads())
+        let workers = Workers::new(threads, memory.thread + scratch);
+        let blocks: Vec<Block> = (0..workers.threads())
             .map(|_| Block::new(graph, &memory, capacity, false))
             .collect();
         Ok(Predictor {
             graph: graph.clone(),
-            block_cuts: Cuts::singles(blocks.len()),
+            block_cuts: Partition::singles(blocks.len()),
             blocks,
-            hands,
+            workers,
             values: memory.thread,
             capacity,
             batch,
             outputs: Vec::with_capacity(batch * graph.output.size()),
-            output_cuts: Cuts::singles(batch.div_ceil(LEAST.min(capacity))),
+            output_cuts: Partition::singles(batch.div_ceil(LEAST.min(capacity))),
             watched: Vec::new(),
-            watched_cuts: Cuts::singles(0),
+            watched_cuts: Partition::singles(0),
         })
     }
 
@@ -148,9 +148,9 @@ impl Predictor {
     ) -> Result<(&[Float], &[Float])> {
         check_network("predictor", &self.graph, network)?;
         let outputs = self.graph.output.size();
-        let size = n.div_ceil(self.hands.threads()).clamp(LEAST.min(n), self.capacity);
+        let size = n.div_ceil(self.workers.threads()).clamp(LEAST.min(n), self.capacity);
         let (tasks, values) = (n.div_ceil(size), self.values);
-        let lent = Lent {
+        let context = PassContext {
             graph: &network.graph,
             weights: &network.weights,
             copies: None,
@@ -162,22 +162,22 @@ impl Predictor {
         };
         let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float], z: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
-            let desk = &mut Desk { memory, scratch };
+            let thread = &mut ThreadScratch { memory, scratch };
             block.hold(task * size, size.min(n - task * size));
-            block.fill(desk, read);
+            block.fill(thread, read);
             let mut done = 0;
             if let Some(watched) = watched {
                 done = watched.before;
-                block.forward(lent, 0..done, false, desk);
+                block.forward(context, 0..done, false, thread);
                 z.copy_from_slice(block.value(watched.value));
             }
-            block.forward(lent, done..lent.graph.ops.len(), false, desk);
-            y.copy_from_slice(block.value(lent.graph.output_value()));
+            block.forward(context, done..context.graph.ops.len(), false, thread);
+            y.copy_from_slice(block.value(context.graph.output_value()));
         };
         let watched_size = watched.map_or(0, |watched| watched.size);
         self.outputs.resize(n * outputs, 0.0);
         self.watched.resize(n * watched_size, 0.0);
-        if let Some(memory) = self.hands.alone() {
+        if let Some(memory) = self.workers.alone() {
             for (task, y) in self.outputs.chunks_mut(size * outputs).enumerate() {
                 let (start, end) = (task * size * watched_size, n.min((task + 1) * size) * watched_size);
                 work(task, &mut self.blocks[0], memory, y, &mut self.watched[start..end]);
@@ -188,7 +188,7 @@ impl Predictor {
             let y = self.output_cuts.cut(&mut self.outputs);
             self.watched_cuts.space_evenly(n * watched_size, size * watched_size);
             let z = self.watched_cuts.cut(&mut self.watched);
-            self.hands.each(tasks, &|task, thread, memory| {
+            self.workers.each(tasks, &|task, thread, memory| {
                 let mut z = watched.map(|_| z.take(task));
                 let z = z.as_deref_mut().unwrap_or_default();
                 work(task, &mut blocks.take(thread)[0], memory, &mut y.take(task), z);

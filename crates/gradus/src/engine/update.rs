@@ -8,11 +8,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use gradus_kernels::{Buffer, Cuts};
+use gradus_kernels::{Buffer, Partition};
 
 use super::add_up;
 use super::block::Block;
-use super::hands::Hands;
+use super::workers::Workers;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{BatchGradient, BlockGradient, GradientScope};
@@ -56,23 +56,23 @@ pub(crate) struct Update {
     tasks: Vec<Task>,
     /// All gradients, once they have been wanted together.
     gradients: Buffer,
-    gradient_cuts: Cuts,
-    parameter_cuts: Cuts,
+    gradient_cuts: Partition,
+    parameter_cuts: Partition,
     /// One for each of the optimizer's slots.
     slots: Vec<Slot>,
     /// The sum of squares of each task's gradients, for clipping by norm.
     squares: Vec<f64>,
-    square_cuts: Cuts,
+    square_cuts: Partition,
     /// How long each task took, if somebody wants to know; else empty.
     spent: Vec<Duration>,
-    spent_cuts: Cuts,
+    spent_cuts: Partition,
 }
 
 /// One value for each parameter, that the optimizer remembers.
 #[derive(Debug)]
 struct Slot {
     values: Buffer,
-    cuts: Cuts,
+    cuts: Partition,
 }
 
 /// How parameters follow their gradients in one step.
@@ -92,18 +92,18 @@ impl Update {
         tasks.iter_mut().for_each(|task| task.divide(optimizer.decays()));
         Update {
             gradients: Buffer::default(),
-            gradient_cuts: Cuts::new(bounds.clone()),
-            parameter_cuts: Cuts::new(bounds.clone()),
+            gradient_cuts: Partition::new(bounds.clone()),
+            parameter_cuts: Partition::new(bounds.clone()),
             slots: (0..optimizer.slots())
                 .map(|_| Slot {
                     values: Buffer::zeros(graph.parameters),
-                    cuts: Cuts::new(bounds.clone()),
+                    cuts: Partition::new(bounds.clone()),
                 })
                 .collect(),
             squares: vec![0.0; tasks.len()],
-            square_cuts: Cuts::singles(tasks.len()),
+            square_cuts: Partition::singles(tasks.len()),
             spent: Vec::new(),
-            spent_cuts: Cuts::singles(0),
+            spent_cuts: Partition::singles(0),
             tasks,
         }
     }
@@ -111,7 +111,7 @@ impl Update {
     /// Begins to count how long the tasks take.
     pub fn profile(&mut self) {
         self.spent = vec![Duration::ZERO; self.tasks.len()];
-        self.spent_cuts = Cuts::singles(self.tasks.len());
+        self.spent_cuts = Partition::singles(self.tasks.len());
     }
 
     /// For each shard its operation, and its share of the time that its task took.
@@ -138,12 +138,12 @@ impl Update {
     }
 
     /// Computes all gradients from the blocks of a training pass.
-    pub fn compute(&mut self, graph: &Graph, blocks: &[Block], hands: &mut Hands) {
+    pub fn compute(&mut self, graph: &Graph, blocks: &[Block], workers: &mut Workers) {
         if self.gradients.is_empty() {
             self.gradients = Buffer::zeros(graph.parameters);
         }
         let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
-        hands.each(tasks.len(), &|task, _, scratch| {
+        workers.each(tasks.len(), &|task, _, scratch| {
             tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
         });
     }
@@ -154,20 +154,20 @@ impl Update {
         &mut self,
         graph: &Graph,
         blocks: &[Block],
-        hands: &mut Hands,
+        workers: &mut Workers,
         parameters: &mut [Float],
         rule: Rule<'_>,
     ) {
         // The norm is over all gradients: they have to be there first.
         let scale = match rule.clip {
             Some(clip @ Clip::Norm(_)) => {
-                self.compute(graph, blocks, hands);
-                Some(clip.scale(self.norm(hands)))
+                self.compute(graph, blocks, workers);
+                Some(clip.scale(self.norm(workers)))
             }
             _ => None,
         };
         let timed = !self.spent.is_empty();
-        if let ([task], Some(scratch), false) = (&self.tasks[..], hands.alone(), timed) {
+        if let ([task], Some(scratch), false) = (&self.tasks[..], workers.alone(), timed) {
             // All there is, in one go.
             let (used, mut slots) = (self.slots.len(), self.slots.iter_mut());
             let mut state: [&mut [Float]; MAX_SLOTS] =
@@ -184,7 +184,7 @@ impl Update {
         let slots: [_; MAX_SLOTS] = std::array::from_fn(|_| slots.next().map(|slot| slot.cuts.cut(&mut slot.values)));
         let used = slots.iter().flatten().count();
         let spent = self.spent_cuts.cut(&mut self.spent);
-        hands.each(tasks.len(), &|i, _, scratch| {
+        workers.each(tasks.len(), &|i, _, scratch| {
             let started = timed.then(Instant::now);
             let mut w = parameters.take(i);
             let mut held: [_; MAX_SLOTS] = std::array::from_fn(|slot| slots[slot].as_ref().map(|slot| slot.take(i)));
@@ -199,10 +199,10 @@ impl Update {
     }
 
     /// The Euclidean norm of all gradients.
-    fn norm(&mut self, hands: &mut Hands) -> f64 {
+    fn norm(&mut self, workers: &mut Workers) -> f64 {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
         let squares = self.square_cuts.cut(&mut self.squares);
-        hands.each(self.tasks.len(), &|task, _, _| {
+        workers.each(self.tasks.len(), &|task, _, _| {
             squares.take(task)[0] = gradients.take(task).iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         });
         self.squares.iter().sum::<f64>().sqrt()

@@ -4,15 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gradus_kernels::lanes::LANES;
-use gradus_kernels::{Cuts, Pool};
+use gradus_kernels::interleaved::LANES;
+use gradus_kernels::{Partition, Pool};
 
 use super::add_up;
 use super::bfloat16::{self, Copies};
-use super::block::{Block, Desk, Lent};
+use super::block::{Block, PassContext, ThreadScratch};
 use super::clock::Other;
-use super::hands::Hands;
-use super::memory::{Memory, Purpose};
+use super::memory_plan::{MemoryOptions, MemoryPlan};
+use super::workers::Workers;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::{GradientScope, TensorsMut};
 use crate::network::Weights;
@@ -46,9 +46,9 @@ pub(crate) struct Workspace {
 /// The threads, and the memory that they work on.
 #[derive(Debug)]
 struct Crew {
-    hands: Hands,
+    workers: Workers,
     blocks: Vec<Block>,
-    block_cuts: Cuts,
+    block_cuts: Partition,
     /// How much of a thread's memory is for values; the rest is scratch.
     values: usize,
     division: Division,
@@ -58,20 +58,20 @@ struct Crew {
 
 impl Crew {
     /// Does `work` on every block, on all threads.
-    fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut Desk<'_>) + Sync)) {
+    fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut ThreadScratch<'_>) + Sync)) {
         let values = self.values;
         let work = |block: &mut Block, memory: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
-            work(block, &mut Desk { memory, scratch });
+            work(block, &mut ThreadScratch { memory, scratch });
         };
-        if let Some(memory) = self.hands.alone() {
+        if let Some(memory) = self.workers.alone() {
             self.blocks[..self.filled]
                 .iter_mut()
                 .for_each(|block| work(block, memory));
             return;
         }
         let blocks = self.block_cuts.cut(&mut self.blocks);
-        self.hands
+        self.workers
             .each(self.filled, &|task, _, memory| work(&mut blocks.take(task)[0], memory));
     }
 }
@@ -133,7 +133,7 @@ pub(crate) struct Training<'a> {
     pub seed: u64,
     pub step: u64,
     /// Writes the input of a block.
-    pub input: &'a (dyn Fn(&mut Block, &mut Desk<'_>) + Sync),
+    pub input: &'a (dyn Fn(&mut Block, &mut ThreadScratch<'_>) + Sync),
     /// Reads a block's outputs; writes the losses and their gradients.
     pub loss: &'a (dyn Fn(&mut Block) + Sync),
     /// Where the forward pass ends and where the backward pass starts: before these operations.
@@ -149,9 +149,9 @@ impl Training<'_> {
         (weights, copies): (&'a Weights, Option<&'a Copies>),
         statistics: [&'a [Float]; 2],
         batch: usize,
-    ) -> Lent<'a> {
+    ) -> PassContext<'a> {
         let [statistics, backward_statistics] = statistics;
-        Lent {
+        PassContext {
             graph,
             weights,
             copies,
@@ -171,11 +171,11 @@ impl Workspace {
     /// If that is more than there can be.
     pub fn new(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
         let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
-        check_memory(batch, 2 * graph.values_size + graph.kept)?;
+        check_memory(batch, 2 * graph.values_size + graph.saved)?;
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
         let worth = usize::try_from(work / WORTH_A_THREAD).unwrap_or(usize::MAX);
         let threads = threads.clamp(1, worth.clamp(1, Pool::MOST_THREADS));
-        let division = if graph.divides_freely() {
+        let division = if graph.batch_split_is_exact() {
             // The samples of a pair stay together.
             let unit = if bfloat16 { 2 } else { 1 };
             Division::Among { blocks: threads, unit }
@@ -184,9 +184,9 @@ impl Workspace {
         };
         let capacity = division.capacity(batch);
         let segments = segments(graph);
-        let memory = Arc::new(Memory::new(
+        let memory = Arc::new(MemoryPlan::new(
             graph,
-            Purpose {
+            MemoryOptions {
                 capacity,
                 training: true,
                 interleaved: batch >= WORTH_INTERLEAVING,
@@ -204,8 +204,8 @@ impl Workspace {
         Ok(Workspace {
             graph: graph.clone(),
             crew: Crew {
-                hands: Hands::new(threads, values + scratch),
-                block_cuts: Cuts::singles(blocks.len()),
+                workers: Workers::new(threads, values + scratch),
+                block_cuts: Partition::singles(blocks.len()),
                 blocks,
                 values: memory.thread,
                 division,
@@ -221,7 +221,7 @@ impl Workspace {
 
     /// The number of threads.
     pub fn threads(&self) -> usize {
-        self.crew.hands.threads()
+        self.crew.workers.threads()
     }
 
     /// The blocks that hold the present batch, in order.
@@ -235,8 +235,8 @@ impl Workspace {
     }
 
     /// The same, with the threads.
-    pub fn blocks_and_hands(&mut self) -> (&[Block], &mut Hands) {
-        (&self.crew.blocks[..self.crew.filled], &mut self.crew.hands)
+    pub fn blocks_and_workers(&mut self) -> (&[Block], &mut Workers) {
+        (&self.crew.blocks[..self.crew.filled], &mut self.crew.workers)
     }
 
     /// Begins to count what the time goes into.
@@ -291,7 +291,7 @@ impl Workspace {
         let Network { graph, weights, .. } = network;
         let graph: &Graph = graph;
         if let Some(copies) = copies {
-            copies.make(graph, &weights.parameters, &mut crew.hands);
+            copies.make(graph, &weights.parameters, &mut crew.workers);
         }
         let copies = copies.as_ref();
         let last = segments.len() - 1;
@@ -302,23 +302,28 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
-            crew.each_block(&|block, desk| {
+            let context = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
+            crew.each_block(&|block, thread| {
                 if s == 0 {
                     block.partials.fill(0.0);
-                    (training.input)(block, desk);
+                    (training.input)(block, thread);
                 }
-                block.forward(lent, segment.start..segment.end.min(training.forward_end), true, desk);
+                block.forward(
+                    context,
+                    segment.start..segment.end.min(training.forward_end),
+                    true,
+                    thread,
+                );
                 if s < last {
                     block.gather(across(graph, segments[s + 1].start));
                 } else {
                     let started = block.clock.now();
                     (training.loss)(block);
                     block.clock.other(Other::Loss, started);
-                    block.find_not_finite(lent, desk);
-                    block.backward(lent, backward_range(s), desk);
+                    block.find_not_finite(context, thread);
+                    block.backward(context, backward_range(s), thread);
                     if s > 0 {
-                        block.gather_backward(across(graph, segment.start), lent.statistics);
+                        block.gather_backward(across(graph, segment.start), context.statistics);
                     }
                 }
             });
@@ -338,11 +343,11 @@ impl Workspace {
                 .iter()
                 .map(|block| &block.backward_statistics[range.clone()]);
             add_up(parts, &mut backward_statistics[range.clone()]);
-            let lent = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
-            crew.each_block(&|block, desk| {
-                block.backward(lent, backward_range(s), desk);
+            let context = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
+            crew.each_block(&|block, thread| {
+                block.backward(context, backward_range(s), thread);
                 if s > 0 {
-                    block.gather_backward(across(graph, segments[s].start), lent.statistics);
+                    block.gather_backward(across(graph, segments[s].start), context.statistics);
                 }
             });
         }

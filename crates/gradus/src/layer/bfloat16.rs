@@ -21,13 +21,13 @@ pub trait Bfloat16 {
     fn convert(&self, input: &Shape, parameters: Tensors<'_>, part: usize, copy: &mut [Pair]);
 
     /// How many pairs a block of so many samples keeps.
-    fn kept(&self, input: &Shape, samples: usize) -> usize;
+    fn saved(&self, input: &Shape, samples: usize) -> usize;
 
     /// As [`Layer::forward`](super::Layer::forward), in training.
-    fn forward(&self, pass: Forward<'_>, w: &[Pair], kept: &mut [Pair]);
+    fn forward(&self, pass: Forward<'_>, w: &[Pair], saved: &mut [Pair]);
 
     /// As [`Layer::backward`](super::Layer::backward).
-    fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]);
+    fn backward(&self, pass: Backward<'_>, w: &[Pair], saved: &mut [Pair]);
 
     /// As [`Layer::batch_gradient`](super::Layer::batch_gradient); what a block kept is with [it](super::BlockGradient::pairs).
     fn batch_gradient(&self, pass: BatchGradient<'_>);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 
 use crate::init::{Fans, Initializer};
 use crate::{Float, Shape};
@@ -17,7 +17,7 @@ pub struct Plan {
     /// Values that are saved with the network but not trained (running statistics), in order.
     pub state: Vec<State>,
     /// Values for each sample that `forward` keeps for `backward`, beside `x` and `y`.
-    pub kept: usize,
+    pub saved: usize,
     /// Values of scratch memory for a thread, whatever the number of samples.
     pub scratch: usize,
     /// Further values of scratch memory for each sample of a block.
@@ -41,7 +41,7 @@ impl Plan {
             output: output.into(),
             parameters: Vec::new(),
             state: Vec::new(),
-            kept: 0,
+            saved: 0,
             scratch: 0,
             scratch_per_sample: 0,
             multiply_adds: 0,
@@ -66,8 +66,8 @@ impl Plan {
     }
 
     /// Sets how many values a sample `forward` keeps for `backward`.
-    pub fn kept(mut self, values: usize) -> Self {
-        self.kept = values;
+    pub fn saved(mut self, values: usize) -> Self {
+        self.saved = values;
         self
     }
 

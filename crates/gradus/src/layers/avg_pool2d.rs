@@ -1,6 +1,6 @@
 //! Two-dimensional average pooling.
 
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 

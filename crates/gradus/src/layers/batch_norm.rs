@@ -17,7 +17,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 use gradus_kernels::{SUMS, partial_sums, vectorize};
 use serde::{Deserialize, Serialize};
 

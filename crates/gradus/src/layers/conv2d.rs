@@ -3,11 +3,11 @@
 //! There are three ways to compute it, and forward the numbers are the same bits in each. Of many samples, [`LANES`] lie side by
 //! side, and it is computed as it is written, for all of them at once. Of a few, each is computed as it is written with
 //! neighboring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
-//! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::lanes`].
+//! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::interleaved`].
 
 mod matrices;
 
-use gradus_kernels::lanes::{Convolution, LANES};
+use gradus_kernels::interleaved::{Convolution, LANES};
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
@@ -189,8 +189,8 @@ impl Sizes {
     /// The convolution of samples side by side.
     fn kernel(&self) -> Convolution {
         Convolution {
-            rows: self.geometry.rows.side_by_side(),
-            columns: self.geometry.columns.side_by_side(),
+            rows: self.geometry.rows.kernel_axis(),
+            columns: self.geometry.columns.kernel_axis(),
             in_channels: self.groups * self.group_in,
             out_channels: self.groups * self.group_out,
             groups: self.groups,

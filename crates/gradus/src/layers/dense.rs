@@ -1,6 +1,6 @@
 //! The dense (fully connected) layer.
 
-use gradus_kernels::{Matrix, Start, matmul, matmul_scratch, matmul_sum};
+use gradus_kernels::{Accumulate, Matrix, matmul, matmul_scratch, matmul_sum};
 use serde::{Deserialize, Serialize};
 
 use super::{Init, checked_size, on};
@@ -72,10 +72,10 @@ impl Dense {
     }
 
     /// What every row of y starts from: the bias, if there is one.
-    fn start<'a>(&self, parameters: Tensors<'a>) -> Start<'a> {
+    fn start<'a>(&self, parameters: Tensors<'a>) -> Accumulate<'a> {
         match self.bias {
-            true => Start::Row(parameters.split::<2>()[1]),
-            false => Start::Zero,
+            true => Accumulate::Row(parameters.split::<2>()[1]),
+            false => Accumulate::Zero,
         }
     }
 }
@@ -134,7 +134,7 @@ impl Layer for Dense {
             w.transposed(),
             dx,
             inputs,
-            Start::Zero,
+            Accumulate::Zero,
             pass.scratch,
         );
     }
@@ -154,14 +154,14 @@ impl Layer for Dense {
                 let x = Matrix::new(&block.x[rows.start..], inputs);
                 (block.samples, x.transposed(), Matrix::new(block.dy, units))
             });
-            matmul_sum(rows.len(), units, products, gradient, units, Start::Zero, scratch);
+            matmul_sum(rows.len(), units, products, gradient, units, Accumulate::Zero, scratch);
         } else {
             // db[rows] = Σ dy[:, rows] = 1ᵀ·dy[:, rows]
             let products = blocks.map(|block| {
                 let dy = Matrix::new(&block.dy[rows.start..], units);
                 (block.samples, Matrix::new(&[1.0], 0).transposed(), dy)
             });
-            matmul_sum(1, rows.len(), products, gradient, units, Start::Zero, scratch);
+            matmul_sum(1, rows.len(), products, gradient, units, Accumulate::Zero, scratch);
         }
     }
 

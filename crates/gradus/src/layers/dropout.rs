@@ -1,7 +1,7 @@
 //! Dropout.
 
-use gradus_kernels::lanes::LANES;
-use gradus_kernels::{Work, vectorize, vectorize_work};
+use gradus_kernels::interleaved::LANES;
+use gradus_kernels::{SimdOp, vectorize, vectorize_op};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ impl Layer for Dropout {
             ));
         }
         Ok(Plan::new(input)
-            .kept(input.size())
+            .saved(input.size())
             .layouts(Layouts::Either)
             .forgets_output())
     }
@@ -62,7 +62,7 @@ impl Layer for Dropout {
     fn forward(&self, mut pass: Forward<'_>) {
         if pass.training {
             self.draw(&mut pass);
-            multiply(pass.x, pass.kept, pass.y);
+            multiply(pass.x, pass.saved, pass.y);
         } else {
             pass.y.copy_from_slice(pass.x);
         }
@@ -70,7 +70,7 @@ impl Layer for Dropout {
 
     fn backward(&self, pass: Backward<'_>) {
         if let Some(dx) = pass.dx {
-            multiply(pass.dy, pass.kept, dx);
+            multiply(pass.dy, pass.saved, dx);
         }
     }
 
@@ -95,13 +95,13 @@ impl InPlace for Dropout {
     fn forward_in_place(&self, mut pass: Forward<'_>) {
         if pass.training {
             self.draw(&mut pass);
-            scale(pass.y, pass.kept);
+            scale(pass.y, pass.saved);
         }
     }
 
     fn backward_in_place(&self, pass: Backward<'_>) {
         if let Some(d) = pass.dx {
-            scale(d, pass.kept);
+            scale(d, pass.saved);
         }
     }
 }
@@ -113,9 +113,9 @@ impl Dropout {
         let random = pass.random;
         match pass.layout {
             Layout::SampleMajor => {
-                for (sample, mask) in pass.kept.chunks_exact_mut(size).enumerate() {
+                for (sample, mask) in pass.saved.chunks_exact_mut(size).enumerate() {
                     let keys = [random.sample(sample).random()];
-                    vectorize_work(Draw {
+                    vectorize_op(Draw {
                         rate: self.rate,
                         keys,
                         mask,
@@ -123,9 +123,9 @@ impl Dropout {
                 }
             }
             Layout::Interleaved => {
-                for (group, mask) in pass.kept.chunks_exact_mut(size * LANES).enumerate() {
+                for (group, mask) in pass.saved.chunks_exact_mut(size * LANES).enumerate() {
                     let keys: [u64; LANES] = std::array::from_fn(|lane| random.sample(group * LANES + lane).random());
-                    vectorize_work(Draw {
+                    vectorize_op(Draw {
                         rate: self.rate,
                         keys,
                         mask,
@@ -143,7 +143,7 @@ struct Draw<'a, const N: usize> {
     mask: &'a mut [Float],
 }
 
-impl<const N: usize> Work for Draw<'_, N> {
+impl<const N: usize> SimdOp for Draw<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -153,9 +153,9 @@ impl<const N: usize> Work for Draw<'_, N> {
         let scale = 1.0 / (1.0 - self.rate);
         for (mask, i) in self.mask.as_chunks_mut::<N>().0.iter_mut().zip(0..) {
             for (mask, key) in mask.iter_mut().zip(self.keys) {
-                let kept = (random::nth(key, i) >> 32) as u32 >= threshold;
+                let saved = (random::nth(key, i) >> 32) as u32 >= threshold;
                 // A product, since a choice would become a jump that can't be predicted.
-                *mask = scale * Float::from(u8::from(kept));
+                *mask = scale * Float::from(u8::from(saved));
             }
         }
     }

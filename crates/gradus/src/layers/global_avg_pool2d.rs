@@ -1,6 +1,6 @@
 //! Global average pooling.
 
-use gradus_kernels::lanes::LANES;
+use gradus_kernels::interleaved::LANES;
 use gradus_kernels::{CHAIN, SUMS, sum, vectorize};
 use serde::{Deserialize, Serialize};
 

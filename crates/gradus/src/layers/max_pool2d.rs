@@ -2,7 +2,7 @@
 //!
 //! Training keeps which tap of its window each largest value was under; inference keeps nothing.
 
-use gradus_kernels::lanes::MaxPool;
+use gradus_kernels::interleaved::MaxPool;
 use gradus_kernels::vectorize;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ impl Layer for MaxPool2d {
         geometry.every_window_sees_the_image(self.kind())?;
         let output = geometry.output(geometry.channels);
         Ok(Plan::new(&output)
-            .kept(output.size())
+            .saved(output.size())
             .scratch(geometry.columns.input, 0)
             .layouts(Layouts::PreferInterleaved)
             .forgets_output())
@@ -86,13 +86,13 @@ impl Layer for MaxPool2d {
     fn forward(&self, pass: Forward<'_>) {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         if pass.layout == Layout::Interleaved {
-            let taps = pass.training.then_some(pass.kept);
-            return side_by_side(&geometry).forward(pass.x, pass.y, taps);
+            let taps = pass.training.then_some(pass.saved);
+            return kernel(&geometry).forward(pass.x, pass.y, taps);
         }
         let (n, p) = (geometry.in_plane(), geometry.out_plane());
         let planes = pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(p));
         if pass.training {
-            for ((x, y), taps) in planes.zip(pass.kept.chunks_exact_mut(p)) {
+            for ((x, y), taps) in planes.zip(pass.saved.chunks_exact_mut(p)) {
                 vectorize(|| pool_with_taps(geometry, x, y, taps));
             }
         } else {
@@ -106,12 +106,12 @@ impl Layer for MaxPool2d {
         let geometry = self.geometry(pass.input).expect("the input was planned for");
         let Some(dx) = pass.dx else { return };
         if pass.layout == Layout::Interleaved {
-            return side_by_side(&geometry).input_gradient(pass.kept, pass.dy, dx);
+            return kernel(&geometry).input_gradient(pass.saved, pass.dy, dx);
         }
         let (n, p) = (geometry.in_plane(), geometry.out_plane());
         dx.fill(0.0);
         let planes = dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(p));
-        for ((dx, dy), taps) in planes.zip(pass.kept.chunks_exact(p)) {
+        for ((dx, dy), taps) in planes.zip(pass.saved.chunks_exact(p)) {
             vectorize(|| spread(geometry, taps, dy, dx));
         }
     }
@@ -137,10 +137,10 @@ fn wins(x: Float, largest: Float) -> bool {
 }
 
 /// The same for samples side by side.
-fn side_by_side(geometry: &Geometry) -> MaxPool {
+fn kernel(geometry: &Geometry) -> MaxPool {
     MaxPool {
-        rows: geometry.rows.side_by_side(),
-        columns: geometry.columns.side_by_side(),
+        rows: geometry.rows.kernel_axis(),
+        columns: geometry.columns.kernel_axis(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images of one sample, or of several side by side.
 //!
-//! A pixel is an array: of one number where samples lie one after the other, of [`LANES`](gradus_kernels::lanes::LANES) numbers
+//! A pixel is an array: of one number where samples lie one after the other, of [`LANES`](gradus_kernels::interleaved::LANES) numbers
 //! where they are interleaved. So one loop over pixels, written for any length of the arrays, serves both layouts.
 
 use crate::Float;

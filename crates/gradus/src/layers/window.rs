@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use gradus_kernels::lanes;
+use gradus_kernels::interleaved;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -377,8 +377,8 @@ impl WindowAxis {
     }
 
     /// The axis as the kernels for samples side by side want it.
-    pub(super) fn side_by_side(&self) -> lanes::Axis {
-        lanes::Axis {
+    pub(super) fn kernel_axis(&self) -> interleaved::Axis {
+        interleaved::Axis {
             input: self.input,
             kernel: self.kernel,
             stride: self.stride,

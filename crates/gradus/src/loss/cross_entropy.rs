@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use gradus_kernels::{Work, scalar, vectorize_work};
+use gradus_kernels::{SimdOp, scalar, vectorize_op};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, OutputActivation, add_up, expected, log, log_derivative, wants};
@@ -170,13 +170,13 @@ impl SoftmaxCrossEntropy {
                 *dz = z - *most;
             }
         }
-        vectorize_work(Exp(dz));
+        vectorize_op(Exp(dz));
         for (dz, sum) in dz.chunks_exact_mut(classes).zip(&mut sums) {
             *sum = add_up(dz.iter().copied());
             dz.iter_mut().for_each(|dz| *dz /= *sum);
         }
         let sums = &mut sums[..losses.len()];
-        vectorize_work(Ln(sums));
+        vectorize_op(Ln(sums));
         for (i, ((z, dz), loss)) in rows(classes, z, dz).zip(losses).enumerate() {
             let (target, most, log_sum) = (target(i), largest_of[i], sums[i]);
             if let Some(class) = self.only_class(target, classes) {
@@ -234,7 +234,7 @@ fn largest(z: &[Float]) -> Float {
 /// x ← exp x
 struct Exp<'a>(&'a mut [Float]);
 
-impl Work for Exp<'_> {
+impl SimdOp for Exp<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -248,7 +248,7 @@ impl Work for Exp<'_> {
 /// x ← ln x
 struct Ln<'a>(&'a mut [Float]);
 
-impl Work for Ln<'_> {
+impl SimdOp for Ln<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -35,7 +35,7 @@ pub struct Result {
 struct Block {
     first: usize,
     samples: usize,
-    kept: Vec<Float>,
+    saved: Vec<Float>,
     statistics: Vec<Float>,
 }
 
@@ -56,11 +56,11 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
         .step_by(block)
         .map(|first| {
             let samples = block.min(given.samples - first);
-            let kept = unwritten(if given.training { samples * plan.kept } else { 0 });
+            let saved = unwritten(if given.training { samples * plan.saved } else { 0 });
             Block {
                 first,
                 samples,
-                kept,
+                saved,
                 statistics: Vec::new(),
             }
         })
@@ -74,7 +74,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
         Vec::new()
     };
     for Block {
-        first, samples, kept, ..
+        first, samples, saved, ..
     } in &mut blocks
     {
         layer.forward(Forward {
@@ -88,7 +88,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
             parameters: Tensors::new(given.parameters, &sizes),
             state: Tensors::new(given.state, &state_sizes),
             statistics: &statistics,
-            kept,
+            saved,
             scratch: &mut scratch(&plan, *samples),
             random: LayerRandom {
                 seed: 1,
@@ -122,7 +122,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
     for Block {
         first,
         samples,
-        kept,
+        saved,
         statistics: own,
     } in &blocks
     {
@@ -141,7 +141,7 @@ pub fn run(layer: &dyn Layer, given: &Given<'_>, block: usize) -> Result {
             backward_statistics: &sums,
             block_statistics: own,
             batch: given.samples,
-            kept,
+            saved,
             scratch: &mut scratch(&plan, *samples),
         });
     }

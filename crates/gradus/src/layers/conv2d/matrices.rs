@@ -11,7 +11,7 @@
 //!
 //! Source: Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006.
 
-use gradus_kernels::{Matrix, Start, matmul, matmul_scratch, sum, vectorize};
+use gradus_kernels::{Accumulate, Matrix, matmul, matmul_scratch, sum, vectorize};
 
 use super::Sizes;
 use crate::Float;
@@ -46,7 +46,7 @@ pub(super) fn forward(sizes: Sizes, bias: bool, pass: Forward<'_>) {
     let groups = pass.x.chunks_exact(x_group).zip(pass.y.chunks_exact_mut(y_group));
     for ((x, y), w) in groups.zip(w) {
         let (w, x) = (Matrix::new(w, k), Matrix::new(gather(&geometry, x, columns), p));
-        let start = if bias { Start::Sum } else { Start::Zero };
+        let start = if bias { Accumulate::Sum } else { Accumulate::Zero };
         matmul(group_out, p, k, w, x, y, p, start, scratch);
     }
 }
@@ -86,12 +86,22 @@ pub(super) fn backward(sizes: Sizes, bias: bool, pass: Backward<'_>) {
         let dx = dx.as_deref_mut().map(|dx| &mut dx[i * x_group..][..x_group]);
         let dy = Matrix::new(dy, p);
         let x = Matrix::new(gather(&geometry, x, columns), p);
-        matmul(group_out, k, p, dy, x.transposed(), dw, k, Start::Sum, scratch);
+        matmul(group_out, k, p, dy, x.transposed(), dw, k, Accumulate::Sum, scratch);
         let Some(dx) = dx else { continue };
         if geometry.is_identity() {
-            matmul(k, p, group_out, w.transposed(), dy, dx, p, Start::Zero, scratch);
+            matmul(k, p, group_out, w.transposed(), dy, dx, p, Accumulate::Zero, scratch);
         } else {
-            matmul(k, p, group_out, w.transposed(), dy, columns, p, Start::Zero, scratch);
+            matmul(
+                k,
+                p,
+                group_out,
+                w.transposed(),
+                dy,
+                columns,
+                p,
+                Accumulate::Zero,
+                scratch,
+            );
             vectorize(|| scatter(&geometry, columns, dx));
         }
     }

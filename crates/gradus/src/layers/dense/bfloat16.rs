@@ -11,8 +11,8 @@
 
 use std::ops::Range;
 
-use gradus_kernels::Start;
-use gradus_kernels::bfloat16::{Left, Pair, convert, convert_transposed, product, size_across, size_down, stride};
+use gradus_kernels::Accumulate;
+use gradus_kernels::bfloat16::{PackedLhs, Pair, convert, convert_transposed, product, size_across, size_down, stride};
 
 use super::Dense;
 use crate::Shape;
@@ -41,31 +41,31 @@ impl Bfloat16 for Dense {
         }
     }
 
-    fn kept(&self, input: &Shape, samples: usize) -> usize {
+    fn saved(&self, input: &Shape, samples: usize) -> usize {
         let (inputs, units) = (input.size(), self.units);
         let down = size_down(samples, inputs) + size_down(samples, units);
         down + size_across(samples, inputs.max(units))
     }
 
-    fn forward(&self, pass: Forward<'_>, w: &[Pair], kept: &mut [Pair]) {
+    fn forward(&self, pass: Forward<'_>, w: &[Pair], saved: &mut [Pair]) {
         let (inputs, units) = (pass.input.size(), self.units);
-        let [x_down, _, x_across] = self.divide(inputs, pass.samples, kept);
+        let [x_down, _, x_across] = self.divide(inputs, pass.samples, saved);
         convert(pass.x, inputs, Some(x_across), x_down);
         let pairs = inputs.div_ceil(2);
-        let x = Left::across(x_across, inputs);
+        let x = PackedLhs::across(x_across, inputs);
         product([pass.samples, units, pairs], x, w, pass.y, self.start(pass.parameters));
     }
 
-    fn backward(&self, pass: Backward<'_>, w: &[Pair], kept: &mut [Pair]) {
+    fn backward(&self, pass: Backward<'_>, w: &[Pair], saved: &mut [Pair]) {
         let (inputs, units) = (pass.input.size(), self.units);
-        let [_, dy_down, dy_across] = self.divide(inputs, pass.samples, kept);
+        let [_, dy_down, dy_across] = self.divide(inputs, pass.samples, saved);
         let Some(dx) = pass.dx else {
             return convert(pass.dy, units, None, dy_down);
         };
         convert(pass.dy, units, Some(dy_across), dy_down);
         let w = &w[size_down(inputs, units)..];
-        let dy = Left::across(dy_across, units);
-        product([pass.samples, inputs, units.div_ceil(2)], dy, w, dx, Start::Zero);
+        let dy = PackedLhs::across(dy_across, units);
+        product([pass.samples, inputs, units.div_ceil(2)], dy, w, dx, Accumulate::Zero);
     }
 
     fn batch_gradient(&self, pass: BatchGradient<'_>) {
@@ -73,26 +73,26 @@ impl Bfloat16 for Dense {
             return Layer::batch_gradient(self, pass);
         }
         let (inputs, units) = (pass.input.size(), self.units);
-        let mut start = Start::Zero;
+        let mut start = Accumulate::Zero;
         for block in pass.blocks {
             let (x_down, dy_down) = block.pairs.split_at(size_down(block.samples, inputs));
             // dW[rows] = Σ ‹x›[:, rows]ᵀ·‹dy›
-            let x = Left {
+            let x = PackedLhs {
                 values: &x_down[pass.rows.start..],
                 row_stride: 1,
                 pair_stride: stride(inputs),
             };
             let sizes = [pass.rows.len(), units, block.samples.div_ceil(2)];
             product(sizes, x, dy_down, pass.gradient, start);
-            start = Start::Sum;
+            start = Accumulate::Sum;
         }
     }
 }
 
 impl Dense {
     /// What a block keeps: x and dy, paired down, until the update; and one of them across, during a pass.
-    fn divide<'a>(&self, inputs: usize, samples: usize, kept: &'a mut [Pair]) -> [&'a mut [Pair]; 3] {
-        let (x_down, rest) = kept.split_at_mut(size_down(samples, inputs));
+    fn divide<'a>(&self, inputs: usize, samples: usize, saved: &'a mut [Pair]) -> [&'a mut [Pair]; 3] {
+        let (x_down, rest) = saved.split_at_mut(size_down(samples, inputs));
         let (dy_down, across) = rest.split_at_mut(size_down(samples, self.units));
         [x_down, dy_down, across]
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Ranges of two slices, none of which overlap: checked once, so that borrowing all of them at once takes no time.
 #[derive(Debug, Clone, Copy)]
-pub struct Spans<const N: usize> {
+pub struct DisjointRanges<const N: usize> {
     spans: [Span; N],
     /// How long each slice has to be.
     lengths: [usize; 2],
@@ -17,7 +17,7 @@ struct Span {
     length: usize,
 }
 
-impl<const N: usize> Spans<N> {
+impl<const N: usize> DisjointRanges<N> {
     /// Ranges of slice 0 or 1; empty ones may lie anywhere.
     ///
     /// # Panics
@@ -39,14 +39,14 @@ impl<const N: usize> Spans<N> {
             start: range.start,
             length: range.len(),
         });
-        Spans { spans, lengths }
+        DisjointRanges { spans, lengths }
     }
 
     /// The ranges of these slices.
     ///
     /// ```
-    /// use gradus_kernels::Spans;
-    /// let spans = Spans::new([(0, 1..3), (1, 0..1), (0, 0..1)]);
+    /// use gradus_kernels::DisjointRanges;
+    /// let spans = DisjointRanges::new([(0, 1..3), (1, 0..1), (0, 0..1)]);
     /// let (mut first, mut second) = ([1, 2, 3, 4], [5]);
     /// let [a, b, c] = spans.borrow(&mut first, &mut second);
     /// assert_eq!((a, b, c), (&mut [2, 3][..], &mut [5][..], &mut [1][..]));
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_borrowed_is_where_it_was_said_to_be() {
         let (mut first, mut second) = ([0, 1, 2, 3, 4], [5, 6, 7]);
-        let spans = Spans::new([(1, 1..3), (0, 3..5), (0, 0..0), (0, 0..3)]);
+        let spans = DisjointRanges::new([(1, 1..3), (0, 3..5), (0, 0..0), (0, 0..3)]);
         let [a, b, c, d] = spans.borrow(&mut first, &mut second);
         assert_eq!(
             (&*a, &*b, &*c, &*d),
@@ -87,12 +87,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "spans 0 and 2 overlap")]
     fn overlapping_spans_are_refused() {
-        Spans::new([(0, 1..3), (1, 1..3), (0, 2..4)]);
+        DisjointRanges::new([(0, 1..3), (1, 1..3), (0, 2..4)]);
     }
 
     #[test]
     #[should_panic(expected = "too short")]
     fn a_short_slice_is_refused() {
-        Spans::new([(0, 1..3), (1, 1..3)]).borrow(&mut [0; 3], &mut [0; 2]);
+        DisjointRanges::new([(0, 1..3), (1, 1..3)]).borrow(&mut [0; 3], &mut [0; 2]);
     }
 }

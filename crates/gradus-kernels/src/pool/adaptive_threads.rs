@@ -11,9 +11,9 @@ use std::time::Duration;
 const KINDS: usize = 8;
 
 /// How long a look takes.
-const LOOK: Duration = Duration::from_millis(250);
+const PROBE_TOGETHER: Duration = Duration::from_millis(250);
 /// How long the caller works alone to see how fast it is; so short that it costs next to nothing where the threads win.
-const GLANCE: Duration = Duration::from_millis(5);
+const PROBE_ALONE: Duration = Duration::from_millis(5);
 /// For how long a winner goes on, at least and at most.
 const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(8);
@@ -24,14 +24,14 @@ const SUSPICIOUS: f64 = 1.3;
 
 /// Who does a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Mode {
     Together,
     Alone,
 }
 
 /// Which way each kind of job goes.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct AdaptiveThreads {
     kinds: [Kind; KINDS],
 }
 
@@ -63,7 +63,7 @@ enum State {
 
 impl Default for State {
     fn default() -> Self {
-        State::together(LOOK)
+        State::together(PROBE_TOGETHER)
     }
 }
 
@@ -77,17 +77,17 @@ impl State {
     }
 }
 
-impl Pace {
+impl AdaptiveThreads {
     /// Which way a job of so many tasks goes.
-    pub fn way(&self, tasks: usize) -> Way {
+    pub fn way(&self, tasks: usize) -> Mode {
         match self
             .kinds
             .iter()
             .find(|kind| kind.tasks == tasks)
             .map(|kind| kind.state)
         {
-            Some(State::TryAlone { .. } | State::Alone { .. }) => Way::Alone,
-            _ => Way::Together,
+            Some(State::TryAlone { .. } | State::Alone { .. }) => Mode::Alone,
+            _ => Mode::Together,
         }
     }
 
@@ -110,8 +110,8 @@ impl Kind {
         self.spent += time;
         self.jobs += 1;
         let enough = match self.state {
-            State::TryAlone { .. } => GLANCE,
-            _ => LOOK,
+            State::TryAlone { .. } => PROBE_ALONE,
+            _ => PROBE_TOGETHER,
         };
         if self.spent < enough || self.jobs < 2 {
             return;
@@ -126,7 +126,7 @@ impl Kind {
                 match left.saturating_sub(spent) {
                     _ if mean > LONG_JOB => State::together(whole),
                     Duration::ZERO => State::TryAlone { whole },
-                    _ if slower => State::TryAlone { whole: LOOK },
+                    _ if slower => State::TryAlone { whole: PROBE_TOGETHER },
                     left => State::Together { left, whole },
                 }
             }
@@ -161,14 +161,14 @@ mod tests {
     const MICROSECOND: Duration = Duration::from_micros(1);
 
     /// Does jobs for so long, where one takes so many microseconds together and alone; gives the time that was spent alone.
-    fn alone(pace: &mut Pace, tasks: usize, seconds: u64, together: u32, alone: u32) -> Duration {
+    fn alone(pace: &mut AdaptiveThreads, tasks: usize, seconds: u64, together: u32, alone: u32) -> Duration {
         let (mut all, mut by_caller) = (Duration::ZERO, Duration::ZERO);
         while all < Duration::from_secs(seconds) {
             let time = match pace.way(tasks) {
-                Way::Together => together * MICROSECOND,
-                Way::Alone => alone * MICROSECOND,
+                Mode::Together => together * MICROSECOND,
+                Mode::Alone => alone * MICROSECOND,
             };
-            if pace.way(tasks) == Way::Alone {
+            if pace.way(tasks) == Mode::Alone {
                 by_caller += time;
             }
             all += time;
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn threads_that_win_are_hardly_disturbed() {
-        let by_caller = alone(&mut Pace::default(), 36, 60, 150, 290);
+        let by_caller = alone(&mut AdaptiveThreads::default(), 36, 60, 150, 290);
         assert!(
             by_caller > Duration::ZERO && by_caller < Duration::from_millis(200),
             "{by_caller:?}"
@@ -188,13 +188,13 @@ mod tests {
 
     #[test]
     fn a_caller_that_wins_works_alone() {
-        let by_caller = alone(&mut Pace::default(), 2, 60, 170, 150);
+        let by_caller = alone(&mut AdaptiveThreads::default(), 2, 60, 170, 150);
         assert!(by_caller > Duration::from_secs(57), "{by_caller:?}");
     }
 
     #[test]
     fn what_changes_is_noticed() {
-        let mut pace = Pace::default();
+        let mut pace = AdaptiveThreads::default();
         alone(&mut pace, 2, 60, 100, 190);
         let busy = alone(&mut pace, 2, 10, 300, 190);
         assert!(busy > Duration::from_secs(8), "{busy:?}");
@@ -204,20 +204,23 @@ mod tests {
 
     #[test]
     fn long_jobs_are_always_shared() {
-        assert_eq!(alone(&mut Pace::default(), 80, 60, 12_000, 11_000), Duration::ZERO);
+        assert_eq!(
+            alone(&mut AdaptiveThreads::default(), 80, 60, 12_000, 11_000),
+            Duration::ZERO
+        );
     }
 
     #[test]
     fn kinds_are_told_apart() {
-        let mut pace = Pace::default();
+        let mut pace = AdaptiveThreads::default();
         let second = Duration::from_secs(1);
         assert!(alone(&mut pace, 2, 10, 300, 150) > 8 * second);
         assert!(alone(&mut pace, 36, 10, 150, 300) < second / 10);
         assert!(alone(&mut pace, 2, 10, 300, 150) > 8 * second);
-        assert_eq!(pace.way(5), Way::Together);
+        assert_eq!(pace.way(5), Mode::Together);
         for tasks in 100..200 {
             alone(&mut pace, tasks, 1, 300, 150);
         }
-        assert_eq!(pace.way(199), Way::Together);
+        assert_eq!(pace.way(199), Mode::Together);
     }
 }

@@ -276,7 +276,7 @@ macro_rules! instruction_set {
         $($outputs:literal: $($width:literal)+;)+
     ) => {
         $(#[$doc])*
-        pub(in crate::lanes) struct $name;
+        pub(in crate::interleaved) struct $name;
 
         // SAFETY: every pair of the table has an arm; `width` is the last of its line.
         unsafe impl Simd for $name {

@@ -1,26 +1,26 @@
-use gradus_kernels::{Buffer, Cuts, Pool};
+use gradus_kernels::{Buffer, Partition, Pool};
 
 use crate::Float;
 
 /// Threads, each with scratch memory of its own.
 #[derive(Debug)]
-pub(crate) struct Hands {
+pub(crate) struct Workers {
     pool: Pool,
     scratch: Buffer,
-    cuts: Cuts,
+    cuts: Partition,
 }
 
-impl Hands {
+impl Workers {
     /// `threads` threads, or as many as [`Pool::new`] makes of them, with `scratch` values of scratch memory each.
     pub fn new(threads: usize, scratch: usize) -> Self {
         let pool = Pool::new(threads);
         let threads = pool.threads();
         // Each thread's begins on a cache line of its own.
         let scratch = scratch.next_multiple_of(16);
-        Hands {
+        Workers {
             pool,
             scratch: Buffer::zeros(scratch * threads),
-            cuts: Cuts::new((0..=threads).map(|i| i * scratch).collect()),
+            cuts: Partition::new((0..=threads).map(|i| i * scratch).collect()),
         }
     }
 

@@ -396,7 +396,7 @@ const LINE: usize = 16;
 ///
 /// # Panics
 /// If there are more samples than lanes, or y is not [`LANES`] times as long as a sample of x.
-pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
+pub fn interleave(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(y, samples, x);
     if samples < LANES {
         y.fill(0.0);
@@ -412,7 +412,7 @@ pub fn to_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
 ///
 /// # Panics
 /// If there are more samples than lanes, or x is not [`LANES`] times as long as a sample of y.
-pub fn from_lanes(x: &[Float], samples: usize, y: &mut [Float]) {
+pub fn deinterleave(x: &[Float], samples: usize, y: &mut [Float]) {
     let features = features(x, samples, y);
     for (i, x) in x.chunks(LINE * LANES).enumerate() {
         // Where rows are a power of two apart, only a few of them fit the first-level cache.

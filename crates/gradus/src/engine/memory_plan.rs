@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use gradus_kernels::Spans;
+use gradus_kernels::DisjointRanges;
 
 use crate::graph::{Graph, Op};
 use crate::layer::{GradientScope, Layout};
@@ -20,7 +20,7 @@ const FOREVER: usize = usize::MAX;
 
 /// Whose memory something lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Home {
+pub(crate) enum Arena {
     /// The block's own: it is still needed when the thread has gone on to another block.
     Block,
     /// The thread's that runs the block.
@@ -30,7 +30,7 @@ pub(crate) enum Home {
 /// Where something lies for the samples of a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    pub home: Home,
+    pub arena: Arena,
     start: usize,
     /// Numbers for each sample.
     size: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub const NOWHERE: Place = Place {
-        home: Home::Thread,
+        arena: Arena::Thread,
         start: 0,
         size: 0,
         layout: Layout::SampleMajor,
@@ -52,14 +52,14 @@ impl Place {
 }
 
 /// What lies at these places for a block of `n` samples, to be borrowed from the memory of the block and of its thread.
-pub(crate) fn spans<const N: usize>(places: [Place; N], n: usize) -> Spans<N> {
-    Spans::new(places.map(|place| (usize::from(place.home == Home::Thread), place.of(n))))
+pub(crate) fn spans<const N: usize>(places: [Place; N], n: usize) -> DisjointRanges<N> {
+    DisjointRanges::new(places.map(|place| (usize::from(place.arena == Arena::Thread), place.of(n))))
 }
 
 /// Where the values and the gradients lie that an operation reads and writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operands {
-    pub manner: Manner,
+    pub execution: Execution,
     /// How the samples of its output lie.
     pub layout: Layout,
     /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs. None if there is nothing to do.
@@ -69,18 +69,18 @@ pub(crate) struct Operands {
 }
 
 impl Operands {
-    fn new(op: &Op, manner: Manner, values: &[Place], gradients: &[Place], kept: Place) -> Self {
+    fn new(op: &Op, execution: Execution, values: &[Place], gradients: &[Place], saved: Place) -> Self {
         let nowhere = Place::NOWHERE;
         let (x, y) = ends(op);
         let (forward, backward) = match op {
             // What is in one place is lent once: as the output, and as the gradient of the input.
-            Op::Layer(op) if manner == Manner::InPlace => (
-                [nowhere, values[op.y], kept],
-                [nowhere, values[op.y], nowhere, gradients[op.x], kept],
+            Op::Layer(op) if execution == Execution::InPlace => (
+                [nowhere, values[op.y], saved],
+                [nowhere, values[op.y], nowhere, gradients[op.x], saved],
             ),
             Op::Layer(op) => (
-                [values[op.x], values[op.y], kept],
-                [values[op.x], values[op.y], gradients[op.y], gradients[op.x], kept],
+                [values[op.x], values[op.y], saved],
+                [values[op.x], values[op.y], gradients[op.y], gradients[op.x], saved],
             ),
             _ => {
                 let ends: Vec<usize> = x.iter().chain(&y).copied().collect();
@@ -91,9 +91,9 @@ impl Operands {
                 )
             }
         };
-        let view = manner == Manner::View;
+        let view = execution == Execution::Alias;
         Operands {
-            manner,
+            execution,
             layout: values[y[0]].layout,
             forward: (!view || matches!(op, Op::Add { .. })).then_some(forward),
             backward: (!view || matches!(op, Op::Fork { .. })).then_some(backward),
@@ -101,9 +101,9 @@ impl Operands {
     }
 }
 
-/// The layout of the memory of blocks, for one network and one purpose.
+/// The layout of the memory of blocks, for one network and one set of options.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryPlan {
     values: Vec<Place>,
     gradients: Vec<Place>,
     /// For each operation.
@@ -115,19 +115,19 @@ pub(crate) struct Memory {
 
 /// How an operation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum Execution {
     /// From its input to its output.
-    Apart,
+    OutOfPlace,
     /// In its input's memory.
     InPlace,
     /// Not at all: its output is its input, and the gradient of one that of the other. The outputs of a fork are its input, but
     /// their gradients are added up; the gradients of the inputs of a sum are that of its output.
-    View,
+    Alias,
 }
 
 /// What blocks of memory are for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Purpose {
+pub(crate) struct MemoryOptions {
     /// The most samples of a block.
     pub capacity: usize,
     pub training: bool,
@@ -139,33 +139,33 @@ pub(crate) struct Purpose {
 
 /// Something to be given a place: from when to when it is needed.
 #[derive(Debug, Clone, Copy)]
-struct Need {
+struct LiveRange {
     from: usize,
     to: usize,
     size: usize,
     layout: Layout,
 }
 
-impl Need {
-    fn grow(&mut self, other: Need) {
+impl LiveRange {
+    fn grow(&mut self, other: LiveRange) {
         self.from = self.from.min(other.from);
         self.to = self.to.max(other.to);
     }
 }
 
-impl Memory {
-    pub fn new(graph: &Graph, purpose: Purpose) -> Memory {
-        let manners = manners(graph, purpose);
-        let [value_roots, gradient_roots] = roots(graph, &manners);
-        let lives = Lives::new(graph, purpose);
+impl MemoryPlan {
+    pub fn new(graph: &Graph, options: MemoryOptions) -> MemoryPlan {
+        let executions = executions(graph, options);
+        let [value_roots, gradient_roots] = alias_classes(graph, &executions);
+        let lives = Liveness::new(graph, options);
         let mut allocator = Allocator {
-            purpose,
+            options,
             taken: Vec::new(),
             block: 0,
             thread: 0,
         };
-        let merged = |lives: &[Option<Need>], root: &[usize]| {
-            let mut merged: Vec<Option<Need>> = vec![None; lives.len()];
+        let merged = |lives: &[Option<LiveRange>], root: &[usize]| {
+            let mut merged: Vec<Option<LiveRange>> = vec![None; lives.len()];
             for (v, need) in lives.iter().enumerate() {
                 let Some(need) = need else { continue };
                 match &mut merged[root[v]] {
@@ -178,13 +178,13 @@ impl Memory {
         let n = graph.values.len();
         let values = merged(&lives.values, &value_roots);
         let gradients = merged(&lives.gradients, &gradient_roots);
-        let found = allocator.find(&[values, gradients, lives.kept].concat());
+        let found = allocator.find(&[values, gradients, lives.saved].concat());
         let values: Vec<Place> = value_roots.iter().map(|&v| found[v]).collect();
         let gradients: Vec<Place> = gradient_roots.iter().map(|&v| found[n + v]).collect();
-        let operands = (graph.ops.iter().zip(manners).zip(&found[2 * n..]))
-            .map(|((op, manner), kept)| Operands::new(op, manner, &values, &gradients, *kept))
+        let operands = (graph.ops.iter().zip(executions).zip(&found[2 * n..]))
+            .map(|((op, execution), saved)| Operands::new(op, execution, &values, &gradients, *saved))
             .collect();
-        Memory {
+        MemoryPlan {
             values,
             gradients,
             operands,
@@ -210,48 +210,48 @@ impl Memory {
 }
 
 /// How each operation runs.
-fn manners(graph: &Graph, purpose: Purpose) -> Vec<Manner> {
+fn executions(graph: &Graph, options: MemoryOptions) -> Vec<Execution> {
     // Whether a value is read again, as it is, by the backward pass of the operation that computed it.
     let mut read_again = vec![false; graph.values.len()];
-    let mut manners = Vec::with_capacity(graph.ops.len());
+    let mut executions = Vec::with_capacity(graph.ops.len());
     // The loss may read the last layer's input.
-    if let (true, Some((_, last))) = (purpose.training, graph.last_layer()) {
+    if let (true, Some((_, last))) = (options.training, graph.last_layer()) {
         read_again[last.x] = true;
     }
     for op in &graph.ops {
-        let manner = match op {
+        let execution = match op {
             Op::Layer(op) if op.plan.view => {
                 read_again[op.y] |= read_again[op.x];
-                Manner::View
+                Execution::Alias
             }
             Op::Layer(op) => {
-                let free = !(purpose.training && read_again[op.x]);
+                let free = !(options.training && read_again[op.x]);
                 read_again[op.y] |= op.plan.reads_output;
                 if op.layer.in_place().is_some()
                     && free
                     && op.sizes.is_empty()
                     && op.plan.output.size() == op.input.size()
                 {
-                    Manner::InPlace
+                    Execution::InPlace
                 } else {
-                    Manner::Apart
+                    Execution::OutOfPlace
                 }
             }
-            Op::Turn { x, y } if !purpose.interleaved => {
+            Op::Reorder { x, y } if !options.interleaved => {
                 read_again[*y] |= read_again[*x];
-                Manner::View
+                Execution::Alias
             }
-            _ => Manner::Apart,
+            _ => Execution::OutOfPlace,
         };
-        manners.push(manner);
+        executions.push(execution);
     }
     let apart = |v: usize, ends_of: fn(&Op) -> Vec<usize>| {
         let mut there = graph
             .ops
             .iter()
-            .zip(&manners)
+            .zip(&executions)
             .filter(|(op, _)| ends_of(op).contains(&v));
-        there.all(|(_, manner)| *manner == Manner::Apart)
+        there.all(|(_, execution)| *execution == Execution::OutOfPlace)
     };
     let joints = graph.ops.iter().map(|op| match op {
         // Nobody may write over what the other branch reads.
@@ -261,27 +261,32 @@ fn manners(graph: &Graph, purpose: Purpose) -> Vec<Manner> {
         _ => false,
     });
     let joints: Vec<bool> = joints.collect();
-    for (manner, _) in manners.iter_mut().zip(joints).filter(|(_, view)| *view) {
-        *manner = Manner::View;
+    for (execution, _) in executions.iter_mut().zip(joints).filter(|(_, view)| *view) {
+        *execution = Execution::Alias;
     }
-    manners
+    executions
 }
 
 /// For each value the one whose memory it is in, itself or another; and for each gradient.
-fn roots(graph: &Graph, manners: &[Manner]) -> [Vec<usize>; 2] {
+fn alias_classes(graph: &Graph, executions: &[Execution]) -> [Vec<usize>; 2] {
     let mut values: Vec<usize> = (0..graph.values.len()).collect();
     let mut gradients = values.clone();
-    let join = |roots: &mut Vec<usize>, a: usize, b: usize| {
-        let (to, from) = (roots[a], roots[b]);
-        roots
+    let join = |alias_classes: &mut Vec<usize>, a: usize, b: usize| {
+        let (to, from) = (alias_classes[a], alias_classes[b]);
+        alias_classes
             .iter_mut()
             .filter(|root| **root == from)
             .for_each(|root| *root = to);
     };
-    for (op, _) in graph.ops.iter().zip(manners).filter(|(_, m)| **m != Manner::Apart) {
+    for (op, _) in graph
+        .ops
+        .iter()
+        .zip(executions)
+        .filter(|(_, m)| **m != Execution::OutOfPlace)
+    {
         let (x, y) = ends(op);
         match op {
-            Op::Layer(_) | Op::Turn { .. } => {
+            Op::Layer(_) | Op::Reorder { .. } => {
                 join(&mut values, x[0], y[0]);
                 join(&mut gradients, x[0], y[0]);
             }
@@ -296,42 +301,42 @@ fn roots(graph: &Graph, manners: &[Manner]) -> [Vec<usize>; 2] {
 fn ends(op: &Op) -> (Vec<usize>, Vec<usize>) {
     match op {
         Op::Layer(op) => (vec![op.x], vec![op.y]),
-        Op::Turn { x, y } => (vec![*x], vec![*y]),
+        Op::Reorder { x, y } => (vec![*x], vec![*y]),
         Op::Fork { x, y } => (vec![*x], y.to_vec()),
         Op::Add { x, y } => (x.to_vec(), vec![*y]),
     }
 }
 
 /// When each value, each gradient and each layer's memory is needed.
-struct Lives {
-    values: Vec<Option<Need>>,
-    gradients: Vec<Option<Need>>,
-    kept: Vec<Option<Need>>,
+struct Liveness {
+    values: Vec<Option<LiveRange>>,
+    gradients: Vec<Option<LiveRange>>,
+    saved: Vec<Option<LiveRange>>,
 }
 
-impl Lives {
-    fn new(graph: &Graph, purpose: Purpose) -> Lives {
+impl Liveness {
+    fn new(graph: &Graph, options: MemoryOptions) -> Liveness {
         let n = graph.ops.len();
         let back = |i: usize| 2 * n - i;
-        let need = |v: usize, from: usize, to: usize| Need {
+        let need = |v: usize, from: usize, to: usize| LiveRange {
             from,
             to,
             size: graph.values[v].size,
-            layout: if purpose.interleaved {
+            layout: if options.interleaved {
                 graph.values[v].layout
             } else {
                 Layout::SampleMajor
             },
         };
-        let mut values: Vec<Option<Need>> = vec![None; graph.values.len()];
+        let mut values: Vec<Option<LiveRange>> = vec![None; graph.values.len()];
         let mut gradients = values.clone();
-        let mut kept = vec![None; n];
-        values[0] = Some(need(0, 0, if purpose.training { back(0) } else { 0 }));
+        let mut saved = vec![None; n];
+        values[0] = Some(need(0, 0, if options.training { back(0) } else { 0 }));
         for (i, op) in graph.ops.iter().enumerate() {
             let (x, y) = ends(op);
             for &v in &y {
-                values[v] = Some(need(v, i, if purpose.training { back(i) } else { i }));
-                if purpose.training && graph.values[v].needs_gradient {
+                values[v] = Some(need(v, i, if options.training { back(i) } else { i }));
+                if options.training && graph.values[v].needs_gradient {
                     // Until a reader is found, it is the loss.
                     gradients[v] = Some(need(v, n, back(i)));
                 }
@@ -345,15 +350,15 @@ impl Lives {
                 }
             }
             let Op::Layer(op) = op else { continue };
-            if purpose.training && op.plan.kept > 0 {
-                kept[i] = Some(Need {
+            if options.training && op.plan.saved > 0 {
+                saved[i] = Some(LiveRange {
                     from: i,
                     to: back(i),
-                    size: op.plan.kept,
+                    size: op.plan.saved,
                     layout: need(op.y, i, i).layout,
                 });
             }
-            if purpose.training && op.plan.gradient == GradientScope::WholeBatch {
+            if options.training && op.plan.gradient == GradientScope::WholeBatch {
                 let read_by_update = values[op.x].iter_mut().chain(&mut gradients[op.y]);
                 read_by_update.for_each(|need| need.to = FOREVER);
             }
@@ -369,25 +374,25 @@ impl Lives {
                 need.from = n;
             }
         }
-        Lives {
+        Liveness {
             values,
             gradients,
-            kept,
+            saved,
         }
     }
 }
 
 /// Gives out places, the lowest that is free all the time that it is needed.
 struct Allocator {
-    purpose: Purpose,
+    options: MemoryOptions,
     /// What has been given out: where, and when it is needed.
-    taken: Vec<(Home, Range<usize>, Need)>,
+    taken: Vec<(Arena, Range<usize>, LiveRange)>,
     block: usize,
     thread: usize,
 }
 
 impl Allocator {
-    fn find(&mut self, needs: &[Option<Need>]) -> Vec<Place> {
+    fn find(&mut self, needs: &[Option<LiveRange>]) -> Vec<Place> {
         let mut order: Vec<usize> = (0..needs.len()).filter(|&i| needs[i].is_some()).collect();
         // What is needed first is placed first; and large before small, which fits into gaps.
         order.sort_by_key(|&i| needs[i].map(|need| (need.from, usize::MAX - need.size)));
@@ -400,17 +405,17 @@ impl Allocator {
         places
     }
 
-    fn place(&mut self, need: Need) -> Place {
-        let home = if need.to == FOREVER || !self.purpose.in_one_go {
-            Home::Block
+    fn place(&mut self, need: LiveRange) -> Place {
+        let arena = if need.to == FOREVER || !self.options.in_one_go {
+            Arena::Block
         } else {
-            Home::Thread
+            Arena::Thread
         };
-        let length = (need.size * need.layout.room(self.purpose.capacity)).next_multiple_of(LINE);
+        let length = (need.size * need.layout.room(self.options.capacity)).next_multiple_of(LINE);
         let mut busy: Vec<&Range<usize>> = self
             .taken
             .iter()
-            .filter(|(other, _, taken)| *other == home && taken.from <= need.to && need.from <= taken.to)
+            .filter(|(other, _, taken)| *other == arena && taken.from <= need.to && need.from <= taken.to)
             .map(|(_, range, _)| range)
             .collect();
         busy.sort_by_key(|range| range.start);
@@ -421,14 +426,14 @@ impl Allocator {
             }
             start = start.max(range.end);
         }
-        let end = match home {
-            Home::Block => &mut self.block,
-            Home::Thread => &mut self.thread,
+        let end = match arena {
+            Arena::Block => &mut self.block,
+            Arena::Thread => &mut self.thread,
         };
         *end = (*end).max(start + length);
-        self.taken.push((home, start..start + length, need));
+        self.taken.push((arena, start..start + length, need));
         Place {
-            home,
+            arena,
             start,
             size: need.size,
             layout: need.layout,
