@@ -30,7 +30,7 @@ struct Rig {
     state: Vec<f32>,
     statistics: Vec<f32>,
     backward_statistics: Vec<f32>,
-    kept: Vec<f32>,
+    saved: Vec<f32>,
     scratch: Vec<f32>,
 }
 
@@ -55,7 +55,7 @@ impl Rig {
             state: numbers(state_sizes.iter().sum()),
             statistics: statistics(across.map(|a| a.statistics(&input))),
             backward_statistics: statistics(across.map(|a| a.backward_statistics(&input))),
-            kept: vec![0.0; SAMPLES * plan.kept],
+            saved: vec![0.0; SAMPLES * plan.saved],
             scratch: vec![0.0; plan.scratch + SAMPLES * plan.scratch_per_sample],
             layer,
             plan,
@@ -89,7 +89,7 @@ impl Rig {
             parameters: Tensors::new(&self.parameters, &self.sizes),
             state: Tensors::new(&self.state, &self.state_sizes),
             statistics: &self.statistics,
-            kept: &mut self.kept,
+            saved: &mut self.saved,
             scratch: &mut self.scratch,
             random: LayerRandom {
                 seed: 1,
@@ -125,7 +125,7 @@ impl Rig {
             backward_statistics: &self.backward_statistics,
             block_statistics: &self.backward_statistics,
             batch: SAMPLES,
-            kept: &self.kept,
+            saved: &self.saved,
             scratch: &mut self.scratch,
         });
         if self.plan.gradient == GradientScope::WholeBatch {
