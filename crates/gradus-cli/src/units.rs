@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use gradus::data::{Target, Targets};
-use gradus::layer::Layer;
 use gradus::loss::Loss;
 use gradus::metric::{Meter, Metric};
 use gradus::{Float, Network, Shape};
@@ -208,10 +207,6 @@ impl Loss for InUnits<Arc<dyn Loss>> {
         };
         let factor = at(1.0) / at(self.deviation);
         dy.iter_mut().for_each(|dy| *dy *= factor);
-    }
-
-    fn fused_with(&self, _last: &dyn Layer) -> Option<Box<dyn Loss>> {
-        None
     }
 }
 

@@ -175,7 +175,7 @@ impl Default for Normalization {
 /// ```
 ///
 /// # Errors
-/// If a layer doesn't say [what it computes](gradus::Layer::operation); if a parameter is not finite; if there are no logits,
+/// If a layer doesn't say [what it computes](gradus::layer::BoundLayer::with_operation); if a parameter is not finite; if there are no logits,
 /// because probabilities are pooled at the end; if the numbers of the normalization are
 /// neither one nor one for each channel; if those of a scaling are not one for each value, or are none to scale by; or if the
 /// names of the columns are not one for each value of a sample, or do not tell them apart.

@@ -491,7 +491,7 @@ fn a_users_layer_that_is_called_like_ours_is_never_exported_as_ours() {
 
 #[test]
 fn a_layer_of_ones_own_is_refused_by_its_name() {
-    #[derive(Debug)]
+    #[derive(Debug, Clone)]
     struct Square;
     impl gradus::activation::Activation for Square {
         fn kind(&self) -> &'static str {
@@ -508,12 +508,12 @@ fn a_layer_of_ones_own_is_refused_by_its_name() {
     let message = export(&network, &Export::default()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "layer 0 (square) can't be exported: its layer doesn't say what it computes (Layer::operation)"
+        "layer 0 (square) can't be exported: its layer doesn't say what it computes (BoundLayer::with_operation)"
     );
 }
 
 /// max(0, x), by a user's own type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Ramp;
 
 impl gradus::activation::Activation for Ramp {

@@ -21,7 +21,7 @@ impl Program {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Build`] if a layer doesn't say [what it computes](gradus::Layer::operation), or if its weights are not
+    /// [`Error::Build`] if a layer doesn't say [what it computes](gradus::layer::BoundLayer::with_operation), or if its weights are not
     /// finite.
     pub fn of(network: &Network) -> Result<Program> {
         if network.input_shape().size() == 0 {
@@ -95,7 +95,7 @@ impl Lowering {
         let Some(operation) = layer.operation() else {
             return Err(refuse(
                 layer,
-                "a network as source can have only layers that say what they compute (Layer::operation), and this one doesn't",
+                "a network as source can have only layers that say what they compute (BoundLayer::with_operation), and this one doesn't",
             ));
         };
         let (input, output) = (layer.input(), layer.output());

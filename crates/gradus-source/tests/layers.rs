@@ -422,7 +422,7 @@ fn a_users_layer_that_is_called_like_ours_is_never_written_as_ours() {
         assert_eq!(
             Program::of(&network).unwrap_err().to_string(),
             format!(
-                "{label}: a network as source can have only layers that say what they compute (Layer::operation), and this one \
+                "{label}: a network as source can have only layers that say what they compute (BoundLayer::with_operation), and this one \
                  doesn't"
             )
         );
@@ -475,7 +475,7 @@ fn names_can_not_break_out() {
 }
 
 /// max(0, x), by a user's own type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Ramp;
 
 impl gradus::activation::Activation for Ramp {

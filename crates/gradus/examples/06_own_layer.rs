@@ -17,13 +17,13 @@
 use std::sync::Arc;
 
 use gradus::init::{Constant, Fans};
-use gradus::layer::{Backward, Forward, Layer, Parameter, Plan};
+use gradus::layer::{Backward, BoundLayer, Forward, Layer, Parameter, Passes};
 use gradus::prelude::*;
 use gradus::{Error, Float, Result, check, data::Arrays, save::Registry};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// A layer only describes. The network owns the parameters, the gradients and all memory, and lends them at every call.
+/// A layer only declares. The network owns the parameters, the gradients and all memory, and lends them to every pass.
 #[derive(Debug, Serialize, Deserialize)]
 struct PRelu;
 
@@ -33,35 +33,33 @@ impl Layer for PRelu {
     }
 
     // What it makes of an input: here an output of the same shape, with a slope for each value, 0.25 at first.
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let slopes = Parameter::weight(input, Fans::new(1, 1), Arc::new(Constant(0.25)));
-        Ok(Plan::new(input).parameter(slopes.named("slope")))
-    }
-
-    // All samples of a block at once: x and y hold one sample after the other.
-    fn forward(&self, pass: Forward<'_>) {
-        let a = pass.parameters[0].iter().cycle();
-        for ((y, &x), a) in pass.y.iter_mut().zip(pass.x).zip(a) {
-            *y = if x > 0.0 { x } else { a * x };
-        }
-    }
-
-    // Gradients of parameters are added to, as several blocks may come; dx is overwritten, and absent where nobody
-    // wants it.
-    fn backward(&self, mut pass: Backward<'_>) {
-        let size = pass.input.size();
-        let (a, da) = (&pass.parameters[0], pass.gradients.get(0));
-        for (i, (&x, &dy)) in pass.x.iter().zip(pass.dy).enumerate() {
-            if let Some(dx) = &mut pass.dx {
-                dx[i] = if x > 0.0 { dy } else { a[i % size] * dy };
-            }
-            da[i % size] += if x > 0.0 { 0.0 } else { dy * x };
-        }
+        Ok(BoundLayer::new(input, PRelu).with_parameter(slopes.named("slope")))
     }
 
     // What a file needs to say about it beside its kind: nothing. Without this method it could not be saved.
     fn settings(&self) -> Option<serde_json::Value> {
         Some(serde_json::json!({}))
+    }
+}
+
+// The passes over one sample, as the formulas say.
+impl Passes for PRelu {
+    fn forward(&self, pass: Forward<'_>) {
+        let (x, a) = (pass.x, &pass.parameters[0]);
+        for i in 0..x.len() {
+            pass.y[i] = if x[i] > 0.0 { x[i] } else { a[i] * x[i] };
+        }
+    }
+
+    // dx is overwritten; gradients of parameters are added to, since they are sums over samples.
+    fn backward(&self, mut pass: Backward<'_>) {
+        let (x, dy, a) = (pass.x, pass.dy, &pass.parameters[0]);
+        for i in 0..x.len() {
+            pass.dx[i] = if x[i] > 0.0 { dy[i] } else { a[i] * dy[i] };
+            pass.gradients[0][i] += if x[i] > 0.0 { 0.0 } else { dy[i] * x[i] };
+        }
     }
 }
 

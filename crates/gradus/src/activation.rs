@@ -1,6 +1,7 @@
 //! Functions applied to each value alone.
 
 mod elu;
+mod fast;
 mod gelu;
 mod relu;
 mod sigmoid;
@@ -11,10 +12,11 @@ mod tanh;
 use std::any::Any;
 use std::fmt::Debug;
 
-use gradus_kernels::{SimdOp, vectorize_op};
+use gradus_kernels::vectorize_op;
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Backward, Forward, Function, InPlace, Layer, Layouts, Operation, OutputKind, Plan};
+use self::fast::{Derivatives, FastEach, Values};
+use crate::layer::{Backward, BoundLayer, Forward, Function, Layer, Operation, OutputKind, Passes};
 use crate::{Float, Shape};
 
 pub use elu::Elu;
@@ -25,7 +27,7 @@ pub use silu::Silu;
 pub use softplus::Softplus;
 pub use tanh::Tanh;
 
-/// A function applied to each value alone. Whatever implements it is a [`Layer`] too.
+/// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
 ///
 /// It is fast if [`value`](Activation::value) and [`derivative`](Activation::derivative) are `#[inline(always)]` and made
 /// of plain arithmetic and the functions of [`gradus_kernels::scalar`]: the loops over them then become vector code.
@@ -34,7 +36,7 @@ pub use tanh::Tanh;
 /// use gradus::{activation::Activation, Float};
 ///
 /// /// y = x²
-/// #[derive(Debug)]
+/// #[derive(Debug, Clone)]
 /// struct Square;
 /// impl Activation for Square {
 ///     fn kind(&self) -> &'static str {
@@ -73,7 +75,7 @@ pub trait Activation: Any + Debug + Send + Sync {
         true
     }
 
-    /// See [`Layer::output_kind`].
+    /// What the outputs are, for losses that compare probabilities: see [`BoundLayer::with_output_kind`].
     fn output_kind(&self) -> OutputKind {
         OutputKind::Unspecified
     }
@@ -94,93 +96,21 @@ pub trait Activation: Any + Debug + Send + Sync {
     }
 }
 
-struct InPlaceValues<'a, A: ?Sized>(&'a A, &'a mut [Float]);
-
-impl<A: Activation + ?Sized> SimdOp for InPlaceValues<'_, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let InPlaceValues(f, values) = self;
-        for value in values {
-            *value = f.value(*value);
-        }
-    }
-}
-
-struct InPlaceDerivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
-
-impl<A: Activation + ?Sized> SimdOp for InPlaceDerivatives<'_, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let InPlaceDerivatives(f, y, d) = self;
-        for (d, &y) in d.iter_mut().zip(y) {
-            // x is not there, and not read.
-            *d *= f.derivative(Float::NAN, y);
-        }
-    }
-}
-
-struct Values<'a, A: ?Sized>(&'a A, &'a [Float], &'a mut [Float]);
-
-impl<A: Activation + ?Sized> SimdOp for Values<'_, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Values(f, x, y) = self;
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = f.value(x);
-        }
-    }
-}
-
-struct Derivatives<'a, A: ?Sized>(&'a A, &'a [Float], &'a [Float], &'a [Float], &'a mut [Float]);
-
-impl<A: Activation + ?Sized> SimdOp for Derivatives<'_, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Derivatives(f, x, y, dy, dx) = self;
-        for (((dx, &x), &y), &dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
-            *dx = dy * f.derivative(x, y);
-        }
-    }
-}
-
-impl<A: Activation> Layer for A {
+/// An activation is a layer.
+impl<A: Activation + Clone> Layer for A {
     fn kind(&self) -> &'static str {
         Activation::kind(self)
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         self.validate()?;
-        Ok(Plan::new(input).layouts(Layouts::Either))
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        Activation::forward(self, pass.x, pass.y);
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        if let Some(dx) = pass.dx {
-            Activation::backward(self, pass.x, pass.y, pass.dy, dx);
-        }
-    }
-
-    fn in_place(&self) -> Option<&dyn InPlace> {
-        (!self.derivative_reads_x()).then_some(self)
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        self.function().map(Operation::Map)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        Activation::output_kind(self)
+        let bound = BoundLayer::new(input, Each(self.clone()))
+            .with_output_kind(Activation::output_kind(self))
+            .with_fast(FastEach(self.clone()));
+        Ok(match self.function() {
+            Some(function) => bound.with_operation(Operation::Map(function)),
+            None => bound,
+        })
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -188,14 +118,20 @@ impl<A: Activation> Layer for A {
     }
 }
 
-impl<A: Activation> InPlace for A {
-    fn forward_in_place(&self, pass: Forward<'_>) {
-        vectorize_op(InPlaceValues(self, pass.y));
+/// An activation of each value.
+#[derive(Debug)]
+struct Each<A>(A);
+
+impl<A: Activation> Passes for Each<A> {
+    fn forward(&self, pass: Forward<'_>) {
+        for i in 0..pass.x.len() {
+            pass.y[i] = self.0.value(pass.x[i]);
+        }
     }
 
-    fn backward_in_place(&self, pass: Backward<'_>) {
-        if let Some(d) = pass.dx {
-            vectorize_op(InPlaceDerivatives(self, pass.y, d));
+    fn backward(&self, pass: Backward<'_>) {
+        for i in 0..pass.x.len() {
+            pass.dx[i] = pass.dy[i] * self.0.derivative(pass.x[i], pass.y[i]);
         }
     }
 }
@@ -334,9 +270,9 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let message = LeakyRelu::new(Float::NAN).plan(&Shape::from(3)).unwrap_err();
+        let message = LeakyRelu::new(Float::NAN).bind(&Shape::from(3)).unwrap_err();
         assert_eq!(message, "the slope must be a finite number, not NaN");
-        let message = Elu::new(Float::INFINITY).plan(&Shape::from(3)).unwrap_err();
+        let message = Elu::new(Float::INFINITY).bind(&Shape::from(3)).unwrap_err();
         assert_eq!(message, "alpha must be a finite number, not inf");
     }
 

@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::init::HeNormal;
-use crate::layer::{GradientScope, Layer, Layout, Layouts, OutputKind, Parameter, Plan};
+use crate::layer::advanced::{BlockLayer, Layout, Layouts, Scratch};
+use crate::layer::{BoundLayer, Layer, OutputKind, Parameter, PerSample};
 use crate::layers::{Conv2d, Dense};
 use crate::sequential::{Layers, Node, Residual};
 use crate::{Error, Result, Shape};
@@ -37,7 +38,10 @@ pub(crate) enum Op {
 #[derive(Debug, Clone)]
 pub(crate) struct LayerOp {
     pub layer: Arc<dyn Layer>,
-    pub plan: Plan,
+    pub bound: BoundLayer,
+    /// What runs: its fast version, or its passes over one sample after the other.
+    pub run: Arc<dyn BlockLayer>,
+    pub scratch: Scratch,
     /// Its path, which prefixes its parameters' names in files: `3`, or `3.body.0` in a residual block.
     pub path: String,
     /// How messages name it: `layer 3 (conv2d)`.
@@ -53,11 +57,11 @@ pub(crate) struct LayerOp {
     /// Its place in the network's state, and the size of each part.
     pub state: Range<usize>,
     pub state_sizes: Vec<usize>,
-    /// Its place in a block's own gradients ([`GradientScope::PerBlock`]).
+    /// Its place in a block's own gradients; empty if they are computed over the whole batch.
     pub partials: Range<usize>,
     /// Its place among the statistics over the batch, forward and backward.
     pub statistics: Range<usize>,
-    pub backward_statistics: Range<usize>,
+    pub sums: Range<usize>,
 }
 
 impl LayerOp {
@@ -99,6 +103,10 @@ pub(crate) enum Tree {
 pub(crate) struct Graph {
     pub input: Shape,
     pub output: Shape,
+    /// The declaration.
+    declared: Layers,
+    /// Whether layers run by their passes over one sample, and nothing else.
+    pub reference: bool,
     pub ops: Vec<Op>,
     pub values: Vec<Value>,
     pub tree: Vec<Tree>,
@@ -106,7 +114,7 @@ pub(crate) struct Graph {
     pub parameters: usize,
     pub state: usize,
     pub statistics: usize,
-    pub backward_statistics: usize,
+    pub sums: usize,
     /// for one sample:
     pub values_size: usize,
     pub saved: usize,
@@ -119,7 +127,12 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    pub fn build(input: Shape, layers: Layers) -> Result<Graph> {
+    /// Builds the graph again, so that layers run by their passes over one sample alone, or not.
+    pub fn with_reference(&self, reference: bool) -> Result<Graph> {
+        Graph::build(self.input.clone(), self.declared.clone(), reference)
+    }
+
+    pub fn build(input: Shape, layers: Layers, reference: bool) -> Result<Graph> {
         if layers.nodes.is_empty() {
             return Err(Error::invalid(
                 "the network has no layers: add at least one with .layer(...)",
@@ -132,6 +145,8 @@ impl Graph {
         }
         let mut graph = Graph {
             input: input.clone(),
+            declared: layers.clone(),
+            reference,
             ..Graph::default()
         };
         graph.value(input.size(), Layout::SampleMajor, false);
@@ -154,7 +169,7 @@ impl Graph {
     /// The last operation but for views of its output, and its number, if it is a layer: one that a loss may be computed
     /// together with. Its samples lie one after the other.
     pub fn last_layer(&self) -> Option<(usize, &LayerOp)> {
-        let is_view = |op: &Op| matches!(op, Op::Layer(op) if op.plan.view);
+        let is_view = |op: &Op| matches!(op, Op::Layer(op) if op.bound.is_view());
         let last = self.ops.iter().rposition(|op| !is_view(op))?;
         match &self.ops[last] {
             Op::Layer(layer) => Some((last, layer)),
@@ -175,18 +190,14 @@ impl Graph {
 
     /// How many samples a training batch has to have at least, and the layer that needs them.
     pub fn least_batch(&self) -> (usize, &str) {
-        let wanted = |op: &LayerOp| {
-            op.layer
-                .across_batch()
-                .map_or(1, |across| across.least_samples(&op.input))
-        };
+        let wanted = |op: &LayerOp| op.run.across_batch().map_or(1, |across| across.least_samples());
         let most = self.layers().max_by_key(|op| wanted(op));
         most.map_or((1, ""), |op| (wanted(op), &op.label))
     }
 
     /// Multiply-adds of one sample, forward.
     pub fn multiply_adds(&self) -> u64 {
-        self.layers().map(|op| op.plan.multiply_adds).sum()
+        self.layers().map(|op| op.bound.multiply_adds).sum()
     }
 
     fn value(&mut self, size: usize, layout: Layout, needs_gradient: bool) -> usize {
@@ -240,7 +251,7 @@ impl Graph {
         &mut self,
         input: Shape,
         x: usize,
-        layer: Box<dyn Layer>,
+        layer: Arc<dyn Layer>,
         path: String,
         followers: Option<&[Node]>,
         tree: &mut Vec<Tree>,
@@ -250,57 +261,63 @@ impl Graph {
             layer: label.clone(),
             message,
         };
-        let plan = layer.plan(&input).map_err(refuse)?;
-        let sizes: Vec<usize> = plan.parameters.iter().map(|p| p.shape.size()).collect();
-        let state_sizes: Vec<usize> = plan.state.iter().map(|s| s.shape.size()).collect();
+        let bound = layer.bind(&input).map_err(refuse)?;
+        let run = runner(&bound, &input, self.reference).map_err(refuse)?;
+        let scratch = run.scratch();
+        let sizes: Vec<usize> = bound.parameters.iter().map(|p| p.shape.size()).collect();
+        let state_sizes: Vec<usize> = bound.state.iter().map(|s| s.shape.size()).collect();
         let total = |sizes: &[usize]| sizes.iter().fold(0usize, |sum, &size| sum.saturating_add(size));
         let parameters = total(&sizes);
-        check_names(&plan).map_err(refuse)?;
-        if plan.output.is_empty() || plan.output.size() == 0 {
+        check_names(&bound).map_err(refuse)?;
+        if bound.output.is_empty() || bound.output.size() == 0 {
             return Err(refuse(format!(
                 "from {input} it gives {:?}, which has no values",
-                plan.output
+                bound.output
             )));
         }
         let for_a_sample = [
             self.values_size,
-            plan.output.size(),
+            bound.output.size(),
             self.saved,
-            plan.saved,
-            plan.scratch_per_sample,
+            bound.saved,
+            scratch.per_sample,
         ];
-        if total(&[self.parameters, parameters, total(&state_sizes), plan.scratch]) > MOST_PARAMETERS
+        if total(&[self.parameters, parameters, total(&state_sizes), scratch.fixed]) > MOST_PARAMETERS
             || total(&for_a_sample) > MOST_VALUES
         {
             return Err(refuse(format!(
                 "with its {parameters} parameters and {} outputs the network grows beyond {MOST_PARAMETERS} parameters or {MOST_VALUES} values for a sample: check the declared sizes",
-                plan.output.size()
+                bound.output.size()
             )));
         }
-        let per_block = plan.gradient == GradientScope::PerBlock;
-        let layout = match plan.layouts {
+        let per_block = run.whole_batch().is_none();
+        let layouts = if bound.is_view() {
+            Layouts::Either
+        } else {
+            run.layouts()
+        };
+        let layout = match layouts {
             Layouts::SampleMajor => Layout::SampleMajor,
             _ if !per_block => Layout::SampleMajor,
             // The loss reads samples one after the other, be it the network's output or the input of its last activation.
-            _ if !plan.view && gives_output(&*layer, &plan, followers) => Layout::SampleMajor,
+            _ if !bound.is_view() && gives_output(&bound, layouts, followers) => Layout::SampleMajor,
             Layouts::Either => self.values[x].layout,
             Layouts::PreferInterleaved => Layout::Interleaved,
         };
         let x = self.relayout(x, layout);
         let needs_gradient = self.values[x].needs_gradient || parameters > 0;
-        let y = self.value(plan.output.size(), layout, needs_gradient);
-        let across = layer.across_batch();
+        let y = self.value(bound.output.size(), layout, needs_gradient);
+        let across = run.across_batch();
         let op = LayerOp {
             parameters: take(&mut self.parameters, parameters),
             state: take(&mut self.state, total(&state_sizes)),
             partials: take(&mut self.partials, if per_block { parameters } else { 0 }),
-            statistics: take(&mut self.statistics, across.map_or(0, |a| a.statistics(&input))),
-            backward_statistics: take(
-                &mut self.backward_statistics,
-                across.map_or(0, |a| a.backward_statistics(&input)),
-            ),
+            statistics: take(&mut self.statistics, across.map_or(0, |a| a.statistics())),
+            sums: take(&mut self.sums, across.map_or(0, |a| a.sums())),
             number: self.layers,
-            layer: Arc::from(layer),
+            layer,
+            run,
+            scratch,
             path,
             label,
             input,
@@ -308,14 +325,14 @@ impl Graph {
             y,
             sizes,
             state_sizes,
-            plan,
+            bound,
         };
         self.layers += 1;
-        self.saved += op.plan.saved;
-        self.scratch = self.scratch.max(op.plan.scratch);
-        self.scratch_per_sample = self.scratch_per_sample.max(op.plan.scratch_per_sample);
+        self.saved += op.bound.saved;
+        self.scratch = self.scratch.max(scratch.fixed);
+        self.scratch_per_sample = self.scratch_per_sample.max(scratch.per_sample);
         tree.push(Tree::Layer(self.ops.len()));
-        let output = op.plan.output.clone();
+        let output = op.bound.output.clone();
         self.ops.push(Op::Layer(Box::new(op)));
         Ok((output, y))
     }
@@ -383,45 +400,63 @@ impl Graph {
 
 /// Whether this layer's output, seen in whatever shape, is the network's, and it works on samples one after the other as well as
 /// on any: it is a function of each value, or gives probabilities.
-fn gives_output(layer: &dyn Layer, plan: &Plan, followers: Option<&[Node]>) -> bool {
-    let kind = layer.output_kind();
-    let gives_probabilities = matches!(kind, OutputKind::Probabilities | OutputKind::Distribution);
-    let works_well = plan.layouts == Layouts::Either && plan.parameters.is_empty() || gives_probabilities;
-    let mut shape = plan.output.clone();
+fn gives_output(bound: &BoundLayer, layouts: Layouts, followers: Option<&[Node]>) -> bool {
+    let gives_probabilities = matches!(bound.output_kind, OutputKind::Probabilities | OutputKind::Distribution);
+    let works_well = layouts == Layouts::Either && bound.parameters.is_empty() || gives_probabilities;
+    let mut shape = bound.output.clone();
     let mut is_view = |node: &Node| match node {
-        Node::Layer(layer) => layer.plan(&shape).is_ok_and(|plan| {
-            shape = plan.output;
-            plan.view
+        Node::Layer(layer) => layer.bind(&shape).is_ok_and(|bound| {
+            shape = bound.output.clone();
+            bound.is_view()
         }),
         Node::Residual(_) => false,
     };
     works_well && followers.is_some_and(|followers| followers.iter().all(&mut is_view))
 }
 
-/// Refuses a plan whose tensors could not be saved.
-fn check_names(plan: &Plan) -> Result<(), String> {
-    let names = || {
-        plan.parameters
-            .iter()
-            .map(|p| p.name)
-            .chain(plan.state.iter().map(|s| s.name))
+/// What runs a layer.
+///
+/// # Errors
+/// If its fast version promises what it can't keep.
+fn runner(bound: &BoundLayer, input: &Shape, reference: bool) -> Result<Arc<dyn BlockLayer>, String> {
+    let Some(fast) = bound.fast.as_ref().filter(|_| !reference) else {
+        return Ok(Arc::new(PerSample::new(bound, input)));
     };
+    if fast.across_batch().is_some() != bound.is_across_batch() {
+        return Err("its fast version and its passes must both be across the batch, or neither".into());
+    }
+    if fast.in_place().is_some() && !(bound.parameters.is_empty() && bound.output.size() == input.size()) {
+        return Err(
+            "its fast version works in place, and it has parameters or an output of another size than its input".into(),
+        );
+    }
+    if fast.whole_batch().is_some() && fast.layouts() != Layouts::SampleMajor {
+        return Err(
+            "its fast version computes gradients over the whole batch, of samples one after the other alone".into(),
+        );
+    }
+    Ok(fast.clone())
+}
+
+/// Refuses tensors that could not be saved.
+fn check_names(bound: &BoundLayer) -> Result<(), String> {
+    let names = || (bound.parameters.iter().map(|p| p.name)).chain(bound.state.iter().map(|s| s.name));
     if let Some(twice) = names()
         .enumerate()
         .find(|(i, name)| names().take(*i).any(|other| other == *name))
     {
         return Err(format!(
-            "its plan names two tensors `{}`: each needs a name of its own",
+            "it has two tensors `{}`: each needs a name of its own",
             twice.1
         ));
     }
-    match plan
+    match bound
         .parameters
         .iter()
         .find(|p| p.saved_transposed && p.shape.len() != 2)
     {
         Some(p) => Err(format!(
-            "its plan has `{}` of shape {} saved transposed: only a matrix can be",
+            "its `{}` of shape {} is saved transposed: only a matrix can be",
             p.name, p.shape
         )),
         None => Ok(()),
@@ -471,7 +506,7 @@ impl Graph {
     pub fn named_parameters(&self) -> impl Iterator<Item = Named<'_>> {
         self.layers().flat_map(|op| {
             let mut start = op.parameters.start;
-            op.plan
+            op.bound
                 .parameters
                 .iter()
                 .zip(&op.sizes)
@@ -487,7 +522,7 @@ impl Graph {
     pub fn named_state(&self) -> impl Iterator<Item = (String, &crate::layer::State, Range<usize>)> {
         self.layers().flat_map(|op| {
             let mut start = op.state.start;
-            (op.plan.state.iter().zip(&op.state_sizes))
+            (op.bound.state.iter().zip(&op.state_sizes))
                 .map(move |(state, size)| (format!("{}.{}", op.path, state.name), state, take(&mut start, *size)))
         })
     }

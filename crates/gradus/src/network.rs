@@ -14,7 +14,7 @@ use crate::metric::predicted_class;
 use crate::random::{self, Purpose};
 use crate::{Error, Float, Result, Shape};
 
-/// A network: the plan of its layers, and the values of its parameters and state.
+/// A network: its layers, and the values of its parameters and state.
 ///
 /// It is made by [`Sequential::build`](crate::Sequential::build) or [`Network::load`], trained by [`Fit`](crate::Fit), and used through
 /// [`predict`](Network::predict) and [`evaluate`](Network::evaluate). Using it needs only `&self`: threads can share it.
@@ -243,6 +243,39 @@ impl Network {
             .collect()
     }
 
+    /// Computes everything by the plain loops over one sample from now on, as they are written in the files of the layers, instead of
+    /// the fast versions; or no longer. The outputs have the same bits either way (those of batch normalization in training, and
+    /// gradients, are the same up to rounding), but it takes many times as long.
+    ///
+    /// ```
+    /// use gradus::{Float, prelude::*};
+    /// let (train, _) = digits::load()?;
+    /// let network = Sequential::new([1, 8, 8]).layer(Conv2d::new(3, 3)).layer(Relu).layer(Flatten).layer(Dense::new(10)).build(1)?;
+    /// let mut plain = network.clone();
+    /// plain.set_reference(true)?;
+    /// let x = ndarray::Array4::from_shape_fn((20, 1, 8, 8), |(n, _, i, j)| (n + i * j) as Float / 70.0);
+    /// assert_eq!(plain.predict(&x)?, network.predict(&x)?);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a layer of one's own binds in another way than before.
+    pub fn set_reference(&mut self, reference: bool) -> Result<()> {
+        let graph = self.graph.with_reference(reference)?;
+        if (graph.parameters, graph.state) != (self.graph.parameters, self.graph.state) {
+            return Err(Error::invalid(
+                "a layer has other parameters each time that it is bound",
+            ));
+        }
+        self.graph = Arc::new(graph);
+        Ok(())
+    }
+
+    /// Whether everything is computed by the plain loops.
+    pub fn is_reference(&self) -> bool {
+        self.graph.reference
+    }
+
     /// A table of the layers: output shape, parameters, multiply-adds and memory.
     pub fn summary(&self) -> Summary<'_> {
         Summary { network: self }
@@ -276,10 +309,10 @@ impl Summary<'_> {
         (self.network.graph.layers())
             .map(|op| SummaryRow {
                 layer: format!("{} {}", op.path, op.layer.kind()),
-                output: op.plan.output.clone(),
+                output: op.bound.output.clone(),
                 parameters: op.parameters.len(),
-                multiply_adds: op.plan.multiply_adds,
-                bytes_per_sample: (2 * op.plan.output.size() + op.plan.saved) * size_of::<Float>(),
+                multiply_adds: op.bound.multiply_adds,
+                bytes_per_sample: (2 * op.bound.output.size() + op.bound.saved) * size_of::<Float>(),
             })
             .collect()
     }

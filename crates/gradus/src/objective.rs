@@ -1,6 +1,6 @@
 //! What a loss is computed from, decided from the network's end: in one place, for training, evaluation and checks alike.
 
-use crate::check::Rig;
+use crate::check::LayerHarness;
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::OutputKind;
 use crate::loss::{Loss, OutputActivation};
@@ -38,7 +38,8 @@ impl Objective {
             activation,
         };
         if let Some((ops, last)) = graph.last_layer()
-            && let Some(fused) = loss.fused_with(&*last.layer)
+            && let Some(operation) = last.bound.operation
+            && let Some(fused) = loss.fused_with(operation)
         {
             return Ok(Objective {
                 from_logits: Some(fused),
@@ -50,7 +51,7 @@ impl Objective {
         }
         match loss.output_activation() {
             Some(activation) if network.output_kind() == OutputKind::Real => {
-                let from_logits = loss.fused_with(activation.layer()).ok_or_else(|| {
+                let from_logits = loss.fused_with(activation.operation()).ok_or_else(|| {
                     Error::invalid(format!(
                         "{} compares probabilities and the network ends in logits: add a {} layer",
                         loss.name(),
@@ -124,8 +125,8 @@ fn kind_of(graph: &Graph, v: usize) -> OutputKind {
         Op::Fork { y, .. } => y.contains(&v),
     });
     match writer {
-        Some(Op::Layer(op)) if op.plan.view => kind_of(graph, op.x),
-        Some(Op::Layer(op)) => match op.layer.output_kind() {
+        Some(Op::Layer(op)) if op.bound.is_view() => kind_of(graph, op.x),
+        Some(Op::Layer(op)) => match op.bound.output_kind {
             OutputKind::SameAsInput => match kind_of(graph, op.x) {
                 // A pool mixes the outputs of a distribution.
                 OutputKind::Distribution => OutputKind::Probabilities,
@@ -152,13 +153,13 @@ fn tried(op: &LayerOp, input: OutputKind) -> OutputKind {
     let x: Vec<Float> = (0..SAMPLES * op.input.size())
         .map(|_| rng.random_range(range.clone()))
         .collect();
-    let Ok(y) = Rig::new(&*op.layer, op.input.clone()).and_then(|rig| rig.infer(&x)) else {
+    let Ok(y) = LayerHarness::of(op.bound.clone(), op.input.clone()).and_then(|harness| harness.infer(&x)) else {
         return OutputKind::Real;
     };
     let is_one = |y: &[Float]| (y.iter().sum::<Float>() - 1.0).abs() < 1e-3;
     if !y.iter().all(|y| (0.0..=1.0).contains(y)) {
         OutputKind::Real
-    } else if op.plan.output.size() > 1 && y.chunks_exact(op.plan.output.size()).all(is_one) {
+    } else if op.bound.output.size() > 1 && y.chunks_exact(op.bound.output.size()).all(is_one) {
         OutputKind::Distribution
     } else {
         OutputKind::Probabilities

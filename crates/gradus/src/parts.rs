@@ -90,7 +90,7 @@ impl<'n> LayerPart<'n> {
     /// use gradus::{Float, Part, activation::Activation, prelude::*};
     ///
     /// /// y = x², under another's name.
-    /// #[derive(Debug)]
+    /// #[derive(Debug, Clone)]
     /// struct Square;
     /// impl Activation for Square {
     ///     fn kind(&self) -> &'static str {
@@ -112,7 +112,7 @@ impl<'n> LayerPart<'n> {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn operation(&self) -> Option<Operation> {
-        self.op.layer.operation(&self.op.input)
+        self.op.bound.operation
     }
 
     /// Its parameter or state of this name: `weight`.
@@ -145,13 +145,13 @@ impl<'n> LayerPart<'n> {
 
     /// The shape of one output sample.
     pub fn output(&self) -> &'n Shape {
-        &self.op.plan.output
+        &self.op.bound.output
     }
 
     /// Its trained parameters, in the layouts of the library.
     pub fn parameters(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
         let values = &self.network.weights.parameters[self.op.parameters.clone()];
-        let parameters = self.op.plan.parameters.iter();
+        let parameters = self.op.bound.parameters.iter();
         (parameters.zip(places(&self.op.sizes))).map(move |(parameter, place)| LayerTensor {
             name: parameter.name,
             shape: &parameter.shape,
@@ -162,7 +162,7 @@ impl<'n> LayerPart<'n> {
     /// Its state, such as running statistics.
     pub fn state(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
         let values = &self.network.weights.state[self.op.state.clone()];
-        (self.op.plan.state.iter().zip(places(&self.op.state_sizes))).map(move |(state, place)| LayerTensor {
+        (self.op.bound.state.iter().zip(places(&self.op.state_sizes))).map(move |(state, place)| LayerTensor {
             name: state.name,
             shape: &state.shape,
             values: &values[place],

@@ -1,5 +1,7 @@
 //! Networks declared layer by layer.
 
+use std::sync::Arc;
+
 use crate::graph::Graph;
 use crate::layer::Layer;
 use crate::{Error, Network, Result, Shape};
@@ -68,12 +70,12 @@ impl Sequential {
     }
 
     pub(crate) fn into_graph(self) -> Result<Graph> {
-        Graph::build(self.input, self.layers)
+        Graph::build(self.input, self.layers, false)
     }
 }
 
 /// Layers in a row, without an input shape: the inside of a [`Residual`] block.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     pub(crate) nodes: Vec<Node>,
 }
@@ -92,23 +94,23 @@ impl Layers {
 }
 
 /// A place in a network: a layer, or a block with a skip.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Node {
     /// A layer.
-    Layer(Box<dyn Layer>),
+    Layer(Arc<dyn Layer>),
     /// A residual block.
     Residual(Residual),
 }
 
 impl<L: Layer + 'static> From<L> for Node {
     fn from(layer: L) -> Self {
-        Node::Layer(Box::new(layer))
+        Node::Layer(Arc::new(layer))
     }
 }
 
 impl From<Box<dyn Layer>> for Node {
     fn from(layer: Box<dyn Layer>) -> Self {
-        Node::Layer(layer)
+        Node::Layer(Arc::from(layer))
     }
 }
 
@@ -138,7 +140,7 @@ impl From<Residual> for Node {
 /// assert_eq!(network.output_shape(), &Shape::from([32, 16, 16]));
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Residual {
     pub(crate) body: Layers,
     pub(crate) shortcut: Option<Layers>,

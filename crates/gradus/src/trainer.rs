@@ -344,7 +344,7 @@ impl Trainer {
                 forward,
                 backward,
                 update,
-                multiply_adds: passes * op.plan.multiply_adds,
+                multiply_adds: passes * op.bound.multiply_adds,
             });
         }
         profile

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gradus::data::{Target, Targets};
 use gradus::init::{Fans, Zeros};
-use gradus::layer::{Backward, BatchGradient, Forward, GradientScope, Parameter, Plan};
+use gradus::layer::advanced::{BlockBackward, BlockForward, BlockLayer};
+use gradus::layer::{Backward, BoundLayer, Forward, Parameter, Passes};
 use gradus::loss::Loss;
 use gradus::prelude::*;
 use gradus::{Float, Layer, Result, check};
@@ -321,41 +322,55 @@ fn wrong_losses_are_found() {
 }
 
 /// The mean of all values, in every output; and what may be wrong with its `dx`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Mean(Option<Fault>);
 
 impl Layer for Mean {
     fn kind(&self) -> &'static str {
         "mean"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        let _ = input;
-        Ok(Plan::new(1))
+    fn bind(&self, _: &Shape) -> Result<BoundLayer, String> {
+        let bound = BoundLayer::new(1, self.clone());
+        Ok(match self.0 {
+            Some(Fault::OtherSample) => bound.with_fast(FirstMean),
+            _ => bound,
+        })
     }
-    fn forward(&self, pass: Forward<'_>) {
-        let n = pass.input.size();
+}
+
+/// The same for blocks of samples, all of which have the `dx` of the first.
+#[derive(Debug)]
+struct FirstMean;
+
+impl BlockLayer for FirstMean {
+    fn forward(&self, pass: BlockForward<'_>) {
+        let n = pass.x.len() / pass.samples;
         for (y, x) in pass.y.iter_mut().zip(pass.x.chunks_exact(n)) {
             *y = x.iter().sum::<Float>() / n as Float;
         }
     }
-    fn backward(&self, pass: Backward<'_>) {
-        let n = pass.input.size();
-        let Some(dx) = pass.dx else { return };
-        for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy) {
-            dx.fill(dy / n as Float);
-            if let Some(fault) = self.0 {
-                fault.spoil(dx);
-            }
+    fn backward(&self, pass: BlockBackward<'_>) {
+        let n = pass.x.len() / pass.samples;
+        if let Some(dx) = pass.dx {
+            dx.fill(pass.dy[0] / n as Float);
         }
-        if self.0 == Some(Fault::OtherSample) {
-            let (first, others) = dx.split_at_mut(n);
-            others.chunks_exact_mut(n).for_each(|dx| dx.copy_from_slice(first));
+    }
+}
+
+impl Passes for Mean {
+    fn forward(&self, pass: Forward<'_>) {
+        pass.y[0] = pass.x.iter().sum::<Float>() / pass.x.len() as Float;
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        pass.dx.fill(pass.dy[0] / pass.x.len() as Float);
+        if let Some(fault) = self.0 {
+            fault.spoil(pass.dx);
         }
     }
 }
 
 /// The values divided by the root of their mean square; and whether `dx` lacks its second term.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct RmsNorm {
     whole: bool,
 }
@@ -364,31 +379,24 @@ impl Layer for RmsNorm {
     fn kind(&self) -> &'static str {
         "rms_norm"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        Ok(Plan::new(input))
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        Ok(BoundLayer::new(input, self.clone()))
     }
+}
+
+impl Passes for RmsNorm {
     fn forward(&self, pass: Forward<'_>) {
-        let n = pass.input.size();
-        for (y, x) in pass.y.chunks_exact_mut(n).zip(pass.x.chunks_exact(n)) {
-            let root = root_mean_square(x);
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = x / root);
-        }
+        let root = root_mean_square(pass.x);
+        pass.y.iter_mut().zip(pass.x).for_each(|(y, x)| *y = x / root);
     }
     fn backward(&self, pass: Backward<'_>) {
-        let n = pass.input.size();
-        let Some(dx) = pass.dx else { return };
-        for ((dx, dy), x) in dx
-            .chunks_exact_mut(n)
-            .zip(pass.dy.chunks_exact(n))
-            .zip(pass.x.chunks_exact(n))
-        {
-            let root = root_mean_square(x);
-            let mean = x.iter().zip(dy).map(|(x, dy)| x * dy).sum::<Float>() / n as Float;
-            for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
-                *dx = dy / root;
-                if self.whole {
-                    *dx -= x * mean / root.powi(3);
-                }
+        let (x, dy) = (pass.x, pass.dy);
+        let root = root_mean_square(x);
+        let mean = x.iter().zip(dy).map(|(x, dy)| x * dy).sum::<Float>() / x.len() as Float;
+        for ((dx, dy), x) in pass.dx.iter_mut().zip(dy).zip(x) {
+            *dx = dy / root;
+            if self.whole {
+                *dx -= x * mean / root.powi(3);
             }
         }
     }
@@ -399,19 +407,54 @@ fn root_mean_square(x: &[Float]) -> Float {
 }
 
 /// y = w · x + b, value by value; and what may be wrong with the gradient of w or b.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Affine(Option<(usize, Fault)>);
 
 impl Layer for Affine {
     fn kind(&self) -> &'static str {
         "affine"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let n = input.size();
         let weight = Parameter::weight(n, Fans::new(1, 1), Arc::new(Zeros));
-        Ok(Plan::new(input).parameter(weight).parameter(Parameter::bias(n)))
+        let bound = BoundLayer::new(input, self.clone());
+        let bound = bound.with_parameter(weight).with_parameter(Parameter::bias(n));
+        Ok(match self.0 {
+            Some((_, Fault::OtherSample | Fault::OtherTarget)) => bound.with_fast(FastAffine(self.clone())),
+            _ => bound,
+        })
     }
+}
+
+impl Passes for Affine {
     fn forward(&self, pass: Forward<'_>) {
+        let [w, b] = pass.parameters.split();
+        for i in 0..w.len() {
+            pass.y[i] = w[i] * pass.x[i] + b[i];
+        }
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        let (x, dy, w) = (pass.x, pass.dy, &pass.parameters[0]);
+        let mut gradients = [vec![0.0; w.len()], dy.to_vec()];
+        for i in 0..w.len() {
+            pass.dx[i] = w[i] * dy[i];
+            gradients[0][i] = dy[i] * x[i];
+        }
+        if let Some((which, fault)) = self.0 {
+            fault.spoil(&mut gradients[which]);
+        }
+        for (sum, part) in pass.gradients.split::<2>().into_iter().zip(gradients) {
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+    }
+}
+
+/// The same for blocks of samples, which takes one for another.
+#[derive(Debug)]
+struct FastAffine(Affine);
+
+impl BlockLayer for FastAffine {
+    fn forward(&self, pass: BlockForward<'_>) {
         let [w, b] = pass.parameters.split();
         let n = w.len();
         for (y, x) in pass.y.chunks_exact_mut(n).zip(pass.x.chunks_exact(n)) {
@@ -420,42 +463,28 @@ impl Layer for Affine {
             }
         }
     }
-    fn backward(&self, pass: Backward<'_>) {
+    fn backward(&self, mut pass: BlockBackward<'_>) {
         let w = &pass.parameters[0];
         let n = w.len();
-        let mut gradients = [vec![0.0; n], vec![0.0; n]];
+        let fault = self.0.0;
         for (sample, (dy, x)) in pass.dy.chunks_exact(n).zip(pass.x.chunks_exact(n)).enumerate() {
             // The first sample's x, or dy, instead of each one's own.
-            let x = if self.0 == Some((0, Fault::OtherSample)) {
-                &pass.x[..n]
-            } else {
-                x
-            };
-            let of_bias = if self.0 == Some((1, Fault::OtherSample)) {
-                &pass.dy[..n]
-            } else {
-                dy
-            };
+            let of = |which: usize| fault == Some((which, Fault::OtherSample));
+            let x = if of(0) { &pass.x[..n] } else { x };
+            let of_bias = if of(1) { &pass.dy[..n] } else { dy };
             // One sample left out.
-            if sample == 1 && matches!(self.0, Some((_, Fault::OtherTarget))) {
+            if sample == 1 && matches!(fault, Some((_, Fault::OtherTarget))) {
                 continue;
             }
             for i in 0..n {
-                gradients[0][i] += dy[i] * x[i];
-                gradients[1][i] += of_bias[i];
+                pass.gradients[0][i] += dy[i] * x[i];
+                pass.gradients[1][i] += of_bias[i];
             }
         }
-        if let Some((which, fault)) = self.0 {
-            fault.spoil(&mut gradients[which]);
-        }
-        for (sum, part) in pass.gradients.split::<2>().into_iter().zip(gradients) {
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        if let Some(dx) = pass.dx {
-            for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(n)) {
-                for i in 0..n {
-                    dx[i] = w[i] * dy[i];
-                }
+        let Some(dx) = pass.dx else { return };
+        for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(n)) {
+            for i in 0..n {
+                dx[i] = w[i] * dy[i];
             }
         }
     }
@@ -591,30 +620,27 @@ fn what_can_not_be_judged_is_not_called_right() {
 }
 
 /// A layer whose outputs and parameter are of any shape; it computes nothing.
-#[derive(Debug)]
-struct Planned {
+#[derive(Debug, Clone)]
+struct Empty {
     output: Shape,
     parameter: Shape,
 }
 
-impl Layer for Planned {
+impl Layer for Empty {
     fn kind(&self) -> &'static str {
-        "planned"
+        "empty"
     }
-    fn plan(&self, _input: &Shape) -> Result<Plan, String> {
-        let plan = Plan::new(&self.output).parameter(Parameter::bias(&self.parameter));
-        Ok(plan.gradient(GradientScope::WholeBatch))
+    fn bind(&self, _: &Shape) -> Result<BoundLayer, String> {
+        Ok(BoundLayer::new(&self.output, self.clone()).with_parameter(Parameter::bias(&self.parameter)))
     }
+}
+
+impl Passes for Empty {
     fn forward(&self, pass: Forward<'_>) {
         pass.y.fill(0.0);
     }
     fn backward(&self, pass: Backward<'_>) {
-        if let Some(dx) = pass.dx {
-            dx.fill(0.0);
-        }
-    }
-    fn batch_gradient(&self, pass: BatchGradient<'_>) {
-        pass.gradient.fill(0.0);
+        pass.dx.fill(0.0);
     }
 }
 
@@ -628,11 +654,11 @@ fn sizes_that_can_not_be_checked_are_refused() {
             let error = check::layer(layer, &shape).unwrap_err().to_string();
             assert!(error.ends_with(&of("the input")), "{error}");
         }
-        let planned = Planned {
+        let empty = Empty {
             output: shape.clone(),
             parameter: 1.into(),
         };
-        let error = check::layer(&planned, 3).unwrap_err().to_string();
+        let error = check::layer(&empty, 3).unwrap_err().to_string();
         assert!(error.ends_with(&of("the output")), "{error}");
         let losses: [&dyn Loss; 3] = [&MeanSquaredError, &CrossEntropy::new(), &Offset];
         for loss in losses {
@@ -664,11 +690,11 @@ fn sizes_that_can_not_be_checked_are_refused() {
     );
     // A parameter without dimensions is one value, and one of size 0 none.
     for parameter in [Shape::default(), Shape::from([0, 2])] {
-        let planned = Planned {
+        let empty = Empty {
             output: 2.into(),
             parameter,
         };
-        check::layer(&planned, 3).unwrap();
+        check::layer(&empty, 3).unwrap();
     }
 }
 

@@ -9,7 +9,7 @@ use gradus::activation::Activation;
 use gradus::augment::Augmentation;
 use gradus::data::{Arrays, Bytes, Dataset, Target, Targets, split};
 use gradus::init::{Fans, Initializer};
-use gradus::layer::{Backward, Forward, Parameter, Plan};
+use gradus::layer::{Backward, BoundLayer, Forward, Parameter, Passes};
 use gradus::loss::Loss;
 use gradus::metric::{Meter, Metric};
 use gradus::optim::{Optimizer, Step};
@@ -219,21 +219,22 @@ impl Layer for Scale {
     fn kind(&self) -> &'static str {
         "scale"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let scale = Parameter::weight(1, Fans::new(1, 1), std::sync::Arc::new(Half));
-        Ok(Plan::new(input).parameter(scale.named("scale")))
+        Ok(BoundLayer::new(input, Scale).with_parameter(scale.named("scale")))
     }
+}
+
+impl Passes for Scale {
     fn forward(&self, pass: Forward<'_>) {
         let scale = pass.parameters[0][0];
         pass.y.iter_mut().zip(pass.x).for_each(|(y, x)| *y = scale * x);
     }
     fn backward(&self, mut pass: Backward<'_>) {
         let products = pass.dy.iter().zip(pass.x).map(|(dy, x)| dy * x);
-        pass.gradients.get(0)[0] += products.sum::<Float>();
+        pass.gradients[0][0] += products.sum::<Float>();
         let scale = pass.parameters[0][0];
-        if let Some(dx) = pass.dx {
-            dx.iter_mut().zip(pass.dy).for_each(|(dx, dy)| *dx = scale * dy);
-        }
+        pass.dx.iter_mut().zip(pass.dy).for_each(|(dx, dy)| *dx = scale * dy);
     }
 }
 
@@ -250,7 +251,7 @@ impl Initializer for Half {
 }
 
 /// y = x + x³ / 10
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Bend;
 
 impl Activation for Bend {

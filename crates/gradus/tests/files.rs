@@ -163,7 +163,7 @@ fn tensors_have_the_names_and_layouts_of_torch() {
 }
 
 /// y = by · x, a user's own.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Times {
     by: Float,
@@ -185,7 +185,7 @@ impl Activation for Times {
 }
 
 /// One that can't be saved.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Secret;
 
 impl Activation for Secret {

@@ -7,7 +7,7 @@ use common::*;
 use gradus::activation::Activation;
 use gradus::callback::{Callback, EpochEnd, Flow};
 use gradus::data::{Arrays, Target};
-use gradus::layer::{Backward, Forward, OutputKind, Plan};
+use gradus::layer::{BoundLayer, OutputKind};
 use gradus::loss::{Loss, OutputActivation};
 use gradus::metric::{Metric, SquaredError};
 use gradus::prelude::*;
@@ -250,22 +250,13 @@ impl Layer for Own {
     fn kind(&self) -> &'static str {
         "own"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        Ok(Plan::new(input))
-    }
-    fn forward(&self, pass: Forward<'_>) {
-        Softmax.forward(pass);
-    }
-    fn backward(&self, pass: Backward<'_>) {
-        Softmax.backward(pass);
-    }
-    fn output_kind(&self) -> OutputKind {
-        self.says
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        Ok(BoundLayer::new(input, Softmax).with_output_kind(self.says))
     }
 }
 
 /// y = x³, which says nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cube;
 
 impl Activation for Cube {

@@ -13,7 +13,7 @@ use gradus::{Evaluation, Float, Shape};
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::options::StudyData;
+use super::options::{Computation, StudyData};
 use crate::networks;
 use crate::notes::Notes;
 use crate::output::{Files, Folder};
@@ -55,6 +55,8 @@ pub struct Compare {
     /// The folder for all files
     #[arg(long, value_name = "DIR", default_value = "runs/compare")]
     out: PathBuf,
+    #[command(flatten)]
+    computation: Computation,
 }
 
 /// Settings of training.
@@ -215,9 +217,10 @@ fn train(
     if let Some(epochs) = options.epochs {
         method.epochs = epochs as usize;
     }
-    let mut network = networks::built_in(name, &shape, task.classes.len())
+    let network = networks::built_in(name, &shape, task.classes.len())
         .with_context(|| format!("there is no network {name}"))?
         .build(settings.seed)?;
+    let mut network = options.computation.of(network)?;
     let notes = Notes {
         training: Some(
             json!({ "recipe": options.recipe.name(), "method": format!("{method:?}"), "seed": settings.seed }),

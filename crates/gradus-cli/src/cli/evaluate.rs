@@ -11,7 +11,7 @@ use gradus::{Evaluation, Float, Network};
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::options::DataOptions;
+use super::options::{Computation, DataOptions};
 use super::recipe::noted_loss;
 use super::train::to_json;
 use crate::classes::{Outputs, Positive, confusion_matrix};
@@ -47,6 +47,8 @@ pub struct Evaluate {
     /// Also draw the confusion matrix and the worst mistakes into this folder, if the targets are classes
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    computation: Computation,
 }
 
 impl Evaluate {
@@ -142,7 +144,7 @@ const MISTAKES: usize = 50;
 
 /// Runs the command; returns its results.
 pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let network = Network::load(&options.network)?;
+    let network = options.computation.of(Network::load(&options.network)?)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
     let (task, seen, all) =

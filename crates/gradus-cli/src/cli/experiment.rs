@@ -11,7 +11,7 @@ use gradus::prelude::*;
 use serde_json::{Value, json};
 
 use super::Settings;
-use super::options::StudyData;
+use super::options::{Computation, StudyData};
 use crate::output::{Files, Folder};
 use crate::plot;
 use crate::study::{self, Method, Outcome, Samples, accuracy};
@@ -38,6 +38,8 @@ pub struct Experiment {
     /// The folder for all files [default: runs/ and the study's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    computation: Computation,
 }
 
 /// The learning rate of plain SGD in all studies.
@@ -132,10 +134,11 @@ pub fn run(options: &Experiment, settings: &Settings, out: &mut dyn Write) -> Re
     for &units in hidden {
         network = network.layer(Dense::new(units)).layer(Relu);
     }
-    let mut network = network
+    let network = network
         .layer(Dense::new(task.classes.len()))
         .layer(Softmax)
         .build(settings.seed)?;
+    let mut network = options.computation.of(network)?;
     task.notes()?.write(&mut network)?;
     let method = Method {
         epochs: options.epochs.map_or(epochs, |n| n as usize),

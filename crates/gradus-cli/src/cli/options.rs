@@ -19,6 +19,28 @@ use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
 use crate::terminal::say;
 
+/// How networks are computed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Computation {
+    /// Compute by the plain loops over one sample, as the formulas are written in the files of the layers: outputs of the same bits,
+    /// many times slower
+    #[arg(long)]
+    pub reference: bool,
+}
+
+impl Computation {
+    /// The network, computed so.
+    ///
+    /// # Errors
+    /// If that can't be.
+    pub fn of(self, mut network: Network) -> Result<Network> {
+        if self.reference {
+            network.set_reference(true)?;
+        }
+        Ok(network)
+    }
+}
+
 /// Which samples, and where they are.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Data")]

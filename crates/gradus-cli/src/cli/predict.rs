@@ -8,6 +8,7 @@ use clap::Args;
 use gradus::{Float, Network};
 use serde_json::{Value, json};
 
+use super::options::Computation;
 use super::{Settings, write_json};
 use crate::classes::Outputs;
 use crate::notes::{Notes, Preprocessing, TargetScale};
@@ -38,6 +39,8 @@ pub struct Predict {
     /// and .png into a folder
     #[arg(long, value_name = "FILE|DIR")]
     sheet: Option<PathBuf>,
+    #[command(flatten)]
+    computation: Computation,
 }
 
 impl Predict {
@@ -70,7 +73,7 @@ struct Prediction {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let network = Network::load(&options.network)?;
+    let network = options.computation.of(Network::load(&options.network)?)?;
     let file = || options.network.display().to_string();
     let mut named = Labels::of(&network).with_context(file)?;
     let reader = Reader::of(&network).with_context(file)?;

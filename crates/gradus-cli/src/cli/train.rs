@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::interrupt;
-use super::options::{DataOptions, TEST, lasting_name};
+use super::options::{Computation, DataOptions, TEST, lasting_name};
 use super::recipe::{Recipe, Spec, check_end, usual_loss};
 use crate::classes::{self, Positive};
 use crate::networks;
@@ -124,6 +124,8 @@ pub struct Train {
     /// Checkpoint interval in seconds; 0 saves one after every step
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     checkpoint: f64,
+    #[command(flatten)]
+    computation: Computation,
 }
 
 /// The trained network.
@@ -210,10 +212,11 @@ impl<'a> TrainJob<'a> {
             Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
             _ => network.clone(),
         };
-        let mut network = match declared {
+        let network = match declared {
             Some(network) => network,
             None => built_in(&network, &task, settings.seed)?,
         };
+        let mut network = options.computation.of(network)?;
         let (train, validation) = options.held_out(&task, settings.seed)?;
         let targets = task.train.targets();
         let spec = (recipe.loss.clone()).map_or_else(|| usual_loss(&network, &targets).parse(), Ok)?;

@@ -12,7 +12,7 @@ impl Graph {
     pub(super) fn layer(&mut self, x: String, layer: &LayerPart<'_>) -> Result<String> {
         let Some(operation) = layer.operation() else {
             return Err(Error::invalid(format!(
-                "{} can't be exported: its layer doesn't say what it computes (Layer::operation)",
+                "{} can't be exported: its layer doesn't say what it computes (BoundLayer::with_operation)",
                 layer.label()
             )));
         };

@@ -207,13 +207,13 @@ impl Steps {
         layer: &dyn Layer,
         tensors: impl Iterator<Item = (&'static str, usize)>,
     ) -> Result<Shape, String> {
-        let plan = layer.plan(self.output(parent))?;
-        let parameters = plan
-            .parameters
+        let bound = layer.bind(self.output(parent))?;
+        let parameters = bound
+            .parameters()
             .iter()
             .map(|parameter| (parameter.name, &parameter.shape));
         let needed: Vec<_> = parameters
-            .chain(plan.state.iter().map(|state| (state.name, &state.shape)))
+            .chain(bound.state().iter().map(|state| (state.name, &state.shape)))
             .collect();
         let mut count = 0;
         for (name, size) in tensors {
@@ -233,7 +233,7 @@ impl Steps {
         if count != needed.len() {
             return Err("it lacks some of its parameters".into());
         }
-        Ok(plan.output)
+        Ok(bound.output().clone())
     }
 
     /// The step, or one after it that gives its output this shape.

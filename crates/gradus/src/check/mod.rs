@@ -6,9 +6,9 @@
 //! have to agree to seven.
 
 mod gradient;
-mod rig;
+mod harness;
 
-pub(crate) use rig::Rig;
+pub use harness::{LayerHarness, LayerStep};
 
 use gradus_kernels::interleaved::LANES;
 use rand::RngExt;
@@ -17,7 +17,8 @@ use rand::seq::SliceRandom;
 use self::gradient::{Effort, Function, Part};
 use crate::activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
 use crate::data::{Target, Targets};
-use crate::layer::{Layer, Layouts, Plan};
+use crate::layer::advanced::Layouts;
+use crate::layer::{BoundLayer, Layer};
 use crate::layers::Softmax;
 use crate::loss::Loss;
 use crate::optim::Sgd;
@@ -26,15 +27,15 @@ use crate::{Error, Fit, Float, Network, Result, Shape, Trainer};
 
 /// Puts a layer, or an activation, through its contract on a few random samples of this shape:
 ///
-/// - its contract is kept: `forward` writes all of `y`, `backward` all of `dx`;
+/// - `forward` writes all of `y`, `backward` all of `dx`;
 /// - memory that it is lent holds NaN at first, and none is seen in a result: nothing is read before it is written;
 /// - gradients with respect to the input and to every parameter agree with differences of the output;
 /// - they are added to what is there, and don't depend on whether `dx` is wanted;
 /// - a sample's results have the same bits whatever other samples are beside it in the block (a layer
-///   [across the batch](Layer::across_batch): the same results, up to rounding, however the batch is divided);
-/// - what its [plan promises](mod@crate::layer) holds: interleaved samples and its input's memory give the same results, and
-///   `backward` gives empty lanes no gradient;
-/// - its [part for bfloat16](Layer::bfloat16), if it has one, computes the same up to the rounding.
+///   [across the batch](crate::layer::BatchPasses): the same results, up to rounding, however the batch is divided);
+/// - its [fast version](crate::layer::advanced), if it has one, computes the same: forward the same bits, backward up to rounding,
+///   also of interleaved samples (where it gives empty lanes no gradient) and in its input's memory;
+/// - its part for [bfloat16](crate::layer::advanced::Bfloat16), if it has one, computes the same up to the rounding.
 ///
 /// ```
 /// use gradus::{check, layers::Dense, activation::Tanh};
@@ -77,14 +78,14 @@ fn target_size(targets: &Targets, output: &Shape) -> Result<usize, String> {
 
 fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
     let samples = 3;
-    let rig = Rig::new(layer, input)?;
+    let harness = LayerHarness::new(layer, input)?;
     let x = spread(samples * input.size(), 7);
-    let dy = gradients(samples * rig.plan.output.size(), 8);
-    let step = rig.step(&x, &dy)?;
+    let dy = gradients(samples * harness.bound.output.size(), 8);
+    let step = harness.step(&x, &dy)?;
 
-    let across = layer.across_batch().is_some();
+    let across = harness.bound.is_across_batch();
     for block in 1..samples {
-        let divided = Rig::new(layer, input)?.block(block).step(&x, &dy)?;
+        let divided = LayerHarness::new(layer, input)?.block(block).step(&x, &dy)?;
         // A layer across the batch merges its statistics in another order, and one sample has no variance.
         let exact = if across { 1e-3 } else { 0.0 };
         same("y in smaller blocks", &divided.y, &step.y, exact)?;
@@ -97,8 +98,8 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
         )?;
         same("the state after smaller blocks", &divided.state, &step.state, 1e-4)?;
     }
-    check_promises(layer, input, &rig.plan)?;
-    let inferred = rig.infer(&x)?;
+    check_fast(layer, input, &harness.bound)?;
+    let inferred = harness.infer(&x)?;
     if inferred.iter().any(|y| y.is_nan()) {
         return Err("a forward pass without training leaves NaN in y".into());
     }
@@ -108,7 +109,7 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
         range: 0..x.len(),
         step: 0.2,
     }];
-    for parameter in &rig.plan.parameters {
+    for parameter in &harness.bound.parameters {
         let start = parts.last().map_or(0, |part| part.range.end);
         parts.push(Part {
             name: format!("the gradient of {}", parameter.name),
@@ -116,14 +117,14 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
             step: 0.1,
         });
     }
-    let point = [&x[..], &rig.parameters].concat();
+    let point = [&x[..], &harness.parameters].concat();
     let effort = Effort {
         groups: 32,
         coordinates: 4,
         directions: 2,
     };
     let mut function = LayerFunction {
-        rig,
+        harness,
         inputs: x.len(),
         dy: &dy,
     };
@@ -138,7 +139,7 @@ fn check_layer(layer: &dyn Layer, input: &Shape) -> Result<(), String> {
 
 /// Σ dy · y as a function of a layer's inputs and parameters, which lie one after the other.
 struct LayerFunction<'a> {
-    rig: Rig<'a>,
+    harness: LayerHarness,
     inputs: usize,
     dy: &'a [Float],
 }
@@ -146,8 +147,8 @@ struct LayerFunction<'a> {
 impl Function for LayerFunction<'_> {
     fn evaluate(&mut self, point: &[Float], gradient: &mut [Float]) -> Result<f64, String> {
         let (x, parameters) = point.split_at(self.inputs);
-        self.rig.parameters.copy_from_slice(parameters);
-        let step = self.rig.run(x, self.dy, true)?;
+        self.harness.parameters.copy_from_slice(parameters);
+        let step = self.harness.run(x, self.dy, true)?;
         let (dx, rest) = gradient.split_at_mut(self.inputs);
         dx.copy_from_slice(&step.dx);
         rest.copy_from_slice(&step.gradient);
@@ -156,8 +157,8 @@ impl Function for LayerFunction<'_> {
 
     fn value(&mut self, point: &[Float]) -> Result<f64, String> {
         let (x, parameters) = point.split_at(self.inputs);
-        self.rig.parameters.copy_from_slice(parameters);
-        Ok(self.product(&self.rig.outputs(x)?))
+        self.harness.parameters.copy_from_slice(parameters);
+        Ok(self.product(&self.harness.outputs(x)?))
     }
 }
 
@@ -170,17 +171,17 @@ impl LayerFunction<'_> {
     }
 }
 
-/// What the plan promises beyond the contract: see [`mod@crate::layer`].
-fn check_promises(layer: &dyn Layer, input: &Shape, plan: &Plan) -> Result<(), String> {
+/// The fast version computes what the passes over one sample do, in every way that it promises: see [`crate::layer::advanced`].
+fn check_fast(layer: &dyn Layer, input: &Shape, bound: &BoundLayer) -> Result<(), String> {
     // More than fill one group of lanes, less than fill two.
     let samples = LANES + 3;
     let x = spread(samples * input.size(), 9);
-    let dy = gradients(samples * plan.output.size(), 10);
-    let agree = |rig: &Rig<'_>, what: &str, tolerance: Float| {
-        let usual = Rig::new(layer, input)?;
+    let dy = gradients(samples * bound.output.size(), 10);
+    let agree = |harness: &LayerHarness, what: &str, tolerance: Float| {
+        let usual = LayerHarness::new(layer, input)?.reference();
         let inferred = usual.infer(&x)?;
-        same(&format!("y {what}"), &rig.infer(&x)?, &inferred, 0.0)?;
-        let (found, expected) = (rig.step(&x, &dy)?, usual.step(&x, &dy)?);
+        same(&format!("y {what}"), &harness.infer(&x)?, &inferred, 0.0)?;
+        let (found, expected) = (harness.step(&x, &dy)?, usual.step(&x, &dy)?);
         same(&format!("y in training {what}"), &found.y, &expected.y, tolerance)?;
         same(&format!("dx {what}"), &found.dx, &expected.dx, 1e-4)?;
         same(
@@ -191,22 +192,25 @@ fn check_promises(layer: &dyn Layer, input: &Shape, plan: &Plan) -> Result<(), S
         )?;
         same(&format!("the state {what}"), &found.state, &expected.state, 1e-4)
     };
-    let exact = if layer.across_batch().is_some() { 1e-4 } else { 0.0 };
-    if plan.layouts != Layouts::SampleMajor {
-        agree(&Rig::new(layer, input)?.interleaved(), "of interleaved samples", exact)?;
+    let exact = if bound.is_across_batch() { 1e-4 } else { 0.0 };
+    let Some(fast) = &bound.fast else { return Ok(()) };
+    agree(&LayerHarness::new(layer, input)?, "of the fast version", exact)?;
+    if fast.layouts() != Layouts::SampleMajor {
+        agree(
+            &LayerHarness::new(layer, input)?.interleaved(),
+            "of interleaved samples",
+            exact,
+        )?;
     }
-    if layer.in_place().is_some() {
-        agree(&Rig::new(layer, input)?.in_place(), "in place", 0.0)?;
-        if plan.layouts != Layouts::SampleMajor {
-            let rig = Rig::new(layer, input)?.in_place().interleaved();
-            agree(&rig, "of interleaved samples in place", exact)?;
+    if fast.in_place().is_some() {
+        agree(&LayerHarness::new(layer, input)?.in_place(), "in place", 0.0)?;
+        if fast.layouts() != Layouts::SampleMajor {
+            let harness = LayerHarness::new(layer, input)?.in_place().interleaved();
+            agree(&harness, "of interleaved samples in place", exact)?;
         }
     }
-    if layer.bfloat16().is_some() {
+    if fast.bfloat16().is_some() {
         check_bfloat16(layer, input, &x, &dy)?;
-    }
-    if plan.view {
-        same("y of a view", &Rig::new(layer, input)?.outputs(&x)?, &x, 0.0)?;
     }
     Ok(())
 }
@@ -225,13 +229,13 @@ fn check_bfloat16(layer: &dyn Layer, input: &Shape, x: &[Float], dy: &[Float]) -
             None => Ok(()),
         }
     };
-    let rig = || Ok::<_, String>(Rig::new(layer, input)?.bfloat16());
-    let (found, expected) = (rig()?.step(x, dy)?, Rig::new(layer, input)?.step(x, dy)?);
+    let harness = || Ok::<_, String>(LayerHarness::new(layer, input)?.bfloat16());
+    let (found, expected) = (harness()?.step(x, dy)?, LayerHarness::new(layer, input)?.step(x, dy)?);
     near("y in bfloat16", &found.y, &expected.y)?;
     near("dx in bfloat16", &found.dx, &expected.dx)?;
     near("the gradient in bfloat16", &found.gradient, &expected.gradient)?;
     for block in [2, 10] {
-        if rig()?.block(block).step(x, dy)? != found {
+        if harness()?.block(block).step(x, dy)? != found {
             return Err(format!("in bfloat16, its bits are others in blocks of {block} samples"));
         }
     }
@@ -364,10 +368,12 @@ fn check_fused(loss: &dyn Loss, output: &Shape, target: Target<'_>, rng: &mut Rn
     let (leaky, elu) = (LeakyRelu::default(), Elu::default());
     let layers: [&dyn Layer; 9] = [&Softmax, &Sigmoid, &Tanh, &Relu, &leaky, &elu, &Gelu, &Silu, &Softplus];
     for layer in layers {
-        let Some(fused) = loss.fused_with(layer) else { continue };
+        let Some(fused) = (layer.bind(output)?.operation).and_then(|operation| loss.fused_with(operation)) else {
+            continue;
+        };
         let with = |what: String| format!("together with {}, {what}", layer.kind());
         let z: Vec<Float> = (0..output.size()).map(|_| rng.random_range(-2.0..2.0)).collect();
-        let y = Rig::new(layer, output)?.infer(&z)?;
+        let y = LayerHarness::new(layer, output)?.infer(&z)?;
         let (found, expected) = (fused.loss(&z, target), loss.loss(&y, target));
         close("its loss", &[found], &[expected], 1e-2).map_err(with)?;
         check_loss(&*fused, &z, target, 0.2, rng).map_err(with)?;

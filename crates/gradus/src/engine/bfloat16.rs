@@ -8,11 +8,12 @@ use gradus_kernels::{Buffer, Partition};
 use super::workers::Workers;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{Bfloat16, Tensors};
+use crate::layer::Tensors;
+use crate::layer::advanced::Bfloat16;
 
 /// Whether a network has layers that multiply in bfloat16.
 pub(super) fn is_used_by(graph: &Graph) -> bool {
-    graph.layers().any(|op| op.layer.bfloat16().is_some())
+    graph.layers().any(|op| op.run.bfloat16().is_some())
 }
 
 /// The weights in bfloat16, of the layers that multiply in it. They are made from the network's at every step, since anybody may
@@ -34,7 +35,7 @@ impl Copies {
         for (i, op) in graph.ops.iter().enumerate() {
             let start = end;
             if let Some((op, layer)) = bfloat16(op) {
-                let sizes = layer.weights(&op.input, graph.values[op.x].needs_gradient);
+                let sizes = layer.weights(graph.values[op.x].needs_gradient);
                 for (part, size) in sizes.into_iter().enumerate() {
                     parts.push((i, part));
                     end += size;
@@ -59,7 +60,7 @@ impl Copies {
             let (i, part) = parts[task];
             if let Some((op, layer)) = bfloat16(&graph.ops[i]) {
                 let parameters = Tensors::new(&parameters[op.parameters.clone()], &op.sizes);
-                layer.convert(&op.input, parameters, part, &mut copies.take(task));
+                layer.convert(parameters, part, &mut copies.take(task));
             }
         });
     }
@@ -84,8 +85,8 @@ impl Pairs {
         let (mut places, mut end) = (Vec::new(), 0);
         for op in &graph.ops {
             let start = end;
-            if let Some((op, layer)) = bfloat16(op) {
-                end += layer.saved(&op.input, capacity);
+            if let Some((_, layer)) = bfloat16(op) {
+                end += layer.saved(capacity);
             }
             places.push(start..end);
         }
@@ -104,14 +105,14 @@ impl Pairs {
     /// The layer of operation `i` if it multiplies in bfloat16 here, and what it keeps.
     pub fn of_mut<'a>(&'a mut self, i: usize, op: &'a LayerOp) -> Option<(&'a dyn Bfloat16, &'a mut [Pair])> {
         let place = self.places.get(i)?.clone();
-        Some((op.layer.bfloat16()?, &mut pairs_mut(&mut self.memory)[place]))
+        Some((op.run.bfloat16()?, &mut pairs_mut(&mut self.memory)[place]))
     }
 }
 
 /// The layer of an operation, if it multiplies in bfloat16.
 fn bfloat16(op: &Op) -> Option<(&LayerOp, &dyn Bfloat16)> {
     match op {
-        Op::Layer(op) => Some((op, op.layer.bfloat16()?)),
+        Op::Layer(op) => Some((op, op.run.bfloat16()?)),
         _ => None,
     }
 }

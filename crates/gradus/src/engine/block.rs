@@ -11,7 +11,10 @@ use super::bfloat16::{Copies, Pairs};
 use super::clock::{Clock, Other};
 use super::memory_plan::{Arena, Execution, MemoryPlan, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{Backward, BlockOf, Forward, LayerRandom, Layout, Tensors, TensorsMut};
+use crate::layer::advanced::{
+    BlockBackward, BlockForward, BlockOf, BlockRandom, InPlaceBackward, InPlaceForward, Layout,
+};
+use crate::layer::{Tensors, TensorsMut};
 use crate::network::Weights;
 use crate::{Error, Float, Result};
 
@@ -23,7 +26,7 @@ pub(crate) struct PassContext<'a> {
     /// The weights in bfloat16, if this is training in it.
     pub copies: Option<&'a Copies>,
     pub statistics: &'a [Float],
-    pub backward_statistics: &'a [Float],
+    pub sums: &'a [Float],
     /// Samples in the whole batch.
     pub batch: usize,
     pub seed: u64,
@@ -57,7 +60,7 @@ pub(crate) struct Block {
     pub partials: Buffer,
     /// This block's part of the statistics over the batch.
     pub statistics: Buffer,
-    pub backward_statistics: Buffer,
+    pub sums: Buffer,
     /// The loss of each sample.
     pub losses: Vec<Float>,
     /// Memory for augmentation.
@@ -111,7 +114,7 @@ impl Block {
             pairs: Pairs::default(),
             partials: if_training(graph.partials),
             statistics: if_training(graph.statistics),
-            backward_statistics: if_training(graph.backward_statistics),
+            sums: if_training(graph.sums),
             losses: vec![0.0; if training { capacity } else { 0 }],
             augment: Vec::new(),
             clock: Clock::default(),
@@ -200,34 +203,45 @@ impl Block {
             let [x, y, z] = spans.borrow(&mut self.memory, thread.memory);
             match &context.graph.ops[i] {
                 Op::Layer(op) => {
-                    let pass = Forward {
-                        training,
-                        samples: n,
-                        layout: *layout,
-                        input: &op.input,
-                        output: &op.plan.output,
-                        x,
-                        y,
-                        parameters: parameters(op, &context.weights.parameters),
-                        state: Tensors::new(&context.weights.state[op.state.clone()], &op.state_sizes),
-                        statistics: if training {
-                            &context.statistics[op.statistics.clone()]
-                        } else {
-                            &[]
-                        },
-                        saved: z,
-                        scratch: &mut thread.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
-                        random: LayerRandom {
-                            seed: context.seed,
-                            step: context.step,
-                            layer: op.number as u64,
-                            first_sample: self.first as u64,
-                        },
+                    let random = BlockRandom {
+                        seed: context.seed,
+                        step: context.step,
+                        layer: op.number as u64,
+                        first_sample: self.first as u64,
                     };
-                    match (context.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
-                        (Some(copies), Some((layer, pairs)), _) => layer.forward(pass, copies.of(i), pairs),
-                        (.., Some(layer)) if *execution == Execution::InPlace => layer.forward_in_place(pass),
-                        _ => op.layer.forward(pass),
+                    if *execution == Execution::InPlace
+                        && let Some(layer) = op.run.in_place()
+                    {
+                        layer.forward(InPlaceForward {
+                            training,
+                            samples: n,
+                            layout: *layout,
+                            values: y,
+                            saved: z,
+                            random,
+                        });
+                    } else {
+                        let pass = BlockForward {
+                            training,
+                            samples: n,
+                            layout: *layout,
+                            x,
+                            y,
+                            parameters: parameters(op, &context.weights.parameters),
+                            state: Tensors::new(&context.weights.state[op.state.clone()], &op.state_sizes),
+                            statistics: if training {
+                                &context.statistics[op.statistics.clone()]
+                            } else {
+                                &[]
+                            },
+                            saved: z,
+                            scratch: scratch(op, n, thread.scratch),
+                            random,
+                        };
+                        match (context.copies, self.pairs.of_mut(i, op)) {
+                            (Some(copies), Some((layer, pairs))) => layer.forward(pass, copies.of(i), pairs),
+                            _ => op.run.forward(pass),
+                        }
                     }
                 }
                 Op::Reorder { .. } => reorder(n, *layout, x, y),
@@ -253,28 +267,40 @@ impl Block {
             match &context.graph.ops[i] {
                 Op::Layer(op) if needed(op.y) => {
                     let [x, y, dy, dx, saved] = operands;
-                    let pass = Backward {
-                        samples: n,
-                        layout: *layout,
-                        input: &op.input,
-                        output: &op.plan.output,
-                        x,
-                        y,
-                        dy,
-                        dx: needed(op.x).then_some(dx),
-                        parameters: parameters(op, &context.weights.parameters),
-                        gradients: gradients(op, &mut self.partials),
-                        statistics: &context.statistics[op.statistics.clone()],
-                        backward_statistics: &context.backward_statistics[op.backward_statistics.clone()],
-                        block_statistics: &self.backward_statistics[op.backward_statistics.clone()],
-                        batch: context.batch,
-                        saved,
-                        scratch: &mut thread.scratch[..op.plan.scratch + n * op.plan.scratch_per_sample],
-                    };
-                    match (context.copies, self.pairs.of_mut(i, op), op.layer.in_place()) {
-                        (Some(copies), Some((layer, pairs)), _) => layer.backward(pass, copies.of(i), pairs),
-                        (.., Some(layer)) if *execution == Execution::InPlace => layer.backward_in_place(pass),
-                        _ => op.layer.backward(pass),
+                    let y = op.run.reads_output().then_some(&*y);
+                    if *execution == Execution::InPlace
+                        && let Some(layer) = op.run.in_place()
+                    {
+                        if needed(op.x) {
+                            layer.backward(InPlaceBackward {
+                                samples: n,
+                                layout: *layout,
+                                y,
+                                gradient: dx,
+                                saved,
+                            });
+                        }
+                    } else {
+                        let pass = BlockBackward {
+                            samples: n,
+                            layout: *layout,
+                            x,
+                            y,
+                            dy,
+                            dx: needed(op.x).then_some(dx),
+                            parameters: parameters(op, &context.weights.parameters),
+                            gradients: gradients(op, &mut self.partials),
+                            statistics: &context.statistics[op.statistics.clone()],
+                            sums: &context.sums[op.sums.clone()],
+                            block_sums: &self.sums[op.sums.clone()],
+                            batch: context.batch,
+                            saved,
+                            scratch: scratch(op, n, thread.scratch),
+                        };
+                        match (context.copies, self.pairs.of_mut(i, op)) {
+                            (Some(copies), Some((layer, pairs))) => layer.backward(pass, copies.of(i), pairs),
+                            _ => op.run.backward(pass),
+                        }
                     }
                 }
                 Op::Reorder { x, .. } if needed(*x) => {
@@ -302,33 +328,27 @@ impl Block {
 
     /// Reduces this block's input of a layer across the batch to statistics.
     pub fn gather(&mut self, op: &LayerOp) {
-        let Some(across) = op.layer.across_batch() else { return };
+        let Some(across) = op.run.across_batch() else { return };
         let place = self.plan.value(op.x);
         let x = &self.memory[place.of(self.samples)];
-        let samples = self.gathered(op, place);
-        across.gather(samples, x, &mut self.statistics[op.statistics.clone()]);
+        across.gather(
+            BlockOf::new(self.samples, place.layout),
+            x,
+            &mut self.statistics[op.statistics.clone()],
+        );
     }
 
     /// Reduces this block's input of a layer across the batch, and the gradient of its output, to sums.
     pub fn gather_backward(&mut self, op: &LayerOp, statistics: &[Float]) {
-        let Some(across) = op.layer.across_batch() else { return };
+        let Some(across) = op.run.across_batch() else { return };
         let (x, dy) = (self.plan.value(op.x), self.plan.gradient(op.y));
-        let samples = self.gathered(op, x);
         across.gather_backward(
-            samples,
+            BlockOf::new(self.samples, x.layout),
             &self.memory[x.of(self.samples)],
             &self.memory[dy.of(self.samples)],
             &statistics[op.statistics.clone()],
-            &mut self.backward_statistics[op.backward_statistics.clone()],
+            &mut self.sums[op.sums.clone()],
         );
-    }
-
-    fn gathered<'a>(&self, op: &'a LayerOp, place: Place) -> BlockOf<'a> {
-        BlockOf {
-            input: &op.input,
-            samples: self.samples,
-            layout: place.layout,
-        }
     }
 
     /// After a forward pass: if the loss is not finite, finds the first layer where that shows.
@@ -348,6 +368,11 @@ impl Block {
             }
         }
     }
+}
+
+/// The scratch memory of a layer for so many samples.
+fn scratch<'a>(op: &LayerOp, samples: usize, all: &'a mut [Float]) -> &'a mut [Float] {
+    &mut all[..op.scratch.fixed + samples * op.scratch.per_sample]
 }
 
 fn parameters<'a>(op: &'a LayerOp, all: &'a [Float]) -> Tensors<'a> {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use gradus_kernels::DisjointRanges;
 
 use crate::graph::{Graph, Op};
-use crate::layer::{GradientScope, Layout};
+use crate::layer::advanced::Layout;
 
 /// Floats of a cache line: where everything begins.
 const LINE: usize = 16;
@@ -220,17 +220,17 @@ fn executions(graph: &Graph, options: MemoryOptions) -> Vec<Execution> {
     }
     for op in &graph.ops {
         let execution = match op {
-            Op::Layer(op) if op.plan.view => {
+            Op::Layer(op) if op.bound.is_view() => {
                 read_again[op.y] |= read_again[op.x];
                 Execution::Alias
             }
             Op::Layer(op) => {
                 let free = !(options.training && read_again[op.x]);
-                read_again[op.y] |= op.plan.reads_output;
-                if op.layer.in_place().is_some()
+                read_again[op.y] |= op.run.reads_output();
+                if op.run.in_place().is_some()
                     && free
                     && op.sizes.is_empty()
-                    && op.plan.output.size() == op.input.size()
+                    && op.bound.output.size() == op.input.size()
                 {
                     Execution::InPlace
                 } else {
@@ -350,15 +350,15 @@ impl Liveness {
                 }
             }
             let Op::Layer(op) = op else { continue };
-            if options.training && op.plan.saved > 0 {
+            if options.training && op.bound.saved > 0 {
                 saved[i] = Some(LiveRange {
                     from: i,
                     to: back(i),
-                    size: op.plan.saved,
+                    size: op.bound.saved,
                     layout: need(op.y, i, i).layout,
                 });
             }
-            if options.training && op.plan.gradient == GradientScope::WholeBatch {
+            if options.training && op.run.whole_batch().is_some() {
                 let read_by_update = values[op.x].iter_mut().chain(&mut gradients[op.y]);
                 read_by_update.for_each(|need| need.to = FOREVER);
             }

@@ -155,7 +155,7 @@ impl Predictor {
             weights: &network.weights,
             copies: None,
             statistics: &[],
-            backward_statistics: &[],
+            sums: &[],
             batch: n,
             seed: 0,
             step: 0,

@@ -15,7 +15,7 @@ use super::block::Block;
 use super::workers::Workers;
 use crate::Float;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{BatchGradient, BlockGradient, GradientScope};
+use crate::layer::advanced::{BatchGradient, BlockGradient};
 use crate::optim::{Clip, MAX_SLOTS, Optimizer, Step};
 
 /// About how many values a shard has, and a task: few enough for a thread's cache, enough for a matrix product.
@@ -284,8 +284,8 @@ impl Shard {
     /// Computes its gradient.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
-        match op.plan.gradient {
-            GradientScope::WholeBatch => {
+        match op.run.whole_batch() {
+            Some(layer) => {
                 let mut parts = blocks.iter().map(|block| BlockGradient {
                     samples: block.samples,
                     x: block.value(op.x),
@@ -297,17 +297,15 @@ impl Shard {
                     rows: self.rows.clone(),
                     gradient,
                     blocks: &mut parts,
-                    input: &op.input,
-                    output: &op.plan.output,
                     scratch,
                 };
                 let in_bfloat16 = blocks.iter().any(|block| !block.pairs(self.op).is_empty());
-                match op.layer.bfloat16().filter(|_| in_bfloat16) {
+                match op.run.bfloat16().filter(|_| in_bfloat16) {
                     Some(layer) => layer.batch_gradient(pass),
-                    None => op.layer.batch_gradient(pass),
+                    None => layer.gradient(pass),
                 }
             }
-            GradientScope::PerBlock => {
+            None => {
                 let start = op.partials.start;
                 let range = start + self.within.start..start + self.within.end;
                 add_up(blocks.iter().map(|block| &block.partials[range.clone()]), gradient);
@@ -352,7 +350,7 @@ fn shards(graph: &Graph) -> Vec<Shard> {
     for (i, op) in graph.ops.iter().enumerate() {
         let Op::Layer(op) = op else { continue };
         let mut start = 0;
-        for (p, parameter) in op.plan.parameters.iter().enumerate() {
+        for (p, parameter) in op.bound.parameters.iter().enumerate() {
             let rows = parameter.shape.first().copied().unwrap_or(1).max(1);
             let width = op.sizes[p] / rows;
             let step = (SHARD / width.max(1)).clamp(1, rows);

@@ -14,7 +14,7 @@ use super::clock::Other;
 use super::memory_plan::{MemoryOptions, MemoryPlan};
 use super::workers::Workers;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::{GradientScope, TensorsMut};
+use crate::layer::TensorsMut;
 use crate::network::Weights;
 use crate::{Error, Float, Network, Result};
 
@@ -35,7 +35,7 @@ pub(crate) struct Workspace {
     crew: Crew,
     /// The statistics over the batch, forward and backward.
     statistics: Vec<Float>,
-    backward_statistics: Vec<Float>,
+    sums: Vec<Float>,
     /// The operations between barriers: each range but the first begins with a layer across the batch.
     segments: Vec<Range<usize>>,
     batch: usize,
@@ -117,8 +117,8 @@ impl Division {
 /// matrix products make better use of the weights, where these are most of the work.
 fn fixed_block(graph: &Graph) -> usize {
     let products: u64 = (graph.layers())
-        .filter(|op| op.plan.gradient == GradientScope::WholeBatch)
-        .map(|op| op.plan.multiply_adds)
+        .filter(|op| op.run.whole_batch().is_some())
+        .map(|op| op.bound.multiply_adds)
         .sum();
     if 2 * products > graph.multiply_adds() {
         2 * LANES
@@ -150,13 +150,13 @@ impl Training<'_> {
         statistics: [&'a [Float]; 2],
         batch: usize,
     ) -> PassContext<'a> {
-        let [statistics, backward_statistics] = statistics;
+        let [statistics, sums] = statistics;
         PassContext {
             graph,
             weights,
             copies,
             statistics,
-            backward_statistics,
+            sums,
             batch,
             seed: self.seed,
             step: self.step,
@@ -170,6 +170,11 @@ impl Workspace {
     /// # Errors
     /// If that is more than there can be.
     pub fn new(graph: &Arc<Graph>, batch: usize, threads: usize, bfloat16: bool) -> Result<Self> {
+        if bfloat16 && graph.reference {
+            return Err(Error::invalid(
+                "a network that computes by the plain loops can't be trained in bfloat16: choose one of the two",
+            ));
+        }
         let bfloat16 = bfloat16 && bfloat16::is_used_by(graph);
         check_memory(batch, 2 * graph.values_size + graph.saved)?;
         let work = graph.multiply_adds().saturating_mul(3).saturating_mul(batch as u64);
@@ -212,7 +217,7 @@ impl Workspace {
                 filled: 0,
             },
             statistics: vec![0.0; graph.statistics],
-            backward_statistics: vec![0.0; graph.backward_statistics],
+            sums: vec![0.0; graph.sums],
             segments,
             batch: 0,
             copies: bfloat16.then(|| Copies::new(graph)),
@@ -282,7 +287,7 @@ impl Workspace {
         let Workspace {
             crew,
             statistics,
-            backward_statistics,
+            sums,
             segments,
             batch,
             copies,
@@ -302,7 +307,7 @@ impl Workspace {
         };
 
         for (s, segment) in segments.iter().enumerate() {
-            let context = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
+            let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
             crew.each_block(&|block, thread| {
                 if s == 0 {
                     block.partials.fill(0.0);
@@ -338,12 +343,12 @@ impl Workspace {
 
         for s in (0..last).rev() {
             let op = across(graph, segments[s + 1].start);
-            let range = op.backward_statistics.clone();
+            let range = op.sums.clone();
             let parts = crew.blocks[..crew.filled]
                 .iter()
-                .map(|block| &block.backward_statistics[range.clone()]);
-            add_up(parts, &mut backward_statistics[range.clone()]);
-            let context = training.lend(graph, (weights, copies), [statistics, backward_statistics], *batch);
+                .map(|block| &block.sums[range.clone()]);
+            add_up(parts, &mut sums[range.clone()]);
+            let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
             crew.each_block(&|block, thread| {
                 block.backward(context, backward_range(s), thread);
                 if s > 0 {
@@ -357,9 +362,9 @@ impl Workspace {
     pub fn update_state(&self, network: &mut Network) {
         let Network { graph, weights, .. } = network;
         for op in graph.layers() {
-            if let Some(layer) = op.layer.across_batch() {
+            if let Some(layer) = op.run.across_batch() {
                 let state = TensorsMut::new(&mut weights.state[op.state.clone()], &op.state_sizes);
-                layer.update_state(&op.input, &self.statistics[op.statistics.clone()], self.batch, state);
+                layer.update_state(&self.statistics[op.statistics.clone()], self.batch, state);
             }
         }
     }
@@ -387,12 +392,12 @@ pub(super) fn check_memory(batch: usize, per_sample: usize) -> Result<()> {
 
 /// Merges the blocks' statistics of a layer, in their order.
 fn merge(op: &LayerOp, blocks: &[Block], total: &mut [Float]) {
-    let Some(layer) = op.layer.across_batch() else { return };
+    let Some(layer) = op.run.across_batch() else { return };
     total.copy_from_slice(&blocks[0].statistics[op.statistics.clone()]);
     let mut seen = blocks[0].samples;
     for block in &blocks[1..] {
         let part = &block.statistics[op.statistics.clone()];
-        layer.merge(&op.input, total, seen, part, block.samples);
+        layer.merge(total, seen, part, block.samples);
         seen += block.samples;
     }
 }

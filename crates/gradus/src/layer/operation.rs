@@ -2,20 +2,20 @@
 
 /// What a layer computes for a sample once it is trained: a formula of the textbooks, with all of its settings resolved.
 ///
-/// A layer says it in [`Layer::operation`](super::Layer::operation), and whoever exports, quantizes or explains a network matches on
+/// A layer says it when it is [bound](super::BoundLayer::with_operation), and whoever exports, quantizes or explains a network matches on
 /// it. The name of a layer decides nothing: a layer of one's own that computes one of these is exported like the library's, and one
 /// that does not say what it computes is refused.
 ///
-/// The parameters are those of the layer's plan, in the library's layouts.
+/// The parameters are those of the layer, in the library's layouts.
 ///
 /// ```
 /// use gradus::layer::{Function, Operation};
 /// use gradus::{Layer, Shape, layers::Conv2d, activation::LeakyRelu};
 ///
-/// let leaky_relu = LeakyRelu::new(0.5).operation(&Shape::from(10));
+/// let leaky_relu = LeakyRelu::new(0.5).bind(&Shape::from(10)).unwrap().operation();
 /// assert_eq!(leaky_relu, Some(Operation::Map(Function::LeakyRelu { slope: 0.5 })));
 ///
-/// let convolution = Conv2d::new(8, 3).padding(1).stride(2).operation(&Shape::from([1, 28, 28]));
+/// let convolution = Conv2d::new(8, 3).padding(1).stride(2).bind(&Shape::from([1, 28, 28])).unwrap().operation();
 /// let Some(Operation::Convolution { window, groups: 1 }) = convolution else { panic!("a convolution") };
 /// assert_eq!((window.rows.before, window.rows.output, window.rows.after()), (1, 14, 0));
 /// ```

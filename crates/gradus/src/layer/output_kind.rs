@@ -16,7 +16,7 @@ pub enum OutputKind {
     Probabilities,
     /// Probabilities of classes of which one is true: they sum to 1. Softmax.
     Distribution,
-    /// Whatever the layer's inputs are: pooling, dropout, changes of shape. A [view](crate::layer::Plan::view) is of this kind
+    /// Whatever the layer's inputs are: pooling, dropout, changes of shape. A [view](crate::layer::BoundLayer::view) is of this kind
     /// without saying so.
     SameAsInput,
 }

@@ -1,12 +1,12 @@
 //! Two-dimensional average pooling.
 
-use gradus_kernels::interleaved::LANES;
-use gradus_kernels::vectorize;
+mod fast;
+
 use serde::{Deserialize, Serialize};
 
-use super::pixel::{pixels, pixels_mut};
+use super::indices;
 use super::window::{Geometry, Padding, Size2};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Plan};
+use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
 use crate::{Float, Shape};
 
 /// From how many pixels on a window is added up in parts.
@@ -27,8 +27,8 @@ const MANY: usize = 64;
 /// ```
 /// use gradus::layers::AvgPool2d;
 /// use gradus::{Layer, Shape};
-/// let plan = AvgPool2d::new((2, 3)).plan(&Shape::from([5, 26, 27])).unwrap();
-/// assert_eq!(plan.output, Shape::from([5, 13, 9]));
+/// let bound = AvgPool2d::new((2, 3)).bind(&Shape::from([5, 26, 27])).unwrap();
+/// assert_eq!(bound.output(), &Shape::from([5, 13, 9]));
 /// ```
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,74 +75,6 @@ impl AvgPool2d {
         let stride = self.stride.unwrap_or(self.kernel);
         Geometry::new(self.kind(), input, self.kernel, stride, Size2::ONE, self.padding)
     }
-
-    /// Calls `with` with each output pixel and the number of pixels in its window.
-    #[inline(always)]
-    fn counts(&self, geometry: &Geometry, mut with: impl FnMut(usize, Float)) {
-        let width = geometry.columns.output;
-        for i in 0..geometry.rows.output {
-            let rows = geometry.rows.inside(i).len();
-            for j in 0..width {
-                let n = if self.exclude_padding {
-                    rows * geometry.columns.inside(j).len()
-                } else {
-                    geometry.taps()
-                };
-                with(i * width + j, n as Float);
-            }
-        }
-    }
-
-    /// A window of many pixels is added up part by part, since one sum of all of them would lose precision; a part's sums are in
-    /// `part`.
-    fn pool<const N: usize>(&self, geometry: &Geometry, x: &[Float], y: &mut [Float], part: &mut [Float]) {
-        let taps = geometry.taps();
-        let in_parts = taps > MANY;
-        let length = taps.isqrt();
-        let part = &mut pixels_mut::<N>(part)[..if in_parts { geometry.out_plane() } else { 0 }];
-        let planes = pixels::<N>(x).chunks_exact(geometry.in_plane());
-        for (x, y) in planes.zip(pixels_mut(y).chunks_exact_mut(geometry.out_plane())) {
-            vectorize(|| {
-                y.fill([0.0; N]);
-                part.fill([0.0; N]);
-                for tap in 0..taps {
-                    let sums = if in_parts { &mut *part } else { &mut *y };
-                    for run in geometry.runs(tap) {
-                        let pixels = x[run.x..].iter().step_by(geometry.columns.stride);
-                        for (sum, x) in sums[run.y..][..run.count].iter_mut().zip(pixels) {
-                            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
-                        }
-                    }
-                    if in_parts && ((tap + 1).is_multiple_of(length) || tap + 1 == taps) {
-                        for (y, part) in y.iter_mut().zip(part.iter_mut()) {
-                            y.iter_mut().zip(&*part).for_each(|(y, sum)| *y += sum);
-                        }
-                        part.fill([0.0; N]);
-                    }
-                }
-                self.counts(geometry, |i, n| y[i].iter_mut().for_each(|y| *y /= n));
-            });
-        }
-    }
-
-    /// dx is 0 at first.
-    fn spread<const N: usize>(&self, geometry: &Geometry, dy: &[Float], dx: &mut [Float], shares: &mut [Float]) {
-        let shares = pixels_mut::<N>(shares);
-        let planes = pixels_mut::<N>(dx).chunks_exact_mut(geometry.in_plane());
-        for (dx, dy) in planes.zip(pixels(dy).chunks_exact(geometry.out_plane())) {
-            vectorize(|| {
-                self.counts(geometry, |i, n| shares[i] = dy[i].map(|dy| dy / n));
-                for tap in 0..geometry.taps() {
-                    for run in geometry.runs(tap) {
-                        let pixels = dx[run.x..].iter_mut().step_by(geometry.columns.stride);
-                        for (dx, share) in pixels.zip(&shares[run.y..][..run.count]) {
-                            dx.iter_mut().zip(share).for_each(|(dx, share)| *dx += share);
-                        }
-                    }
-                }
-            });
-        }
-    }
 }
 
 impl Layer for AvgPool2d {
@@ -150,44 +82,21 @@ impl Layer for AvgPool2d {
         "avg_pool2d"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let geometry = self.geometry(input)?;
         geometry.every_window_sees_the_image(self.kind())?;
-        Ok(Plan::new(geometry.output(geometry.channels))
-            .scratch(geometry.out_plane() * LANES, 0)
-            .layouts(Layouts::PreferInterleaved)
-            .forgets_output())
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        let geometry = self.geometry(pass.input).expect("the input was planned for");
-        match pass.layout {
-            Layout::SampleMajor => self.pool::<1>(&geometry, pass.x, pass.y, pass.scratch),
-            Layout::Interleaved => self.pool::<LANES>(&geometry, pass.x, pass.y, pass.scratch),
-        }
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        let geometry = self.geometry(pass.input).expect("the input was planned for");
-        let Some(dx) = pass.dx else { return };
-        dx.fill(0.0);
-        match pass.layout {
-            Layout::SampleMajor => self.spread::<1>(&geometry, pass.dy, dx, pass.scratch),
-            Layout::Interleaved => self.spread::<LANES>(&geometry, pass.dy, dx, pass.scratch),
-        }
-    }
-
-    fn operation(&self, input: &Shape) -> Option<Operation> {
-        let window = self.geometry(input).ok()?.window();
         let exclude_padding = self.exclude_padding;
-        Some(Operation::MeanPool {
-            window,
+        let pool = BoundAvgPool {
+            geometry,
             exclude_padding,
-        })
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::SameAsInput
+        };
+        Ok(BoundLayer::new(geometry.output(geometry.channels), pool)
+            .with_operation(Operation::MeanPool {
+                window: geometry.window(),
+                exclude_padding,
+            })
+            .with_output_kind(OutputKind::SameAsInput)
+            .with_fast(fast::FastAvgPool(pool)))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -195,15 +104,81 @@ impl Layer for AvgPool2d {
     }
 }
 
+/// Average pooling bound to its images.
+#[derive(Debug, Clone, Copy)]
+struct BoundAvgPool {
+    geometry: Geometry,
+    exclude_padding: bool,
+}
+
+impl BoundAvgPool {
+    /// The number of pixels that the mean of window (i, j) is over.
+    fn count(&self, i: usize, j: usize) -> Float {
+        let Geometry { rows, columns, .. } = self.geometry;
+        let count = if self.exclude_padding {
+            rows.inside(i).len() * columns.inside(j).len()
+        } else {
+            self.geometry.taps()
+        };
+        count as Float
+    }
+
+    /// How many pixels are added up before their sum is added to the total.
+    fn part(&self) -> usize {
+        let taps = self.geometry.taps();
+        if taps > MANY { taps.isqrt() } else { taps }
+    }
+}
+
+impl Passes for BoundAvgPool {
+    fn forward(&self, pass: Forward<'_>) {
+        let Geometry {
+            channels,
+            rows,
+            columns,
+        } = self.geometry;
+        let taps = self.geometry.taps();
+        for ([c, i, j], y) in indices([channels, rows.output, columns.output]).zip(pass.y) {
+            let (mut total, mut sum) = (0.0, 0.0);
+            for (tap, [_, k, l]) in indices([1, rows.kernel, columns.kernel]).enumerate() {
+                if let (Some(row), Some(column)) = (rows.input_at(i, k), columns.input_at(j, l)) {
+                    sum += pass.x[(c * rows.input + row) * columns.input + column];
+                }
+                if (tap + 1).is_multiple_of(self.part()) || tap + 1 == taps {
+                    total += sum;
+                    sum = 0.0;
+                }
+            }
+            *y = total / self.count(i, j);
+        }
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        let Geometry {
+            channels,
+            rows,
+            columns,
+        } = self.geometry;
+        pass.dx.fill(0.0);
+        for ([c, i, j], dy) in indices([channels, rows.output, columns.output]).zip(pass.dy) {
+            for [_, k, l] in indices([1, rows.kernel, columns.kernel]) {
+                if let (Some(row), Some(column)) = (rows.input_at(i, k), columns.input_at(j, l)) {
+                    pass.dx[(c * rows.input + row) * columns.input + column] += dy / self.count(i, j);
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{Rig, check};
+    use crate::layers::testing::{LayerHarness, check};
 
     #[test]
     fn an_image_by_hand() {
         let layer = AvgPool2d::new((2, 1));
-        let step = Rig::new(&layer, [1, 2, 3])
+        let step = LayerHarness::new(&layer, [1, 2, 3])
             .unwrap()
             .step(&[1.0, 2.0, 3.0, 5.0, 8.0, -3.0], &[2.0, 4.0, 6.0])
             .unwrap();
@@ -215,7 +190,7 @@ mod tests {
     fn padding_counts_unless_excluded() {
         let layer = AvgPool2d::new(2).padding(1);
         assert_eq!(
-            Rig::new(&layer, [1, 2, 2])
+            LayerHarness::new(&layer, [1, 2, 2])
                 .unwrap()
                 .infer(&[4.0, 8.0, 12.0, 16.0])
                 .unwrap(),
@@ -223,7 +198,7 @@ mod tests {
         );
         let layer = layer.exclude_padding();
         assert_eq!(
-            Rig::new(&layer, [1, 2, 2])
+            LayerHarness::new(&layer, [1, 2, 2])
                 .unwrap()
                 .infer(&[4.0, 8.0, 12.0, 16.0])
                 .unwrap(),
@@ -257,11 +232,11 @@ mod tests {
             let x: Vec<Float> = (0..2 * size)
                 .map(|i| 273.15 + (i * 7919 % size) as Float / size as Float)
                 .collect();
-            for rig in [
-                Rig::new(&layer, shape).unwrap(),
-                Rig::new(&layer, shape).unwrap().interleaved(),
+            for harness in [
+                LayerHarness::new(&layer, shape).unwrap(),
+                LayerHarness::new(&layer, shape).unwrap().interleaved(),
             ] {
-                for (y, x) in rig.infer(&x).unwrap().iter().zip(x.chunks_exact(size)) {
+                for (y, x) in harness.infer(&x).unwrap().iter().zip(x.chunks_exact(size)) {
                     let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / size as f64;
                     assert!((f64::from(*y) / mean - 1.0).abs() < 1e-6, "{kernel:?}: {y} for {mean}");
                 }
@@ -274,7 +249,12 @@ mod tests {
     #[test]
     fn defect_11_non_square_images_and_windows() {
         let x: Vec<Float> = (0..24).map(|i| i as Float).collect();
-        let infer = |kernel: (usize, usize)| Rig::new(&AvgPool2d::new(kernel), [1, 4, 6]).unwrap().infer(&x).unwrap();
+        let infer = |kernel: (usize, usize)| {
+            LayerHarness::new(&AvgPool2d::new(kernel), [1, 4, 6])
+                .unwrap()
+                .infer(&x)
+                .unwrap()
+        };
         assert_eq!(infer((2, 3)), [4.0, 7.0, 16.0, 19.0]);
         assert_eq!(infer((1, 6)), [2.5, 8.5, 14.5, 20.5]);
     }
@@ -289,6 +269,6 @@ mod tests {
             .unwrap();
         let again: AvgPool2d = serde_json::from_value(settings.clone()).unwrap();
         assert_eq!(again.settings().unwrap(), settings);
-        assert!(AvgPool2d::new(2).padding(2).plan(&[1, 4, 4].into()).is_err());
+        assert!(AvgPool2d::new(2).padding(2).bind(&[1, 4, 4].into()).is_err());
     }
 }

@@ -1,30 +1,17 @@
 //! Batch normalization.
-//!
-//! The statistics are those of PyTorch, whose sums are in double precision, and for a constant they are exact. Of a block of
-//! samples, in two passes, the second of which corrects the first: from some value c of the feature,
-//!
-//! c′ = c + Σ (x − c) / N, e = Σ (x − c′) / N, μ = c′ + e, σ² = Σ (x − c′)² / N − e².
-//!
-//! The statistics of two blocks, with n and n′ values, are merged by
-//!
-//! δ = μ′ − μ, μ ← μ + δ · n′ / (n + n′), σ² ← (n · σ² + n′ · σ′²) / (n + n′) + δ² · n · n′ / (n + n′)²
-//!
-//! in `f64`: each is kept as two numbers, the nearest [`Float`] and what is missing.
-//!
-//! Sources: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979, and
-//! "Algorithms for computing the sample variance", 1983.
 
-use std::ops::Range;
+mod fast;
+mod moments;
+
 use std::sync::Arc;
 
-use gradus_kernels::interleaved::LANES;
-use gradus_kernels::{SUMS, partial_sums, vectorize};
 use serde::{Deserialize, Serialize};
 
+use self::moments::Moments;
 use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{
-    AcrossBatch, Backward, BlockOf, Forward, Layer, Layout, Layouts, Operation, OutputKind, Parameter, Plan, TensorsMut,
+    Backward, BatchPasses, BatchStatistics, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, TensorsMut,
 };
 use crate::optim::flush;
 use crate::{Float, Shape};
@@ -54,10 +41,10 @@ use crate::{Float, Shape};
 /// ```
 /// use gradus::layers::BatchNorm;
 /// use gradus::{Layer, Shape};
-/// let plan = BatchNorm::new().plan(&Shape::from([16, 28, 28])).unwrap();
-/// assert_eq!(plan.output, Shape::from([16, 28, 28]));
-/// assert_eq!(plan.parameters[0].shape, Shape::from(16));
-/// assert_eq!(plan.state[1].name, "running_var");
+/// let bound = BatchNorm::new().bind(&Shape::from([16, 28, 28])).unwrap();
+/// assert_eq!(bound.output(), &Shape::from([16, 28, 28]));
+/// assert_eq!(bound.parameters()[0].shape, Shape::from(16));
+/// assert_eq!(bound.state()[1].name, "running_var");
 /// ```
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,15 +88,14 @@ impl Layer for BatchNorm {
         "batch_norm"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        if !(0.0..=1.0).contains(&self.momentum) {
-            let momentum = self.momentum;
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        let BatchNorm { momentum, epsilon } = *self;
+        if !(0.0..=1.0).contains(&momentum) {
             return Err(format!(
                 "the momentum of batch_norm must be from 0 to 1, not {momentum}"
             ));
         }
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            let epsilon = self.epsilon;
+        if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
                 "the epsilon of batch_norm must be a positive number, not {epsilon}"
             ));
@@ -122,86 +108,24 @@ impl Layer for BatchNorm {
         let n = input[0];
         let mut gamma = Parameter::weight(n, Fans::new(n, n), Arc::new(Constant(1.0)));
         gamma.decays = false;
-        Ok(Plan::new(input)
-            .parameter(gamma)
-            .parameter(Parameter::bias(n))
-            .state("running_mean", n, 0.0)
-            .state("running_var", n, 1.0)
-            .scratch(3 * n, 0)
-            .multiply_adds(input.size() as u64)
-            .layouts(Layouts::Either)
-            .forgets_output())
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        let features = Features::of(pass.input, pass.layout);
-        let [gamma, beta] = pass.parameters.split();
-        let [mean, missing, variance, _] = if pass.training {
-            quarters(pass.statistics)
-        } else {
-            let [mean, variance] = pass.state.split();
-            [mean, &[], variance, &[]]
+        let norm = BoundBatchNorm {
+            momentum,
+            epsilon,
+            features: n,
+            pixels: input.size() / n,
         };
-        let (scale, rest) = pass.scratch.split_at_mut(features.count);
-        for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance) {
-            *scale = gamma * self.inverse_deviation(*variance);
-        }
-        // What the mean's nearest number misses is in the shift: y = (x − mean) · scale + (β − missing · scale)
-        let shift = &mut rest[..features.count];
-        shift.copy_from_slice(beta);
-        for ((shift, missing), scale) in shift.iter_mut().zip(missing).zip(&*scale) {
-            *shift -= missing * scale;
-        }
-        vectorize(|| {
-            features.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + shift[i]);
-        });
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        let features = Features::of(pass.input, pass.layout);
-        let [dgamma, dbeta] = pass.gradients.split();
-        let [block_dgamma, block_dbeta] = halves(pass.block_statistics);
-        dgamma
-            .iter_mut()
-            .zip(block_dgamma)
-            .for_each(|(sum, block)| *sum += block);
-        dbeta.iter_mut().zip(block_dbeta).for_each(|(sum, block)| *sum += block);
-
-        let Some(dx) = pass.dx else { return };
-        let [mean, missing, variance, _] = quarters(pass.statistics);
-        let [dgamma, dbeta] = halves(pass.backward_statistics);
-        let gamma = &pass.parameters[0];
-        let count = features.values(pass.batch);
-        // dx = scale · (dy − shift − (x − mean) · slope)
-        let (scale, rest) = pass.scratch.split_at_mut(features.count);
-        let (shift, slope) = rest.split_at_mut(features.count);
-        for i in 0..features.count {
-            let inverse = self.inverse_deviation(variance[i]);
-            scale[i] = gamma[i] * inverse;
-            slope[i] = dgamma[i] / count * inverse;
-            shift[i] = dbeta[i] / count - missing[i] * slope[i];
-        }
-        vectorize(|| {
-            features.map(pass.x, pass.dy, dx, |i, x, dy| {
-                scale[i] * (dy - shift[i] - (x - mean[i]) * slope[i])
-            });
-        });
-        features.clear_empty_lanes(pass.samples, dx);
-    }
-
-    fn across_batch(&self) -> Option<&dyn AcrossBatch> {
-        Some(self)
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::BatchNorm {
-            epsilon: f64::from(self.epsilon),
-            momentum: f64::from(self.momentum),
-        })
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::Real
+        Ok(BoundLayer::across_batch(input, norm)
+            .with_parameter(gamma)
+            .with_parameter(Parameter::bias(n))
+            .with_state("running_mean", n, 0.0)
+            .with_state("running_var", n, 1.0)
+            .with_multiply_adds(input.size() as u64)
+            .with_operation(Operation::BatchNorm {
+                epsilon: f64::from(epsilon),
+                momentum: f64::from(momentum),
+            })
+            .with_output_kind(OutputKind::Real)
+            .with_fast(fast::FastBatchNorm(norm)))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -209,93 +133,99 @@ impl Layer for BatchNorm {
     }
 }
 
-/// The statistics are the mean of each feature, what is missing from each mean, the variance of each, and what is missing from
-/// each variance; the sums are dγ, then dβ.
-impl AcrossBatch for BatchNorm {
-    fn least_samples(&self, input: &Shape) -> usize {
-        let pixels: usize = input[1..].iter().product();
-        if pixels == 1 { 2 } else { 1 }
+/// Batch normalization bound to its samples: so many features, each with so many pixels.
+#[derive(Debug, Clone, Copy)]
+struct BoundBatchNorm {
+    momentum: Float,
+    epsilon: Float,
+    features: usize,
+    pixels: usize,
+}
+
+impl BoundBatchNorm {
+    /// N, the number of values of a feature in so many samples.
+    fn values(&self, samples: usize) -> Float {
+        (samples * self.pixels) as Float
     }
 
-    fn statistics(&self, input: &Shape) -> usize {
-        4 * input[0]
+    /// Where the values of a feature are in so many samples, one after the other.
+    fn places(&self, feature: usize, samples: usize) -> impl Iterator<Item = usize> {
+        let BoundBatchNorm { features, pixels, .. } = *self;
+        (0..samples).flat_map(move |n| (0..pixels).map(move |i| (n * features + feature) * pixels + i))
     }
 
-    fn gather(&self, block: BlockOf<'_>, x: &[Float], statistics: &mut [Float]) {
-        let features = Features::of(block.input, block.layout);
-        let n = block.samples;
-        let count = f64::from(features.values(n));
-        vectorize(|| {
-            for some in features.parts() {
-                let mut center = [0.0; LANES];
-                for (center, feature) in center.iter_mut().zip(some.clone()) {
-                    *center = x[feature * features.pixels * features.lanes];
-                }
-                let [sums] = features.sums(&some, n, [x, x], |i, x, _| [x - center[i]]);
-                for (center, sum) in center.iter_mut().zip(sums) {
-                    *center = (f64::from(*center) + sum / count) as Float;
-                }
-                let [sums, squares] = features.sums(&some, n, [x, x], |i, x, _| {
-                    let distance = x - center[i];
-                    [distance, distance * distance]
-                });
-                for (i, feature) in some.enumerate() {
-                    let left = sums[i] / count;
-                    let variance = squares[i] / count - left * left;
-                    let variance = if variance < 0.0 { 0.0 } else { variance };
-                    Moments {
-                        mean: f64::from(center[i]) + left,
-                        variance,
-                    }
-                    .write(feature, statistics);
-                }
+    /// 1 / √(σ² + ε). A variance below 0, which only a file can hold, counts as 0.
+    fn inverse_deviation(&self, variance: Float) -> Float {
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        1.0 / (variance + self.epsilon).sqrt()
+    }
+
+    /// γ / √(σ² + ε) · (x − μ) + β, where μ is `mean` and what its nearest number misses.
+    fn normalize(&self, pass: Forward<'_>, mean: impl Fn(usize) -> [Float; 2], variance: impl Fn(usize) -> Float) {
+        let [gamma, beta] = pass.parameters.split();
+        for f in 0..self.features {
+            let scale = gamma[f] * self.inverse_deviation(variance(f));
+            let [mean, missing] = mean(f);
+            let shift = beta[f] - missing * scale;
+            for at in self.places(f, 1) {
+                pass.y[at] = (pass.x[at] - mean) * scale + shift;
             }
-        });
+        }
+    }
+}
+
+/// The statistics are [`Moments`]; the sums are dγ, then dβ, of each feature.
+impl BatchPasses for BoundBatchNorm {
+    fn least_samples(&self) -> usize {
+        if self.pixels == 1 { 2 } else { 1 }
     }
 
-    fn merge(&self, input: &Shape, total: &mut [Float], seen: usize, part: &[Float], n: usize) {
+    fn statistics(&self) -> usize {
+        Moments::NUMBERS * self.features
+    }
+
+    fn gather(&self, n: usize, x: &[Float], statistics: &mut [Float]) {
+        for f in 0..self.features {
+            let values = || self.places(f, n).map(|at| f64::from(x[at]));
+            let count = f64::from(self.values(n));
+            let mean = values().sum::<f64>() / count;
+            let variance = values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+            Moments { mean, variance }.write(f, statistics);
+        }
+    }
+
+    fn merge(&self, total: &mut [Float], seen: usize, part: &[Float], n: usize) {
         if seen == 0 {
-            total.copy_from_slice(part);
-            return;
+            return total.copy_from_slice(part);
         }
-        // The part's share of all values; each sample has as many.
-        let share = n as f64 / (seen + n) as f64;
-        for feature in 0..input[0] {
-            let (a, b) = (Moments::read(feature, total), Moments::read(feature, part));
-            let delta = b.mean - a.mean;
-            Moments {
-                mean: a.mean + delta * share,
-                variance: (1.0 - share) * a.variance + share * b.variance + delta * delta * share * (1.0 - share),
-            }
-            .write(feature, total);
+        // The part's proportion of all values; each sample has as many.
+        let proportion = n as f64 / (seen + n) as f64;
+        for f in 0..self.features {
+            let merged = Moments::read(f, total).merged(Moments::read(f, part), proportion);
+            merged.write(f, total);
         }
     }
 
-    fn backward_statistics(&self, input: &Shape) -> usize {
-        2 * input[0]
+    fn sums(&self) -> usize {
+        2 * self.features
     }
 
-    fn gather_backward(&self, block: BlockOf<'_>, x: &[Float], dy: &[Float], statistics: &[Float], sums: &mut [Float]) {
-        let features = Features::of(block.input, block.layout);
-        let [mean, missing, variance, _] = quarters(statistics);
-        let (dgamma, dbeta) = sums.split_at_mut(features.count);
-        vectorize(|| {
-            for some in features.parts() {
-                let mean = &mean[some.clone()];
-                let [products, dy] = features.sums(&some, block.samples, [x, dy], |i, x, dy| [dy * (x - mean[i]), dy]);
-                for (i, feature) in some.enumerate() {
-                    let inverse = self.inverse_deviation(variance[feature]);
-                    let product = products[i] - f64::from(missing[feature]) * dy[i];
-                    dgamma[feature] = (product * f64::from(inverse)) as Float;
-                    dbeta[feature] = dy[i] as Float;
-                }
+    fn gather_backward(&self, n: usize, x: &[Float], dy: &[Float], statistics: &[Float], sums: &mut [Float]) {
+        let (dgamma, dbeta) = sums.split_at_mut(self.features);
+        for f in 0..self.features {
+            let Moments { mean, variance } = Moments::read(f, statistics);
+            let inverse = f64::from(self.inverse_deviation(variance as Float));
+            let (mut products, mut total) = (0.0, 0.0);
+            for at in self.places(f, n) {
+                products += f64::from(dy[at]) * (f64::from(x[at]) - mean) * inverse;
+                total += f64::from(dy[at]);
             }
-        });
+            (dgamma[f], dbeta[f]) = (products as Float, total as Float);
+        }
     }
 
-    fn update_state(&self, input: &Shape, statistics: &[Float], n: usize, state: TensorsMut<'_>) {
-        let count = Features::of(input, Layout::SampleMajor).values(n);
-        let [mean, _, variance, _] = quarters(statistics);
+    fn update_state(&self, statistics: &[Float], n: usize, state: TensorsMut<'_>) {
+        let count = self.values(n);
         let [running_mean, running_variance] = state.split();
         // Those of a feature that stays 0 would shrink until they are subnormal.
         let follow = |running: &mut Float, value: Float| {
@@ -304,185 +234,64 @@ impl AcrossBatch for BatchNorm {
                 Float::MIN_POSITIVE,
             );
         };
-        for (running, mean) in running_mean.iter_mut().zip(mean) {
-            follow(running, *mean);
-        }
-        // A single value tells nothing about the variance.
-        if count > 1.0 {
-            for (running, variance) in running_variance.iter_mut().zip(variance) {
-                follow(running, variance * (count / (count - 1.0)));
-            }
-        }
-    }
-}
-
-/// The mean and the variance of a feature.
-struct Moments {
-    mean: f64,
-    variance: f64,
-}
-
-impl Moments {
-    /// Those of a feature in the statistics, where they lie as the nearest numbers and what is missing from them.
-    fn read(feature: usize, statistics: &[Float]) -> Self {
-        let [mean, mean_missing, variance, variance_missing] = quarters(statistics);
-        let whole = |nearest: &[Float], missing: &[Float]| f64::from(nearest[feature]) + f64::from(missing[feature]);
-        Moments {
-            mean: whole(mean, mean_missing),
-            variance: whole(variance, variance_missing),
-        }
-    }
-
-    fn write(&self, feature: usize, statistics: &mut [Float]) {
-        let features = statistics.len() / 4;
-        for (i, value) in [self.mean, self.variance].into_iter().enumerate() {
-            let nearest = value as Float;
-            statistics[2 * i * features + feature] = nearest;
-            statistics[(2 * i + 1) * features + feature] = (value - f64::from(nearest)) as Float;
-        }
-    }
-}
-
-impl BatchNorm {
-    /// 1 / √(σ² + ε). A variance below 0, which only a file can hold, counts as 0.
-    fn inverse_deviation(&self, variance: Float) -> Float {
-        let variance = if variance < 0.0 { 0.0 } else { variance };
-        1.0 / (variance + self.epsilon).sqrt()
-    }
-}
-
-/// The two halves of a slice.
-fn halves(values: &[Float]) -> [&[Float]; 2] {
-    values.split_at(values.len() / 2).into()
-}
-
-/// The four quarters of a slice.
-fn quarters(values: &[Float]) -> [&[Float]; 4] {
-    let [first, second] = halves(values);
-    let ([a, b], [c, d]) = (halves(first), halves(second));
-    [a, b, c, d]
-}
-
-/// How the features lie in a block of samples: one after the other, each with all its pixels, for a sample or for [`LANES`].
-#[derive(Debug, Clone, Copy)]
-struct Features {
-    count: usize,
-    /// Values of each feature in a sample.
-    pixels: usize,
-    /// Samples at each pixel.
-    lanes: usize,
-}
-
-impl Features {
-    fn of(sample: &Shape, layout: Layout) -> Self {
-        Features {
-            count: sample[0],
-            pixels: sample[1..].iter().product(),
-            lanes: layout.room(1),
-        }
-    }
-
-    /// How many values each feature has in so many samples.
-    fn values(&self, samples: usize) -> Float {
-        (samples * self.pixels) as Float
-    }
-
-    /// out = f(feature, a, b), value by value, for the samples in `a` and `b`.
-    #[inline(always)]
-    fn map(&self, a: &[Float], b: &[Float], out: &mut [Float], f: impl Fn(usize, Float, Float) -> Float) {
-        let plane = self.pixels * self.lanes;
-        let size = self.count * plane;
-        let samples = a
-            .chunks_exact(size)
-            .zip(b.chunks_exact(size))
-            .zip(out.chunks_exact_mut(size));
-        for ((a, b), out) in samples {
-            if plane == 1 {
-                for (i, ((out, &a), &b)) in out.iter_mut().zip(a).zip(b).enumerate() {
-                    *out = f(i, a, b);
-                }
-                continue;
-            }
-            let planes = a.chunks_exact(plane).zip(b.chunks_exact(plane));
-            for (i, ((a, b), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {
-                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                    *out = f(i, a, b);
-                }
+        for f in 0..self.features {
+            let Moments { mean, variance } = Moments::read(f, statistics);
+            follow(&mut running_mean[f], mean as Float);
+            // A single value tells nothing about the variance.
+            if count > 1.0 {
+                follow(&mut running_variance[f], variance as Float * (count / (count - 1.0)));
             }
         }
     }
 
-    /// The features in parts that are gone through at once: each by itself, so that its plane is still in the cache for a second
-    /// sum; or up to [`LANES`] of them, where they lie side by side.
-    #[inline(always)]
-    fn parts(self) -> impl Iterator<Item = Range<usize>> {
-        let step = if self.pixels * self.lanes == 1 { LANES } else { 1 };
-        (0..self.count).step_by(step).map(move |i| i..self.count.min(i + step))
+    fn forward(&self, pass: Forward<'_>, statistics: &[Float]) {
+        let number = |i: usize, f: usize| statistics[i * self.features + f];
+        self.normalize(pass, |f| [number(0, f), number(1, f)], |f| number(2, f));
     }
 
-    /// Σ f(i, a, b) over all values of feature `some[i]` in the `samples` samples in `a` and `b`, for each of the K values of f.
-    #[inline(always)]
-    fn sums<const K: usize>(
-        &self,
-        some: &Range<usize>,
-        samples: usize,
-        [a, b]: [&[Float]; 2],
-        f: impl Fn(usize, Float, Float) -> [Float; K],
-    ) -> [[f64; LANES]; K] {
-        let mut sums = [[0.0; LANES]; K];
-        let plane = self.pixels * self.lanes;
-        let size = self.count * plane;
-        let part = some.start * plane..some.end * plane;
-        for (group, (a, b)) in a.chunks_exact(size).zip(b.chunks_exact(size)).enumerate() {
-            let (a, b) = (&a[part.clone()], &b[part.clone()]);
-            if plane == 1 {
-                for (k, sums) in sums.iter_mut().enumerate() {
-                    for (i, (sum, (&a, &b))) in sums.iter_mut().zip(a.iter().zip(b)).enumerate() {
-                        *sum += f64::from(f(i, a, b)[k]);
-                    }
-                }
-                continue;
-            }
-            // All of a sample's partial sums count; side by side, a partial sum is a lane's.
-            let counting = if self.lanes == 1 {
-                LANES
-            } else {
-                LANES.min(samples - group * LANES)
-            };
-            for (sums, partial) in sums.iter_mut().zip(partial_sums(a, b, |a, b| f(0, a, b))) {
-                sums[0] += partial[..counting].iter().sum::<f64>();
-            }
-        }
-        sums
+    fn infer(&self, pass: Forward<'_>) {
+        let [mean, variance] = pass.state.split();
+        self.normalize(pass, |f| [mean[f], 0.0], |f| variance[f]);
     }
 
-    /// Sets what lies behind the last sample to 0.
-    fn clear_empty_lanes(&self, samples: usize, values: &mut [Float]) {
-        if self.lanes == 1 || samples.is_multiple_of(LANES) {
-            return;
-        }
-        let last = samples / LANES * LANES * self.count * self.pixels;
-        for lanes in values[last..].chunks_exact_mut(LANES) {
-            lanes[samples % LANES..].fill(0.0);
+    fn backward(&self, mut pass: Backward<'_>, batch: BatchStatistics<'_>) {
+        let count = f64::from(self.values(batch.samples));
+        for f in 0..self.features {
+            let Moments { mean, variance } = Moments::read(f, batch.statistics);
+            let inverse = f64::from(self.inverse_deviation(variance as Float));
+            let scale = f64::from(pass.parameters[0][f]) * inverse;
+            let (dgamma, dbeta) = (f64::from(batch.sums[f]), f64::from(batch.sums[self.features + f]));
+            let (mut sample_dgamma, mut sample_dbeta) = (0.0, 0.0);
+            for at in self.places(f, 1) {
+                let normalized = (f64::from(pass.x[at]) - mean) * inverse;
+                let dy = f64::from(pass.dy[at]);
+                pass.dx[at] = (scale * (dy - dbeta / count - normalized * dgamma / count)) as Float;
+                sample_dgamma += dy * normalized;
+                sample_dbeta += dy;
+            }
+            pass.gradients[0][f] += sample_dgamma as Float;
+            pass.gradients[1][f] += sample_dbeta as Float;
         }
     }
 }
-
-// A partial sum is a lane's.
-const _: () = assert!(SUMS == LANES);
 
 #[cfg(test)]
 mod tests {
+    use gradus_kernels::interleaved::LANES;
+
     use super::*;
-    use crate::layers::testing::{Rig, assert_close, check};
+    use crate::layer::advanced::{BlockOf, Layout};
+    use crate::layers::testing::{LayerHarness, assert_close, check};
 
     #[test]
     fn a_batch_by_hand() {
         let layer = BatchNorm::new().epsilon(1.0).momentum(0.5);
         // Means 2 and 0, variances 3 and 0.
         let x = [2.0 + Float::sqrt(3.0), 0.0, 2.0 - Float::sqrt(3.0), 0.0];
-        let rig = Rig::new(&layer, [2]).unwrap().parameters(&[2.0, 3.0, 10.0, -1.0]);
-        let step = rig.step(&x, &[1.0, 1.0, 0.0, 5.0]).unwrap();
+        let harness = LayerHarness::new(&layer, [2])
+            .unwrap()
+            .parameters(&[2.0, 3.0, 10.0, -1.0]);
+        let step = harness.step(&x, &[1.0, 1.0, 0.0, 5.0]).unwrap();
         let root = Float::sqrt(3.0);
         assert_close("y", &step.y, &[10.0 + root, -1.0, 10.0 - root, -1.0], 1e-6);
         // dγ = Σ dy · x̂ with x̂ = ±√3 / 2; dβ = Σ dy
@@ -496,9 +305,9 @@ mod tests {
     #[test]
     fn inference_uses_the_running_statistics() {
         let layer = BatchNorm::new().epsilon(1.0);
-        let rig = Rig::new(&layer, [2, 1, 2]).unwrap();
-        let rig = rig.parameters(&[2.0, 3.0, 0.5, 0.0]).state(&[1.0, -1.0, 3.0, 8.0]);
-        assert_eq!(rig.infer(&[1.0, 3.0, -1.0, 2.0]).unwrap(), [0.5, 2.5, 0.0, 3.0]);
+        let harness = LayerHarness::new(&layer, [2, 1, 2]).unwrap();
+        let harness = harness.parameters(&[2.0, 3.0, 0.5, 0.0]).state(&[1.0, -1.0, 3.0, 8.0]);
+        assert_eq!(harness.infer(&[1.0, 3.0, -1.0, 2.0]).unwrap(), [0.5, 2.5, 0.0, 3.0]);
     }
 
     #[test]
@@ -511,8 +320,11 @@ mod tests {
 
     /// The statistics of samples in blocks of so many: the means and variances in double precision.
     fn statistics(x: &[Float], shape: &Shape, layout: Layout, block: usize) -> Vec<[f64; 2]> {
-        let (layer, size) = (BatchNorm::new(), shape.size());
-        let count = layer.statistics(shape);
+        let size = shape.size();
+        let bound = BatchNorm::new().bind(shape).unwrap();
+        let fast = bound.fast.unwrap();
+        let layer = fast.across_batch().unwrap();
+        let count = layer.statistics();
         let (mut total, mut seen) = (vec![Float::NAN; count], 0);
         for x in x.chunks(block * size) {
             let samples = x.len() / size;
@@ -524,14 +336,9 @@ mod tests {
                     Layout::Interleaved => laid[(sample / LANES * size + value) * LANES + sample % LANES] = x,
                 }
             }
-            let of = BlockOf {
-                input: shape,
-                samples,
-                layout,
-            };
             let mut part = vec![Float::NAN; count];
-            layer.gather(of, &laid, &mut part);
-            layer.merge(shape, &mut total, seen, &part, samples);
+            layer.gather(BlockOf::new(samples, layout), &laid, &mut part);
+            layer.merge(&mut total, seen, &part, samples);
             seen += samples;
         }
         let moments = (0..shape[0]).map(|feature| Moments::read(feature, &total));
@@ -595,15 +402,17 @@ mod tests {
                 );
             }
             let layer = BatchNorm::new();
-            let rig = Rig::new(&layer, [1, 224, 224]).unwrap().parameters(&[1.5, 0.25]);
-            for rig in [
-                rig.block(2),
-                Rig::new(&layer, [1, 224, 224])
+            let harness = LayerHarness::new(&layer, [1, 224, 224])
+                .unwrap()
+                .parameters(&[1.5, 0.25]);
+            for harness in [
+                harness.block(2),
+                LayerHarness::new(&layer, [1, 224, 224])
                     .unwrap()
                     .parameters(&[1.5, 0.25])
                     .interleaved(),
             ] {
-                let step = rig
+                let step = harness
                     .step(&vec![value; 3 * 224 * 224], &vec![1.0; 3 * 224 * 224])
                     .unwrap();
                 assert!(step.y.iter().all(|&y| y == 0.25), "{value}: {}", step.y[0]);
@@ -620,9 +429,13 @@ mod tests {
         let value = |i: usize, by: usize| (i * by % 10007) as Float / 10007.0;
         let x: Vec<Float> = (0..5 * size).map(|i| 300.0 + value(i, 7919)).collect();
         let dy: Vec<Float> = (0..5 * size).map(|i| 1.0 + value(i, 5503)).collect();
-        let rig = || Rig::new(&layer, shape).unwrap().parameters(&[1.0, 2.0, 0.0, 0.0]);
-        for rig in [rig().block(2), rig().interleaved()] {
-            let step = rig.step(&x, &dy).unwrap();
+        let harness = || {
+            LayerHarness::new(&layer, shape)
+                .unwrap()
+                .parameters(&[1.0, 2.0, 0.0, 0.0])
+        };
+        for harness in [harness().block(2), harness().interleaved()] {
+            let step = harness.step(&x, &dy).unwrap();
             for feature in 0..2 {
                 let of = |values: &[Float]| -> Vec<f64> {
                     let planes = values.chunks_exact(10_000).skip(feature).step_by(2);
@@ -651,10 +464,13 @@ mod tests {
     /// What stays 0 leaves no subnormal number in the running statistics.
     #[test]
     fn running_statistics_do_not_become_subnormal() {
-        let layer = BatchNorm::new().momentum(0.5);
+        let bound = BatchNorm::new().momentum(0.5).bind(&[1].into()).unwrap();
+        let fast = bound.fast.unwrap();
         let mut state = vec![1.0; 2];
         for _ in 0..3000 {
-            layer.update_state(&[1].into(), &[0.0; 4], 8, TensorsMut::new(&mut state, &[1, 1]));
+            fast.across_batch()
+                .unwrap()
+                .update_state(&[0.0; 4], 8, TensorsMut::new(&mut state, &[1, 1]));
             assert!(state.iter().all(|v| !v.is_subnormal()));
         }
         assert_eq!(state, [0.0; 2]);
@@ -662,7 +478,7 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let refuse = |layer: BatchNorm, input: &[usize]| layer.plan(&Shape::from(input)).unwrap_err();
+        let refuse = |layer: BatchNorm, input: &[usize]| layer.bind(&Shape::from(input)).unwrap_err();
         assert_eq!(
             refuse(BatchNorm::new().momentum(1.5), &[4]),
             "the momentum of batch_norm must be from 0 to 1, not 1.5"

@@ -1,20 +1,18 @@
 //! Two-dimensional convolution.
 //!
-//! There are three ways to compute it, and forward the numbers are the same bits in each. Of many samples, [`LANES`] lie side by
-//! side, and it is computed as it is written, for all of them at once. Of a few, each is computed as it is written with
-//! neighboring positions side by side; or, where the kernel moves by more than one pixel or reaches over the image, and backward,
-//! it is made into matrix products ([`matrices`]). The first two are in [`gradus_kernels::interleaved`].
+//! This file computes it as it is written; [`fast`] for blocks of samples.
 
+mod fast;
 mod matrices;
 
-use gradus_kernels::interleaved::{Convolution, LANES};
+use gradus_kernels::interleaved::LANES;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
-use super::{Init, checked_size, on};
+use super::{Init, checked_size, indices, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Parameter, Plan};
+use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, Passes};
 
 /// A convolution over images of shape `[channels, height, width]`.
 ///
@@ -41,15 +39,15 @@ use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputK
 /// use gradus::layers::{Conv2d, Padding};
 /// use gradus::{Layer, Shape};
 /// let image = Shape::from([1, 28, 28]);
-/// let plan = Conv2d::new(5, 3).plan(&image).unwrap();
-/// assert_eq!(plan.output, Shape::from([5, 26, 26]));
-/// assert_eq!(plan.parameters[0].shape, Shape::from([5, 1, 3, 3]));
-/// assert_eq!(plan.parameters[0].fans.fan_in, 9);
+/// let bound = Conv2d::new(5, 3).bind(&image).unwrap();
+/// assert_eq!(bound.output(), &Shape::from([5, 26, 26]));
+/// assert_eq!(bound.parameters()[0].shape, Shape::from([5, 1, 3, 3]));
+/// assert_eq!(bound.parameters()[0].fans.fan_in, 9);
 ///
-/// let plan = Conv2d::new(8, (3, 5)).stride(2).padding(Padding::Same).plan(&image).unwrap();
-/// assert_eq!(plan.output, Shape::from([8, 14, 14]));
+/// let bound = Conv2d::new(8, (3, 5)).stride(2).padding(Padding::Same).bind(&image).unwrap();
+/// assert_eq!(bound.output(), &Shape::from([8, 14, 14]));
 ///
-/// let message = Conv2d::new(8, 30).plan(&image).unwrap_err();
+/// let message = Conv2d::new(8, 30).bind(&image).unwrap_err();
 /// assert_eq!(message, "the kernel's height is 30, more than the height of the padded input, 28");
 /// ```
 #[doc(alias = "convolutional")]
@@ -127,7 +125,8 @@ impl Conv2d {
         self
     }
 
-    fn sizes(&self, input: &Shape) -> Result<Sizes, String> {
+    /// The convolution of images of this shape.
+    fn of(&self, input: &Shape) -> Result<BoundConv2d, String> {
         let geometry = Geometry::new("conv2d", input, self.kernel, self.stride, self.dilation, self.padding)?;
         let (channels, groups) = (self.channels, self.groups);
         if channels == 0 {
@@ -149,52 +148,13 @@ impl Conv2d {
         checked_size("the output of conv2d", &[channels, rows, columns])?;
         let reach = [geometry.rows.reach(), geometry.columns.reach(), LANES];
         checked_size("with its padding, an image of conv2d", &reach)?;
-        let k = group_in * geometry.taps();
-        let (p, group_out) = (geometry.out_plane(), channels / groups);
-        let gathered = if geometry.is_identity() {
-            0
-        } else {
-            checked_size("the scratch memory of conv2d", &[k, p])?
-        };
-        Ok(Sizes {
+        Ok(BoundConv2d {
             geometry,
             groups,
             group_in,
-            group_out,
-            k,
-            p,
-            gathered,
+            group_out: channels / groups,
+            bias: self.bias,
         })
-    }
-}
-
-/// The sizes of the matrices of one group.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    geometry: Geometry,
-    groups: usize,
-    /// Input channels of a group.
-    group_in: usize,
-    /// Output channels of a group.
-    group_out: usize,
-    /// Weights of an output channel, the rows of X.
-    k: usize,
-    /// Output positions, the columns of X.
-    p: usize,
-    /// The size of the matrix X; 0 where it is x itself.
-    gathered: usize,
-}
-
-impl Sizes {
-    /// The convolution of samples side by side.
-    fn kernel(&self) -> Convolution {
-        Convolution {
-            rows: self.geometry.rows.kernel_axis(),
-            columns: self.geometry.columns.kernel_axis(),
-            in_channels: self.groups * self.group_in,
-            out_channels: self.groups * self.group_out,
-            groups: self.groups,
-        }
     }
 }
 
@@ -203,73 +163,29 @@ impl Layer for Conv2d {
         "conv2d"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        let sizes = self.sizes(input)?;
-        let fans = Fans::new(sizes.k, sizes.group_out * sizes.geometry.taps());
-        let shape = [self.channels, sizes.group_in, self.kernel.height, self.kernel.width];
-        let per_position = self.channels as u64 * sizes.k as u64;
-        let mut plan = Plan::new(sizes.geometry.output(self.channels))
-            .parameter(Parameter::weight(shape, fans, self.init.0.clone()))
-            .scratch(matrices::scratch(&sizes), 0)
-            .multiply_adds(per_position.saturating_mul(sizes.p as u64))
-            .layouts(Layouts::PreferInterleaved)
-            .forgets_output();
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        let convolution = self.of(input)?;
+        let BoundConv2d { geometry, groups, .. } = convolution;
+        let weights = convolution.weights();
+        let fans = Fans::new(weights, convolution.group_out * geometry.taps());
+        let shape = [
+            self.channels,
+            convolution.group_in,
+            self.kernel.height,
+            self.kernel.width,
+        ];
+        let per_position = self.channels as u64 * weights as u64;
+        let window = geometry.window();
+        let mut bound = BoundLayer::new(geometry.output(self.channels), convolution)
+            .with_parameter(Parameter::weight(shape, fans, self.init.0.clone()))
+            .with_multiply_adds(per_position.saturating_mul(geometry.out_plane() as u64))
+            .with_operation(Operation::Convolution { window, groups })
+            .with_output_kind(OutputKind::Real)
+            .with_fast(fast::FastConv2d::new(convolution)?);
         if self.bias {
-            plan = plan.parameter(Parameter::bias(self.channels));
+            bound = bound.with_parameter(Parameter::bias(self.channels));
         }
-        Ok(plan)
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        let sizes = self.sizes(pass.input).expect("the input was planned for");
-        let convolution = sizes.kernel();
-        let (n, m) = (pass.input.size(), pass.output.size());
-        let (w, b) = (&pass.parameters[0], self.bias.then(|| &pass.parameters[1]));
-        match pass.layout {
-            Layout::SampleMajor if convolution.takes_one() => {
-                for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
-                    convolution.forward_one(x, w, b, y);
-                }
-            }
-            Layout::SampleMajor => matrices::forward(sizes, self.bias, pass),
-            Layout::Interleaved => {
-                for (x, y) in pass.x.chunks_exact(n * LANES).zip(pass.y.chunks_exact_mut(m * LANES)) {
-                    convolution.forward(x, w, b, y);
-                }
-            }
-        }
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        let sizes = self.sizes(pass.input).expect("the input was planned for");
-        match pass.layout {
-            Layout::SampleMajor => matrices::backward(sizes, self.bias, pass),
-            Layout::Interleaved => {
-                let convolution = sizes.kernel();
-                let (n, m) = (pass.input.size() * LANES, pass.output.size() * LANES);
-                let mut gradients = pass.gradients;
-                for (x, dy) in pass.x.chunks_exact(n).zip(pass.dy.chunks_exact(m)) {
-                    convolution.weight_gradient(x, dy, gradients.get(0));
-                    if self.bias {
-                        convolution.bias_gradient(dy, gradients.get(1));
-                    }
-                }
-                let Some(dx) = pass.dx else { return };
-                for (dx, dy) in dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(m)) {
-                    convolution.input_gradient(&pass.parameters[0], dy, dx);
-                }
-            }
-        }
-    }
-
-    fn operation(&self, input: &Shape) -> Option<Operation> {
-        let window = self.sizes(input).ok()?.geometry.window();
-        let groups = self.groups;
-        Some(Operation::Convolution { window, groups })
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::Real
+        Ok(bound)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -277,28 +193,107 @@ impl Layer for Conv2d {
     }
 }
 
+/// A convolution bound to its images.
+#[derive(Debug, Clone, Copy)]
+struct BoundConv2d {
+    geometry: Geometry,
+    groups: usize,
+    /// Input channels of a group.
+    group_in: usize,
+    /// Output channels of a group.
+    group_out: usize,
+    bias: bool,
+}
+
+impl BoundConv2d {
+    /// The number of weights of an output channel.
+    fn weights(&self) -> usize {
+        self.group_in * self.geometry.taps()
+    }
+
+    fn channels(&self) -> usize {
+        self.groups * self.group_out
+    }
+
+    /// Calls `meet(w, x)` for the weights of output channel o that meet a pixel at position (i, j), in ascending order of (c, k, l):
+    /// their index and that of the pixel.
+    fn meetings(&self, [o, i, j]: [usize; 3], mut meet: impl FnMut(usize, usize)) {
+        let Geometry { rows, columns, .. } = self.geometry;
+        let first = o / self.group_out * self.group_in;
+        for [c, k, l] in indices([self.group_in, rows.kernel, columns.kernel]) {
+            // Elsewhere is padding, where x is 0.
+            if let (Some(row), Some(column)) = (rows.input_at(i, k), columns.input_at(j, l)) {
+                let w = ((o * self.group_in + c) * rows.kernel + k) * columns.kernel + l;
+                let x = ((first + c) * rows.input + row) * columns.input + column;
+                meet(w, x);
+            }
+        }
+    }
+
+    /// All (o, i, j).
+    fn outputs(&self) -> impl Iterator<Item = [usize; 3]> {
+        indices([self.channels(), self.geometry.rows.output, self.geometry.columns.output])
+    }
+}
+
+impl Passes for BoundConv2d {
+    fn forward(&self, pass: Forward<'_>) {
+        let (x, w) = (pass.x, &pass.parameters[0]);
+        for ([o, i, j], y) in self.outputs().zip(pass.y) {
+            let mut sum = if self.bias { pass.parameters[1][o] } else { 0.0 };
+            self.meetings([o, i, j], |at_w, at_x| sum = w[at_w].mul_add(x[at_x], sum));
+            *y = sum;
+        }
+    }
+
+    fn backward(&self, mut pass: Backward<'_>) {
+        let (x, w) = (pass.x, &pass.parameters[0]);
+        pass.dx.fill(0.0);
+        for ([o, i, j], &dy) in self.outputs().zip(pass.dy) {
+            let dw = &mut pass.gradients[0];
+            self.meetings([o, i, j], |at_w, at_x| {
+                pass.dx[at_x] = w[at_w].mul_add(dy, pass.dx[at_x]);
+                dw[at_w] = dy.mul_add(x[at_x], dw[at_w]);
+            });
+            if self.bias {
+                pass.gradients[1][o] += dy;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Float;
-    use crate::layers::testing::{Rig, check, check_gradient_is_a_sum, spread};
+    use crate::layers::testing::{LayerHarness, check, check_gradient_is_a_sum, spread};
 
     /// The definition: y[o, i, j] = b[o] + Σ w[o, c, k, l] · x[c, i·s + k·d − p, j·s + l·d − p].
-    fn naive(layer: &Conv2d, input: [usize; 3], padding: (usize, usize), rig: &Rig<'_>, x: &[Float]) -> Vec<Float> {
+    fn naive(
+        layer: &Conv2d,
+        input: [usize; 3],
+        padding: (usize, usize),
+        harness: &LayerHarness,
+        x: &[Float],
+    ) -> Vec<Float> {
         let [in_channels, height, width] = input;
-        let (_, out_height, out_width) = rig.plan.output.image().unwrap();
+        let (_, out_height, out_width) = harness.bound.output.image().unwrap();
         let Size2 { height: kh, width: kw } = layer.kernel;
         let (group_in, group_out) = (in_channels / layer.groups, layer.channels / layer.groups);
         let weights = layer.channels * group_in * kh * kw;
         let mut y = Vec::new();
         for (o, i, j) in indices(layer.channels, out_height, out_width) {
-            let mut sum = if layer.bias { rig.parameters[weights + o] } else { 0.0 };
+            let mut sum = if layer.bias {
+                harness.parameters[weights + o]
+            } else {
+                0.0
+            };
             for (c, k, l) in indices(group_in, kh, kw) {
                 let row = (i * layer.stride.height + k * layer.dilation.height).wrapping_sub(padding.0);
                 let column = (j * layer.stride.width + l * layer.dilation.width).wrapping_sub(padding.1);
                 if row < height && column < width {
                     let channel = o / group_out * group_in + c;
-                    let w = rig.parameters[((o * group_in + c) * kh + k) * kw + l];
+                    let w = harness.parameters[((o * group_in + c) * kh + k) * kw + l];
                     sum += w * x[(channel * height + row) * width + column];
                 }
             }
@@ -360,10 +355,10 @@ mod tests {
     #[test]
     fn outputs_are_those_of_the_definition() {
         for (layer, input, padding) in geometries() {
-            let rig = Rig::new(&layer, input).unwrap();
+            let harness = LayerHarness::new(&layer, input).unwrap();
             let x = spread(input.iter().product(), 5);
-            let y = naive(&layer, input, padding, &rig, &x);
-            crate::layers::testing::assert_close(&layer, &rig.infer(&x).unwrap(), &y, 1e-6);
+            let y = naive(&layer, input, padding, &harness, &x);
+            crate::layers::testing::assert_close(&layer, &harness.infer(&x).unwrap(), &y, 1e-6);
         }
     }
 
@@ -377,10 +372,10 @@ mod tests {
     #[test]
     fn an_image_by_hand() {
         let layer = Conv2d::new(1, 2);
-        let rig = Rig::new(&layer, [1, 2, 3])
+        let harness = LayerHarness::new(&layer, [1, 2, 3])
             .unwrap()
             .parameters(&[1.0, 2.0, 3.0, 4.0, 0.5]);
-        let step = rig.step(&[1.0, 0.0, 2.0, 0.0, 1.0, -1.0], &[1.0, 10.0]).unwrap();
+        let step = harness.step(&[1.0, 0.0, 2.0, 0.0, 1.0, -1.0], &[1.0, 10.0]).unwrap();
         // 1·1 + 2·0 + 3·0 + 4·1 + 0.5 and 1·0 + 2·2 + 3·1 − 4·1 + 0.5
         assert_eq!(step.y, [5.5, 3.5]);
         assert_eq!(step.dx, [1.0, 12.0, 20.0, 3.0, 34.0, 40.0]);
@@ -393,7 +388,7 @@ mod tests {
         let layer = Conv2d::new(2, 3);
         let mut parameters = vec![0.0; 20];
         parameters[18..].copy_from_slice(&[0.25, -4.0]);
-        let y = Rig::new(&layer, [1, 4, 3])
+        let y = LayerHarness::new(&layer, [1, 4, 3])
             .unwrap()
             .parameters(&parameters)
             .infer(&[1.0; 12])
@@ -411,7 +406,7 @@ mod tests {
     /// The original took the whole image for the fan-in.
     #[test]
     fn defect_4_the_fan_in_is_what_an_output_sees() {
-        let fans = |layer: Conv2d, input: [usize; 3]| layer.plan(&input.into()).unwrap().parameters[0].fans;
+        let fans = |layer: Conv2d, input: [usize; 3]| layer.bind(&input.into()).unwrap().parameters()[0].fans;
         assert_eq!(fans(Conv2d::new(5, 3), [1, 28, 28]), Fans::new(9, 45));
         assert_eq!(fans(Conv2d::new(6, (3, 5)).groups(2), [4, 28, 28]), Fans::new(30, 45));
     }
@@ -424,10 +419,10 @@ mod tests {
         for pixel in 0..24 {
             let (c, i, j) = (pixel / 12, pixel / 4 % 3, pixel % 4);
             let layer = Conv2d::new(1, 1).bias(false);
-            let rig = Rig::new(&layer, input).unwrap().parameters(&[10.0, 20.0]);
+            let harness = LayerHarness::new(&layer, input).unwrap().parameters(&[10.0, 20.0]);
             let mut dy = [0.0; 12];
             dy[i * 4 + j] = 1.0;
-            let dx = rig.step(&[1.0; 24], &dy).unwrap().dx;
+            let dx = harness.step(&[1.0; 24], &dy).unwrap().dx;
             assert_eq!(dx[pixel], [10.0, 20.0][c]);
             assert_eq!(dx.iter().filter(|&&d| d != 0.0).count(), 2);
         }
@@ -436,7 +431,7 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let refuse = |layer: Conv2d, input: [usize; 3]| layer.plan(&input.into()).unwrap_err();
+        let refuse = |layer: Conv2d, input: [usize; 3]| layer.bind(&input.into()).unwrap_err();
         assert_eq!(
             refuse(Conv2d::new(0, 3), [1, 8, 8]),
             "conv2d needs at least one output channel, got 0"

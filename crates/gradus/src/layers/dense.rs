@@ -1,19 +1,14 @@
 //! The dense (fully connected) layer.
 
-use gradus_kernels::{Accumulate, Matrix, matmul, matmul_scratch, matmul_sum};
 use serde::{Deserialize, Serialize};
 
 use super::{Init, checked_size, on};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
-use crate::layer::{
-    Backward, BatchGradient, Bfloat16, Forward, GradientScope, Layer, Operation, OutputKind, Parameter, Plan, Tensors,
-};
+use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, Passes};
 
 mod bfloat16;
-
-/// The largest block of samples that the scratch memory is planned for.
-const MOST_SAMPLES: usize = 1 << 12;
+mod fast;
 
 /// A dense layer: y = x·W + b, every output a weighted sum of all inputs.
 ///
@@ -31,12 +26,12 @@ const MOST_SAMPLES: usize = 1 << 12;
 ///
 /// ```
 /// use gradus::{Dense, Layer, Shape};
-/// let plan = Dense::new(10).plan(&Shape::from(784)).unwrap();
-/// assert_eq!(plan.output, Shape::from(10));
-/// assert_eq!(plan.parameters[0].shape, Shape::from([784, 10]));
-/// assert_eq!(plan.multiply_adds, 7840);
+/// let bound = Dense::new(10).bind(&Shape::from(784)).unwrap();
+/// assert_eq!(bound.output(), &Shape::from(10));
+/// assert_eq!(bound.parameters()[0].shape, Shape::from([784, 10]));
+/// assert_eq!(bound.multiply_adds(), 7840);
 ///
-/// let message = Dense::new(10).plan(&Shape::from([1, 28, 28])).unwrap_err();
+/// let message = Dense::new(10).bind(&Shape::from([1, 28, 28])).unwrap_err();
 /// assert_eq!(message, "dense needs a flat input such as 784, got 1×28×28: put a Flatten before it");
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,14 +65,6 @@ impl Dense {
         self.init = Init::new(init);
         self
     }
-
-    /// What every row of y starts from: the bias, if there is one.
-    fn start<'a>(&self, parameters: Tensors<'a>) -> Accumulate<'a> {
-        match self.bias {
-            true => Accumulate::Row(parameters.split::<2>()[1]),
-            false => Accumulate::Zero,
-        }
-    }
 }
 
 impl Layer for Dense {
@@ -85,7 +72,7 @@ impl Layer for Dense {
         "dense"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let units = self.units;
         let &[inputs] = input.dims() else {
             let size = input.size();
@@ -98,83 +85,21 @@ impl Layer for Dense {
         }
         let weights = checked_size("the weight of dense", &[inputs, units])?;
         let fans = Fans::new(inputs, units);
-        let mut plan = Plan::new(units)
-            .parameter(Parameter::weight([inputs, units], fans, self.init.0.clone()).saved_transposed())
-            .scratch(
-                matmul_scratch(MOST_SAMPLES, units, inputs).max(matmul_scratch(MOST_SAMPLES, inputs, units)),
-                0,
-            )
-            .multiply_adds(weights as u64)
-            .gradient(GradientScope::WholeBatch)
-            .forgets_output();
-        if self.bias {
-            plan = plan.parameter(Parameter::bias(units));
-        }
-        Ok(plan)
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let w = Matrix::new(&pass.parameters[0], units);
-        let x = Matrix::new(pass.x, inputs);
-        let start = self.start(pass.parameters);
-        matmul(pass.samples, units, inputs, x, w, pass.y, units, start, pass.scratch);
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let Some(dx) = pass.dx else { return };
-        let w = Matrix::new(&pass.parameters[0], units);
-        let dy = Matrix::new(pass.dy, units);
-        matmul(
-            pass.samples,
+        let dense = BoundDense {
             inputs,
             units,
-            dy,
-            w.transposed(),
-            dx,
-            inputs,
-            Accumulate::Zero,
-            pass.scratch,
-        );
-    }
-
-    fn batch_gradient(&self, pass: BatchGradient<'_>) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let BatchGradient {
-            rows,
-            gradient,
-            blocks,
-            scratch,
-            ..
-        } = pass;
-        if pass.parameter == 0 {
-            // dW[rows] = x[:, rows]ᵀ·dy
-            let products = blocks.map(|block| {
-                let x = Matrix::new(&block.x[rows.start..], inputs);
-                (block.samples, x.transposed(), Matrix::new(block.dy, units))
-            });
-            matmul_sum(rows.len(), units, products, gradient, units, Accumulate::Zero, scratch);
-        } else {
-            // db[rows] = Σ dy[:, rows] = 1ᵀ·dy[:, rows]
-            let products = blocks.map(|block| {
-                let dy = Matrix::new(&block.dy[rows.start..], units);
-                (block.samples, Matrix::new(&[1.0], 0).transposed(), dy)
-            });
-            matmul_sum(1, rows.len(), products, gradient, units, Accumulate::Zero, scratch);
+            bias: self.bias,
+        };
+        let mut bound = BoundLayer::new(units, dense)
+            .with_parameter(Parameter::weight([inputs, units], fans, self.init.0.clone()).saved_transposed())
+            .with_multiply_adds(weights as u64)
+            .with_operation(Operation::Dense)
+            .with_output_kind(OutputKind::Real)
+            .with_fast(fast::FastDense(dense));
+        if self.bias {
+            bound = bound.with_parameter(Parameter::bias(units));
         }
-    }
-
-    fn bfloat16(&self) -> Option<&dyn Bfloat16> {
-        Some(self)
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::Dense)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::Real
+        Ok(bound)
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -182,20 +107,58 @@ impl Layer for Dense {
     }
 }
 
+/// A dense layer bound to its inputs.
+#[derive(Debug, Clone, Copy)]
+struct BoundDense {
+    inputs: usize,
+    units: usize,
+    bias: bool,
+}
+
+impl Passes for BoundDense {
+    fn forward(&self, pass: Forward<'_>) {
+        let (x, y, w) = (pass.x, pass.y, &pass.parameters[0]);
+        for j in 0..self.units {
+            let mut sum = if self.bias { pass.parameters[1][j] } else { 0.0 };
+            for i in 0..self.inputs {
+                sum = x[i].mul_add(w[i * self.units + j], sum);
+            }
+            y[j] = sum;
+        }
+    }
+
+    fn backward(&self, mut pass: Backward<'_>) {
+        let (x, dy, w) = (pass.x, pass.dy, &pass.parameters[0]);
+        for i in 0..self.inputs {
+            let mut sum = 0.0;
+            for j in 0..self.units {
+                sum = dy[j].mul_add(w[i * self.units + j], sum);
+                pass.gradients[0][i * self.units + j] += x[i] * dy[j];
+            }
+            pass.dx[i] = sum;
+        }
+        if self.bias {
+            for j in 0..self.units {
+                pass.gradients[1][j] += dy[j];
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{Rig, check};
+    use crate::layers::testing::{LayerHarness, check};
 
     #[test]
     fn two_samples_by_hand() {
         let layer = Dense::new(2);
-        let rig = Rig::new(&layer, [3])
+        let harness = LayerHarness::new(&layer, [3])
             .unwrap()
             .parameters(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, -0.5]);
         let x = [1.0, 0.0, -1.0, 2.0, 1.0, 0.0];
-        assert_eq!(rig.infer(&x).unwrap(), [-3.5, -4.5, 5.5, 7.5]);
-        let step = rig.step(&x, &[1.0, 0.0, 0.0, 2.0]).unwrap();
+        assert_eq!(harness.infer(&x).unwrap(), [-3.5, -4.5, 5.5, 7.5]);
+        let step = harness.step(&x, &[1.0, 0.0, 0.0, 2.0]).unwrap();
         assert_eq!(step.y, [-3.5, -4.5, 5.5, 7.5]);
         assert_eq!(step.dx, [1.0, 3.0, 5.0, 4.0, 8.0, 12.0]);
         assert_eq!(step.gradient, [1.0, 4.0, 0.0, 2.0, -1.0, 0.0, 1.0, 2.0]);
@@ -216,7 +179,7 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let refuse = |layer: Dense, input: &[usize]| layer.plan(&Shape::from(input)).unwrap_err();
+        let refuse = |layer: Dense, input: &[usize]| layer.bind(&Shape::from(input)).unwrap_err();
         assert_eq!(refuse(Dense::new(0), &[4]), "dense needs at least one unit, got 0");
         assert_eq!(
             refuse(Dense::new(usize::MAX), &[4]),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
+use crate::layer::{BoundLayer, Layer};
 
 /// Makes a flat sample of any other: `[channels, height, width]` becomes `[channels · height · width]`, in that order.
 ///
@@ -11,8 +11,8 @@ use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 ///
 /// ```
 /// use gradus::{Flatten, Layer, Shape};
-/// let plan = Flatten::new().plan(&Shape::from([16, 4, 4])).unwrap();
-/// assert_eq!(plan.output, Shape::from(256));
+/// let bound = Flatten::new().bind(&Shape::from([16, 4, 4])).unwrap();
+/// assert_eq!(bound.output(), &Shape::from(256));
 /// ```
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,26 +30,8 @@ impl Layer for Flatten {
         "flatten"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        Ok(Plan::new(input.size()).view())
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        pass.y.copy_from_slice(pass.x);
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        if let Some(dx) = pass.dx {
-            dx.copy_from_slice(pass.dy);
-        }
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::Reshape)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::SameAsInput
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        Ok(BoundLayer::view(input.size()))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -60,14 +42,14 @@ impl Layer for Flatten {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{Rig, check};
+    use crate::layers::testing::{LayerHarness, check};
 
     #[test]
     fn values_keep_their_order() {
         let layer = Flatten::new();
-        let rig = Rig::new(&layer, [2, 1, 2]).unwrap();
-        assert_eq!(rig.plan.output, Shape::from(4));
-        assert_eq!(rig.infer(&[1.0, 2.0, 3.0, 4.0]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        let harness = LayerHarness::new(&layer, [2, 1, 2]).unwrap();
+        assert_eq!(harness.bound.output, Shape::from(4));
+        assert_eq!(harness.infer(&[1.0, 2.0, 3.0, 4.0]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         check(&layer, [2, 3, 4]);
         check(&layer, [5]);
     }

@@ -1,12 +1,13 @@
 //! Global average pooling.
 
 use gradus_kernels::interleaved::LANES;
-use gradus_kernels::{CHAIN, SUMS, sum, vectorize};
+use gradus_kernels::{CHAIN, SUMS, reference, sum, vectorize};
 use serde::{Deserialize, Serialize};
 
 use super::pixel::{pixels, pixels_mut};
 use super::window::not_an_image;
-use crate::layer::{Backward, Forward, Layer, Layout, Layouts, Operation, OutputKind, Plan};
+use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer, Layout, Layouts};
+use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
 use crate::{Float, Shape};
 
 /// The mean of each channel of an image: `[channels, height, width]` becomes `[channels]`.
@@ -21,8 +22,8 @@ use crate::{Float, Shape};
 /// ```
 /// use gradus::layers::GlobalAvgPool2d;
 /// use gradus::{Layer, Shape};
-/// let plan = GlobalAvgPool2d::new().plan(&Shape::from([64, 7, 5])).unwrap();
-/// assert_eq!(plan.output, Shape::from(64));
+/// let bound = GlobalAvgPool2d::new().bind(&Shape::from([64, 7, 5])).unwrap();
+/// assert_eq!(bound.output(), &Shape::from(64));
 /// ```
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,18 +41,64 @@ impl Layer for GlobalAvgPool2d {
         "global_avg_pool2d"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         match input.image() {
             Some(_) if input.size() == 0 => Err(format!("{} needs at least one pixel, got {input}", self.kind())),
             // A loss is computed through a view, from logits before it.
-            Some((channels, 1, 1)) => Ok(Plan::new(channels).view()),
-            Some((channels, ..)) => Ok(Plan::new(channels).layouts(Layouts::Either).forgets_output()),
+            Some((channels, 1, 1)) => Ok(BoundLayer::view(channels).with_operation(Operation::GlobalMeanPool)),
+            Some((channels, height, width)) => {
+                let pool = BoundPool { size: height * width };
+                Ok(BoundLayer::new(channels, pool)
+                    .with_operation(Operation::GlobalMeanPool)
+                    .with_output_kind(OutputKind::SameAsInput)
+                    .with_fast(FastPool { size: pool.size }))
+            }
             None => Err(not_an_image(self.kind(), input)),
         }
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// The mean of `size` pixels of each channel.
+#[derive(Debug, Clone, Copy)]
+struct BoundPool {
+    size: usize,
+}
+
+impl Passes for BoundPool {
     fn forward(&self, pass: Forward<'_>) {
-        let size = pass.input.size() / pass.output.size();
+        for (x, y) in pass.x.chunks_exact(self.size).zip(pass.y) {
+            *y = reference::sum(x) / self.size as Float;
+        }
+    }
+
+    fn backward(&self, pass: Backward<'_>) {
+        for (dx, dy) in pass.dx.chunks_exact_mut(self.size).zip(pass.dy) {
+            dx.fill(dy / self.size as Float);
+        }
+    }
+}
+
+/// The same for blocks of samples.
+#[derive(Debug)]
+struct FastPool {
+    size: usize,
+}
+
+impl BlockLayer for FastPool {
+    fn layouts(&self) -> Layouts {
+        Layouts::Either
+    }
+
+    fn reads_output(&self) -> bool {
+        false
+    }
+
+    fn forward(&self, pass: BlockForward<'_>) {
+        let size = self.size;
         match pass.layout {
             Layout::SampleMajor => {
                 for (x, y) in pass.x.chunks_exact(size).zip(pass.y) {
@@ -66,25 +113,12 @@ impl Layer for GlobalAvgPool2d {
         }
     }
 
-    fn backward(&self, pass: Backward<'_>) {
-        let size = pass.input.size() / pass.output.size();
+    fn backward(&self, pass: BlockBackward<'_>) {
         let Some(dx) = pass.dx else { return };
         match pass.layout {
-            Layout::SampleMajor => share::<1>(size, pass.dy, dx),
-            Layout::Interleaved => share::<LANES>(size, pass.dy, dx),
+            Layout::SampleMajor => share::<1>(self.size, pass.dy, dx),
+            Layout::Interleaved => share::<LANES>(self.size, pass.dy, dx),
         }
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::GlobalMeanPool)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::SameAsInput
-    }
-
-    fn settings(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(self).ok()
     }
 }
 
@@ -122,12 +156,12 @@ fn share<const N: usize>(size: usize, dy: &[Float], dx: &mut [Float]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::testing::{Rig, check};
+    use crate::layers::testing::{LayerHarness, check};
 
     #[test]
     fn an_image_by_hand() {
         let layer = GlobalAvgPool2d::new();
-        let step = Rig::new(&layer, [2, 1, 2])
+        let step = LayerHarness::new(&layer, [2, 1, 2])
             .unwrap()
             .step(&[1.0, 3.0, 5.0, 9.0], &[4.0, 6.0])
             .unwrap();
@@ -147,23 +181,23 @@ mod tests {
     fn the_mean_of_a_picture_keeps_its_precision() {
         let size = 224 * 224;
         let layer = GlobalAvgPool2d::new();
-        let rig = || Rig::new(&layer, [2, 224, 224]).unwrap();
+        let harness = || LayerHarness::new(&layer, [2, 224, 224]).unwrap();
         let sample = |s: usize| {
             let ramp = move |i: usize| 273.15 + ((i + s) * 7919 % size) as Float / size as Float;
             (0..size).map(|_| 273.15).chain((0..size).map(ramp))
         };
         let x: Vec<Float> = (0..3).flat_map(sample).collect();
-        let y = rig().infer(&x).unwrap();
+        let y = harness().infer(&x).unwrap();
         for (y, x) in y.iter().zip(x.chunks_exact(size)) {
             let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / size as f64;
             assert!((f64::from(*y) / mean - 1.0).abs() < 3e-7, "{y} for {mean}");
         }
-        assert_eq!(rig().interleaved().infer(&x).unwrap(), y);
+        assert_eq!(harness().interleaved().infer(&x).unwrap(), y);
     }
 
     #[test]
     fn only_images_are_taken() {
-        let message = GlobalAvgPool2d::new().plan(&Shape::from(7)).unwrap_err();
+        let message = GlobalAvgPool2d::new().bind(&Shape::from(7)).unwrap_err();
         assert!(message.starts_with("global_avg_pool2d needs an image"));
     }
 }

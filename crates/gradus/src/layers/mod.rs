@@ -81,6 +81,11 @@ pub(crate) fn shortest<S: Serializer>(value: &Float, serializer: S) -> Result<S:
     serializer.serialize_f64(value.to_string().parse().unwrap_or(f64::NAN))
 }
 
+/// All [i, j, k] below `sizes`, the last index fastest.
+fn indices([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| [i, j, k])))
+}
+
 /// The product of some sizes, or a sentence that says so if no memory can hold so many values.
 fn checked_size(what: impl Display, sizes: &[usize]) -> Result<usize, String> {
     sizes

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
+use crate::layer::{BoundLayer, Layer};
 
 /// Gives a sample another shape of the same size, its values in the same order.
 ///
@@ -12,9 +12,9 @@ use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 /// ```
 /// use gradus::{Layer, Reshape, Shape};
 /// let image = Reshape::to([1, 28, 28]);
-/// assert_eq!(image.plan(&Shape::from(784)).unwrap().output, Shape::from([1, 28, 28]));
+/// assert_eq!(image.bind(&Shape::from(784)).unwrap().output(), &Shape::from([1, 28, 28]));
 ///
-/// let message = image.plan(&Shape::from(100)).unwrap_err();
+/// let message = image.bind(&Shape::from(100)).unwrap_err();
 /// assert_eq!(message, "reshape to 1×28×28 needs 784 values, got 100 (100)");
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,34 +35,16 @@ impl Layer for Reshape {
         "reshape"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let shape = &self.shape;
         if shape.size() == input.size() {
-            Ok(Plan::new(shape).view())
+            Ok(BoundLayer::view(shape))
         } else {
             let (needed, found) = (shape.size(), input.size());
             Err(format!(
                 "reshape to {shape} needs {needed} values, got {found} ({input})"
             ))
         }
-    }
-
-    fn forward(&self, pass: Forward<'_>) {
-        pass.y.copy_from_slice(pass.x);
-    }
-
-    fn backward(&self, pass: Backward<'_>) {
-        if let Some(dx) = pass.dx {
-            dx.copy_from_slice(pass.dy);
-        }
-    }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::Reshape)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::SameAsInput
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

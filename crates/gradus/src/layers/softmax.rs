@@ -1,10 +1,12 @@
 //! Softmax: any numbers made into probabilities.
 
-use gradus_kernels::{dot, vectorize};
+use gradus_kernels::reference::sum;
+use gradus_kernels::{dot, scalar, vectorize};
 use serde::{Deserialize, Serialize};
 
-use crate::Shape;
-use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
+use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer};
+use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
+use crate::{Float, Shape};
 
 /// Softmax over a flat input: yᵢ = eˣⁱ / Σⱼ eˣʲ. All outputs are positive and their sum is 1.
 ///
@@ -19,8 +21,8 @@ use crate::layer::{Backward, Forward, Layer, Operation, OutputKind, Plan};
 ///
 /// ```
 /// use gradus::{Layer, Shape, Softmax};
-/// assert!(Softmax::new().plan(&Shape::from(10)).is_ok());
-/// let message = Softmax::new().plan(&Shape::from([1, 2, 5])).unwrap_err();
+/// assert!(Softmax::new().bind(&Shape::from(10)).is_ok());
+/// let message = Softmax::new().bind(&Shape::from([1, 2, 5])).unwrap_err();
 /// assert_eq!(message, "softmax needs a flat input such as 10, got 1×2×5: put a Flatten before it");
 /// ```
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -39,9 +41,12 @@ impl Layer for Softmax {
         "softmax"
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         match input.dims() {
-            [size] => Ok(Plan::new(*size)),
+            &[size] => Ok(BoundLayer::new(size, Softmax)
+                .with_operation(Operation::Softmax)
+                .with_output_kind(OutputKind::Distribution)
+                .with_fast(FastSoftmax { size })),
             _ => Err(format!(
                 "softmax needs a flat input such as {}, got {input}: put a Flatten before it",
                 input.size()
@@ -49,17 +54,54 @@ impl Layer for Softmax {
         }
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+impl Passes for Softmax {
     fn forward(&self, pass: Forward<'_>) {
-        let n = pass.input.size();
-        for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(n)) {
-            gradus_kernels::softmax(x, y);
+        let (x, y) = (pass.x, pass.y);
+        let most = x
+            .iter()
+            .fold(Float::NEG_INFINITY, |most, &x| if x > most { x } else { most });
+        for i in 0..x.len() {
+            y[i] = scalar::exp(x[i] - most);
+        }
+        let total = sum(y);
+        for i in 0..x.len() {
+            y[i] /= total;
         }
     }
 
     fn backward(&self, pass: Backward<'_>) {
-        let n = pass.input.size();
+        let (y, dy, dx) = (pass.y, pass.dy, pass.dx);
+        let mut total = 0.0;
+        for j in 0..y.len() {
+            total += f64::from(dy[j]) * f64::from(y[j]);
+        }
+        for i in 0..y.len() {
+            dx[i] = y[i] * (dy[i] - total as Float);
+        }
+    }
+}
+
+/// Softmax of blocks of samples.
+#[derive(Debug)]
+struct FastSoftmax {
+    size: usize,
+}
+
+impl BlockLayer for FastSoftmax {
+    fn forward(&self, pass: BlockForward<'_>) {
+        let samples = pass.x.chunks_exact(self.size).zip(pass.y.chunks_exact_mut(self.size));
+        samples.for_each(|(x, y)| gradus_kernels::softmax(x, y));
+    }
+
+    fn backward(&self, pass: BlockBackward<'_>) {
+        let (n, y) = (self.size, pass.y());
         let Some(dx) = pass.dx else { return };
-        let samples = pass.y.chunks_exact(n).zip(pass.dy.chunks_exact(n));
+        let samples = y.chunks_exact(n).zip(pass.dy.chunks_exact(n));
         for ((y, dy), dx) in samples.zip(dx.chunks_exact_mut(n)) {
             let sum = dot(y, dy);
             vectorize(|| {
@@ -69,29 +111,17 @@ impl Layer for Softmax {
             });
         }
     }
-
-    fn operation(&self, _: &Shape) -> Option<Operation> {
-        Some(Operation::Softmax)
-    }
-
-    fn output_kind(&self) -> OutputKind {
-        OutputKind::Distribution
-    }
-
-    fn settings(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(self).ok()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Float;
-    use crate::layers::testing::{Rig, assert_close, check};
+    use crate::layers::testing::{LayerHarness, assert_close, check};
 
     #[test]
     fn probabilities_by_hand() {
-        let y = Rig::new(&Softmax::new(), [3])
+        let y = LayerHarness::new(&Softmax::new(), [3])
             .unwrap()
             .infer(&[0.0, Float::ln(2.0), Float::ln(5.0), 7.0, 7.0, 7.0])
             .unwrap();
@@ -102,8 +132,8 @@ mod tests {
     #[test]
     fn far_from_zero_nothing_overflows() {
         let layer = Softmax::new();
-        let rig = Rig::new(&layer, [3]).unwrap();
-        let step = rig.step(&[1000.0, -1000.0, 1000.0], &[1.0, 2.0, 3.0]).unwrap();
+        let harness = LayerHarness::new(&layer, [3]).unwrap();
+        let step = harness.step(&[1000.0, -1000.0, 1000.0], &[1.0, 2.0, 3.0]).unwrap();
         assert_eq!(step.y, [0.5, 0.0, 0.5]);
         assert_eq!(step.dx, [-0.5, 0.0, 0.5]);
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use crate::layer::Layer;
 use crate::{Float, Shape, check};
 
-pub(crate) use crate::check::{Rig, spread};
+pub(crate) use crate::check::{LayerHarness, spread};
 
 /// Puts a layer through its contract.
 #[track_caller]
@@ -26,13 +26,13 @@ pub(crate) fn assert_close(what: impl Debug, found: &[Float], expected: &[Float]
 /// The gradient of a batch is the sum of the gradients of its samples: neither a mean nor counted twice.
 #[track_caller]
 pub(crate) fn check_gradient_is_a_sum(layer: &dyn Layer, input: impl Into<Shape>) {
-    let rig = Rig::new(layer, input).unwrap();
-    let (n_in, n_out) = (rig.input.size(), rig.plan.output.size());
+    let harness = LayerHarness::new(layer, input).unwrap();
+    let (n_in, n_out) = (harness.input.size(), harness.bound.output.size());
     let (x, dy) = (spread(4 * n_in, 3), spread(4 * n_out, 4));
-    let mut sum = vec![0.0; rig.parameters.len()];
+    let mut sum = vec![0.0; harness.parameters.len()];
     for (x, dy) in x.chunks_exact(n_in).zip(dy.chunks_exact(n_out)) {
-        let gradient = rig.step(x, dy).unwrap().gradient;
+        let gradient = harness.step(x, dy).unwrap().gradient;
         sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
     }
-    assert_close("gradient", &rig.step(&x, &dy).unwrap().gradient, &sum, 1e-5);
+    assert_close("gradient", &harness.step(&x, &dy).unwrap().gradient, &sum, 1e-5);
 }

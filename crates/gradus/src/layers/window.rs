@@ -388,6 +388,12 @@ impl WindowAxis {
         }
     }
 
+    /// The input that tap `tap` of output `output` falls on, unless that is padding.
+    pub(super) fn input_at(&self, output: usize, tap: usize) -> Option<usize> {
+        let input = (output * self.stride + tap * self.dilation).checked_sub(self.before)?;
+        (input < self.input).then_some(input)
+    }
+
     /// The input that tap `tap` of output `output` falls on, which must not be padding.
     #[inline]
     pub(super) fn position(&self, output: usize, tap: usize) -> usize {

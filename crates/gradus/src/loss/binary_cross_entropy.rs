@@ -1,13 +1,10 @@
 //! Binary cross entropy, for outputs that are each true or false.
 
-use std::any::Any;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, OutputActivation, log, log_derivative, mean, mean_gradient, wants};
-use crate::activation::Sigmoid;
 use crate::data::{Target, Targets};
-use crate::layer::Layer;
+use crate::layer::{Function, Operation};
 use crate::{Error, Float, Result, Shape};
 
 /// Binary cross entropy, the mean over outputs that are each a probability of their own:
@@ -65,10 +62,8 @@ impl Loss for BinaryCrossEntropy {
         Some(OutputActivation::Sigmoid)
     }
 
-    fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
-        (last as &dyn Any)
-            .is::<Sigmoid>()
-            .then(|| Box::new(SigmoidBinaryCrossEntropy) as Box<dyn Loss>)
+    fn fused_with(&self, last: Operation) -> Option<Box<dyn Loss>> {
+        (last == Operation::Map(Function::Sigmoid)).then(|| Box::new(SigmoidBinaryCrossEntropy) as Box<dyn Loss>)
     }
 }
 

@@ -1,14 +1,11 @@
 //! Cross entropy, for one class of several.
 
-use std::any::Any;
-
 use gradus_kernels::{SimdOp, scalar, vectorize_op};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, OutputActivation, add_up, expected, log, log_derivative, wants};
 use crate::data::{Target, Targets};
-use crate::layer::Layer;
-use crate::layers::Softmax;
+use crate::layer::Operation;
 use crate::settings::require;
 use crate::{Error, Float, Result, Shape};
 
@@ -98,10 +95,8 @@ impl Loss for CrossEntropy {
         Some(OutputActivation::Softmax)
     }
 
-    fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
-        (last as &dyn Any)
-            .is::<Softmax>()
-            .then(|| Box::new(SoftmaxCrossEntropy(*self)) as Box<dyn Loss>)
+    fn fused_with(&self, last: Operation) -> Option<Box<dyn Loss>> {
+        (last == Operation::Softmax).then(|| Box::new(SoftmaxCrossEntropy(*self)) as Box<dyn Loss>)
     }
 }
 

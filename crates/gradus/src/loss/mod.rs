@@ -27,7 +27,7 @@ mod output_activation;
 use std::fmt::Debug;
 
 use crate::data::{Target, Targets};
-use crate::layer::Layer;
+use crate::layer::Operation;
 #[cfg(doc)]
 use crate::layer::OutputKind;
 use crate::{Error, Float, Result, Shape, settings};
@@ -109,14 +109,14 @@ pub trait Loss: Debug + Send + Sync {
 
     /// The activation whose outputs this loss compares with the target, if that is one: softmax for cross entropy. Where a
     /// network ends in [real numbers](crate::layer::OutputKind::Real), these are then its logits, and the loss is computed as
-    /// [`fused_with`](Loss::fused_with) that activation's [layer](OutputActivation::layer).
+    /// [`fused_with`](Loss::fused_with) that activation's [operation](OutputActivation::operation).
     fn output_activation(&self) -> Option<OutputActivation> {
         None
     }
 
-    /// The same loss as a function of the *inputs* of `last`, the network's last layer, if the two are better computed
+    /// The same loss as a function of the *inputs* of the network's last layer, which computes `last`, if the two are better computed
     /// together (cross entropy after softmax): exact and finite where one after the other would overflow.
-    fn fused_with(&self, last: &dyn Layer) -> Option<Box<dyn Loss>> {
+    fn fused_with(&self, last: Operation) -> Option<Box<dyn Loss>> {
         let _ = last;
         None
     }

@@ -2,7 +2,7 @@
 
 use crate::Float;
 use crate::activation::{Activation, Sigmoid};
-use crate::layer::Layer;
+use crate::layer::{Function, Layer, Operation};
 use crate::layers::Softmax;
 
 /// The activation whose outputs a loss compares with the target. It makes probabilities of logits: of the outputs of a network
@@ -34,6 +34,14 @@ impl OutputActivation {
         match self {
             OutputActivation::Softmax => gradus_kernels::softmax(z, y),
             OutputActivation::Sigmoid => Activation::forward(&Sigmoid, z, y),
+        }
+    }
+
+    /// What it computes.
+    pub fn operation(self) -> Operation {
+        match self {
+            OutputActivation::Softmax => Operation::Softmax,
+            OutputActivation::Sigmoid => Operation::Map(Function::Sigmoid),
         }
     }
 

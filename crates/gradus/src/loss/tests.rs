@@ -1,8 +1,7 @@
 use super::*;
-use crate::activation::Sigmoid;
-use crate::layers::Softmax;
+use crate::layer::Function;
 
-fn fused(loss: &dyn Loss, last: &dyn Layer) -> Box<dyn Loss> {
+fn fused(loss: &dyn Loss, last: Operation) -> Box<dyn Loss> {
     loss.fused_with(last).expect("fused")
 }
 
@@ -25,8 +24,8 @@ type Case = (Box<dyn Loss>, Target<'static>, f64, [f64; 4]);
 #[test]
 #[rustfmt::skip]
 fn values_and_gradients_are_those_of_pytorch() {
-    let cross_entropy = |smoothing| fused(&CrossEntropy::new().label_smoothing(smoothing), &Softmax);
-    let binary = fused(&BinaryCrossEntropy, &Sigmoid);
+    let cross_entropy = |smoothing| fused(&CrossEntropy::new().label_smoothing(smoothing), Operation::Softmax);
+    let binary = fused(&BinaryCrossEntropy, Operation::Map(Function::Sigmoid));
     let cases: Vec<Case> = vec![
         (cross_entropy(0.0), Target::Class(3), 2.111637428421, [0.155417936157, 0.027007587649, 0.696534865811, -0.878960389617]),
         (cross_entropy(0.1), Target::Class(3), 2.099137428421, [0.130417936157, 0.002007587649, 0.671534865811, -0.803960389617]),
@@ -57,9 +56,9 @@ fn gradients_are_finite_differences() {
     let cases: Vec<(Box<dyn Loss>, [Float; 4])> = vec![
         (Box::new(CrossEntropy::new()), [0.1, 0.6, 0.2, 0.1]),
         (Box::new(smooth), [0.1, 0.6, 0.2, 0.1]),
-        (fused(&smooth, &Softmax), LOGITS),
+        (fused(&smooth, Operation::Softmax), LOGITS),
         (Box::new(BinaryCrossEntropy), [0.1, 0.6, 0.2, 0.9]),
-        (fused(&BinaryCrossEntropy, &Sigmoid), LOGITS),
+        (fused(&BinaryCrossEntropy, Operation::Map(Function::Sigmoid)), LOGITS),
         (Box::new(MeanSquaredError), LOGITS),
         (Box::new(MeanAbsoluteError), LOGITS),
         (Box::new(Huber { delta: 0.6 }), LOGITS),
@@ -96,7 +95,7 @@ fn fused_is_unfused() {
         for target in [Target::Class(1), VALUES] {
             let (mut dy, mut dz) = ([0.0; 4], [0.0; 4]);
             let apart = loss.loss_and_gradient(&y, target, &mut dy);
-            let together = fused(&loss, &Softmax).loss_and_gradient(&LOGITS, target, &mut dz);
+            let together = fused(&loss, Operation::Softmax).loss_and_gradient(&LOGITS, target, &mut dz);
             assert!((apart - together).abs() < tolerance);
             // Through softmax: dzᵢ = yᵢ · (dyᵢ - Σⱼ yⱼ · dyⱼ).
             let dot: Float = y.iter().zip(dy).map(|(y, d)| y * d).sum();
@@ -108,7 +107,8 @@ fn fused_is_unfused() {
     let y: Vec<Float> = LOGITS.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
     let (mut dy, mut dz) = ([0.0; 4], [0.0; 4]);
     let apart = BinaryCrossEntropy.loss_and_gradient(&y, VALUES, &mut dy);
-    let together = fused(&BinaryCrossEntropy, &Sigmoid).loss_and_gradient(&LOGITS, VALUES, &mut dz);
+    let together =
+        fused(&BinaryCrossEntropy, Operation::Map(Function::Sigmoid)).loss_and_gradient(&LOGITS, VALUES, &mut dz);
     assert!((apart - together).abs() < tolerance);
     for i in 0..4 {
         assert!((y[i] * (1.0 - y[i]) * dy[i] - dz[i]).abs() < tolerance);
@@ -126,8 +126,8 @@ fn samples_together_are_samples_alone() {
         class => Target::Class(class),
     };
     let losses: [Box<dyn Loss>; 3] = [
-        fused(&CrossEntropy::new(), &Softmax),
-        fused(&CrossEntropy::new().label_smoothing(0.2), &Softmax),
+        fused(&CrossEntropy::new(), Operation::Softmax),
+        fused(&CrossEntropy::new().label_smoothing(0.2), Operation::Softmax),
         Box::new(MeanSquaredError),
     ];
     for loss in losses {
@@ -144,17 +144,21 @@ fn samples_together_are_samples_alone() {
 
 #[test]
 fn only_the_right_layer_is_fused() {
-    assert!(CrossEntropy::new().fused_with(&Sigmoid).is_none());
-    assert!(BinaryCrossEntropy.fused_with(&Softmax).is_none());
-    assert!(MeanSquaredError.fused_with(&Softmax).is_none());
-    assert_eq!(fused(&CrossEntropy::new(), &Softmax).name(), "cross_entropy");
+    assert!(
+        CrossEntropy::new()
+            .fused_with(Operation::Map(Function::Sigmoid))
+            .is_none()
+    );
+    assert!(BinaryCrossEntropy.fused_with(Operation::Softmax).is_none());
+    assert!(MeanSquaredError.fused_with(Operation::Softmax).is_none());
+    assert_eq!(fused(&CrossEntropy::new(), Operation::Softmax).name(), "cross_entropy");
 }
 
 #[test]
 fn huge_logits_stay_finite() {
-    let cross_entropy = fused(&CrossEntropy::new().label_smoothing(0.1), &Softmax);
-    let exact = fused(&CrossEntropy::new(), &Softmax);
-    let binary = fused(&BinaryCrossEntropy, &Sigmoid);
+    let cross_entropy = fused(&CrossEntropy::new().label_smoothing(0.1), Operation::Softmax);
+    let exact = fused(&CrossEntropy::new(), Operation::Softmax);
+    let binary = fused(&BinaryCrossEntropy, Operation::Map(Function::Sigmoid));
     for z in [
         [1000.0, -1000.0, 0.0],
         [-1000.0; 3],
@@ -185,7 +189,7 @@ fn probabilities_of_zero_and_one_stay_finite() {
         assert!((0.0..1e-6).contains(&right), "{loss:?}: {right}");
         assert!(loss.loss(&[Float::NAN, 0.5], Target::Values(&[1.0, 0.0])).is_nan());
     }
-    let loss = fused(&CrossEntropy::new(), &Softmax);
+    let loss = fused(&CrossEntropy::new(), Operation::Softmax);
     assert!(
         loss.loss_and_gradient(&[Float::NAN, 0.5], Target::Class(1), &mut dy)
             .is_nan()
@@ -285,7 +289,7 @@ fn losses_of_many_outputs_keep_their_precision() {
     check(&MeanSquaredError, &y, Target::Values(&t), mean(&|d| d * d));
     check(&MeanAbsoluteError, &y, Target::Values(&t), mean(&|d| d));
     check(&Huber { delta: 1.0 }, &y, Target::Values(&t), mean(&|d| d - 0.5));
-    let cross_entropy = fused(&CrossEntropy::new(), &Softmax);
+    let cross_entropy = fused(&CrossEntropy::new(), Operation::Softmax);
     check(
         &*cross_entropy,
         &logits,

@@ -39,7 +39,7 @@ pub(super) fn is_built_in_kind(kind: &str) -> bool {
 /// ```
 /// use gradus::{activation::Activation, save::Registry, Float};
 ///
-/// #[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 /// struct Scale {
 ///     by: Float,
 /// }

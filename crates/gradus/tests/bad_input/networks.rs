@@ -3,7 +3,7 @@
 use crate::common::*;
 use crate::data::two_classes;
 use gradus::init::Normal;
-use gradus::layer::{Backward, Forward, Layer, Parameter, Plan};
+use gradus::layer::{Backward, BoundLayer, Forward, Layer, Parameter, Passes};
 use gradus::prelude::*;
 use gradus::{Float, Node, Result};
 use ndarray::{Array1, Array2, Array4, array};
@@ -189,28 +189,31 @@ fn one_output_classifies() {
     );
 }
 
-/// A layer whose plan names these parameters.
-#[derive(Debug)]
-struct Planned(Vec<Parameter>);
+/// A layer with these parameters.
+#[derive(Debug, Clone)]
+struct Declared(Vec<Parameter>);
 
-impl Layer for Planned {
+impl Layer for Declared {
     fn kind(&self) -> &'static str {
-        "planned"
+        "declared"
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        let plan = Plan::new(input);
-        Ok(self.0.iter().cloned().fold(plan, Plan::parameter))
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        let bound = BoundLayer::new(input, self.clone());
+        Ok(self.0.iter().cloned().fold(bound, BoundLayer::with_parameter))
     }
+}
+
+impl Passes for Declared {
     fn forward(&self, _: Forward<'_>) {}
     fn backward(&self, _: Backward<'_>) {}
 }
 
 #[test]
-fn plans_that_could_not_be_saved() {
-    let build = |parameters: Vec<Parameter>| Sequential::new([2]).layer(Planned(parameters)).build(1);
+fn tensors_that_could_not_be_saved() {
+    let build = |parameters: Vec<Parameter>| Sequential::new([2]).layer(Declared(parameters)).build(1);
     refused(
         build(vec![Parameter::bias([2]), Parameter::bias([2])]),
-        &["layer 0 (planned)", "two tensors `bias`"],
+        &["layer 0 (declared)", "two tensors `bias`"],
     );
     refused(
         build(vec![Parameter::bias([2]).saved_transposed()]),

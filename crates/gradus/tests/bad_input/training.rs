@@ -345,7 +345,7 @@ fn batches_of_one_image_are_fine() {
 }
 
 /// Called like ours, but something else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Softmax;
 
 impl Activation for Softmax {

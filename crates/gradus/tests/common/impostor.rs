@@ -1,7 +1,7 @@
 //! A user's layers that are called like the library's own, and compute something else.
 
 use gradus::Layer;
-use gradus::layer::{Backward, Forward, Plan};
+use gradus::layer::{Backward, BoundLayer, Forward, Passes, State};
 use gradus::layers::BatchNorm;
 use gradus::prelude::*;
 use gradus::save::Registry;
@@ -14,15 +14,28 @@ impl Layer for Impostor {
     fn kind(&self) -> &'static str {
         self.0.kind()
     }
-    fn plan(&self, input: &Shape) -> Result<Plan, String> {
-        self.0.plan(input)
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        let own = self.0.bind(input)?;
+        let bound = BoundLayer::new(own.output(), MinusOne);
+        let bound = own.parameters().iter().cloned().fold(bound, BoundLayer::with_parameter);
+        let add = |bound: BoundLayer, state: &State| bound.with_state(state.name, &state.shape, state.value);
+        Ok(own.state().iter().fold(bound, add))
     }
+    fn settings(&self) -> Option<serde_json::Value> {
+        self.0.settings()
+    }
+}
+
+/// All outputs are -1.
+#[derive(Debug)]
+struct MinusOne;
+
+impl Passes for MinusOne {
     fn forward(&self, pass: Forward<'_>) {
         pass.y.fill(-1.0);
     }
-    fn backward(&self, _: Backward<'_>) {}
-    fn settings(&self) -> Option<serde_json::Value> {
-        self.0.settings()
+    fn backward(&self, pass: Backward<'_>) {
+        pass.dx.fill(0.0);
     }
 }
 

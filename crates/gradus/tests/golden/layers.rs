@@ -1,6 +1,7 @@
 //! Every layer: y, dx, the parameters' gradients and the running statistics.
 
-use gradus::layer::{Parameter, Plan};
+use gradus::check::LayerHarness;
+use gradus::layer::{BoundLayer, Parameter};
 use gradus::layers::{
     AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Reshape, Softmax,
 };
@@ -8,7 +9,6 @@ use gradus::{Float, Layer, Shape};
 use serde_json::Value;
 
 use crate::file::{all, close, count, counts, floats, from, list, numbers, text, truth};
-use crate::single::{Given, run};
 
 fn layer(kind: &str, settings: &Value) -> Result<Box<dyn Layer>, String> {
     Ok(match kind {
@@ -27,7 +27,7 @@ fn layer(kind: &str, settings: &Value) -> Result<Box<dyn Layer>, String> {
 }
 
 /// The tensors of a case, which are in PyTorch's layout, in the layer's.
-fn tensors(plan: &Plan, tensors: &Value) -> Vec<Vec<f64>> {
+fn tensors(bound: &BoundLayer, tensors: &Value) -> Vec<Vec<f64>> {
     let in_layout = |(planned, tensor): (&Parameter, &Value)| {
         let (shape, values) = (counts(&tensor["shape"]), numbers(&tensor["values"]));
         if !planned.saved_transposed {
@@ -40,7 +40,7 @@ fn tensors(plan: &Plan, tensors: &Value) -> Vec<Vec<f64>> {
             .map(|i| values[i % rows * columns + i / rows])
             .collect()
     };
-    plan.parameters.iter().zip(list(tensors)).map(in_layout).collect()
+    bound.parameters().iter().zip(list(tensors)).map(in_layout).collect()
 }
 
 /// The state of a case, one tensor after the other.
@@ -58,42 +58,48 @@ fn narrowed(values: &[f64]) -> Vec<Float> {
 fn check(case: &Value) -> Result<(), String> {
     let layer = layer(text(&case["kind"]), &case["settings"])?;
     let input = Shape::from(counts(&case["input"]));
-    let plan = layer.plan(&input)?;
-    if plan.output.dims() != counts(&case["output"]) {
+    let bound = layer.bind(&input)?;
+    if bound.output().dims() != counts(&case["output"]) {
         return Err(format!(
             "the output has shape {}, expected {}",
-            plan.output, case["output"]
+            bound.output(),
+            case["output"]
         ));
     }
-    if plan.parameters.len() != list(&case["parameters"]).len() || plan.state.len() != list(&case["state"]).len() {
+    if bound.parameters().len() != list(&case["parameters"]).len() || bound.state().len() != list(&case["state"]).len()
+    {
         return Err("another number of parameters or state tensors".into());
     }
-    let given = Given {
-        input,
-        samples: count(&case["samples"]),
-        training: truth(&case["training"]),
-        x: &floats(&case["x"]),
-        dy: &floats(&case["dy"]),
-        parameters: &narrowed(&tensors(&plan, &case["parameters"]).concat()),
-        state: &narrowed(&state(&case["state"])),
+    let (x, dy) = (floats(&case["x"]), floats(&case["dy"]));
+    let (samples, training) = (count(&case["samples"]), truth(&case["training"]));
+    let harness = |block: usize, reference: bool| {
+        let harness = LayerHarness::new(layer.as_ref(), &input)?
+            .parameters(&narrowed(&tensors(&bound, &case["parameters"]).concat()))
+            .state(&narrowed(&state(&case["state"])))
+            .block(block);
+        Ok::<_, String>(if reference { harness.reference() } else { harness })
     };
-    for block in [given.samples, 2, 1] {
-        let found = run(layer.as_ref(), &given, block);
+    for (block, reference) in [(samples, true), (samples, false), (2, false), (1, false)] {
+        let harness = harness(block, reference)?;
+        if !training {
+            close("y", &harness.infer(&x)?, &numbers(&case["y"]))?;
+            continue;
+        }
+        let found = harness.step(&x, &dy)?;
         let compare = || {
             close("y", &found.y, &numbers(&case["y"]))?;
             close("state", &found.state, &state(&case["state_after"]))?;
-            if given.training {
-                close("dx", &found.dx, &numbers(&case["dx"]))?;
-                let mut rest = &found.gradients[..];
-                for (i, gradient) in tensors(&plan, &case["gradients"]).iter().enumerate() {
-                    let (first, tail) = rest.split_at(gradient.len());
-                    close(&format!("gradient of {}", plan.parameters[i].name), first, gradient)?;
-                    rest = tail;
-                }
+            close("dx", &found.dx, &numbers(&case["dx"]))?;
+            let mut rest = &found.gradient[..];
+            for (i, gradient) in tensors(&bound, &case["gradients"]).iter().enumerate() {
+                let (first, tail) = rest.split_at(gradient.len());
+                close(&format!("gradient of {}", bound.parameters()[i].name), first, gradient)?;
+                rest = tail;
             }
             Ok(())
         };
-        compare().map_err(|message: String| format!("{message} (in blocks of {block})"))?;
+        let how = if reference { "by its reference" } else { "fast" };
+        compare().map_err(|message: String| format!("{message} ({how}, in blocks of {block})"))?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Every loss: each sample's, the batch's mean, and the gradient of the mean.
 
 use gradus::data::{Target, Targets};
+use gradus::loss::OutputActivation;
 use gradus::loss::{self, CrossEntropy, Huber, Loss};
-use gradus::{Float, Layer, Shape, Sigmoid, Softmax};
+use gradus::{Float, Shape};
 use serde_json::Value;
 
 use crate::file::{all, close, count, counts, floats, from, number, numbers, text};
@@ -15,13 +16,13 @@ fn loss(case: &Value) -> Box<dyn Loss> {
         "huber" => Box::new(from::<Huber>(settings)),
         _ => loss::by_name(kind).expect("the loss exists"),
     };
-    let last: &dyn Layer = match case["after"].as_str() {
-        Some("softmax") => &Softmax,
-        Some("sigmoid") => &Sigmoid,
+    let last = match case["after"].as_str() {
+        Some("softmax") => OutputActivation::Softmax,
+        Some("sigmoid") => OutputActivation::Sigmoid,
         Some(other) => panic!("no last layer {other}"),
         None => return loss,
     };
-    loss.fused_with(last)
+    loss.fused_with(last.operation())
         .expect("the loss is computed together with this layer")
 }
 

@@ -9,4 +9,3 @@ mod losses;
 mod networks;
 mod optimizers;
 mod schedules;
-mod single;

@@ -13,96 +13,107 @@
 
 use gradus_kernels::{Accumulate, Matrix, matmul, matmul_scratch, sum, vectorize};
 
-use super::Sizes;
+use super::BoundConv2d;
 use crate::Float;
-use crate::layer::{Backward, Forward};
+use crate::layer::advanced::{BlockBackward, BlockForward};
 use crate::layers::window::Geometry;
 
-/// The scratch memory of all passes: X, and what its products want.
-pub(super) fn scratch(sizes: &Sizes) -> usize {
-    let (m, k, p) = (sizes.group_out, sizes.k, sizes.p);
-    let products = matmul_scratch(m, p, k)
-        .max(matmul_scratch(m, k, p))
-        .max(matmul_scratch(k, p, m));
-    sizes.gathered + products
+/// The sizes of the matrices of one group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    of: BoundConv2d,
+    /// Weights of an output channel, the rows of X.
+    k: usize,
+    /// Output positions, the columns of X.
+    p: usize,
+    /// The size of the matrix X; 0 where it is x itself, and the largest number where that is too small.
+    pub(super) gathered: usize,
 }
 
-pub(super) fn forward(sizes: Sizes, bias: bool, pass: Forward<'_>) {
-    let Sizes {
-        geometry,
-        group_in,
-        group_out,
-        k,
-        p,
-        ..
-    } = sizes;
-    let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
-    if bias {
-        let b = pass.parameters[1].iter().cycle();
-        pass.y.chunks_exact_mut(p).zip(b).for_each(|(y, &b)| y.fill(b));
-    }
-    let w = pass.parameters[0].chunks_exact(w_group).cycle();
-    let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
-    let groups = pass.x.chunks_exact(x_group).zip(pass.y.chunks_exact_mut(y_group));
-    for ((x, y), w) in groups.zip(w) {
-        let (w, x) = (Matrix::new(w, k), Matrix::new(gather(&geometry, x, columns), p));
-        let start = if bias { Accumulate::Sum } else { Accumulate::Zero };
-        matmul(group_out, p, k, w, x, y, p, start, scratch);
-    }
-}
-
-pub(super) fn backward(sizes: Sizes, bias: bool, pass: Backward<'_>) {
-    let Sizes {
-        geometry,
-        groups,
-        group_in,
-        group_out,
-        k,
-        p,
-        ..
-    } = sizes;
-    let (x_group, y_group, w_group) = (group_in * geometry.in_plane(), group_out * p, group_out * k);
-    let w = &pass.parameters[0];
-    let mut gradients = pass.gradients;
-    if bias {
-        let db = gradients.get(1);
-        for dy in pass.dy.chunks_exact(p * db.len()) {
-            for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
-                *db += sum(dy);
-            }
+impl Sizes {
+    pub(super) fn of(of: &BoundConv2d) -> Self {
+        let (k, p) = (of.weights(), of.geometry.out_plane());
+        let gathered = if of.geometry.is_identity() {
+            0
+        } else {
+            k.saturating_mul(p)
+        };
+        Sizes {
+            of: *of,
+            k,
+            p,
+            gathered,
         }
     }
-    let dw = gradients.get(0);
-    let mut dx = pass.dx;
-    let (columns, scratch) = pass.scratch.split_at_mut(sizes.gathered);
-    for (i, (x, dy)) in pass
-        .x
-        .chunks_exact(x_group)
-        .zip(pass.dy.chunks_exact(y_group))
-        .enumerate()
-    {
-        let group = i % groups * w_group;
-        let (w, dw) = (Matrix::new(&w[group..], k), &mut dw[group..][..w_group]);
-        let dx = dx.as_deref_mut().map(|dx| &mut dx[i * x_group..][..x_group]);
-        let dy = Matrix::new(dy, p);
-        let x = Matrix::new(gather(&geometry, x, columns), p);
-        matmul(group_out, k, p, dy, x.transposed(), dw, k, Accumulate::Sum, scratch);
-        let Some(dx) = dx else { continue };
-        if geometry.is_identity() {
-            matmul(k, p, group_out, w.transposed(), dy, dx, p, Accumulate::Zero, scratch);
-        } else {
-            matmul(
-                k,
-                p,
-                group_out,
-                w.transposed(),
-                dy,
-                columns,
-                p,
-                Accumulate::Zero,
-                scratch,
-            );
-            vectorize(|| scatter(&geometry, columns, dx));
+
+    /// The scratch memory of all passes: X, and what its products want.
+    pub(super) fn scratch(&self) -> usize {
+        let (m, k, p) = (self.of.group_out, self.k, self.p);
+        let products = [(m, p, k), (m, k, p), (k, p, m)].map(|(m, n, k)| matmul_scratch(m, n, k));
+        self.gathered + products.into_iter().fold(0, usize::max)
+    }
+
+    /// The values of a group in the input and in the output of a sample, and its weights.
+    fn of_group(&self) -> [usize; 3] {
+        let BoundConv2d {
+            geometry,
+            group_in,
+            group_out,
+            ..
+        } = self.of;
+        [group_in * geometry.in_plane(), group_out * self.p, group_out * self.k]
+    }
+
+    pub(super) fn forward(&self, pass: BlockForward<'_>) {
+        let Sizes { of, k, p, gathered } = *self;
+        let [x_group, y_group, w_group] = self.of_group();
+        let mut start = Accumulate::Zero;
+        if let Some(b) = pass.parameters.get(1) {
+            start = Accumulate::Sum;
+            let b = b.iter().cycle();
+            pass.y.chunks_exact_mut(p).zip(b).for_each(|(y, &b)| y.fill(b));
+        }
+        let w = pass.parameters[0].chunks_exact(w_group).cycle();
+        let (columns, scratch) = pass.scratch.split_at_mut(gathered);
+        let groups = pass.x.chunks_exact(x_group).zip(pass.y.chunks_exact_mut(y_group));
+        for ((x, y), w) in groups.zip(w) {
+            let (w, x) = (Matrix::new(w, k), Matrix::new(gather(&of.geometry, x, columns), p));
+            matmul(of.group_out, p, k, w, x, y, p, start, scratch);
+        }
+    }
+
+    pub(super) fn backward(&self, pass: BlockBackward<'_>) {
+        let Sizes { of, k, p, gathered } = *self;
+        let [x_group, y_group, w_group] = self.of_group();
+        let (geometry, m) = (&of.geometry, of.group_out);
+        let w = &pass.parameters[0];
+        let mut gradients = pass.gradients;
+        if of.bias {
+            let db = &mut gradients[1];
+            for dy in pass.dy.chunks_exact(p * db.len()) {
+                for (db, dy) in db.iter_mut().zip(dy.chunks_exact(p)) {
+                    *db += sum(dy);
+                }
+            }
+        }
+        let dw = &mut gradients[0];
+        let mut dx = pass.dx;
+        let (columns, scratch) = pass.scratch.split_at_mut(gathered);
+        let groups = pass.x.chunks_exact(x_group).zip(pass.dy.chunks_exact(y_group));
+        for (i, (x, dy)) in groups.enumerate() {
+            let group = i % of.groups * w_group;
+            let (w, dw) = (Matrix::new(&w[group..], k).transposed(), &mut dw[group..][..w_group]);
+            let dy = Matrix::new(dy, p);
+            let x = Matrix::new(gather(geometry, x, columns), p).transposed();
+            matmul(m, k, p, dy, x, dw, k, Accumulate::Sum, scratch);
+            let Some(dx) = &mut dx else { continue };
+            let dx = &mut dx[i * x_group..][..x_group];
+            if geometry.is_identity() {
+                matmul(k, p, m, w, dy, dx, p, Accumulate::Zero, scratch);
+            } else {
+                matmul(k, p, m, w, dy, columns, p, Accumulate::Zero, scratch);
+                vectorize(|| scatter(geometry, columns, dx));
+            }
         }
     }
 }

@@ -14,25 +14,26 @@ use std::ops::Range;
 use gradus_kernels::Accumulate;
 use gradus_kernels::bfloat16::{PackedLhs, Pair, convert, convert_transposed, product, size_across, size_down, stride};
 
-use super::Dense;
-use crate::Shape;
-use crate::layer::{Backward, BatchGradient, Bfloat16, Forward, Layer, Tensors};
+use super::BoundDense;
+use super::fast::FastDense;
+use crate::layer::Tensors;
+use crate::layer::advanced::{BatchGradient, Bfloat16, BlockBackward, BlockForward, WholeBatchGradient};
 
 /// About how many weights a part of the copy has.
 const PART: usize = 8192;
 
 /// The weights are copied twice: paired down, some rows in a part; then, if `dx` is wanted, the transpose paired down, some
 /// columns in a part. All parts but the last have whole pairs.
-impl Bfloat16 for Dense {
-    fn weights(&self, input: &Shape, dx: bool) -> Vec<usize> {
-        let (inputs, units) = (input.size(), self.units);
+impl Bfloat16 for FastDense {
+    fn weights(&self, dx: bool) -> Vec<usize> {
+        let BoundDense { inputs, units, .. } = self.0;
         let rows = parts(inputs, units).map(|rows| size_down(rows.len(), units));
         let columns = parts(units, inputs).map(|columns| size_down(columns.len(), inputs));
         rows.chain(columns.filter(|_| dx)).collect()
     }
 
-    fn convert(&self, input: &Shape, parameters: Tensors<'_>, part: usize, copy: &mut [Pair]) {
-        let (inputs, units) = (input.size(), self.units);
+    fn convert(&self, parameters: Tensors<'_>, part: usize, copy: &mut [Pair]) {
+        let BoundDense { inputs, units, .. } = self.0;
         let w = &parameters[0];
         if let Some(rows) = parts(inputs, units).nth(part) {
             convert(&w[rows.start * units..rows.end * units], units, None, copy);
@@ -41,24 +42,24 @@ impl Bfloat16 for Dense {
         }
     }
 
-    fn saved(&self, input: &Shape, samples: usize) -> usize {
-        let (inputs, units) = (input.size(), self.units);
+    fn saved(&self, samples: usize) -> usize {
+        let BoundDense { inputs, units, .. } = self.0;
         let down = size_down(samples, inputs) + size_down(samples, units);
         down + size_across(samples, inputs.max(units))
     }
 
-    fn forward(&self, pass: Forward<'_>, w: &[Pair], saved: &mut [Pair]) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let [x_down, _, x_across] = self.divide(inputs, pass.samples, saved);
+    fn forward(&self, pass: BlockForward<'_>, w: &[Pair], saved: &mut [Pair]) {
+        let BoundDense { inputs, units, .. } = self.0;
+        let [x_down, _, x_across] = self.divide(pass.samples, saved);
         convert(pass.x, inputs, Some(x_across), x_down);
         let pairs = inputs.div_ceil(2);
         let x = PackedLhs::across(x_across, inputs);
         product([pass.samples, units, pairs], x, w, pass.y, self.start(pass.parameters));
     }
 
-    fn backward(&self, pass: Backward<'_>, w: &[Pair], saved: &mut [Pair]) {
-        let (inputs, units) = (pass.input.size(), self.units);
-        let [_, dy_down, dy_across] = self.divide(inputs, pass.samples, saved);
+    fn backward(&self, pass: BlockBackward<'_>, w: &[Pair], saved: &mut [Pair]) {
+        let BoundDense { inputs, units, .. } = self.0;
+        let [_, dy_down, dy_across] = self.divide(pass.samples, saved);
         let Some(dx) = pass.dx else {
             return convert(pass.dy, units, None, dy_down);
         };
@@ -70,9 +71,9 @@ impl Bfloat16 for Dense {
 
     fn batch_gradient(&self, pass: BatchGradient<'_>) {
         if pass.parameter > 0 {
-            return Layer::batch_gradient(self, pass);
+            return self.gradient(pass);
         }
-        let (inputs, units) = (pass.input.size(), self.units);
+        let BoundDense { inputs, units, .. } = self.0;
         let mut start = Accumulate::Zero;
         for block in pass.blocks {
             let (x_down, dy_down) = block.pairs.split_at(size_down(block.samples, inputs));
@@ -89,11 +90,12 @@ impl Bfloat16 for Dense {
     }
 }
 
-impl Dense {
+impl FastDense {
     /// What a block keeps: x and dy, paired down, until the update; and one of them across, during a pass.
-    fn divide<'a>(&self, inputs: usize, samples: usize, saved: &'a mut [Pair]) -> [&'a mut [Pair]; 3] {
+    fn divide<'a>(&self, samples: usize, saved: &'a mut [Pair]) -> [&'a mut [Pair]; 3] {
+        let BoundDense { inputs, units, .. } = self.0;
         let (x_down, rest) = saved.split_at_mut(size_down(samples, inputs));
-        let (dy_down, across) = rest.split_at_mut(size_down(samples, self.units));
+        let (dy_down, across) = rest.split_at_mut(size_down(samples, units));
         [x_down, dy_down, across]
     }
 }
@@ -108,9 +110,9 @@ fn parts(count: usize, each: usize) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::Float;
-    use crate::check::Rig;
+    use crate::check::LayerHarness;
+    use crate::layers::Dense;
 
     /// Small whole numbers are exact in bfloat16, and so are their sums.
     fn whole(count: usize) -> Vec<Float> {
@@ -124,9 +126,9 @@ mod tests {
             for bias in [false, true] {
                 let layer = Dense::new(units).bias(bias);
                 let size = (inputs + usize::from(bias)) * units;
-                let rig = || Rig::new(&layer, [inputs]).unwrap().parameters(&whole(size));
+                let harness = || LayerHarness::new(&layer, [inputs]).unwrap().parameters(&whole(size));
                 let (x, dy) = (whole(samples * inputs), whole(samples * units));
-                let (found, expected) = (rig().bfloat16().step(&x, &dy), rig().step(&x, &dy));
+                let (found, expected) = (harness().bfloat16().step(&x, &dy), harness().step(&x, &dy));
                 assert!(
                     found.unwrap() == expected.unwrap(),
                     "{samples} samples of {inputs}, {units} units"
@@ -139,8 +141,11 @@ mod tests {
     fn operands_are_rounded() {
         // 1 + 2⁻⁸ becomes 1; the bias and its gradient stay.
         let (odd, layer) = (1.0 + 1.0 / 256.0, Dense::new(1));
-        let rig = Rig::new(&layer, [1]).unwrap().parameters(&[odd, odd]).bfloat16();
-        let step = rig.step(&[odd], &[odd]).unwrap();
+        let harness = LayerHarness::new(&layer, [1])
+            .unwrap()
+            .parameters(&[odd, odd])
+            .bfloat16();
+        let step = harness.step(&[odd], &[odd]).unwrap();
         assert_eq!((step.y, step.dx), (vec![1.0 + odd], vec![1.0]));
         assert_eq!(step.gradient, [1.0, odd]);
     }

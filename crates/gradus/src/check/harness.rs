@@ -1,22 +1,35 @@
 //! Runs one layer by itself, on memory full of NaN.
 
+use std::sync::Arc;
+
 use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::interleaved::LANES;
 use rand::RngExt;
 
 use super::{MOST_PARAMETERS, check_shape};
-use crate::layer::{
-    Backward, BatchGradient, Bfloat16, BlockGradient, BlockOf, Forward, GradientScope, Layer, LayerRandom, Layout,
-    Plan, Tensors, TensorsMut,
+use crate::layer::advanced::{
+    BatchGradient, Bfloat16, BlockBackward, BlockForward, BlockGradient, BlockLayer, BlockOf, BlockRandom,
+    InPlaceBackward, InPlaceForward, Layout, Scratch,
 };
+use crate::layer::{BoundLayer, Layer, PerSample, Tensors, TensorsMut};
 use crate::random::{Purpose, stream};
 use crate::{Float, Shape};
 
-/// A layer, with parameters and state, that runs on memory full of NaN.
+/// One layer, with parameters and state, that runs by itself, on memory full of NaN: what is not written, or read before it is, shows.
+///
+/// ```
+/// use gradus::{Dense, check::LayerHarness};
+/// let dense = LayerHarness::new(&Dense::new(1), [2])?.parameters(&[1.0, 2.0, 0.5]);
+/// assert_eq!(dense.infer(&[3.0, 4.0])?, [11.5]);
+/// let step = dense.step(&[3.0, 4.0], &[10.0])?;
+/// assert_eq!((step.dx, step.gradient), (vec![10.0, 20.0], vec![30.0, 40.0, 10.0]));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Rig<'a> {
-    pub(crate) layer: &'a dyn Layer,
-    pub(crate) plan: Plan,
+pub struct LayerHarness {
+    pub(crate) bound: BoundLayer,
+    /// Its fast version, if it has one.
+    run: Arc<dyn BlockLayer>,
     pub(crate) input: Shape,
     pub(crate) parameters: Vec<Float>,
     parameter_sizes: Vec<usize>,
@@ -39,25 +52,35 @@ struct Pass {
     statistics: Vec<Float>,
 }
 
-/// What one training step computes.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) y: Vec<Float>,
-    pub(crate) dx: Vec<Float>,
+/// What one training step of a layer computes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LayerStep {
+    /// The outputs of all samples.
+    pub y: Vec<Float>,
+    /// The derivatives of the loss with respect to their inputs.
+    pub dx: Vec<Float>,
     /// The gradients of all parameters, one after the other.
-    pub(crate) gradient: Vec<Float>,
+    pub gradient: Vec<Float>,
     /// The state after the step.
-    pub(crate) state: Vec<Float>,
+    pub state: Vec<Float>,
 }
 
-impl<'a> Rig<'a> {
+impl LayerHarness {
     /// The layer for inputs of this shape, its parameters random.
-    pub(crate) fn new(layer: &'a dyn Layer, input: impl Into<Shape>) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// If the layer can't take such inputs, or they are larger than a check can hold.
+    pub fn new(layer: &dyn Layer, input: impl Into<Shape>) -> Result<Self, String> {
         let input = input.into();
         check_shape("the input", &input)?;
-        let plan = layer.plan(&input)?;
-        check_shape("the output", &plan.output)?;
-        let parameter_sizes: Vec<usize> = plan.parameters.iter().map(|p| p.shape.size()).collect();
+        Self::of(layer.bind(&input)?, input)
+    }
+
+    /// The same for a bound layer.
+    pub(crate) fn of(bound: BoundLayer, input: Shape) -> Result<Self, String> {
+        check_shape("the output", &bound.output)?;
+        let parameter_sizes: Vec<usize> = bound.parameters.iter().map(|p| p.shape.size()).collect();
         let count = parameter_sizes
             .iter()
             .fold(0_usize, |sum, &size| sum.saturating_add(size));
@@ -66,15 +89,18 @@ impl<'a> Rig<'a> {
                 "it has {count} parameters, and at most {MOST_PARAMETERS} can be checked"
             ));
         }
-        let state_sizes: Vec<usize> = plan.state.iter().map(|s| s.shape.size()).collect();
+        let state_sizes: Vec<usize> = bound.state.iter().map(|s| s.shape.size()).collect();
         let mut rng = stream(1, Purpose::User, &[]);
         let parameters = (0..parameter_sizes.iter().sum::<usize>())
             .map(|_| rng.random_range(-1.0..1.0))
             .collect();
-        let state = plan.state.iter().flat_map(|s| vec![s.value; s.shape.size()]).collect();
-        Ok(Rig {
-            layer,
-            plan,
+        let state = bound.state.iter().flat_map(|s| vec![s.value; s.shape.size()]).collect();
+        Ok(LayerHarness {
+            run: match &bound.fast {
+                Some(fast) => fast.clone(),
+                None => Arc::new(PerSample::new(&bound, &input)),
+            },
+            bound,
             input,
             parameters,
             parameter_sizes,
@@ -88,51 +114,61 @@ impl<'a> Rig<'a> {
     }
 
     /// These parameters, one after the other.
-    #[cfg(test)]
-    pub(crate) fn parameters(mut self, parameters: &[Float]) -> Self {
+    ///
+    /// # Panics
+    /// If there are more or fewer than the layer has.
+    pub fn parameters(mut self, parameters: &[Float]) -> Self {
         self.parameters.copy_from_slice(parameters);
         self
     }
 
     /// This state.
-    #[cfg(test)]
-    pub(crate) fn state(mut self, state: &[Float]) -> Self {
+    ///
+    /// # Panics
+    /// If there are more or fewer than the layer has.
+    pub fn state(mut self, state: &[Float]) -> Self {
         self.state.copy_from_slice(state);
         self
     }
 
+    /// The layer by its passes over one sample.
+    pub fn reference(mut self) -> Self {
+        self.run = Arc::new(PerSample::new(&self.bound, &self.input));
+        self
+    }
+
     /// Blocks of so many samples.
-    pub(crate) fn block(mut self, samples: usize) -> Self {
+    pub fn block(mut self, samples: usize) -> Self {
         self.block = samples;
         self
     }
 
-    /// Samples side by side.
-    pub(crate) fn interleaved(mut self) -> Self {
+    /// Interleaved samples, for layers that have a fast version for them.
+    pub fn interleaved(mut self) -> Self {
         self.layout = Layout::Interleaved;
         self
     }
 
-    /// The layer in its input's memory.
-    pub(crate) fn in_place(mut self) -> Self {
+    /// The layer in its input's memory, if it has a fast version for that.
+    pub fn in_place(mut self) -> Self {
         self.in_place = true;
         self
     }
 
-    /// The layer in bfloat16, in training.
-    pub(crate) fn bfloat16(mut self) -> Self {
+    /// The layer in bfloat16, in training, if it has a fast version for that.
+    pub fn bfloat16(mut self) -> Self {
         self.bfloat16 = true;
         self
     }
 
     /// The part of the layer that runs in bfloat16, if it is to, and its copy of the weights.
     fn in_bfloat16(&self, dx: bool) -> Option<(&dyn Bfloat16, Vec<Pair>)> {
-        let layer = self.layer.bfloat16().filter(|_| self.bfloat16)?;
+        let layer = self.run.bfloat16().filter(|_| self.bfloat16)?;
         let parameters = Tensors::new(&self.parameters, &self.parameter_sizes);
         let mut copies = Vec::new();
-        for (part, size) in layer.weights(&self.input, dx).into_iter().enumerate() {
+        for (part, size) in layer.weights(dx).into_iter().enumerate() {
             let mut copy = vec![poisoned_pair(); size];
-            layer.convert(&self.input, parameters, part, &mut copy);
+            layer.convert(parameters, part, &mut copy);
             copies.append(&mut copy);
         }
         Some((layer, copies))
@@ -153,7 +189,7 @@ impl<'a> Rig<'a> {
         }
     }
 
-    /// The reverse of [`laid`](Rig::laid).
+    /// The reverse of [`laid`](LayerHarness::laid).
     fn unlaid(&self, laid: &[Float], values: &mut [Float], samples: usize) {
         let size = values.len() / samples;
         for (i, value) in values.iter_mut().enumerate() {
@@ -168,8 +204,11 @@ impl<'a> Rig<'a> {
         }
     }
 
-    /// The output at inference.
-    pub(crate) fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
+    /// The outputs of samples that lie one after the other, at inference.
+    ///
+    /// # Errors
+    /// If outputs are not written.
+    pub fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
         Ok(self.forward(x, false, false)?.y)
     }
 
@@ -179,7 +218,7 @@ impl<'a> Rig<'a> {
     }
 
     fn forward(&self, x: &[Float], training: bool, want_dx: bool) -> Result<Pass, String> {
-        let (n_in, n_out) = (self.input.size(), self.plan.output.size());
+        let (n_in, n_out) = (self.input.size(), self.bound.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
         let statistics = if training { self.statistics(x) } else { Vec::new() };
@@ -189,42 +228,48 @@ impl<'a> Rig<'a> {
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let room = self.layout.room(n);
-            let mut laid_saved = poison(if training { room * self.plan.saved } else { 0 });
+            let mut laid_saved = poison(if training { room * self.bound.saved } else { 0 });
             // Numbers that don't count lie in the empty lanes.
             let laid_x = self.laid(&x[start * n_in..][..n * n_in], n, 0.5);
-            let mut laid_y = if self.in_place {
-                laid_x.clone()
+            let mut laid_y = poison(room * n_out);
+            let random = BlockRandom {
+                seed: 1,
+                step: 2,
+                layer: 3,
+                first_sample: start as u64,
+            };
+            if let Some(layer) = self.run.in_place().filter(|_| self.in_place) {
+                laid_y = laid_x;
+                layer.forward(InPlaceForward {
+                    training,
+                    samples: n,
+                    layout: self.layout,
+                    values: &mut laid_y,
+                    saved: &mut laid_saved,
+                    random,
+                });
             } else {
-                poison(room * n_out)
-            };
-            let pass = Forward {
-                training,
-                samples: n,
-                layout: self.layout,
-                input: &self.input,
-                output: &self.plan.output,
-                x: if self.in_place { &[] } else { &laid_x },
-                y: &mut laid_y,
-                parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
-                state: Tensors::new(&self.state, &self.state_sizes),
-                statistics: &statistics,
-                saved: &mut laid_saved,
-                scratch: &mut self.scratch(n),
-                random: LayerRandom {
-                    seed: 1,
-                    step: 2,
-                    layer: 3,
-                    first_sample: start as u64,
-                },
-            };
-            match (&in_bfloat16, self.layer.in_place()) {
-                (Some((layer, w)), _) => {
-                    let mut saved = vec![poisoned_pair(); layer.saved(&self.input, n)];
-                    layer.forward(pass, w, &mut saved);
-                    pairs.push(saved);
+                let pass = BlockForward {
+                    training,
+                    samples: n,
+                    layout: self.layout,
+                    x: &laid_x,
+                    y: &mut laid_y,
+                    parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
+                    state: Tensors::new(&self.state, &self.state_sizes),
+                    statistics: &statistics,
+                    saved: &mut laid_saved,
+                    scratch: &mut self.scratch(n),
+                    random,
+                };
+                match &in_bfloat16 {
+                    Some((layer, w)) => {
+                        let mut saved = vec![poisoned_pair(); layer.saved(n)];
+                        layer.forward(pass, w, &mut saved);
+                        pairs.push(saved);
+                    }
+                    None => self.run.forward(pass),
                 }
-                (_, Some(layer)) if self.in_place => layer.forward_in_place(pass),
-                _ => self.layer.forward(pass),
             }
             self.unlaid(&laid_y, &mut y[start * n_out..][..n * n_out], n);
             saved.push(laid_saved);
@@ -240,8 +285,11 @@ impl<'a> Rig<'a> {
         })
     }
 
-    /// One training step: forward with `x`, then backward with `dy`.
-    pub(crate) fn step(&self, x: &[Float], dy: &[Float]) -> Result<Step, String> {
+    /// One training step: forward with `x`, then backward with `dy`, both of samples that lie one after the other.
+    ///
+    /// # Errors
+    /// If something is not written, or depends on whether `dx` is wanted.
+    pub fn step(&self, x: &[Float], dy: &[Float]) -> Result<LayerStep, String> {
         let step = self.run(x, dy, true)?;
         if x.iter().any(|x| x.is_nan()) {
             return Ok(step);
@@ -255,8 +303,8 @@ impl<'a> Rig<'a> {
     }
 
     /// One training step, whose results are taken as they are.
-    pub(crate) fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> Result<Step, String> {
-        let (n_in, n_out) = (self.input.size(), self.plan.output.size());
+    pub(crate) fn run(&self, x: &[Float], dy: &[Float], want_dx: bool) -> Result<LayerStep, String> {
+        let (n_in, n_out) = (self.input.size(), self.bound.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
         let Pass {
@@ -266,7 +314,7 @@ impl<'a> Rig<'a> {
             statistics,
         } = self.forward(x, true, want_dx)?;
         let in_bfloat16 = self.in_bfloat16(want_dx);
-        let (backward_total, backward_parts) = self.backward_statistics(x, dy, &statistics);
+        let (total_sums, block_sums) = self.sums(x, dy, &statistics);
         let mut dx = poison(x.len());
         let mut gradient = vec![0.0; self.parameters.len()];
         for start in (0..samples).step_by(block) {
@@ -277,33 +325,38 @@ impl<'a> Rig<'a> {
             let laid_x = self.laid(x, n, 0.5);
             let laid_y = self.laid(&y[start * n_out..][..n * n_out], n, 0.5);
             let laid_dy = self.laid(dy, n, 0.0);
-            let mut laid_dx = if self.in_place {
-                laid_dy.clone()
+            let mut laid_dx = poison(laid_x.len());
+            let y = self.run.reads_output().then_some(&laid_y[..]);
+            if let Some(layer) = self.run.in_place().filter(|_| self.in_place) {
+                laid_dx = laid_dy;
+                layer.backward(InPlaceBackward {
+                    samples: n,
+                    layout: self.layout,
+                    y,
+                    gradient: &mut laid_dx,
+                    saved: &saved[start / block],
+                });
             } else {
-                poison(laid_x.len())
-            };
-            let pass = Backward {
-                samples: n,
-                layout: self.layout,
-                input: &self.input,
-                output: &self.plan.output,
-                x: if self.in_place { &[] } else { &laid_x },
-                y: if self.plan.reads_output { &laid_y } else { &[] },
-                dy: if self.in_place { &[] } else { &laid_dy },
-                dx: want_dx.then_some(&mut laid_dx),
-                parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
-                gradients: TensorsMut::new(&mut part, &self.parameter_sizes),
-                statistics: &statistics,
-                backward_statistics: &backward_total,
-                block_statistics: backward_parts.get(start / block).map_or(&[], |part| part),
-                batch: samples,
-                saved: &saved[start / block],
-                scratch: &mut self.scratch(n),
-            };
-            match (&in_bfloat16, self.layer.in_place()) {
-                (Some((layer, w)), _) => layer.backward(pass, w, &mut pairs[start / block]),
-                (_, Some(layer)) if self.in_place => layer.backward_in_place(pass),
-                _ => self.layer.backward(pass),
+                let pass = BlockBackward {
+                    samples: n,
+                    layout: self.layout,
+                    x: &laid_x,
+                    y,
+                    dy: &laid_dy,
+                    dx: want_dx.then_some(&mut laid_dx),
+                    parameters: Tensors::new(&self.parameters, &self.parameter_sizes),
+                    gradients: TensorsMut::new(&mut part, &self.parameter_sizes),
+                    statistics: &statistics,
+                    sums: &total_sums,
+                    block_sums: block_sums.get(start / block).map_or(&[], |part| part),
+                    batch: samples,
+                    saved: &saved[start / block],
+                    scratch: &mut self.scratch(n),
+                };
+                match &in_bfloat16 {
+                    Some((layer, w)) => layer.backward(pass, w, &mut pairs[start / block]),
+                    None => self.run.backward(pass),
+                }
             }
             if want_dx {
                 let empty = self.laid(&vec![0.0; n * n_in], n, 1.0);
@@ -312,36 +365,31 @@ impl<'a> Rig<'a> {
                 }
                 self.unlaid(&laid_dx, &mut dx[start * n_in..][..n * n_in], n);
             }
-            match self.plan.gradient {
-                GradientScope::PerBlock => {
-                    gradient.iter_mut().zip(part).for_each(|(sum, part)| *sum += part - 1.0);
-                }
-                GradientScope::WholeBatch => {
-                    if part.iter().any(|&g| g != 1.0) {
-                        return Err("backward touches gradients that batch_gradient is to compute".into());
-                    }
-                }
+            if self.run.whole_batch().is_none() {
+                gradient.iter_mut().zip(part).for_each(|(sum, part)| *sum += part - 1.0);
+            } else if part.iter().any(|&g| g != 1.0) {
+                return Err("backward touches gradients that are computed over the whole batch".into());
             }
         }
-        if self.plan.gradient == GradientScope::WholeBatch {
+        if self.run.whole_batch().is_some() {
             self.batch_gradient(x, dy, &pairs, &mut gradient);
         }
         let mut state = self.state.clone();
-        if let Some(across) = self.layer.across_batch() {
+        if let Some(across) = self.run.across_batch() {
             let tensors = TensorsMut::new(&mut state, &self.state_sizes);
-            across.update_state(&self.input, &statistics, samples, tensors);
+            across.update_state(&statistics, samples, tensors);
         }
-        Ok(Step { y, dx, gradient, state })
+        Ok(LayerStep { y, dx, gradient, state })
     }
 
     /// Computes the gradients, in two pieces of each parameter.
     fn batch_gradient(&self, x: &[Float], dy: &[Float], pairs: &[Vec<Pair>], gradient: &mut [Float]) {
-        let (n_in, n_out) = (self.input.size(), self.plan.output.size());
+        let (n_in, n_out) = (self.input.size(), self.bound.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
         gradient.fill(Float::NAN);
         let mut rest = gradient;
-        for (parameter, p) in self.plan.parameters.iter().enumerate() {
+        for (parameter, p) in self.bound.parameters.iter().enumerate() {
             let (values, tail) = rest.split_at_mut(p.shape.size());
             rest = tail;
             let rows = p.shape.first().copied().unwrap_or(1).max(1);
@@ -361,68 +409,60 @@ impl<'a> Rig<'a> {
                     gradient: &mut values[rows.start * row..rows.end * row],
                     rows,
                     blocks: &mut blocks,
-                    input: &self.input,
-                    output: &self.plan.output,
                     scratch: &mut self.scratch(block),
                 };
-                match self.layer.bfloat16().filter(|_| self.bfloat16) {
-                    Some(layer) => layer.batch_gradient(pass),
-                    None => self.layer.batch_gradient(pass),
+                match (self.run.bfloat16().filter(|_| self.bfloat16), self.run.whole_batch()) {
+                    (Some(layer), _) => layer.batch_gradient(pass),
+                    (None, Some(layer)) => layer.gradient(pass),
+                    (None, None) => {}
                 }
             }
         }
     }
 
     fn statistics(&self, x: &[Float]) -> Vec<Float> {
-        let Some(across) = self.layer.across_batch() else {
+        let Some(across) = self.run.across_batch() else {
             return Vec::new();
         };
         let size = self.input.size();
         let samples = x.len() / size;
         let block = self.block.min(samples);
-        let mut total = poison(across.statistics(&self.input));
+        let mut total = poison(across.statistics());
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let mut part = poison(total.len());
             let x = self.laid(&x[start * size..][..n * size], n, 0.5);
-            across.gather(self.block_of(n), &x, &mut part);
-            across.merge(&self.input, &mut total, start, &part, n);
+            across.gather(BlockOf::new(n, self.layout), &x, &mut part);
+            across.merge(&mut total, start, &part, n);
         }
         total
     }
 
     /// The backward sums of the batch, and of each block.
-    fn backward_statistics(&self, x: &[Float], dy: &[Float], statistics: &[Float]) -> (Vec<Float>, Vec<Vec<Float>>) {
-        let Some(across) = self.layer.across_batch() else {
+    fn sums(&self, x: &[Float], dy: &[Float], statistics: &[Float]) -> (Vec<Float>, Vec<Vec<Float>>) {
+        let Some(across) = self.run.across_batch() else {
             return (Vec::new(), Vec::new());
         };
-        let (n_in, n_out) = (self.input.size(), self.plan.output.size());
+        let (n_in, n_out) = (self.input.size(), self.bound.output.size());
         let samples = x.len() / n_in;
         let block = self.block.min(samples);
-        let mut total = vec![0.0; across.backward_statistics(&self.input)];
+        let mut total = vec![0.0; across.sums()];
         let mut parts = Vec::new();
         for start in (0..samples).step_by(block) {
             let n = block.min(samples - start);
             let mut part = poison(total.len());
             let (x, dy) = (&x[start * n_in..][..n * n_in], &dy[start * n_out..][..n * n_out]);
             let (x, dy) = (self.laid(x, n, 0.5), self.laid(dy, n, 0.0));
-            across.gather_backward(self.block_of(n), &x, &dy, statistics, &mut part);
+            across.gather_backward(BlockOf::new(n, self.layout), &x, &dy, statistics, &mut part);
             total.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             parts.push(part);
         }
         (total, parts)
     }
 
-    fn block_of(&self, samples: usize) -> BlockOf<'_> {
-        BlockOf {
-            input: &self.input,
-            samples,
-            layout: self.layout,
-        }
-    }
-
     fn scratch(&self, samples: usize) -> Vec<Float> {
-        poison(self.plan.scratch + samples * self.plan.scratch_per_sample)
+        let Scratch { fixed, per_sample } = self.run.scratch();
+        poison(fixed + samples * per_sample)
     }
 }
 
