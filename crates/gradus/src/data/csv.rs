@@ -459,7 +459,20 @@ mod tests {
         );
         assert_eq!(
             sentence(values(), "1,2\n3,1e999\n"),
-            "line 2, column 2: `1e999` is not a finite number"
+            "line 2, column 2: `1e999` is too large: numbers have 32 bits, and are 3.4028235e38 at most"
+        );
+        assert_eq!(
+            sentence(values(), "1,2\n3,-1e300\n"),
+            "line 2, column 2: `-1e300` is too large: numbers have 32 bits, and are 3.4028235e38 at most"
+        );
+        assert_eq!(
+            sentence(values(), "1,2\n3,-inf\n"),
+            "line 2, column 2: `-inf` is not a finite number"
+        );
+        let long = "x".repeat(41);
+        assert_eq!(
+            sentence(values(), &format!("1,2\n3,{long}\n")),
+            format!("line 2, column 2: `{}…` is not a number", &long[..39])
         );
         assert!(sentence(values(), "1\n2\n").contains("one column only"));
         assert!(sentence(Csv::regression(5), "1,2\n").contains("no column 5"));

@@ -22,6 +22,11 @@ pub fn is_missing(cell: &str) -> bool {
 pub fn number(cell: &str) -> Result<f64, String> {
     match cell.parse::<f64>() {
         Ok(number) if (number as Float).is_finite() => Ok(number),
+        Ok(number) if number.is_finite() || cell.contains(|c: char| c.is_ascii_digit()) => Err(format!(
+            "`{}` is too large: numbers have 32 bits, and are {:e} at most",
+            shortened(cell),
+            Float::MAX
+        )),
         Ok(_) => Err(format!("`{}` is not a finite number", shortened(cell))),
         Err(_) if cell.is_empty() => Err("the cell is empty, and should be a number".into()),
         Err(_) if cell.contains(',') && cell.replace(',', "").parse::<f64>().is_ok() => Err(format!(
@@ -35,9 +40,13 @@ pub fn number(cell: &str) -> Result<f64, String> {
     }
 }
 
-/// The cell, or its beginning.
+/// The cell, or its beginning and an ellipsis.
 pub fn shortened(cell: &str) -> String {
-    cell.chars().take(40).collect()
+    const MOST: usize = 40;
+    match cell.char_indices().nth(MOST) {
+        Some(_) => cell.chars().take(MOST - 1).chain(['…']).collect(),
+        None => cell.into(),
+    }
 }
 
 /// Texts with commas between; of many, the first.
