@@ -174,6 +174,9 @@ fn networks_of_other_frameworks_are_imported() {
     assert!(said.contains("channels first, 2×8×7"), "{said}");
     assert_eq!(json(home.join("import.json"))["channels_last"], true);
     good(home, "summary ours.safetensors");
+    assert!(
+        bad(home, "import ours.safetensors -o x.safetensors").contains("ours.safetensors: this is a network already")
+    );
     fs::write(home.join("none.onnx"), "PK").unwrap();
     assert!(bad(home, "import none.onnx").contains("none.onnx: the file"));
     assert!(bad(home, "import theirs.onnx -o ours.txt").contains("end in .safetensors"));

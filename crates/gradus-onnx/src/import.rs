@@ -65,7 +65,7 @@ pub struct Import {
 /// ```
 /// use gradus::prelude::*;
 /// use gradus_onnx::{Export, export, import};
-/// use ndarray::Array2;
+/// use gradus::ndarray::Array2;
 ///
 /// let network = Sequential::new([3]).layer(Dense::new(4)).layer(Gelu).layer(Dense::new(2)).build(1)?;
 /// let imported = import(&export(&network, &Export::default())?)?;

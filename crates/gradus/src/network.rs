@@ -179,7 +179,7 @@ impl Network {
     ///
     /// ```
     /// use gradus::prelude::*;
-    /// use ndarray::array;
+    /// use gradus::ndarray::array;
     ///
     /// let mut network = Sequential::new([2]).layer(Dense::new(1)).build(7)?;
     /// network.set("0.weight", &[2.0, -1.0])?;

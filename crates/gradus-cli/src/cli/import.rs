@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use gradus::Network;
 use gradus::save::{is_pickle, read_at_most};
 use gradus_onnx::{Imported, Scaling};
 use serde_json::{Value, json};
@@ -147,6 +148,11 @@ impl Import {
         refuse_pickle(&self.model)?;
         let tensors = self.model.extension().is_some_and(|ending| ending == "safetensors");
         let Some(declaration) = &self.network else {
+            ensure!(
+                !tensors || Network::load(&self.model).is_err(),
+                "{}: this is a network already: evaluate it, predict with it or export it as it is",
+                file()
+            );
             ensure!(
                 !tensors,
                 "{}: a .safetensors file holds tensors only; declare the layers that they are of with --network",

@@ -12,7 +12,7 @@ use crate::{Error, Float, Result, Shape};
 ///
 /// ```
 /// use gradus::data::{Arrays, Dataset};
-/// use ndarray::array;
+/// use gradus::ndarray::array;
 ///
 /// let x = array![[0., 0.], [0., 1.], [1., 0.], [1., 1.]];
 /// let xor = Arrays::classes(&x, [0, 1, 1, 0], 2)?;
