@@ -20,7 +20,7 @@ use crate::plot::{Confusion, Curve, Panel};
 use crate::task::Task;
 
 /// The share of the training samples that is held out for validation.
-const HELD_OUT: f64 = 0.1;
+pub const HELD_OUT: f64 = 0.1;
 /// How many of the most confused pairs of classes are told.
 const CONFUSED: usize = 5;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use gradus::Network;
-use gradus::data::{Column, Csv, Dataset, Subset, Table};
+use gradus::data::{Arrays, Column, Csv, Dataset, Subset, Table, split};
 
 use crate::notes::{Origin, Preprocessing, TargetScale};
 use crate::task::{Reading, Task, hold_out};
@@ -56,6 +56,7 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
     }
     let all = table.to_arrays()?;
     let [train, test] = hold_out(&all, origin)?;
+    let learned = learned(&all, &train, reading.validation, origin.seed)?;
     let columns = all.shape().size();
     // It makes place for the scaled rows.
     drop(all);
@@ -69,12 +70,12 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
             (mean.clone(), deviation.clone())
         }
         _ if reading.raw => (vec![0.0; columns], vec![1.0; columns]),
-        _ => scales(&table, &train),
+        _ => scales(&table, &learned),
     };
     let targets = match table.target_values() {
         _ if reading.trained => reading.notes.targets.clone(),
         Some(values) => {
-            let values: Vec<f64> = train.iter().map(|&i| values[i]).collect();
+            let values: Vec<f64> = learned.iter().map(|&i| values[i]).collect();
             TargetScale::of(&values, reading.network, reading.raw)?
         }
         None => None,
@@ -148,6 +149,19 @@ fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
         }
     }
     Ok(csv.parse_table(file)?)
+}
+
+/// The rows for training without those that are going to be held out for validation, which must have no part in it.
+fn learned(all: &Arrays, train: &[usize], validation: f64, seed: u64) -> Result<Vec<usize>> {
+    if validation == 0.0 {
+        return Ok(train.to_vec());
+    }
+    let subset = Subset::new(all, train.iter().copied())?;
+    Ok(match split(&subset, validation, seed) {
+        Ok((learned, _)) => learned.indices().iter().map(|&i| train[i]).collect(),
+        // What can't be held out is refused where training holds it out.
+        Err(_) => train.to_vec(),
+    })
 }
 
 /// The means and the standard deviations of the columns over these rows.
@@ -383,6 +397,34 @@ mod tests {
             ..Reading::default()
         };
         assert_eq!(read_back(&load(&task.origin, &reading).unwrap()), read_back(&task));
+    }
+
+    /// The scale of columns and of targets is that of the rows that are learned from, without those for validation.
+    #[test]
+    fn rows_for_validation_have_no_part_in_the_scale() {
+        let rows: String = (0..20).map(|i| format!("{},{}\n", i * i, i)).collect();
+        let (_folder, mut origin) = file(&format!("square,number\n{rows}"));
+        (origin.regression, origin.seed) = (true, 7);
+        let reading = Reading {
+            validation: 0.25,
+            ..Reading::default()
+        };
+        let task = load(&origin, &reading).unwrap();
+        let (train, _) = split(task.train.clone(), 0.25, 7).unwrap();
+        assert_eq!(train.len(), 15);
+        // Scaled by their own mean and deviation, they have mean 0 and deviation 1.
+        let sums = (0..15).fold([0.0; 4], |[x, xx, t, tt], i| {
+            let mut value = [0.0];
+            train.read(i, &mut value).unwrap();
+            let Target::Values(&[target]) = train.target(i) else {
+                unreachable!("values")
+            };
+            let (value, target) = (f64::from(value[0]), f64::from(target));
+            [x + value, xx + value * value, t + target, tt + target * target]
+        });
+        for (found, expected) in sums.into_iter().zip([0.0, 15.0, 0.0, 15.0]) {
+            assert!((found - expected).abs() < 1e-4, "{sums:?}");
+        }
     }
 
     #[test]

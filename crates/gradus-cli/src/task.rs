@@ -59,6 +59,8 @@ pub struct Reading<'a> {
     pub classification: bool,
     /// Whether the network has been trained.
     pub trained: bool,
+    /// The share of the training samples that is going to be held out for validation: a table is not scaled by these.
+    pub validation: f64,
 }
 
 impl Task {

@@ -15,6 +15,7 @@ use crate::learned::{self, Seen};
 use crate::notes::{Notes, Origin};
 use crate::output::Files;
 use crate::source::{Source, is_published};
+use crate::study::HELD_OUT;
 use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
 use crate::terminal::say;
@@ -253,7 +254,11 @@ impl StudyData {
             seed: settings.seed,
             ..Origin::named(&lasting_name(name)?)
         };
-        let mut task = Task::load(&origin, &source, &Reading::default())?.with_remarks_told();
+        let reading = Reading {
+            validation: HELD_OUT,
+            ..Reading::default()
+        };
+        let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
         task.name.clone_from(name);
         Ok((task, None))
     }

@@ -557,6 +557,7 @@ impl Train {
             network: declared,
             raw: self.raw,
             classification: self.data.classification,
+            validation: self.validation_share(),
             ..Reading::default()
         };
         let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
@@ -571,10 +572,15 @@ impl Train {
         Ok(task)
     }
 
+    /// The share of the training samples that is held out for validation.
+    fn validation_share(&self) -> f64 {
+        self.validation.unwrap_or(if self.is_xor() { 0.0 } else { VALIDATION })
+    }
+
     /// Divides the training samples into those to learn from and those for validation.
     #[expect(clippy::type_complexity, reason = "two parts of one set")]
     fn held_out(&self, task: &Task, seed: u64) -> Result<(Arc<dyn Dataset>, Option<Subset<Arc<dyn Dataset>>>)> {
-        let share = self.validation.unwrap_or(if self.is_xor() { 0.0 } else { VALIDATION });
+        let share = self.validation_share();
         if share == 0.0 {
             return Ok((task.train.clone(), None));
         }
