@@ -1,5 +1,5 @@
-//! Networks of one layer, on one thread and 16 samples: predicting, and a training step with the squared error. What precedes the
-//! layer is a convolution of one weight for each channel, or nothing, so that its input's gradient is wanted where images are.
+//! Networks of one layer, on one thread and 16 samples: predicting, and a training step with the squared error. A layer without
+//! parameters has a small one with some before it (`nothing` is that alone), so that the gradient of its input is wanted.
 
 use bench_micro::{bench, criterion, numbers};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -12,7 +12,7 @@ fn network(name: &str) -> Network {
     let image = || Sequential::new([16, 16, 16]).layer(Conv2d::new(16, 1).groups(16).bias(false));
     let layers = match name {
         "dense 784-256" => Sequential::new([784]).layer(Dense::new(256)),
-        "softmax 10" => Sequential::new([10]).layer(Softmax),
+        "softmax 10" => Sequential::new([10]).layer(Dense::new(10)).layer(Softmax),
         "conv2d 16x16x16-16, 3x3" => image().layer(Conv2d::new(16, 3).padding(Padding::Same)),
         "max_pool2d 16x16x16, 2x2" => image().layer(MaxPool2d::new(2)),
         "avg_pool2d 16x16x16, 2x2" => image().layer(AvgPool2d::new(2)),

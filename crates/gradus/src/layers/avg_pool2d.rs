@@ -113,6 +113,7 @@ struct BoundAvgPool {
 
 impl BoundAvgPool {
     /// The number of pixels that the mean of window (i, j) is over.
+    #[inline(always)]
     fn count(&self, i: usize, j: usize) -> Float {
         let Geometry { rows, columns, .. } = self.geometry;
         let count = if self.exclude_padding {

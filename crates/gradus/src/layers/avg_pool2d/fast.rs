@@ -6,7 +6,6 @@ use gradus_kernels::vectorize;
 use super::BoundAvgPool;
 use crate::Float;
 use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer, Layout, Layouts, Scratch};
-use crate::layers::indices;
 use crate::layers::pixel::{pixels, pixels_mut};
 
 #[derive(Debug)]
@@ -18,8 +17,10 @@ impl FastAvgPool {
     fn counts(&self, mut with: impl FnMut(usize, Float)) {
         let BoundAvgPool { geometry, .. } = self.0;
         let width = geometry.columns.output;
-        for [_, i, j] in indices([1, geometry.rows.output, width]) {
-            with(i * width + j, self.0.count(i, j));
+        for i in 0..geometry.rows.output {
+            for j in 0..width {
+                with(i * width + j, self.0.count(i, j));
+            }
         }
     }
 
