@@ -223,13 +223,14 @@ fn check_classes(table: &Table, known: bool) -> Result<Option<String>> {
     ensure!(
         !(classes >= 5 && 2 * classes > rows || fractions && classes > CLASSES),
         "the targets{column} are {classes} different numbers in {rows} rows, {least} to {most}: these look like values, not \
-         classes; learn them with --regression, or, if they are classes, with --classification, or choose another column with --target"
+         classes: `gradus train` learns them with --regression, or, if they are classes, with --classification, and --target chooses \
+         another column"
     );
     let gaps = most - least + 1.0 >= 2.0 * classes as f64;
     Ok((classes > CLASSES && gaps).then(|| {
         format!(
-            "the targets{column} are {classes} different numbers, {least} to {most}, and each is learned as a class; if they are \
-             values, use --regression, and if they are classes, --classification"
+            "the targets{column} are {classes} different numbers, {least} to {most}, and each is learned as a class; `gradus \
+             train` learns them as values with --regression, and says nothing of this with --classification"
         )
     }))
 }

@@ -501,8 +501,8 @@ fn tables_are_read_as_they_are_meant() {
     for (arguments, sentence) in [
         (
             train("prices.csv", ""),
-            "200 different numbers in 200 rows, 100000 to 298403: these look like values, not classes; learn them with --regression, \
-             or, if they are classes, with --classification",
+            "200 different numbers in 200 rows, 100000 to 298403: these look like values, not classes: `gradus train` learns them with \
+             --regression, or, if they are classes, with --classification, and --target chooses another column",
         ),
         (
             train("train.csv", "--metric accuracy,r2"),
@@ -536,6 +536,11 @@ fn tables_are_read_as_they_are_meant() {
         (
             train("prices.csv", "--regression --metric r2,f1"),
             "f1 is for classes, and the targets are values",
+        ),
+        // Commands without the options name the command that has them.
+        (
+            "compare --data prices.csv".into(),
+            "look like values, not classes: `gradus train` learns them with --regression",
         ),
         (train("one.csv", ""), "one.csv: all rows are of class `x`"),
         (train("years.csv", "--target 2020"), "there is no column 2020"),

@@ -28,7 +28,7 @@ const SPINS: u32 = 2000;
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    pace: AdaptiveThreads,
+    adaptive: AdaptiveThreads,
 }
 
 #[derive(Debug)]
@@ -115,8 +115,11 @@ impl Pool {
             Some(Worker { asleep, handle })
         };
         let workers = (1..threads).map_while(start).collect();
-        let pace = AdaptiveThreads::default();
-        Pool { shared, workers, pace }
+        Pool {
+            shared,
+            workers,
+            adaptive: AdaptiveThreads::default(),
+        }
     }
 
     /// How many threads there are, the caller's among them.
@@ -140,11 +143,11 @@ impl Pool {
             return alone(work);
         }
         let started = Instant::now();
-        match self.pace.way(tasks) {
+        match self.adaptive.mode(tasks) {
             Mode::Together => self.share(tasks, work),
             Mode::Alone => alone(work),
         }
-        self.pace.took(tasks, started.elapsed());
+        self.adaptive.record(tasks, started.elapsed());
     }
 
     /// Does the tasks with all threads.

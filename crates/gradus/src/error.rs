@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// Training left the range of numbers: the loss became infinite or NaN.
     Diverged {
-        /// The layer in which the first such value appeared.
+        /// The layer in which the first such value appeared; or that it was in validation.
         layer: String,
         /// When, and what can be done.
         message: String,

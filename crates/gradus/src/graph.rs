@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::init::HeNormal;
 use crate::layer::advanced::{BlockLayer, Layout, Layouts, Scratch};
-use crate::layer::{BoundLayer, Layer, OutputKind, Parameter, PerSample};
+use crate::layer::{BoundLayer, Layer, OutputKind, Parameter};
 use crate::layers::{Conv2d, Dense};
 use crate::sequential::{Layers, Node, Residual};
 use crate::{Error, Result, Shape};
@@ -262,7 +262,7 @@ impl Graph {
             message,
         };
         let bound = layer.bind(&input).map_err(refuse)?;
-        let run = runner(&bound, &input, self.reference).map_err(refuse)?;
+        let run = bound.runner(&input, self.reference).map_err(refuse)?;
         let scratch = run.scratch();
         let sizes: Vec<usize> = bound.parameters.iter().map(|p| p.shape.size()).collect();
         let state_sizes: Vec<usize> = bound.state.iter().map(|s| s.shape.size()).collect();
@@ -298,7 +298,6 @@ impl Graph {
         };
         let layout = match layouts {
             Layouts::SampleMajor => Layout::SampleMajor,
-            _ if !per_block => Layout::SampleMajor,
             // The loss reads samples one after the other, be it the network's output or the input of its last activation.
             _ if !bound.is_view() && gives_output(&bound, layouts, followers) => Layout::SampleMajor,
             Layouts::Either => self.values[x].layout,
@@ -412,30 +411,6 @@ fn gives_output(bound: &BoundLayer, layouts: Layouts, followers: Option<&[Node]>
         Node::Residual(_) => false,
     };
     works_well && followers.is_some_and(|followers| followers.iter().all(&mut is_view))
-}
-
-/// What runs a layer.
-///
-/// # Errors
-/// If its fast version promises what it can't keep.
-fn runner(bound: &BoundLayer, input: &Shape, reference: bool) -> Result<Arc<dyn BlockLayer>, String> {
-    let Some(fast) = bound.fast.as_ref().filter(|_| !reference) else {
-        return Ok(Arc::new(PerSample::new(bound, input)));
-    };
-    if fast.across_batch().is_some() != bound.is_across_batch() {
-        return Err("its fast version and its passes must both be across the batch, or neither".into());
-    }
-    if fast.in_place().is_some() && !(bound.parameters.is_empty() && bound.output.size() == input.size()) {
-        return Err(
-            "its fast version works in place, and it has parameters or an output of another size than its input".into(),
-        );
-    }
-    if fast.whole_batch().is_some() && fast.layouts() != Layouts::SampleMajor {
-        return Err(
-            "its fast version computes gradients over the whole batch, of samples one after the other alone".into(),
-        );
-    }
-    Ok(fast.clone())
 }
 
 /// Refuses tensors that could not be saved.

@@ -244,7 +244,7 @@ impl Network {
     }
 
     /// Computes everything by the plain loops over one sample from now on, as they are written in the files of the layers, instead of
-    /// the fast versions; or no longer. The outputs have the same bits either way (those of batch normalization in training, and
+    /// the fast versions; or no longer. Predictors and trainers are made anew then. The outputs have the same bits either way (those of batch normalization in training, and
     /// gradients, are the same up to rounding), but it takes many times as long.
     ///
     /// ```
@@ -261,6 +261,9 @@ impl Network {
     /// # Errors
     /// If a layer of one's own binds in another way than before.
     pub fn set_reference(&mut self, reference: bool) -> Result<()> {
+        if reference == self.is_reference() {
+            return Ok(());
+        }
         let graph = self.graph.with_reference(reference)?;
         if (graph.parameters, graph.state) != (self.graph.parameters, self.graph.state) {
             return Err(Error::invalid(

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use gradus::data::{Target, Targets};
 use gradus::init::{Fans, Zeros};
-use gradus::layer::advanced::{BlockBackward, BlockForward, BlockLayer};
-use gradus::layer::{Backward, BoundLayer, Forward, Parameter, Passes};
+use gradus::layer::advanced::{
+    AcrossBatch, BatchGradient, BlockBackward, BlockForward, BlockLayer, BlockOf, InPlace, InPlaceBackward,
+    InPlaceForward, Layouts, WholeBatchGradient,
+};
+use gradus::layer::{Backward, BoundLayer, Forward, Parameter, Passes, TensorsMut};
 use gradus::loss::Loss;
 use gradus::prelude::*;
 use gradus::{Float, Layer, Result, check};
@@ -717,4 +720,146 @@ fn targets_may_have_another_size_than_outputs() {
     check::loss(&half, 6, &Targets::Values(3.into())).unwrap();
     let network = Sequential::new([3]).layer(Dense::new(6)).build(1).unwrap();
     check::network(&network, half, &Targets::Values(3.into())).unwrap();
+}
+
+/// y = x, written to scratch memory and read again; and what its fast version promises and can't keep.
+#[derive(Debug, Clone)]
+struct Copied {
+    outputs: usize,
+    parameter: bool,
+    fast: Option<Promise>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Promise {
+    InPlace,
+    AcrossBatch,
+    InterleavedWholeBatch,
+}
+
+impl Layer for Copied {
+    fn kind(&self) -> &'static str {
+        "copied"
+    }
+    fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
+        let mut bound = BoundLayer::new(self.outputs, self.clone()).with_scratch(input.size());
+        if self.parameter {
+            bound = bound.with_parameter(Parameter::bias(1));
+        }
+        Ok(match self.fast {
+            Some(promise) => bound.with_fast(promise),
+            None => bound,
+        })
+    }
+}
+
+impl Passes for Copied {
+    fn forward(&self, pass: Forward<'_>) {
+        pass.scratch.copy_from_slice(pass.x);
+        pass.y.copy_from_slice(&pass.scratch[..self.outputs]);
+    }
+    fn backward(&self, pass: Backward<'_>) {
+        pass.scratch.fill(0.0);
+        pass.scratch[..self.outputs].copy_from_slice(pass.dy);
+        pass.dx.copy_from_slice(pass.scratch);
+    }
+}
+
+/// It is never run.
+impl BlockLayer for Promise {
+    fn layouts(&self) -> Layouts {
+        Layouts::Either
+    }
+    fn forward(&self, _: BlockForward<'_>) {}
+    fn backward(&self, _: BlockBackward<'_>) {}
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        matches!(self, Promise::InPlace).then_some(self)
+    }
+    fn whole_batch(&self) -> Option<&dyn WholeBatchGradient> {
+        matches!(self, Promise::InterleavedWholeBatch).then_some(self)
+    }
+    fn across_batch(&self) -> Option<&dyn AcrossBatch> {
+        matches!(self, Promise::AcrossBatch).then_some(self)
+    }
+}
+
+impl InPlace for Promise {
+    fn forward(&self, _: InPlaceForward<'_>) {}
+    fn backward(&self, _: InPlaceBackward<'_>) {}
+}
+
+impl WholeBatchGradient for Promise {
+    fn gradient(&self, _: BatchGradient<'_>) {}
+}
+
+impl AcrossBatch for Promise {
+    fn statistics(&self) -> usize {
+        0
+    }
+    fn gather(&self, _: BlockOf, _: &[Float], _: &mut [Float]) {}
+    fn merge(&self, _: &mut [Float], _: usize, _: &[Float], _: usize) {}
+    fn sums(&self) -> usize {
+        0
+    }
+    fn gather_backward(&self, _: BlockOf, _: &[Float], _: &[Float], _: &[Float], _: &mut [Float]) {}
+    fn update_state(&self, _: &[Float], _: usize, _: TensorsMut<'_>) {}
+}
+
+#[test]
+fn passes_have_scratch_memory() {
+    let layer = Copied {
+        outputs: 3,
+        parameter: false,
+        fast: None,
+    };
+    check::layer(&layer, 3).unwrap();
+    check::layer(&Copied { outputs: 2, ..layer }, 5).unwrap();
+}
+
+#[test]
+fn promises_that_can_not_be_kept_are_refused() {
+    let refused = |outputs: usize, parameter: bool, promise: Promise, expected: &str| {
+        let layer = Copied {
+            outputs,
+            parameter,
+            fast: Some(promise),
+        };
+        let error = Sequential::new([4])
+            .layer(layer.clone())
+            .build(1)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("layer 0 (copied)") && error.contains(expected),
+            "{error}"
+        );
+        let error = check::layer(&layer, 4).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(3, false, Promise::InPlace, "works in place");
+    refused(4, true, Promise::InPlace, "works in place");
+    refused(4, false, Promise::AcrossBatch, "across the batch, or neither");
+    refused(4, true, Promise::InterleavedWholeBatch, "over the whole batch");
+}
+
+#[test]
+fn harnesses_refuse_what_can_not_be_run() {
+    let harness = || check::LayerHarness::new(&Dense::new(2), [3]).unwrap();
+    let refused = |result: Result<Vec<Float>, String>, expected: &str| assert_eq!(result.unwrap_err(), expected);
+    let x = [1.0; 6];
+    refused(harness().infer(&[]), "x has 0 values, and a sample has 3");
+    refused(harness().infer(&x[..4]), "x has 4 values, and a sample has 3");
+    refused(
+        harness().step(&x, &x).map(|step| step.y),
+        "dy should have 4 values, got 6",
+    );
+    refused(
+        harness().parameters(&x).infer(&x),
+        "the parameters should have 8 values, got 6",
+    );
+    refused(harness().state(&x).infer(&x), "the state should have 0 values, got 6");
+    refused(harness().block(0).infer(&x), "it can't run in blocks of 0 samples");
+    refused(harness().interleaved().infer(&x), "it can't run on interleaved samples");
+    refused(harness().in_place().infer(&x), "it can't run in place");
+    refused(harness().reference().bfloat16().infer(&x), "it can't run in bfloat16");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How many kinds of jobs are told apart: a training step has few.
 const KINDS: usize = 8;
 
-/// How long a look takes.
+/// How long the threads are timed.
 const PROBE_TOGETHER: Duration = Duration::from_millis(250);
 /// How long the caller works alone to see how fast it is; so short that it costs next to nothing where the threads win.
 const PROBE_ALONE: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ pub(super) enum Mode {
     Alone,
 }
 
-/// Which way each kind of job goes.
+/// How each kind of job is done.
 #[derive(Debug, Default)]
 pub(super) struct AdaptiveThreads {
     kinds: [Kind; KINDS],
@@ -40,10 +40,10 @@ pub(super) struct AdaptiveThreads {
 struct Kind {
     tasks: usize,
     state: State,
-    /// What this look has seen so far.
+    /// What the present trial has seen so far.
     spent: Duration,
     jobs: u32,
-    /// How long a job took at the last look.
+    /// How long a job took in the last trial.
     together: Duration,
     alone: Duration,
 }
@@ -78,8 +78,8 @@ impl State {
 }
 
 impl AdaptiveThreads {
-    /// Which way a job of so many tasks goes.
-    pub fn way(&self, tasks: usize) -> Mode {
+    /// Returns how a job of `tasks` tasks is to be done.
+    pub fn mode(&self, tasks: usize) -> Mode {
         match self
             .kinds
             .iter()
@@ -91,8 +91,8 @@ impl AdaptiveThreads {
         }
     }
 
-    /// A job of so many tasks, done the way that was said, took so long.
-    pub fn took(&mut self, tasks: usize, time: Duration) {
+    /// Records the duration of a job of `tasks` tasks.
+    pub fn record(&mut self, tasks: usize, time: Duration) {
         let known = self
             .kinds
             .iter_mut()
@@ -100,13 +100,13 @@ impl AdaptiveThreads {
         // Of more kinds than there is room for, the others are always done together.
         if let Some(kind) = known {
             kind.tasks = tasks;
-            kind.took(time);
+            kind.record(time);
         }
     }
 }
 
 impl Kind {
-    fn took(&mut self, time: Duration) {
+    fn record(&mut self, time: Duration) {
         self.spent += time;
         self.jobs += 1;
         let enough = match self.state {
@@ -161,18 +161,18 @@ mod tests {
     const MICROSECOND: Duration = Duration::from_micros(1);
 
     /// Does jobs for so long, where one takes so many microseconds together and alone; gives the time that was spent alone.
-    fn alone(pace: &mut AdaptiveThreads, tasks: usize, seconds: u64, together: u32, alone: u32) -> Duration {
+    fn alone(adaptive: &mut AdaptiveThreads, tasks: usize, seconds: u64, together: u32, alone: u32) -> Duration {
         let (mut all, mut by_caller) = (Duration::ZERO, Duration::ZERO);
         while all < Duration::from_secs(seconds) {
-            let time = match pace.way(tasks) {
+            let time = match adaptive.mode(tasks) {
                 Mode::Together => together * MICROSECOND,
                 Mode::Alone => alone * MICROSECOND,
             };
-            if pace.way(tasks) == Mode::Alone {
+            if adaptive.mode(tasks) == Mode::Alone {
                 by_caller += time;
             }
             all += time;
-            pace.took(tasks, time);
+            adaptive.record(tasks, time);
         }
         by_caller
     }
@@ -194,11 +194,11 @@ mod tests {
 
     #[test]
     fn what_changes_is_noticed() {
-        let mut pace = AdaptiveThreads::default();
-        alone(&mut pace, 2, 60, 100, 190);
-        let busy = alone(&mut pace, 2, 10, 300, 190);
+        let mut adaptive = AdaptiveThreads::default();
+        alone(&mut adaptive, 2, 60, 100, 190);
+        let busy = alone(&mut adaptive, 2, 10, 300, 190);
         assert!(busy > Duration::from_secs(8), "{busy:?}");
-        let quiet = alone(&mut pace, 2, 60, 100, 190);
+        let quiet = alone(&mut adaptive, 2, 60, 100, 190);
         assert!(quiet < Duration::from_secs(9), "{quiet:?}");
     }
 
@@ -212,15 +212,15 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart() {
-        let mut pace = AdaptiveThreads::default();
+        let mut adaptive = AdaptiveThreads::default();
         let second = Duration::from_secs(1);
-        assert!(alone(&mut pace, 2, 10, 300, 150) > 8 * second);
-        assert!(alone(&mut pace, 36, 10, 150, 300) < second / 10);
-        assert!(alone(&mut pace, 2, 10, 300, 150) > 8 * second);
-        assert_eq!(pace.way(5), Mode::Together);
+        assert!(alone(&mut adaptive, 2, 10, 300, 150) > 8 * second);
+        assert!(alone(&mut adaptive, 36, 10, 150, 300) < second / 10);
+        assert!(alone(&mut adaptive, 2, 10, 300, 150) > 8 * second);
+        assert_eq!(adaptive.mode(5), Mode::Together);
         for tasks in 100..200 {
-            alone(&mut pace, tasks, 1, 300, 150);
+            alone(&mut adaptive, tasks, 1, 300, 150);
         }
-        assert_eq!(pace.way(199), Mode::Together);
+        assert_eq!(adaptive.mode(199), Mode::Together);
     }
 }

@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::{MOST_PARAMETERS, check_shape};
 use crate::layer::advanced::{
     BatchGradient, Bfloat16, BlockBackward, BlockForward, BlockGradient, BlockLayer, BlockOf, BlockRandom,
-    InPlaceBackward, InPlaceForward, Layout, Scratch,
+    InPlaceBackward, InPlaceForward, Layout, Layouts, Scratch,
 };
 use crate::layer::{BoundLayer, Layer, PerSample, Tensors, TensorsMut};
 use crate::random::{Purpose, stream};
@@ -96,10 +96,7 @@ impl LayerHarness {
             .collect();
         let state = bound.state.iter().flat_map(|s| vec![s.value; s.shape.size()]).collect();
         Ok(LayerHarness {
-            run: match &bound.fast {
-                Some(fast) => fast.clone(),
-                None => Arc::new(PerSample::new(&bound, &input)),
-            },
+            run: bound.runner(&input, false)?,
             bound,
             input,
             parameters,
@@ -114,20 +111,14 @@ impl LayerHarness {
     }
 
     /// These parameters, one after the other.
-    ///
-    /// # Panics
-    /// If there are more or fewer than the layer has.
     pub fn parameters(mut self, parameters: &[Float]) -> Self {
-        self.parameters.copy_from_slice(parameters);
+        self.parameters = parameters.to_vec();
         self
     }
 
     /// This state.
-    ///
-    /// # Panics
-    /// If there are more or fewer than the layer has.
     pub fn state(mut self, state: &[Float]) -> Self {
-        self.state.copy_from_slice(state);
+        self.state = state.to_vec();
         self
     }
 
@@ -204,11 +195,47 @@ impl LayerHarness {
         }
     }
 
+    /// Refuses numbers of values that are not those of some samples, and ways to run that the layer doesn't have.
+    fn check(&self, x: &[Float], dy: Option<&[Float]>) -> Result<(), String> {
+        let (inputs, outputs) = (self.input.size(), self.bound.output.size());
+        let samples = x.len() / inputs;
+        if samples == 0 || !x.len().is_multiple_of(inputs) {
+            return Err(format!("x has {} values, and a sample has {inputs}", x.len()));
+        }
+        for (what, found, expected) in [
+            ("dy", dy.map_or(samples * outputs, <[Float]>::len), samples * outputs),
+            (
+                "the parameters",
+                self.parameters.len(),
+                self.parameter_sizes.iter().sum(),
+            ),
+            ("the state", self.state.len(), self.state_sizes.iter().sum()),
+        ] {
+            if found != expected {
+                return Err(format!("{what} should have {expected} values, got {found}"));
+            }
+        }
+        let cannot = [
+            (self.block == 0, "run in blocks of 0 samples"),
+            (
+                self.layout == Layout::Interleaved && self.run.layouts() == Layouts::SampleMajor,
+                "run on interleaved samples",
+            ),
+            (self.in_place && self.run.in_place().is_none(), "run in place"),
+            (self.bfloat16 && self.run.bfloat16().is_none(), "run in bfloat16"),
+        ];
+        match cannot.iter().find(|(asked, _)| *asked) {
+            Some((_, what)) => Err(format!("it can't {what}")),
+            None => Ok(()),
+        }
+    }
+
     /// The outputs of samples that lie one after the other, at inference.
     ///
     /// # Errors
-    /// If outputs are not written.
+    /// If `x` is not some whole samples, the harness asks for what the layer can't do, or outputs are not written.
     pub fn infer(&self, x: &[Float]) -> Result<Vec<Float>, String> {
+        self.check(x, None)?;
         Ok(self.forward(x, false, false)?.y)
     }
 
@@ -288,8 +315,10 @@ impl LayerHarness {
     /// One training step: forward with `x`, then backward with `dy`, both of samples that lie one after the other.
     ///
     /// # Errors
-    /// If something is not written, or depends on whether `dx` is wanted.
+    /// If `x` and `dy` are not as many whole samples, the harness asks for what the layer can't do, something is not written, or
+    /// gradients depend on whether `dx` is wanted.
     pub fn step(&self, x: &[Float], dy: &[Float]) -> Result<LayerStep, String> {
+        self.check(x, Some(dy))?;
         let step = self.run(x, dy, true)?;
         if x.iter().any(|x| x.is_nan()) {
             return Ok(step);

@@ -227,11 +227,7 @@ fn executions(graph: &Graph, options: MemoryOptions) -> Vec<Execution> {
             Op::Layer(op) => {
                 let free = !(options.training && read_again[op.x]);
                 read_again[op.y] |= op.run.reads_output();
-                if op.run.in_place().is_some()
-                    && free
-                    && op.sizes.is_empty()
-                    && op.bound.output.size() == op.input.size()
-                {
+                if op.run.in_place().is_some() && free {
                     Execution::InPlace
                 } else {
                     Execution::OutOfPlace

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::advanced::BlockLayer;
-use super::{BatchPasses, Operation, OutputKind, Passes};
+use super::advanced::{BlockLayer, Layouts};
+use super::{BatchPasses, Operation, OutputKind, Passes, PerSample};
 use crate::init::{Fans, Initializer};
 use crate::{Float, Shape};
 
@@ -163,6 +163,32 @@ impl BoundLayer {
     /// Whether the output is the input's values in another shape.
     pub fn is_view(&self) -> bool {
         matches!(self.plain, Plain::View)
+    }
+
+    /// What runs the layer: its fast version, if it has one and this is not for the reference, or its passes over one sample after
+    /// the other.
+    ///
+    /// # Errors
+    /// If its fast version promises what it can't keep.
+    pub(crate) fn runner(&self, input: &Shape, reference: bool) -> Result<Arc<dyn BlockLayer>, String> {
+        let Some(fast) = self.fast.as_ref().filter(|_| !reference) else {
+            return Ok(Arc::new(PerSample::new(self, input)));
+        };
+        if fast.across_batch().is_some() != self.is_across_batch() {
+            return Err("its fast version and its passes must both be across the batch, or neither".into());
+        }
+        if fast.in_place().is_some() && !(self.parameters.is_empty() && self.output.size() == input.size()) {
+            return Err(
+                "its fast version works in place, and it has parameters or an output of another size than its input"
+                    .into(),
+            );
+        }
+        if fast.whole_batch().is_some() && fast.layouts() != Layouts::SampleMajor {
+            return Err(
+                "its fast version computes gradients over the whole batch, of samples one after the other alone".into(),
+            );
+        }
+        Ok(fast.clone())
     }
 }
 
