@@ -16,4 +16,5 @@ pub mod study;
 pub mod table;
 pub mod task;
 pub mod terminal;
+pub mod threads;
 pub mod units;

@@ -15,9 +15,11 @@ use gradus::schedule::OneCycle;
 use gradus::{Evaluation, Predictor};
 use serde_json::{Value, json};
 
+use crate::classes::confusion_matrix;
 use crate::cli::Settings;
 use crate::plot::{Confusion, Curve, Panel};
 use crate::task::Task;
+use crate::threads::ThreadsUsed;
 
 /// The share of the training samples that is held out for validation.
 pub const HELD_OUT: f64 = 0.1;
@@ -73,6 +75,8 @@ pub struct Outcome {
     pub network: Network,
     /// Its losses and metrics, epoch by epoch.
     pub history: History,
+    /// The threads that it was trained on.
+    pub threads: usize,
     /// The final loss and accuracy on each part of the samples.
     pub train: Evaluation,
     /// See `train`.
@@ -94,6 +98,9 @@ pub fn run(
     samples: &Samples,
     settings: &Settings,
 ) -> Result<Outcome> {
+    // Too many classes are refused before training.
+    let matrix = confusion_matrix(network.output_shape().size())?;
+    let threads = ThreadsUsed::default();
     let mut fit = Fit::boxed(Arc::new(CrossEntropy::new()), method.optimizer.clone())
         .epochs(method.epochs)
         .batch_size(method.batch_size)
@@ -109,17 +116,19 @@ pub fn run(
     if !settings.quiet {
         fit = fit.callback(Progress::named(name));
     }
-    fit = fit.threads(settings.thread_count());
+    fit = fit.threads(settings.thread_count()).callback(threads.clone());
     let history = fit.run(&mut network, &samples.train)?;
 
     let mut predictor = network.predictor(1024, settings.thread_count())?;
-    let (train, _) = measure(&mut predictor, &network, &samples.train)?;
-    let (validation, _) = measure(&mut predictor, &network, &samples.validation)?;
-    let (test, confusion) = measure(&mut predictor, &network, &samples.test)?;
+    let mut measure = |data: &dyn Dataset| measure(&mut predictor, &network, data, matrix.clone());
+    let (train, _) = measure(&samples.train)?;
+    let (validation, _) = measure(&samples.validation)?;
+    let (test, confusion) = measure(&samples.test)?;
     Ok(Outcome {
         name: name.to_string(),
         network,
         history,
+        threads: threads.get(),
         train,
         validation,
         test,
@@ -128,10 +137,14 @@ pub fn run(
 }
 
 /// The loss and accuracy on some samples, and what was taken for what.
-fn measure(predictor: &mut Predictor, network: &Network, data: &dyn Dataset) -> Result<(Evaluation, ConfusionMatrix)> {
+fn measure(
+    predictor: &mut Predictor,
+    network: &Network,
+    data: &dyn Dataset,
+    mut confusion: ConfusionMatrix,
+) -> Result<(Evaluation, ConfusionMatrix)> {
     let loss = CrossEntropy::new();
     let evaluation = predictor.evaluate(network, data, &loss, &[&Accuracy])?;
-    let mut confusion = ConfusionMatrix::new(network.output_shape().size());
     predictor.each_output(network, data, |_, y, target| {
         if let Target::Class(class) = target {
             confusion.add(class, predicted_class(y));
@@ -176,6 +189,7 @@ impl Outcome {
             "name": self.name,
             "parameters": self.network.parameter_count(),
             "multiply_adds": self.network.multiply_adds(),
+            "threads": self.threads,
             "epochs": self.history.epochs.len(),
             "seconds_per_epoch": self.history.seconds_per_epoch(),
             "samples_per_second": self.history.samples_per_second(),

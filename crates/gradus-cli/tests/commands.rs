@@ -162,6 +162,11 @@ fn the_same_seed_gives_the_same_network_on_any_number_of_threads() {
     }
     let network = |out: &str| fs::read(folder.path().join(out).join("network.safetensors")).unwrap();
     assert!(network("a") == network("b") && network("a") != network("c"));
+    // A step of xor has no work for a second thread: the number is that of those that were used.
+    good(folder.path(), "train xor --quiet --threads 5000 --json xor.json");
+    assert_eq!(json(folder.path().join("xor.json"))["threads"], 1);
+    good(folder.path(), &format!("{train} --threads 2 --json two.json"));
+    assert_eq!(json(folder.path().join("two.json"))["threads"], 2);
 }
 
 #[test]

@@ -180,7 +180,6 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         "command": "compare",
         "recipe": options.recipe.name(),
         "seed": settings.seed,
-        "threads": settings.thread_count(),
         "data": task.name,
         "note": note,
         "networks": outcomes.iter().map(|outcome| outcome.to_json(&task.classes)).collect::<Value>(),

@@ -29,6 +29,7 @@ use crate::source::USUAL;
 use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
 use crate::terminal::{path_text, say};
+use crate::threads::ThreadsUsed;
 use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, by default.
@@ -149,6 +150,7 @@ struct TrainJob<'a> {
     /// What a step learns from.
     train: Arc<dyn Dataset>,
     validation: Option<Subset<Arc<dyn Dataset>>>,
+    threads: ThreadsUsed,
     loss: Arc<dyn Loss>,
     metrics: Vec<String>,
     /// What decides which epoch is the best, if that was said.
@@ -255,6 +257,7 @@ impl<'a> TrainJob<'a> {
             task,
             train,
             validation,
+            threads: ThreadsUsed::default(),
             loss,
             metrics,
             watched,
@@ -275,6 +278,7 @@ impl<'a> TrainJob<'a> {
             .schedule_boxed(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
+            .callback(self.threads.clone())
             .bfloat16(recipe.bfloat16)
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
             .interrupt_when(interrupt::watch())
@@ -453,7 +457,7 @@ impl<'a> TrainJob<'a> {
             "network": self.name,
             "data": self.task.name,
             "seed": self.settings.seed,
-            "threads": self.settings.thread_count(),
+            "threads": self.threads.get(),
             "parameters": network.parameter_count(),
             "multiply_adds": network.multiply_adds(),
             "recipe": self.recipe.to_json(),
