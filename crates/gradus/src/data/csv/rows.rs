@@ -23,8 +23,9 @@ pub fn number(cell: &str) -> Result<f64, String> {
     match cell.parse::<f64>() {
         Ok(number) if (number as Float).is_finite() => Ok(number),
         Ok(number) if number.is_finite() || cell.contains(|c: char| c.is_ascii_digit()) => Err(format!(
-            "`{}` is too large: numbers have 32 bits, and are {:e} at most",
+            "`{}` is too large: numbers have {} bits, and are {:e} at most",
             shortened(cell),
+            8 * size_of::<Float>(),
             Float::MAX
         )),
         Ok(_) => Err(format!("`{}` is not a finite number", shortened(cell))),
