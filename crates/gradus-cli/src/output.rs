@@ -1,7 +1,7 @@
 //! The files that commands write: none of them is one that the command reads, and a folder has those of one run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -9,6 +9,7 @@ use gradus::data::mnist::SETS;
 use gradus::save::atomic;
 
 use crate::source::Layout;
+use crate::terminal::sentence;
 
 /// The file that is locked as long as a run writes into its folder.
 const LOCK: &str = ".gradus.lock";
@@ -201,12 +202,11 @@ impl Folder {
         let finished = self.path.join(self.names[0]).is_file();
         let place = self.path.join(if finished { FINISHED } else { UNFINISHED });
         self.clear(&place);
-        let cannot = |path: &Path, what: &str, error: io::Error| gradus::Error::file(path, format!("{what}: {error}"));
-        fs::create_dir_all(&place).map_err(|e| cannot(&place, "the folder can't be made", e))?;
+        fs::create_dir_all(&place).map_err(|e| gradus::Error::io(&place, "the folder can't be made", e))?;
         let moved = names.iter().try_for_each(|name| {
             let path = self.path.join(name);
             let moved = atomic::move_away(&path, &place.join(name));
-            moved.map_err(|e| cannot(&path, "the file of an earlier run can't be moved", e))
+            moved.map_err(|e| gradus::Error::io(&path, "the file of an earlier run can't be moved", e))
         });
         if moved.is_err() {
             // Unless some were moved.
@@ -233,7 +233,11 @@ impl Folder {
     pub fn explained(&self, error: anyhow::Error) -> anyhow::Error {
         let places = [FINISHED, UNFINISHED].map(|place| self.path.join(place));
         match places.iter().find(|place| place.is_dir()) {
-            Some(place) => anyhow!("{error:#} (the files of the earlier run are in {})", place.display()),
+            Some(place) => anyhow!(
+                "{} (the files of the earlier run are in {})",
+                sentence(&error),
+                place.display()
+            ),
             None => error,
         }
     }

@@ -63,7 +63,19 @@ pub fn say(line: fmt::Arguments<'_>) {
 
 /// Writes an error to standard error, in one line, without the middle of what is too long.
 pub fn say_error(error: &anyhow::Error) {
-    say(format_args!("error: {}", one_line(&format!("{error:#}"))));
+    say(format_args!("error: {}", one_line(&sentence(error))));
+}
+
+/// What happened, and why: down to the library's sentence, which has its own cause in it.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut sentences = Vec::new();
+    for cause in error.chain() {
+        sentences.push(cause.to_string());
+        if cause.is::<gradus::Error>() {
+            break;
+        }
+    }
+    sentences.join(": ")
 }
 
 /// A text of a file, such as a path, in one line: without the middle of its long words and without what would change a terminal.
@@ -132,6 +144,16 @@ pub fn is_control(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let refused = gradus::Error::io("a.csv", "can't be read", io::ErrorKind::NotFound.into());
+        let error = anyhow::Error::from(refused).context("the table");
+        assert_eq!(
+            sentence(&error),
+            "the table: a.csv: can't be read: there is no such file or folder"
+        );
+    }
 
     #[test]
     fn instructions_for_the_terminal_are_escaped() {

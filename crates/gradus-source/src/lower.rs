@@ -280,10 +280,7 @@ impl Lowering {
 }
 
 fn refuse(layer: &LayerPart<'_>, message: impl Into<String>) -> Error {
-    Error::Build {
-        layer: layer.label().into(),
-        message: message.into(),
-    }
+    Error::build(layer.label(), message)
 }
 
 /// A layer's weight, and its bias, which is 0 for each channel of the output if it has none.

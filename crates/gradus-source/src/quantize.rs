@@ -147,10 +147,7 @@ impl Program {
                 Op::MeanPool { .. } if [Scale::SHARES, Scale::SIGNED].contains(&x) => x,
                 _ => bounded(&step.op).unwrap_or_else(|| range.scale()),
             };
-            let op = quantize_step(&step.op, x, before, y).map_err(|message| Error::Build {
-                layer: step.label.clone(),
-                message,
-            })?;
+            let op = quantize_step(&step.op, x, before, y).map_err(|message| Error::build(&*step.label, message))?;
             scales[step.y] = y;
             let (label, name) = (step.label.clone(), step.name.clone());
             let (x, y) = (step.x, step.y);

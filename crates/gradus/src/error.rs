@@ -1,16 +1,30 @@
 //! What can go wrong, each as one sentence that a person can act on.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// A `Result` whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that the library refuses. [`Display`](fmt::Display) prints one full sentence that names the thing, what was
-/// expected and what was found.
+/// Everything that the library refuses. The variant is its kind; [`Display`](fmt::Display) prints one full sentence that names the
+/// thing, what was expected and what was found.
+///
+/// Where the operating system refused a file, [`source`](std::error::Error::source) returns its [`io::Error`]:
+///
+/// ```
+/// use std::{error::Error, io};
+/// use gradus::Network;
+///
+/// let error = Network::load("missing.safetensors").unwrap_err();
+/// assert_eq!(error.to_string(), "missing.safetensors: can't be read: there is no such file or folder");
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+/// assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::NotFound));
+/// ```
 #[non_exhaustive]
 pub enum Error {
     /// A network that can't be built: the layer, by position and kind, and what is wrong with it.
+    #[non_exhaustive]
     Build {
         /// The layer, as in `layer 3 (conv2d)`.
         layer: String,
@@ -22,13 +36,17 @@ pub enum Error {
     /// Data that can't be used: empty, misshapen, labels out of range, not finite.
     Data(String),
     /// A file that can't be read or written.
+    #[non_exhaustive]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         message: String,
+        /// What the operating system said, if it refused the file.
+        source: Option<io::Error>,
     },
     /// Training was interrupted, as [`Fit::interrupt_when`](crate::Fit::interrupt_when) asked.
+    #[non_exhaustive]
     Interrupted {
         /// The epoch, from 1, and its steps that were done.
         epoch: usize,
@@ -38,6 +56,7 @@ pub enum Error {
         checkpoint: Option<PathBuf>,
     },
     /// Training left the range of numbers: the loss became infinite or NaN.
+    #[non_exhaustive]
     Diverged {
         /// The layer in which the first such value appeared; or that it was in validation.
         layer: String,
@@ -47,6 +66,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Build`] for this layer, with this sentence; one of more than 1,000 bytes loses its middle.
+    pub fn build(layer: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Build {
+            layer: layer.into(),
+            message: shortened(message.into()),
+        }
+    }
+
     /// [`Error::Invalid`] with this sentence; one of more than 1,000 bytes loses its middle.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::Invalid(shortened(message.into()))
@@ -62,6 +89,21 @@ impl Error {
         Error::File {
             path: path.as_ref().to_path_buf(),
             message: shortened(message.to_string()),
+            source: None,
+        }
+    }
+
+    /// [`Error::File`] for a path that the operating system refused: `failure` says what failed, as in `can't be read`.
+    pub fn io(path: impl AsRef<Path>, failure: impl fmt::Display, source: io::Error) -> Self {
+        let message = match source.kind() {
+            ErrorKind::NotFound => format!("{failure}: there is no such file or folder"),
+            ErrorKind::PermissionDenied => format!("{failure}: you have no permission"),
+            _ => format!("{failure}: {source}"),
+        };
+        Error::File {
+            path: path.as_ref().to_path_buf(),
+            message: shortened(message),
+            source: Some(source),
         }
     }
 }
@@ -83,13 +125,14 @@ fn shortened(message: String) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Build { layer, message } => write!(f, "{layer}: {message}"),
+            Error::Build { layer, message, .. } => write!(f, "{layer}: {message}"),
             Error::Invalid(message) | Error::Data(message) => f.write_str(message),
-            Error::File { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::File { path, message, .. } => write!(f, "{}: {message}", path.display()),
             Error::Interrupted {
                 epoch,
                 step,
                 checkpoint,
+                ..
             } => {
                 write!(f, "training was interrupted in epoch {epoch}, after step {step}")?;
                 match checkpoint {
@@ -97,7 +140,7 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Error::Diverged { layer, message } => write!(f, "training diverged in {layer}: {message}"),
+            Error::Diverged { layer, message, .. } => write!(f, "training diverged in {layer}: {message}"),
         }
     }
 }
@@ -109,7 +152,16 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::File {
+                source: Some(source), ..
+            } => Some(source),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

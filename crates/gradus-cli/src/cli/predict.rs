@@ -15,7 +15,7 @@ use crate::notes::{Notes, Preprocessing, TargetScale};
 use crate::output::Files;
 use crate::picture;
 use crate::plot::{self, percent};
-use crate::terminal::{path_text, say_error, shown};
+use crate::terminal::{path_text, say_error, sentence, shown};
 use gradus::save::atomic;
 
 /// Say what is on pictures
@@ -96,7 +96,7 @@ pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Resul
     let rows = options.pictures.iter().zip(&predictions).map(|(path, prediction)| {
         let mut row = match prediction {
             Ok(prediction) => named.to_json(&prediction.y),
-            Err(error) => json!({ "error": format!("{error:#}") }),
+            Err(error) => json!({ "error": sentence(error) }),
         };
         row["file"] = json!(path_text(path));
         row

@@ -32,7 +32,7 @@ pub fn write_with<T, E: From<Error>>(path: &Path, fill: impl FnOnce(&mut dyn Wri
     if path.file_name().is_none() {
         return Err(Error::file(path, "is not the path of a file").into());
     }
-    let cannot = |e: io::Error| Error::file(path, format!("can't be written: {e}"));
+    let cannot = |e: io::Error| Error::io(path, "can't be written", e);
     match Place::of(path).map_err(cannot)? {
         Place::File(place) => replace(path, &place, fill),
         Place::Stream => {
@@ -54,9 +54,9 @@ fn replace<T, E: From<Error>>(
     place: &Path,
     fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,
 ) -> Result<T, E> {
-    let cannot = |e: io::Error| Error::file(path, format!("can't be written: {e}"));
+    let cannot = |e: io::Error| Error::io(path, "can't be written", e);
     let folder = (place.parent().filter(|p| !p.as_os_str().is_empty())).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|e| Error::file(path, format!("its folder can't be made: {e}")))?;
+    fs::create_dir_all(folder).map_err(|e| Error::io(path, "its folder can't be made", e))?;
     let mut old = fs::metadata(place).ok();
     if old.is_some() {
         // A rename asks for no right to write the file.
@@ -93,7 +93,7 @@ fn replace<T, E: From<Error>>(
 /// If the file can't be written.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     write_with(path, |file| {
-        (file.write_all(content)).map_err(|e| Error::file(path, format!("can't be written: {e}")))
+        (file.write_all(content)).map_err(|e| Error::io(path, "can't be written", e))
     })
 }
 
@@ -306,7 +306,8 @@ mod tests {
         write_with(&path, |file| -> Result<()> {
             // This one is being written.
             remove_unfinished(&folder);
-            file.write_all(b"all").map_err(|e| Error::file(&path, e))
+            file.write_all(b"all")
+                .map_err(|e| Error::io(&path, "can't be written", e))
         })
         .unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"all");
@@ -371,7 +372,8 @@ mod tests {
                         let meanwhile = entry.unwrap().metadata().unwrap().mode() & 0o777;
                         assert_eq!(meanwhile & !mode, 0, "{meanwhile:o}");
                     }
-                    file.write_all(b"new").map_err(|e| Error::file(&path, e))
+                    file.write_all(b"new")
+                        .map_err(|e| Error::io(&path, "can't be written", e))
                 })
                 .unwrap();
                 assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);

@@ -36,7 +36,7 @@ pub fn read_at_most(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
                 },
             ))
         }
-        Err(e) => Err(Error::file(path, format!("can't be read: {e}"))),
+        Err(e) => Err(Error::io(path, "can't be read", e)),
     }
 }
 

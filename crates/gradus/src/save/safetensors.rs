@@ -115,7 +115,7 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
         file.take(end.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    read().map_err(|e| Error::file(path, format!("can't be read: {e}")))
+    read().map_err(|e| Error::io(path, "can't be read", e))
 }
 
 /// Where the last tensor ends, by the header; 0 if it is none.
