@@ -43,6 +43,11 @@
 //! opt-level = 3
 //! ```
 //!
+//! # Features of Cargo
+//!
+//! Networks that get their samples from memory need none of them: `default-features = false` leaves out what reads files of data,
+//! with its dependencies. All are on by default: `csv`, `digits`, `idx`, `images` ([`data`] has a table).
+//!
 //! # The map
 //!
 //! | to | see | of one's own |

@@ -2,7 +2,11 @@
 
 pub use crate::activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
 pub use crate::callback::{Checkpoint, EarlyStopping, Progress};
-pub use crate::data::{Dataset, digits, mnist};
+pub use crate::data::Dataset;
+#[cfg(feature = "digits")]
+pub use crate::data::digits;
+#[cfg(feature = "idx")]
+pub use crate::data::mnist;
 pub use crate::layers::{
     AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Padding, Reshape, Softmax,
 };

@@ -288,6 +288,7 @@ impl Faults {
         (self.count > 0).then(|| Error::File {
             path: dir.to_path_buf(),
             message: list,
+            source: None,
         })
     }
 }
@@ -384,7 +385,7 @@ fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
         entries.sort();
         Ok(entries)
     };
-    read().map_err(|e| Error::file(dir, e))
+    read().map_err(|e| Error::io(dir, "can't be read", e))
 }
 
 #[cfg(test)]

@@ -12,19 +12,19 @@
 //! is seen from their first bytes, not from their names.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::MOST_BYTES_FROM_ONE;
 use super::gunzip::{GZIP_MAGIC, Gunzip};
+use crate::save::atomic::write_with;
 use crate::{Error, Result};
 
 /// The type code of unsigned bytes.
 const UNSIGNED_BYTES: u8 = 0x08;
-/// Deflate makes at most 258 bytes out of two bits.
-pub(super) const MOST_BYTES_FROM_ONE: u64 = 1032;
 
 /// The content of an IDX file of unsigned bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Idx> {
         let length = fs::metadata(path)?.len();
         Ok((File::open(path)?, length))
     };
-    let (file, length) = open().map_err(|e| Error::file(path, e))?;
+    let (file, length) = open().map_err(|e| Error::io(path, "can't be read", e))?;
     decode(BufReader::with_capacity(1 << 16, file), length).map_err(|message| Error::file(path, message))
 }
 
@@ -80,13 +80,11 @@ pub fn parse(bytes: &[u8]) -> Result<Idx> {
 pub fn write(path: impl AsRef<Path>, dims: &[usize], bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let header = header(dims, bytes.len()).map_err(|message| Error::file(path, message))?;
-    let write = || -> io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
-        if path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
-        {
-            let mut gzip = GzEncoder::new(&mut file, Compression::best());
+    let ending = path.extension();
+    let is_gzipped = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+    let write = |file: &mut dyn Write| -> io::Result<()> {
+        if is_gzipped {
+            let mut gzip = GzEncoder::new(file, Compression::best());
             gzip.write_all(&header)?;
             gzip.write_all(bytes)?;
             gzip.finish()?;
@@ -94,9 +92,11 @@ pub fn write(path: impl AsRef<Path>, dims: &[usize], bytes: &[u8]) -> Result<()>
             file.write_all(&header)?;
             file.write_all(bytes)?;
         }
-        file.flush()
+        Ok(())
     };
-    write().map_err(|e| Error::file(path, e))
+    write_with(path, |file| {
+        write(file).map_err(|e| Error::io(path, "can't be written", e))
+    })
 }
 
 /// The header of a file with so many values.

@@ -2,14 +2,13 @@
 
 mod exif;
 mod jpeg;
-mod pixels;
+mod planes;
 mod png;
 
 use std::fmt::Display;
 use std::path::Path;
 
-pub use pixels::Pixels;
-
+use super::Pixels;
 use crate::trainer::plural;
 use crate::{Error, Result};
 

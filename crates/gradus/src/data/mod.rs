@@ -1,13 +1,13 @@
 //! Data sets: what a set of samples is, and those that come with the library.
 //!
-//! | where the samples are | type |
-//! | --- | --- |
-//! | arrays in memory | [`Arrays`] |
-//! | bytes in memory: images | [`Bytes`] |
-//! | MNIST and its family, in IDX files | [`mnist`] |
-//! | 1,797 small digits, in the library itself | [`digits`] |
-//! | a table of numbers | [`Csv`], [`Table`] |
-//! | a folder of PNG and JPEG images for each class | [`Folder`] |
+//! | where the samples are | type | feature of Cargo |
+//! | --- | --- | --- |
+//! | arrays in memory | [`Arrays`] | |
+//! | bytes in memory: images | [`Bytes`] | |
+//! | MNIST and its family, in IDX files | [`mnist`] | `idx` |
+//! | 1,797 small digits, in the library itself | [`digits`] | `digits` |
+//! | a table of numbers | [`Csv`], [`Table`] | `csv` |
+//! | a folder of PNG and JPEG images for each class | [`Folder`] | `images` |
 //!
 //! A set of another kind is an implementation of [`Dataset`]. [`split`] divides any set in two.
 //!
@@ -17,29 +17,49 @@
 
 mod arrays;
 mod bytes;
+#[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "digits")]
 pub mod digits;
+#[cfg(feature = "images")]
 mod folder;
+#[cfg(any(feature = "csv", feature = "idx"))]
 mod gunzip;
+#[cfg(feature = "idx")]
 pub mod idx;
+#[cfg(feature = "images")]
 mod image;
+#[cfg(feature = "idx")]
 pub mod mnist;
+#[cfg(feature = "images")]
 mod names;
+mod pixels;
 mod split;
+#[cfg(feature = "csv")]
 mod table;
 
 use std::sync::Arc;
 
 pub use arrays::Arrays;
 pub use bytes::Bytes;
+#[cfg(feature = "csv")]
 pub use csv::{Column, Csv};
+#[cfg(feature = "images")]
 pub use folder::{Folder, LeftOut};
+#[cfg(any(feature = "csv", feature = "idx"))]
 pub use gunzip::MOST_UNPACKED_VARIABLE;
-pub use image::{Image, Pixels};
+#[cfg(feature = "images")]
+pub use image::Image;
+pub use pixels::Pixels;
 pub use split::{Subset, split};
+#[cfg(feature = "csv")]
 pub use table::Table;
 
 use crate::{Error, Float, Result, Shape};
+
+/// Deflate, by which gzip and PNG files are packed, makes at most 258 bytes out of two bits.
+#[cfg(any(feature = "idx", feature = "images"))]
+const MOST_BYTES_FROM_ONE: u64 = 1032;
 
 /// A set of samples with targets. Samples are written where they are needed, one by one, by any thread: keep them as small
 /// as they came (an image's bytes), and convert here.

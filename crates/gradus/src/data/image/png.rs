@@ -5,7 +5,7 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use super::{Image, Pixels, check_size};
-use crate::data::idx::MOST_BYTES_FROM_ONE;
+use crate::data::MOST_BYTES_FROM_ONE;
 
 /// The most colors of a palette.
 const MOST_COLORS: usize = 256;
