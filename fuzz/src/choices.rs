@@ -1,5 +1,6 @@
 //! Networks and trainings that the fuzzer's bytes declare, a choice each.
 
+use gradus::check;
 use gradus::prelude::*;
 use gradus::save::Registry;
 use ndarray::{ArrayD, IxDyn};
@@ -136,7 +137,7 @@ fn layer(shape: &[usize], depth: usize, choices: &mut Choices) -> Value {
         "glorot_normal",
         "orthogonal",
     ]);
-    match choices.below(20) {
+    match choices.below(22) {
         0 | 1 => json!({ "kind": "dense", "units": 1 + choices.below(8), "bias": choices.flag(), "init": init }),
         2 | 3 => json!({
             "kind": "conv2d", "channels": 1 + choices.below(6), "kernel": kernel, "stride": stride, "padding": padding,
@@ -174,6 +175,13 @@ fn layer(shape: &[usize], depth: usize, choices: &mut Choices) -> Value {
         16 => json!({ "kind": "softmax" }),
         17 => json!({ "kind": "leaky_relu", "slope": choices.one_of(&[0.01, 0.0, 2.0]) }),
         18 => json!({ "kind": "elu", "alpha": choices.one_of(&[1.0, 0.1, 3.0]) }),
-        _ => json!({ "kind": choices.one_of(&["relu", "gelu", "silu", "softplus", "sigmoid", "tanh"]) }),
+        19 => json!({ "kind": choices.one_of(&["relu", "gelu", "silu", "softplus", "sigmoid", "tanh"]) }),
+        _ => {
+            let all = check::every_layer();
+            let (layer, _) = &all[choices.below(all.len())];
+            let mut declared = layer.settings().filter(Value::is_object).unwrap_or_else(|| json!({}));
+            declared["kind"] = json!(layer.kind());
+            declared
+        }
     }
 }

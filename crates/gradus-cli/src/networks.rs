@@ -212,9 +212,9 @@ mod tests {
         let padded = "input = [1, 8, 8]\n[[layers]]\nkind = \"conv2d\"\nchannels = 4\nkernel = 3\npadding = 1\n";
         assert_eq!(write("padded.toml", padded).unwrap().output_shape()[..], [4, 8, 8]);
         let unknown = r#"{"input": [4], "layers": [{"kind": "dnese", "units": 3}]}"#;
-        assert!(error("c.json", unknown).contains("`layers[0]`: there is no layer of kind \"dnese\""));
+        assert!(error("c.json", unknown).contains("`layers[0]`: there is no layer \"dnese\""));
         let setting = r#"{"input": [4], "layers": [{"kind": "dense", "unit": 3}]}"#;
-        assert!(error("d.json", setting).contains("unknown field `unit`"));
+        assert!(error("d.json", setting).contains("unknown setting `unit`"));
         assert!(error("e.json", r#"{"input": [4], "layers": []}"#).contains("has no layers"));
     }
     /// 80 parts are the most that one key may have, and 80 tables the most that may be written in each other.

@@ -669,7 +669,7 @@ fn wrong_input_is_a_sentence_and_leaves_nothing() {
         ("train vgg", "there is no network `vgg`"),
         ("train missing.toml", "missing.toml: "),
         ("train bad.toml", "bad.toml: this is not TOML"),
-        ("train unknown.json", "there is no layer of kind \"dnese\""),
+        ("train unknown.json", "there is no layer \"dnese\""),
         ("train zero.json --data digits", "layer 1 (dense)"),
         ("train none.json", "has no layers"),
         (

@@ -3,9 +3,10 @@
 #[path = "../../gradus/tests/common/impostor.rs"]
 mod impostor;
 
+use gradus::layers::BatchNorm;
 use gradus::prelude::*;
 use gradus::save::Registry;
-use gradus::{Float, Network};
+use gradus::{Float, check};
 use gradus_onnx::{Export, Normalization, Scaling, export, import};
 use ndarray::{Array, ArrayD, Axis};
 use rten::{ModelOptions, Value};
@@ -145,6 +146,32 @@ fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
     for (found, expected) in found.iter().zip(expected) {
         let ok = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
         assert!(ok, "{what}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn every_layer_of_the_library_is_exported_or_refused_by_name() {
+    for (layer, input) in check::every_layer() {
+        let kind = layer.kind();
+        // Something has to be left to import where the layer does nothing at inference.
+        let network = Sequential::new(input)
+            .layer(layer)
+            .layer(BatchNorm::new())
+            .build(1)
+            .unwrap();
+        let file = match export(&network, &Export::default()) {
+            Ok(file) => file,
+            Err(error) => {
+                let start = format!("layer 0 ({kind}) can't be exported");
+                assert!(error.to_string().starts_with(&start), "{error}");
+                continue;
+            }
+        };
+        let x = spread(&batch(&network, 3), 99);
+        let y = network.predict(&x).unwrap();
+        assert_close(kind, &run(&file, tensor(&x)), &y);
+        let again = import(&file).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert_close(kind, &again.network.predict(&x).unwrap(), &y);
     }
 }
 

@@ -8,7 +8,7 @@ use common::{Compiled, Sources};
 use gradus::layers::BatchNorm;
 use gradus::prelude::*;
 use gradus::random::{self, Purpose};
-use gradus::{Float, Padding, Shape};
+use gradus::{Float, Padding, Shape, check};
 use gradus_source::{InputBytes, Labels, Language, Program};
 use ndarray::{ArrayD, IxDyn};
 use rand::RngExt;
@@ -412,6 +412,34 @@ fn nan_stays_where_the_library_keeps_it() {
         for (language, path) in &compiled.programs {
             let found: Vec<bool> = compiled.run_floats(path, i, x).iter().map(|y| y.is_nan()).collect();
             assert_eq!(found, *nans, "case {i} in {language}");
+        }
+    }
+}
+
+/// In floats: what is run here is what is printed, which is compiled above.
+#[test]
+fn every_layer_of_the_library_is_written_or_refused_by_name() {
+    for (seed, (layer, input)) in (1..).zip(check::every_layer()) {
+        let kind = layer.kind();
+        let network = build(Sequential::new(input).layer(layer), seed);
+        match Program::of(&network) {
+            Ok(program) => {
+                let x = samples(network.input_shape(), seed, -1.0);
+                let rows = x.as_slice().unwrap().chunks_exact(network.input_shape().size());
+                let found: Vec<f32> = rows.flat_map(|x| program.run(x)).collect();
+                for (found, expected) in found.iter().zip(&network.predict(&x).unwrap()) {
+                    let expected = f64::from(*expected) as f32;
+                    let is_near = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+                    assert!(is_near, "{kind}: {found}, expected {expected}");
+                }
+                for language in [Language::Rust, Language::C] {
+                    program.source(language, &Labels::default()).unwrap();
+                }
+            }
+            Err(error) => {
+                let message = error.to_string();
+                assert!(message.starts_with(&format!("layer 0 ({kind}): ")), "{message}");
+            }
         }
     }
 }

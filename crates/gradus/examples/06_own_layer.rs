@@ -19,7 +19,7 @@ use std::sync::Arc;
 use gradus::init::{Constant, Fans};
 use gradus::layer::{Backward, BoundLayer, Forward, Layer, Parameter, Passes};
 use gradus::prelude::*;
-use gradus::{Error, Float, Result, check, data::Arrays, save::Registry};
+use gradus::{Error, Float, Registry, Result, check, data::Arrays};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ pub fn main() -> Result<()> {
 
     // Can it be saved and loaded? A registry tells which type a kind in a file stands for.
     let mut registry = Registry::default();
-    registry.register::<PRelu>("prelu");
+    registry.layers.register::<PRelu>("prelu")?;
     let again = Network::from_bytes(&network.to_bytes()?, &registry)?;
     if again.weights() != network.weights() {
         return Err(Error::invalid(

@@ -17,15 +17,44 @@ use serde::{Deserialize, Serialize};
 
 use self::fast::{Derivatives, FastEach, Values};
 use crate::layer::{Backward, BoundLayer, Forward, Function, Layer, Operation, OutputKind, Passes};
+use crate::registry::{Item, LayerDefinition};
 use crate::{Float, Shape};
 
-pub use elu::Elu;
-pub use gelu::Gelu;
-pub use relu::{LeakyRelu, Relu};
-pub use sigmoid::Sigmoid;
-pub use silu::Silu;
-pub use softplus::Softplus;
-pub use tanh::Tanh;
+/// Exports activations from their files, and makes the list of them.
+macro_rules! activations {
+    ($($file:ident::$activation:ident, $example:expr;)*) => {
+        $(pub use $file::$activation;)*
+
+        /// All activations, for the root and the prelude to export.
+        pub(crate) mod exports {
+            pub use super::{$($activation),*};
+        }
+
+        /// All activations of the library. Files, programs, messages and tests know what is in this list.
+        pub(crate) const ACTIVATIONS: &[LayerDefinition] = &[$(LayerDefinition {
+            example: || Box::new($example),
+            input: &[2, 3, 7],
+            item: Item::<dyn Layer>::of::<$activation>(),
+        }),*];
+
+        #[cfg(test)]
+        fn examples() -> Vec<Box<dyn Activation>> {
+            vec![$(Box::new($example)),*]
+        }
+    };
+}
+
+// An activation's file and its type, and an example with other settings than the default ones.
+activations! {
+    relu::Relu, Relu;
+    relu::LeakyRelu, LeakyRelu::new(0.1);
+    elu::Elu, Elu::new(1.3);
+    gelu::Gelu, Gelu;
+    silu::Silu, Silu;
+    softplus::Softplus, Softplus;
+    sigmoid::Sigmoid, Sigmoid;
+    tanh::Tanh, Tanh;
+}
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
 ///
@@ -173,37 +202,17 @@ mod tests {
     use super::*;
     use crate::layers::testing::{assert_close, check};
 
-    fn all() -> Vec<Box<dyn Activation>> {
-        vec![
-            Box::new(Relu),
-            Box::new(LeakyRelu::new(0.1)),
-            Box::new(Elu::new(1.3)),
-            Box::new(Gelu),
-            Box::new(Silu),
-            Box::new(Softplus),
-            Box::new(Sigmoid),
-            Box::new(Tanh),
-        ]
-    }
-
     #[test]
-    fn the_gradients_are_those_of_finite_differences() {
-        check(&Relu, [37]);
-        check(&LeakyRelu::new(0.1), [37]);
+    fn the_gradients_of_other_settings_are_those_of_finite_differences() {
+        // One of each is checked with all layers.
         check(&LeakyRelu::new(-0.5), [37]);
         check(&Elu::default(), [37]);
-        check(&Elu::new(1.3), [37]);
-        check(&Gelu, [37]);
-        check(&Silu, [37]);
-        check(&Softplus, [37]);
-        check(&Sigmoid, [37]);
-        check(&Tanh, [2, 3, 7]);
     }
 
     #[test]
     fn slices_and_single_values_agree() {
         let x: Vec<Float> = (-700..=700).map(|i| i as Float * 0.02).collect();
-        for activation in all() {
+        for activation in examples() {
             let (mut y, mut dx) = (vec![Float::NAN; x.len()], vec![Float::NAN; x.len()]);
             activation.forward(&x, &mut y);
             activation.backward(&x, &y, &vec![1.0; x.len()], &mut dx);
@@ -220,23 +229,32 @@ mod tests {
     #[test]
     fn far_from_zero_nothing_overflows() {
         // Values and derivatives at -1000 and at 1000.
-        let limits: [[Float; 4]; 8] = [
-            [0.0, 0.0, 1000.0, 1.0],
-            [-100.0, 0.1, 1000.0, 1.0],
-            [-1.3, 0.0, 1000.0, 1.0],
-            [0.0, 0.0, 1000.0, 1.0],
-            [0.0, 0.0, 1000.0, 1.0],
-            [0.0, 0.0, 1000.0, 1.0],
-            [0.0, 0.0, 1.0, 0.0],
-            [-1.0, 0.0, 1.0, 0.0],
+        let limits: [(&dyn Activation, [Float; 4]); 8] = [
+            (&Relu, [0.0, 0.0, 1000.0, 1.0]),
+            (&LeakyRelu::new(0.1), [-100.0, 0.1, 1000.0, 1.0]),
+            (&Elu::new(1.3), [-1.3, 0.0, 1000.0, 1.0]),
+            (&Gelu, [0.0, 0.0, 1000.0, 1.0]),
+            (&Silu, [0.0, 0.0, 1000.0, 1.0]),
+            (&Softplus, [0.0, 0.0, 1000.0, 1.0]),
+            (&Sigmoid, [0.0, 0.0, 1.0, 0.0]),
+            (&Tanh, [-1.0, 0.0, 1.0, 0.0]),
         ];
-        for (activation, [below, below_slope, above, above_slope]) in all().iter().zip(limits) {
+        let far = |activation: &dyn Activation| {
             let x = [-1000.0, 1000.0];
             let (mut y, mut dx) = ([Float::NAN; 2], [Float::NAN; 2]);
             activation.forward(&x, &mut y);
             activation.backward(&x, &y, &[1.0; 2], &mut dx);
+            (y, dx)
+        };
+        for (activation, [below, below_slope, above, above_slope]) in limits {
+            let (y, dx) = far(activation);
             assert_close(activation.kind(), &y, &[below, above], 1e-6);
             assert_close(activation.kind(), &dx, &[below_slope, above_slope], 1e-6);
+        }
+        for activation in examples() {
+            let (y, dx) = far(&*activation);
+            let all_are_finite = y.iter().chain(&dx).all(|value| value.is_finite());
+            assert!(all_are_finite, "{}: {y:?} {dx:?}", activation.kind());
         }
     }
 
@@ -261,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_nan_is_not_hidden() {
-        for activation in all() {
+        for activation in examples() {
             let mut y = [0.0];
             activation.forward(&[Float::NAN], &mut y);
             assert!(y[0].is_nan(), "{}", activation.kind());

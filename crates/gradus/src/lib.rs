@@ -117,6 +117,7 @@ mod parts;
 pub mod prelude;
 mod profile;
 pub mod random;
+mod registry;
 pub mod save;
 pub mod schedule;
 mod sequential;
@@ -124,21 +125,23 @@ mod settings;
 mod shape;
 mod trainer;
 
-pub use activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
+#[doc(no_inline)]
+pub use activation::exports::*;
 pub use engine::Predictor;
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
 pub use fit::Fit;
 pub use gradus_kernels::Float;
 pub use layer::Layer;
-pub use layers::{
-    AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Padding, Reshape, Size2, Softmax,
-};
+#[doc(no_inline)]
+pub use layers::exports::*;
+pub use layers::{Padding, Size2};
 /// The arrays that networks take and give, in the version that this library is built with.
 pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
 pub use parts::{LayerPart, LayerTensor, Part};
 pub use profile::{LayerTime, Profile};
+pub use registry::{Family, Registry};
 pub use sequential::{Layers, Node, Residual, Sequential};
 pub use shape::Shape;
 pub use trainer::Trainer;

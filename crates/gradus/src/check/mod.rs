@@ -15,15 +15,13 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use self::gradient::{Effort, Function, Part};
-use crate::activation::{Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
 use crate::data::{Target, Targets};
 use crate::layer::advanced::Layouts;
 use crate::layer::{BoundLayer, Layer};
-use crate::layers::Softmax;
 use crate::loss::Loss;
 use crate::optim::Sgd;
 use crate::random::{Purpose, Rng, stream};
-use crate::{Error, Fit, Float, Network, Result, Shape, Trainer};
+use crate::{Error, Fit, Float, Network, Result, Shape, Trainer, registry};
 
 /// Puts a layer, or an activation, through its contract on a few random samples of this shape:
 ///
@@ -49,6 +47,18 @@ use crate::{Error, Fit, Float, Network, Result, Shape, Trainer};
 pub fn layer(layer: &dyn Layer, input: impl Into<Shape>) -> Result<()> {
     let input = input.into();
     check_layer(layer, &input).map_err(|what| Error::invalid(format!("{} on {input}: {what}", layer.kind())))
+}
+
+/// An example of every layer and activation of this library, each with the shape of a sample that suits it: for tests of what has
+/// to work for any of them, such as an exporter.
+///
+/// ```
+/// use gradus::{Registry, check};
+/// let kinds: Vec<&str> = check::every_layer().iter().map(|(layer, _)| layer.kind()).collect();
+/// assert_eq!(kinds, Registry::default().layers.names().collect::<Vec<_>>());
+/// ```
+pub fn every_layer() -> Vec<(Box<dyn Layer>, Shape)> {
+    registry::layer_examples().collect()
 }
 
 /// The most values of a sample that are checked: there are several copies of some tens of samples.
@@ -365,15 +375,14 @@ fn check_samples(
 
 /// What the loss is together with a last layer has the losses of one after the other, and is a right loss itself.
 fn check_fused(loss: &dyn Loss, output: &Shape, target: Target<'_>, rng: &mut Rng) -> Result<(), String> {
-    let (leaky, elu) = (LeakyRelu::default(), Elu::default());
-    let layers: [&dyn Layer; 9] = [&Softmax, &Sigmoid, &Tanh, &Relu, &leaky, &elu, &Gelu, &Silu, &Softplus];
-    for layer in layers {
-        let Some(fused) = (layer.bind(output)?.operation).and_then(|operation| loss.fused_with(operation)) else {
+    for (layer, _) in registry::layer_examples() {
+        let operation = layer.bind(output).ok().and_then(|bound| bound.operation);
+        let Some(fused) = operation.and_then(|operation| loss.fused_with(operation)) else {
             continue;
         };
         let with = |what: String| format!("together with {}, {what}", layer.kind());
         let z: Vec<Float> = (0..output.size()).map(|_| rng.random_range(-2.0..2.0)).collect();
-        let y = LayerHarness::new(layer, output)?.infer(&z)?;
+        let y = LayerHarness::new(&*layer, output)?.infer(&z)?;
         let (found, expected) = (fused.loss(&z, target), loss.loss(&y, target));
         close("its loss", &[found], &[expected], 1e-2).map_err(with)?;
         check_loss(&*fused, &z, target, 0.2, rng).map_err(with)?;

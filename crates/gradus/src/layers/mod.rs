@@ -18,16 +18,6 @@ mod window;
 use std::fmt::Display;
 use std::sync::Arc;
 
-pub use avg_pool2d::AvgPool2d;
-pub use batch_norm::BatchNorm;
-pub use conv2d::Conv2d;
-pub use dense::Dense;
-pub use dropout::Dropout;
-pub use flatten::Flatten;
-pub use global_avg_pool2d::GlobalAvgPool2d;
-pub use max_pool2d::MaxPool2d;
-pub use reshape::Reshape;
-pub use softmax::Softmax;
 pub use window::{Padding, Size2};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -35,6 +25,41 @@ use serde_json::Value;
 
 use crate::Float;
 use crate::init::{self, HeNormal, Initializer};
+use crate::layer::Layer;
+use crate::registry::{Item, LayerDefinition};
+
+/// Exports layers from their files, and makes the list of them.
+macro_rules! layers {
+    ($($file:ident::$layer:ident, $example:expr, $input:expr;)*) => {
+        $(pub use $file::$layer;)*
+
+        /// All layers, for the root and the prelude to export.
+        pub(crate) mod exports {
+            pub use super::{$($layer),*};
+        }
+
+        /// All layers of the library but the activations. Files, programs, messages and tests know what is in this list.
+        pub(crate) const LAYERS: &[LayerDefinition] = &[$(LayerDefinition {
+            example: || Box::new($example),
+            input: &$input,
+            item: Item::<dyn Layer>::of::<$layer>(),
+        }),*];
+    };
+}
+
+// A layer's file and its type, an example with other settings than the default ones, and the shape of a sample that suits it.
+layers! {
+    dense::Dense, Dense::new(4), [4];
+    conv2d::Conv2d, Conv2d::new(2, 3).padding(Padding::Same), [2, 4, 4];
+    max_pool2d::MaxPool2d, MaxPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
+    avg_pool2d::AvgPool2d, AvgPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
+    global_avg_pool2d::GlobalAvgPool2d, GlobalAvgPool2d, [2, 4, 4];
+    flatten::Flatten, Flatten, [2, 4, 4];
+    reshape::Reshape, Reshape::to([4, 2, 4]), [2, 4, 4];
+    dropout::Dropout, Dropout::new(0.5), [2, 4, 4];
+    batch_norm::BatchNorm, BatchNorm::new().momentum(0.3), [2, 4, 4];
+    softmax::Softmax, Softmax, [4];
+}
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
 /// Files give it by its name, and its settings where they aren't the default ones.

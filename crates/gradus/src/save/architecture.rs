@@ -4,11 +4,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Registry;
-use super::registry::{is_built_in, is_built_in_kind};
 use crate::graph::{Graph, Op, Tree};
+use crate::registry::{Registry, is_built_in, is_built_in_kind};
 use crate::sequential::{Layers, Node, Residual, Sequential};
 use crate::{Error, Result, Shape};
+
+/// The kinds that are blocks of layers.
+pub(crate) const BLOCKS: &[&str] = &["residual"];
 
 pub(super) fn to_json(graph: &Graph) -> Result<Value> {
     Ok(json!({ "input": &graph.input, "layers": layers_to_json(graph, &graph.tree)? }))
@@ -133,6 +135,6 @@ fn node_from_json(value: &Value, place: &str, registry: &Registry) -> Result<Nod
     }
     let mut settings = object.clone();
     settings.remove("kind");
-    let layer = registry.make(kind, Value::Object(settings));
+    let layer = registry.layers.make(kind, Value::Object(settings));
     Ok(layer.map_err(|e| Error::invalid(format!("`{place}`: {e}")))?.into())
 }

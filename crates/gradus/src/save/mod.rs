@@ -7,12 +7,12 @@
 mod architecture;
 pub mod atomic;
 mod bounded;
-mod registry;
 mod safetensors;
 pub(crate) mod snapshot;
 
+pub use crate::registry::Registry;
+pub(crate) use architecture::BLOCKS;
 pub use bounded::read_at_most;
-pub use registry::Registry;
 pub use safetensors::is_pickle;
 pub use snapshot::Snapshot;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gradus::Float;
+use gradus::{Float, Layer, Registry};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -83,6 +83,13 @@ pub fn counts(value: &Value) -> Vec<usize> {
 /// What these settings describe.
 pub fn from<T: DeserializeOwned>(settings: &Value) -> T {
     serde_json::from_value(settings.clone()).unwrap_or_else(|e| panic!("{settings}: {e}"))
+}
+
+/// The layer or activation of a case, by its `kind` and `settings`.
+pub fn layer(case: &Value) -> Result<Box<dyn Layer>, String> {
+    let layers = Registry::default().layers;
+    let layer = layers.make(text(&case["kind"]), case["settings"].clone());
+    layer.map_err(|e| e.to_string())
 }
 
 /// Whether a number is within `tolerance` of the one expected, relative to its magnitude and `scale`. NaN is not.

@@ -1,30 +1,11 @@
-//! Every layer: y, dx, the parameters' gradients and the running statistics.
+//! Every layer of the library's list: y, dx, the parameters' gradients and the running statistics.
 
 use gradus::check::LayerHarness;
 use gradus::layer::{BoundLayer, Parameter};
-use gradus::layers::{
-    AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool2d, MaxPool2d, Reshape, Softmax,
-};
-use gradus::{Float, Layer, Shape};
+use gradus::{Float, Shape, check as checks};
 use serde_json::Value;
 
-use crate::file::{all, close, count, counts, floats, from, list, numbers, text, truth};
-
-fn layer(kind: &str, settings: &Value) -> Result<Box<dyn Layer>, String> {
-    Ok(match kind {
-        "dense" => Box::new(from::<Dense>(settings)),
-        "conv2d" => Box::new(from::<Conv2d>(settings)),
-        "max_pool2d" => Box::new(from::<MaxPool2d>(settings)),
-        "avg_pool2d" => Box::new(from::<AvgPool2d>(settings)),
-        "global_avg_pool2d" => Box::new(GlobalAvgPool2d),
-        "batch_norm" => Box::new(from::<BatchNorm>(settings)),
-        "flatten" => Box::new(Flatten),
-        "reshape" => Box::new(from::<Reshape>(settings)),
-        "dropout" => Box::new(from::<Dropout>(settings)),
-        "softmax" => Box::new(Softmax),
-        _ => return Err(format!("no layer {kind}")),
-    })
-}
+use crate::file::{all, cases, close, count, counts, floats, layer, list, numbers, text, truth};
 
 /// The tensors of a case, which are in PyTorch's layout, in the layer's.
 fn tensors(bound: &BoundLayer, tensors: &Value) -> Vec<Vec<f64>> {
@@ -56,7 +37,7 @@ fn narrowed(values: &[f64]) -> Vec<Float> {
 }
 
 fn check(case: &Value) -> Result<(), String> {
-    let layer = layer(text(&case["kind"]), &case["settings"])?;
+    let layer = layer(case)?;
     let input = Shape::from(counts(&case["input"]));
     let bound = layer.bind(&input)?;
     if bound.output().dims() != counts(&case["output"]) {
@@ -107,4 +88,16 @@ fn check(case: &Value) -> Result<(), String> {
 #[test]
 fn layers() {
     all("layers", "layers", check);
+}
+
+#[test]
+fn every_layer_of_the_library_has_golden_numbers() {
+    let all = [cases("layers", "layers"), cases("activations", "activations")].concat();
+    let missing: Vec<&str> = (checks::every_layer().iter().map(|(layer, _)| layer.kind()))
+        .filter(|&kind| !all.iter().any(|case| text(&case["kind"]) == kind))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "{missing:?} have no golden numbers: add them to golden/layers.py and run golden/generate.py"
+    );
 }
