@@ -11,7 +11,7 @@ use gradus::data::{Target, Targets};
 use gradus::loss::Loss;
 use gradus::metric::{Meter, Metric};
 use gradus::{Float, Network, Shape};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::notes::TargetScale;
 
@@ -190,6 +190,10 @@ impl Loss for InUnits<Arc<dyn Loss>> {
         self.of.name()
     }
 
+    fn settings(&self) -> Option<Value> {
+        Some(json!({ "of": self.of.settings()?, "deviation": self.deviation }))
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> gradus::Result<()> {
         self.of.validate(output, targets)
     }
@@ -213,6 +217,10 @@ impl Loss for InUnits<Arc<dyn Loss>> {
 impl Metric for InUnits<Box<dyn Metric>> {
     fn name(&self) -> String {
         self.of.name()
+    }
+
+    fn settings(&self) -> Option<Value> {
+        Some(json!({ "of": self.of.settings()?, "deviation": self.deviation }))
     }
 
     fn higher_is_better(&self) -> bool {

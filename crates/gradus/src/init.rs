@@ -1,6 +1,5 @@
 //! How parameters get their first values.
 
-mod built_in;
 mod orthogonal;
 mod plain;
 mod scaled;
@@ -9,13 +8,28 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::random::Rng;
-use crate::{Float, Result, Shape, settings};
+use serde_json::{Value, json};
 
-pub(crate) use built_in::{read, written};
-pub use orthogonal::Orthogonal;
-pub use plain::{Constant, Normal, TruncatedNormal, Uniform, Zeros};
-pub use scaled::{GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform};
+use crate::random::Rng;
+use crate::registry::{Registry, list, named, read_named};
+use crate::{Float, Result, Shape};
+
+// An initializer's file and its type, and an example with other settings than the default ones.
+list! {
+    INITIALIZERS of Initializer:
+    plain::Zeros, Zeros;
+    plain::Constant, Constant(0.5);
+    plain::Normal, Normal { mean: 0.5, std: 0.1 };
+    plain::Uniform, Uniform { low: 0.0, high: 1.0 };
+    plain::TruncatedNormal, TruncatedNormal { mean: 0.5, std: 0.1 };
+    scaled::GlorotNormal, GlorotNormal;
+    scaled::GlorotUniform, GlorotUniform;
+    scaled::HeNormal, HeNormal;
+    scaled::HeUniform, HeUniform;
+    scaled::LecunNormal, LecunNormal;
+    scaled::LecunUniform, LecunUniform;
+    orthogonal::Orthogonal, Orthogonal { gain: 2.0 };
+}
 
 /// How many inputs and outputs meet in a weight tensor.
 ///
@@ -39,9 +53,10 @@ impl Fans {
 
 /// How a parameter gets its first values.
 ///
-/// Network files name the initializer of a layer if it is one of this module, with its settings where they aren't the default
-/// ones: `"he_normal"`, `{"kind": "normal", "mean": 0.0, "std": 0.01}`, `{"kind": "constant", "value": 0.5}`. They don't mention a
-/// user's own.
+/// Network files name the initializer of a layer, with its settings where they aren't the default ones: `"he_normal"`,
+/// `{"kind": "normal", "mean": 0.0, "std": 0.01}`, `{"kind": "constant", "value": 0.5}`. They don't mention one that doesn't say its
+/// [settings](Initializer::settings), or that has the name of one of ours; a user's own has to be
+/// [registered](crate::Registry::initializers) where the file is loaded.
 ///
 /// ```
 /// use gradus::{Float, Shape, init::{Fans, Initializer}, prelude::*, random::Rng};
@@ -68,26 +83,57 @@ pub trait Initializer: Any + Debug + Send + Sync {
     /// Its name, as network files give it: `he_normal`.
     fn name(&self) -> &'static str;
 
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Fills a tensor of this shape.
     fn fill(&self, shape: &Shape, fans: Fans, rng: &mut Rng, values: &mut [Float]);
 }
 
-/// The initializer of this name, with its default settings if it has any. [`Constant`] is left out: it means nothing
-/// without its value.
+/// The initializer of this name, with its default settings if it has any. [`Constant`] needs its value, which
+/// [`Registry::initializer`] takes.
 ///
 /// ```
 /// use gradus::init;
 /// assert_eq!(init::by_name("he_normal")?.name(), "he_normal");
 /// let error = init::by_name("xavier").unwrap_err().to_string();
-/// assert!(error.starts_with("there is no initializer \"xavier\"; choose one of zeros, normal"));
+/// assert!(error.starts_with("there is no initializer \"xavier\"; choose one of zeros, constant, normal"));
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
 /// # Errors
 /// If no initializer has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
-    let all = (built_in::all().into_iter()).filter(|one| one.default.name() != Constant::default().name());
-    settings::find("initializer", name, all.collect(), |one| one.default.name().to_string()).map(|one| one.default)
+    Registry::default().initializer(name, json!({})).map(Arc::from)
+}
+
+/// What a file says of an initializer, if anything.
+pub(crate) fn written(init: &dyn Initializer) -> Option<Value> {
+    let (name, any) = (init.name(), init as &dyn Any);
+    let ours = Registry::default().initializers;
+    let written = named(init)?;
+    if !ours.has(name) {
+        return Some(written);
+    }
+    if !ours.is_of(name, any.type_id()) {
+        return None;
+    }
+    // A setting that is no finite number is null in JSON, and can't be read again.
+    read(written.clone()).ok()?;
+    let default = read(json!(name)).ok().and_then(|default| named(&*default));
+    Some(if default.is_some_and(|default| default == written) {
+        json!(name)
+    } else {
+        written
+    })
+}
+
+/// The initializer that a file gives.
+pub(crate) fn read(given: Value) -> Result<Arc<dyn Initializer>> {
+    read_named::<dyn Initializer>(given).map(Arc::from)
 }
 
 #[cfg(test)]

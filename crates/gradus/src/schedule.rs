@@ -7,12 +7,22 @@ mod warmup;
 
 use std::fmt::Debug;
 
-use crate::{Result, settings};
+use serde_json::json;
 
-pub use cosine::{Cosine, OneCycle};
-pub use decay::{Constant, Exponential, StepDecay};
-pub use plateau::Plateau;
-pub use warmup::Warmup;
+use crate::Result;
+use crate::registry::{Registry, list};
+
+// A schedule's file and its type, and an example with other settings than the default ones.
+list! {
+    SCHEDULES of Schedule:
+    decay::Constant, Constant;
+    decay::StepDecay, StepDecay { every: 2, factor: 0.25 };
+    decay::Exponential, Exponential { per_epoch: 0.5 };
+    cosine::Cosine, Cosine { to: 0.1 };
+    cosine::OneCycle, OneCycle { warm_up: 0.5, ..OneCycle::default() };
+    plateau::Plateau, Plateau { patience: 1, ..Plateau::default() };
+    warmup::Warmup, Warmup::new(4, Cosine { to: 0.2 });
+}
 
 /// How the learning rate changes during training: a pure function of where training stands, so a run that is resumed needs
 /// no record of it.
@@ -40,6 +50,12 @@ pub use warmup::Warmup;
 pub trait Schedule: Debug + Send + Sync {
     /// Its name: `cosine`.
     fn name(&self) -> &'static str;
+
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
 
     /// Refuses settings that make no sense, with a sentence.
     fn validate(&self) -> Result<()>;
@@ -74,7 +90,7 @@ impl Moment<'_> {
     }
 }
 
-/// The schedule of this name, with its default settings. [`Warmup`] is left out: it needs another schedule to go on with.
+/// The schedule of this name, with its default settings. [`Warmup`] needs settings, which [`Registry::schedule`] takes.
 ///
 /// ```
 /// use gradus::schedule;
@@ -87,15 +103,7 @@ impl Moment<'_> {
 /// # Errors
 /// If no schedule has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Box<dyn Schedule>> {
-    let all: Vec<Box<dyn Schedule>> = vec![
-        Box::new(Constant),
-        Box::new(StepDecay::default()),
-        Box::new(Exponential::default()),
-        Box::new(Cosine::default()),
-        Box::new(OneCycle::default()),
-        Box::new(Plateau::default()),
-    ];
-    settings::find("schedule", name, all, |s| s.name().to_string())
+    Registry::default().schedule(name, json!({}))
 }
 
 #[cfg(test)]

@@ -2,13 +2,6 @@
 
 use crate::{Error, Result};
 
-/// The one of `all` whose name is `name`; if there is none, a sentence that lists them.
-pub(crate) fn find<T>(what: &str, name: &str, all: Vec<T>, name_of: impl Fn(&T) -> String) -> Result<T> {
-    let names: Vec<String> = all.iter().map(&name_of).collect();
-    let found = all.into_iter().find(|one| name_of(one) == name);
-    found.ok_or_else(|| unknown(what, name, names.iter().map(String::as_str)))
-}
-
 /// The sentence that there is no such name, with those that there are and the one that was probably meant.
 pub(crate) fn unknown<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> Error {
     let names: Vec<&str> = names.collect();

@@ -394,6 +394,9 @@ fn defect_11_windows_that_are_not_square_read_the_right_pixels() {
 struct Black(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl Augmentation for Black {
+    fn name(&self) -> &'static str {
+        "black"
+    }
     fn validate(&self, _shape: &Shape) -> Result<()> {
         Ok(())
     }

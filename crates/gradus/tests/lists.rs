@@ -1,7 +1,9 @@
 //! What has to hold for everything in the library's lists.
 
 use gradus::data::{Arrays, Targets};
+use gradus::init::{Fans, Initializer};
 use gradus::prelude::*;
+use gradus::random::Rng;
 use gradus::{Float, Layer, Registry, check};
 use serde_json::{Value, json};
 
@@ -23,16 +25,19 @@ fn every_layer_keeps_its_contract() {
 
 #[test]
 fn every_layer_comes_back_from_its_settings() {
-    let layers = Registry::default().layers;
+    let registry = Registry::default();
     for (layer, _) in check::every_layer() {
         let settings = layer.settings().unwrap();
-        let again = layers.make(layer.kind(), settings.clone()).unwrap();
+        let again = registry.layer(layer.kind(), settings.clone()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{layer:?}"));
         assert_eq!(again.settings().unwrap(), settings);
 
         let mut unknown = if settings.is_null() { json!({}) } else { settings };
         unknown["no_such_setting"] = json!(1);
-        let error = layers.make(layer.kind(), unknown).expect_err(layer.kind()).to_string();
+        let error = registry
+            .layer(layer.kind(), unknown)
+            .expect_err(layer.kind())
+            .to_string();
         assert!(error.starts_with(&format!("the layer {}: ", layer.kind())), "{error}");
     }
 }
@@ -113,7 +118,8 @@ fn the_fuzzers_know_every_layer_and_setting() {
 
 #[test]
 fn names_of_layers_are_refused_if_they_are_taken_or_no_words() {
-    let mut layers = Registry::default().layers;
+    let mut registry = Registry::default();
+    let layers = &mut registry.layers;
     for (name, why) in [
         ("dense", "the name is taken"),
         ("residual", "the name is taken"),
@@ -124,26 +130,66 @@ fn names_of_layers_are_refused_if_they_are_taken_or_no_words() {
         ("größe", "lowercase letters"),
     ] {
         let error = layers.register::<Relu>(name).unwrap_err().to_string();
-        let start = format!("a layer can't be called \"{name}\": ");
+        let start = format!("no layer can be called \"{name}\": ");
         assert!(error.starts_with(&start) && error.contains(why), "{error}");
     }
     // A name that a layer doesn't call itself by would not be found in its file.
-    layers.register::<Relu>("rectifier").unwrap();
-    let error = layers.make("rectifier", json!({})).unwrap_err().to_string();
+    registry.layers.register::<Relu>("rectifier").unwrap();
+    let error = registry.layer("rectifier", json!({})).unwrap_err().to_string();
     assert_eq!(
         error,
         "the layer \"rectifier\" calls itself \"relu\": register it under that name"
     );
-    assert!(layers.register::<Relu>("rectifier").is_err());
+    assert!(registry.layers.register::<Relu>("rectifier").is_err());
 }
 
 #[test]
 fn an_unknown_layer_is_refused_with_the_known_ones() {
-    let error = Registry::default()
-        .layers
-        .make("dens", json!({}))
-        .unwrap_err()
-        .to_string();
+    let error = Registry::default().layer("dens", json!({})).unwrap_err().to_string();
     let start = "there is no layer \"dens\"; did you mean \"dense\"? Choose one of dense, conv2d, ";
     assert!(error.starts_with(start) && error.ends_with("residual"), "{error}");
+}
+
+/// An initializer of a user's own, with a setting.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+struct Ramp {
+    slope: f64,
+}
+
+impl Initializer for Ramp {
+    fn name(&self) -> &'static str {
+        "ramp"
+    }
+    fn settings(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+    fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = (self.slope * i as f64) as Float;
+        }
+    }
+}
+
+#[test]
+fn an_initializer_of_ones_own_is_kept_in_files_with_its_settings() {
+    let network = Sequential::new([2])
+        .layer(Dense::new(2).init(Ramp { slope: 0.5 }))
+        .build(1)
+        .unwrap();
+    let declared = network.architecture().unwrap();
+    assert_eq!(declared["layers"][0]["init"], json!({ "kind": "ramp", "slope": 0.5 }));
+    let bytes = network.to_bytes().unwrap();
+    let error = Network::from_bytes(&bytes, &Registry::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("there is no initializer \"ramp\"; choose one of zeros, constant, "),
+        "{error}"
+    );
+    let mut registry = Registry::default();
+    registry.initializers.register::<Ramp>("ramp").unwrap();
+    let mut again = Network::from_bytes(&bytes, &registry).unwrap();
+    assert_eq!(again.architecture().unwrap(), declared);
+    again.initialize(7);
+    assert_eq!(again.weights(), network.weights());
 }

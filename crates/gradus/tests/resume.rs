@@ -198,6 +198,9 @@ impl Schedule for Halved {
     fn name(&self) -> &'static str {
         "halved"
     }
+    fn settings(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({ "reads_steps": self.reads_steps }))
+    }
     fn validate(&self) -> Result<()> {
         Ok(())
     }
@@ -374,11 +377,11 @@ fn another_training_does_not_go_on() {
         .batch_size(50)
         .seed(1);
     for (fit, what) in [
-        (other_adam, "optimizer was Adam"),
+        (other_adam, "optimizer was adam {"),
         (fit().batch_size(40), "batch size was 50, and is now 40"),
         (fit().seed(2), "seed was 1, and is now 2"),
-        (fit().clip(Clip::Value(1.0)), "clipping was None"),
-        (fit().augment(Noise), "augmentation was None"),
+        (fit().clip(Clip::Value(1.0)), "clipping was nothing"),
+        (fit().augment(Noise), "augmentation was nothing"),
         (
             fit().bfloat16(true),
             "precision of products was full, and is now bfloat16",
@@ -407,6 +410,32 @@ fn another_training_does_not_go_on() {
     );
     network.save(&file).unwrap();
     refused(again(fit(), &mut network, &train), &["is not a checkpoint of Gradus"]);
+}
+
+/// Without its settings, an item would be taken for another of its name.
+#[test]
+fn what_does_not_say_its_settings_has_no_checkpoint() {
+    #[derive(Debug)]
+    struct Own;
+    impl Schedule for Own {
+        fn name(&self) -> &'static str {
+            "own"
+        }
+        fn validate(&self) -> Result<()> {
+            Ok(())
+        }
+        fn factor(&self, _moment: &Moment<'_>) -> f64 {
+            1.0
+        }
+    }
+    let (train, _) = samples();
+    let file = folder("resume-unsaid").join("checkpoint");
+    let fit = || Fit::new(CrossEntropy::new(), Adam::new(0.01)).schedule(Own).epochs(1);
+    fit().run(&mut perceptron(1), &train).unwrap();
+    refused(
+        fit().checkpoint(&file, NEVER).run(&mut perceptron(1), &train),
+        &["the settings of the schedule own", "Schedule::settings"],
+    );
 }
 
 #[test]

@@ -8,10 +8,10 @@ use clap::Args;
 use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
-use gradus::loss::{self, CrossEntropy, Huber, Loss, OutputActivation};
-use gradus::optim::{self, Clip, Optimizer};
-use gradus::schedule::{self, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
-use gradus::{Float, Network};
+use gradus::loss::{Loss, OutputActivation};
+use gradus::optim::{Clip, Optimizer};
+use gradus::schedule::{Schedule, Warmup};
+use gradus::{Float, Network, Registry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -117,33 +117,18 @@ impl From<Spec> for String {
 }
 
 impl Spec {
-    /// What the settings describe; those that are not named have their defaults.
-    fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        read(&self.settings).with_context(|| self.name.clone())
-    }
-
     /// The loss of this name, with these settings.
     ///
     /// # Errors
     /// If there is none of this name, or a setting is unknown or no number.
     pub fn loss(&self) -> Result<Arc<dyn Loss>> {
-        Ok(match self.name.as_str() {
-            "cross_entropy" => Arc::new(self.read::<CrossEntropy>()?),
-            "huber" => Arc::new(self.read::<Huber>()?),
-            name => {
-                let loss = loss::by_name(name)?;
-                self.has_no_settings()?;
-                Arc::from(loss)
-            }
-        })
+        let loss = Registry::default().loss(&self.name, self.settings());
+        Ok(Arc::from(loss?))
     }
 
-    /// Refuses settings, where there can be none.
-    fn has_no_settings(&self) -> Result<()> {
-        match self.settings.keys().next() {
-            None => Ok(()),
-            Some(setting) => bail!("{} has no setting {setting}", self.name),
-        }
+    /// The settings as the library takes them.
+    fn settings(&self) -> Value {
+        Value::Object(self.settings.clone())
     }
 }
 
@@ -218,7 +203,7 @@ impl Recipe {
                 bail!("{}: {setting} is set twice", spec.name);
             }
         }
-        let optimizer: Arc<dyn Optimizer> = Arc::from(optim::with_settings(&spec.name, Value::Object(spec.settings))?);
+        let optimizer: Arc<dyn Optimizer> = Arc::from(Registry::default().optimizer(&spec.name, spec.settings())?);
         optimizer.validate()?;
         Ok(optimizer)
     }
@@ -229,18 +214,7 @@ impl Recipe {
     /// If there is none of this name, or it has no such setting, or a setting makes no sense.
     pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
         let spec = &self.schedule;
-        let schedule: Box<dyn Schedule> = match spec.name.as_str() {
-            "step_decay" => Box::new(spec.read::<StepDecay>()?),
-            "exponential" => Box::new(spec.read::<Exponential>()?),
-            "cosine" => Box::new(spec.read::<Cosine>()?),
-            "one_cycle" => Box::new(spec.read::<OneCycle>()?),
-            "plateau" => Box::new(spec.read::<Plateau>()?),
-            name => {
-                let schedule = schedule::by_name(name)?;
-                spec.has_no_settings()?;
-                schedule
-            }
-        };
+        let schedule = Registry::default().schedule(&spec.name, spec.settings())?;
         schedule.validate()?;
         let Some(steps) = self.warmup else { return Ok(schedule) };
         let warmup = Warmup {
@@ -359,7 +333,9 @@ impl Default for Changes {
 mod tests {
     use super::*;
     use clap::Parser;
+    use gradus::loss::CrossEntropy;
     use gradus::optim::{RmsProp, Sgd};
+    use gradus::schedule::StepDecay;
 
     #[derive(Parser)]
     struct Cli {
@@ -417,26 +393,14 @@ mod tests {
 
     #[test]
     fn every_name_of_the_library_is_known() {
-        for name in [
-            "constant",
-            "step_decay",
-            "exponential",
-            "cosine",
-            "one_cycle",
-            "plateau",
-        ] {
+        let registry = Registry::default();
+        for name in registry.schedules.names().filter(|&name| name != "warmup") {
             assert_eq!(parse(&format!("--schedule {name}")).schedule().unwrap().name(), name);
         }
-        for name in ["sgd", "adam", "adamw", "rmsprop"] {
+        for name in registry.optimizers.names() {
             assert_eq!(parse(&format!("--optimizer {name}")).optimizer().unwrap().name(), name);
         }
-        for name in [
-            "cross_entropy",
-            "binary_cross_entropy",
-            "mean_squared_error",
-            "mean_absolute_error",
-            "huber",
-        ] {
+        for name in registry.losses.names() {
             assert_eq!(Spec::from_str(name).unwrap().loss().unwrap().name(), name);
         }
     }
@@ -447,17 +411,19 @@ mod tests {
         assert!(optimizer("--optimizer adagrad").starts_with("there is no optimizer \"adagrad\"; choose one of sgd"));
         assert!(
             optimizer("--optimizer adam --momentum 0.9")
-                .starts_with("adam: unknown setting `momentum`, expected one of")
+                .starts_with("the optimizer adam: unknown setting `momentum`, expected one of")
         );
         assert!(optimizer("--optimizer sgd:learning_rate=1 --learning-rate 2").contains("learning_rate is set twice"));
         assert!(optimizer("--optimizer sgd --learning-rate -1").starts_with("SGD: learning rate must be"));
         let schedule = |arguments| show(parse(arguments).schedule());
         assert!(
-            schedule("--schedule cosine:to=low").starts_with("cosine: invalid type: string"),
+            schedule("--schedule cosine:to=low").starts_with("the schedule cosine: invalid type: string"),
             "{}",
             schedule("--schedule cosine:to=low")
         );
-        assert!(schedule("--schedule constant:to=1").contains("constant has no setting to"));
+        assert!(
+            schedule("--schedule constant:to=1").contains("the schedule constant: unknown setting `to`, it has none")
+        );
         assert!(show(Spec::from_str("mse").unwrap().loss()).starts_with("there is no loss \"mse\""));
         assert_eq!(
             show(parse("--learning-rate nan").optimizer()),

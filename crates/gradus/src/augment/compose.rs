@@ -1,15 +1,35 @@
 //! Several changes, and changes made only sometimes.
 
 use rand::RngExt;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::Augmentation;
 use crate::random::Rng;
+use crate::registry::{named, read_named};
 use crate::{Error, Float, Result, Shape};
 
 /// Changes made one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Compose {
+    #[serde(deserialize_with = "read_changes")]
     changes: Vec<Box<dyn Augmentation>>,
+}
+
+/// Reads augmentations by their names.
+fn read_changes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<dyn Augmentation>>, D::Error> {
+    let given = Vec::<Value>::deserialize(deserializer)?;
+    given
+        .into_iter()
+        .map(|given| read_named(given).map_err(D::Error::custom))
+        .collect()
+}
+
+/// Reads an augmentation by its name.
+fn read_change<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<dyn Augmentation>, D::Error> {
+    read_named(Value::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 impl Compose {
@@ -26,6 +46,15 @@ impl Compose {
 }
 
 impl Augmentation for Compose {
+    fn name(&self) -> &'static str {
+        "compose"
+    }
+
+    fn settings(&self) -> Option<Value> {
+        let changes: Option<Vec<Value>> = self.changes.iter().map(|change| named(&**change)).collect();
+        Some(json!({ "changes": changes? }))
+    }
+
     fn validate(&self, shape: &Shape) -> Result<()> {
         self.changes.iter().try_for_each(|change| change.validate(shape))
     }
@@ -44,6 +73,20 @@ pub struct Sometimes<A> {
     change: A,
 }
 
+impl<'de> Deserialize<'de> for Sometimes<Box<dyn Augmentation>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Settings {
+            probability: f64,
+            #[serde(deserialize_with = "read_change")]
+            change: Box<dyn Augmentation>,
+        }
+        let Settings { probability, change } = Settings::deserialize(deserializer)?;
+        Ok(Sometimes { probability, change })
+    }
+}
+
 impl<A: Augmentation> Sometimes<A> {
     /// Makes the change with this probability, from 0 to 1.
     pub fn new(probability: f64, change: A) -> Self {
@@ -51,7 +94,16 @@ impl<A: Augmentation> Sometimes<A> {
     }
 }
 
-impl<A: Augmentation> Augmentation for Sometimes<A> {
+impl<A: Augmentation + 'static> Augmentation for Sometimes<A> {
+    fn name(&self) -> &'static str {
+        "sometimes"
+    }
+
+    fn settings(&self) -> Option<Value> {
+        let change: &dyn Augmentation = &self.change;
+        Some(json!({ "probability": self.probability, "change": named(change)? }))
+    }
+
     fn validate(&self, shape: &Shape) -> Result<()> {
         if !(0.0..=1.0).contains(&self.probability) {
             return Err(Error::invalid(format!(
@@ -80,6 +132,10 @@ mod tests {
     struct Linear(Float);
 
     impl Augmentation for Linear {
+        fn name(&self) -> &'static str {
+            "linear"
+        }
+
         fn validate(&self, _shape: &Shape) -> Result<()> {
             Ok(())
         }

@@ -2,8 +2,10 @@
 
 use gradus_kernels::vectorize;
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use crate::Float;
+use crate::layers::shortest;
 use crate::random::Rng;
 
 /// Elastic distortion (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual
@@ -13,11 +15,14 @@ use crate::random::Rng;
 /// Instead of smoothing a random number for each pixel, the field is a cubic B-spline over a coarse grid of random numbers. The
 /// kernel of a cubic B-spline with knots `s` apart has the variance `s²/3` and is nearly a Gaussian, so `s = σ√3` gives
 /// the same smoothness at a small part of the cost.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Elastic {
     /// The strength α, in pixels.
+    #[serde(serialize_with = "shortest")]
     pub alpha: Float,
     /// The smoothness σ, in pixels.
+    #[serde(serialize_with = "shortest")]
     pub sigma: Float,
 }
 

@@ -21,11 +21,17 @@ mod warp;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-pub use compose::{Compose, Sometimes};
-pub use noise::Noise;
-pub use warp::Warp;
+// An augmentation's file and its type, and an example with other settings than the default ones.
+list! {
+    AUGMENTATIONS of Augmentation:
+    warp::Warp, Warp::new().shift(2.0).elastic(34.0, 4.0);
+    noise::Noise, Noise { std: 0.1 };
+    compose::Compose, Compose::new().then(Warp::new().rotate(10.0)).then(Noise { std: 0.1 });
+    compose::Sometimes<Box<dyn Augmentation>>, Sometimes::new(0.5, Noise { std: 0.1 });
+}
 
 use crate::random::Rng;
+use crate::registry::list;
 use crate::{Float, Result, Shape};
 
 /// A random change of one training sample. It runs in the training threads, on training samples only, and its random numbers
@@ -39,6 +45,9 @@ use crate::{Float, Result, Shape};
 /// #[derive(Debug)]
 /// struct Mirror;
 /// impl Augmentation for Mirror {
+///     fn name(&self) -> &'static str {
+///         "mirror"
+///     }
 ///     fn validate(&self, shape: &Shape) -> Result<()> {
 ///         match shape.image() {
 ///             Some(_) => Ok(()),
@@ -55,6 +64,15 @@ use crate::{Float, Result, Shape};
 /// assert!(Mirror.validate(&Shape::from([1, 28, 28])).is_ok());
 /// ```
 pub trait Augmentation: Debug + Send + Sync {
+    /// Its name: `warp`.
+    fn name(&self) -> &'static str;
+
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Refuses settings that make no sense, or samples of a shape that it can't work on, with a sentence.
     fn validate(&self, shape: &Shape) -> Result<()>;
 
@@ -66,6 +84,12 @@ pub trait Augmentation: Debug + Send + Sync {
 macro_rules! delegate {
     ($($pointer:ty),*) => {$(
         impl<A: Augmentation + ?Sized> Augmentation for $pointer {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+            fn settings(&self) -> Option<serde_json::Value> {
+                (**self).settings()
+            }
             fn validate(&self, shape: &Shape) -> Result<()> {
                 (**self).validate(shape)
             }

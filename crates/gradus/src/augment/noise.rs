@@ -1,8 +1,10 @@
 //! Noise on every value.
 
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
 use super::Augmentation;
+use crate::layers::shortest;
 use crate::random::Rng;
 use crate::{Error, Float, Result, Shape};
 
@@ -11,13 +13,23 @@ use crate::{Error, Float, Result, Shape};
 ///
 /// Training with noise acts as Tikhonov regularization (Bishop, "Training with Noise is Equivalent to Tikhonov
 /// Regularization", 1995).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Noise {
     /// The standard deviation, in the units of the values.
+    #[serde(serialize_with = "shortest")]
     pub std: Float,
 }
 
 impl Augmentation for Noise {
+    fn name(&self) -> &'static str {
+        "noise"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, _shape: &Shape) -> Result<()> {
         if self.std >= 0.0 && self.std.is_finite() {
             Ok(())

@@ -2,9 +2,11 @@
 
 use gradus_kernels::vectorize;
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use super::Augmentation;
 use super::elastic::Elastic;
+use crate::layers::shortest;
 use crate::random::Rng;
 use crate::{Error, Float, Result, Shape};
 
@@ -31,14 +33,20 @@ use crate::{Error, Float, Result, Shape};
 /// warp.apply(&shape, &mut image, &mut stream(42, Purpose::Augment, &[0, 7]), &mut Vec::new());
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[doc(alias("affine", "elastic", "rotation", "translation", "zoom"))]
 pub struct Warp {
+    #[serde(serialize_with = "shortest")]
     shift: Float,
+    #[serde(serialize_with = "shortest")]
     rotate: Float,
+    #[serde(serialize_with = "shortest")]
     scale: Float,
+    #[serde(serialize_with = "shortest")]
     shear: Float,
     elastic: Option<Elastic>,
+    #[serde(serialize_with = "shortest")]
     fill: Float,
 }
 
@@ -90,6 +98,14 @@ impl Warp {
 }
 
 impl Augmentation for Warp {
+    fn name(&self) -> &'static str {
+        "warp"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, shape: &Shape) -> Result<()> {
         let Some((channels, height, width)) = shape.image() else {
             return Err(Error::invalid(format!(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gradus_kernels::vectorize;
+use serde_json::json;
 
 use super::Fit;
 use super::run::Run;
@@ -12,6 +13,7 @@ use crate::callback::Memory;
 use crate::data::{Dataset, Target};
 use crate::history::History;
 use crate::random::nth;
+use crate::registry::{Member, described};
 use crate::save::snapshot::{self, Progress, Snapshot};
 use crate::{Error, Float, Network, Result};
 
@@ -100,6 +102,7 @@ impl Run<'_, '_> {
     pub fn resume(&mut self, network: &mut Network, path: &Path) -> Result<Position> {
         let saved = Snapshot::load(path)?;
         let refused = |message: String| Error::file(path, message);
+        let earlier = earlier_settings(self.fit, network);
         for (name, value) in self.settings.iter().flatten() {
             let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
             let data = match name.as_str() {
@@ -108,7 +111,8 @@ impl Run<'_, '_> {
                 _ => None,
             };
             let probed = data.map(probed).transpose()?;
-            if before != value && probed.is_none_or(|probed| before != probed) {
+            let same = before == value || earlier.get(&**name).is_some_and(|earlier| before == earlier);
+            if !same && probed.is_none_or(|probed| before != probed) {
                 return Err(refused(format!(
                     "this training can't go on from it: the {name} was {before}, and is now {value}"
                 )));
@@ -172,31 +176,35 @@ pub(super) fn settings(
     validation: Option<&dyn Dataset>,
     seed: u64,
 ) -> Result<BTreeMap<String, String>> {
-    let metrics: Vec<String> = fit.metrics.iter().map(|metric| metric.name()).collect();
-    let layers: Vec<String> = network.graph.layers().map(|op| format!("{:?}", op.layer)).collect();
+    let metrics: Vec<String> = (fit.metrics.iter())
+        .map(|metric| described(&**metric).unwrap_or_else(|| metric.name()))
+        .collect();
     let schedule = fit.schedule.as_deref().filter(|schedule| schedule.name() != "constant");
     let mut settings = BTreeMap::from([
+        ("network".to_string(), network.architecture()?.to_string()),
+        ("loss".to_string(), needed("Loss", &*fit.loss)?),
+        ("optimizer".to_string(), needed("Optimizer", &*fit.optimizer)?),
         (
-            "network".to_string(),
-            format!("{} → {}", network.input_shape(), layers.join(", ")),
+            "clipping".to_string(),
+            fit.clip.map_or("nothing".into(), |clip| json!(clip).to_string()),
         ),
-        ("loss".to_string(), format!("{:?}", fit.loss)),
-        ("optimizer".to_string(), format!("{:?}", fit.optimizer)),
-        ("clipping".to_string(), format!("{:?}", fit.clip)),
         ("batch size".to_string(), fit.batch_size.to_string()),
         (
             "precision of products".to_string(),
             if fit.bfloat16 { "bfloat16" } else { "full" }.to_string(),
         ),
-        ("augmentation".to_string(), format!("{:?}", fit.augmentation)),
+        (
+            "augmentation".to_string(),
+            (fit.augmentation.as_deref()).map_or(Ok("nothing".into()), |one| needed("Augmentation", one))?,
+        ),
         ("metrics".to_string(), metrics.join(", ")),
         ("seed".to_string(), seed.to_string()),
-        (TRAINING.to_string(), described(train)?),
+        (TRAINING.to_string(), digest(train)?),
+        (VALIDATION.to_string(), validation.map_or(Ok("nothing".into()), digest)?),
         (
-            VALIDATION.to_string(),
-            validation.map_or(Ok("nothing".into()), described)?,
+            "schedule".to_string(),
+            schedule.map_or(Ok("constant".into()), |schedule| needed("Schedule", schedule))?,
         ),
-        ("schedule".to_string(), format!("{schedule:?}")),
     ]);
     if schedule.is_some_and(|schedule| schedule.reads_steps()) {
         settings.insert("number of epochs".to_string(), fit.epochs.to_string());
@@ -204,8 +212,36 @@ pub(super) fn settings(
     Ok(settings)
 }
 
+/// An item and its settings, by which a checkpoint knows it again.
+fn needed<T: Member + ?Sized>(of: &str, item: &T) -> Result<String> {
+    described(item).ok_or_else(|| {
+        Error::invalid(format!(
+            "a checkpoint needs the settings of the {} {}, to know whether training goes on with the same: implement {of}::settings, \
+             which returns null if there are none",
+            T::WHAT,
+            item.own_name()
+        ))
+    })
+}
+
+/// The settings as earlier checkpoints have them: as the types printed themselves for debugging.
+fn earlier_settings(fit: &Fit<'_>, network: &Network) -> BTreeMap<&'static str, String> {
+    let layers: Vec<String> = network.graph.layers().map(|op| format!("{:?}", op.layer)).collect();
+    let schedule = fit.schedule.as_deref().filter(|schedule| schedule.name() != "constant");
+    let metrics: Vec<String> = fit.metrics.iter().map(|metric| metric.name()).collect();
+    BTreeMap::from([
+        ("network", format!("{} → {}", network.input_shape(), layers.join(", "))),
+        ("loss", format!("{:?}", fit.loss)),
+        ("optimizer", format!("{:?}", fit.optimizer)),
+        ("clipping", format!("{:?}", fit.clip)),
+        ("augmentation", format!("{:?}", fit.augmentation)),
+        ("metrics", metrics.join(", ")),
+        ("schedule", format!("{schedule:?}")),
+    ])
+}
+
 /// A data set in short: its size, and a digest of the bits of all samples and targets.
-fn described(data: &dyn Dataset) -> Result<String> {
+fn digest(data: &dyn Dataset) -> Result<String> {
     let mut x = vec![0.0; data.shape().size()];
     // Each value is hashed with its position, and by itself: the sum becomes vector code.
     let hashed = |values: &[Float]| {
@@ -271,6 +307,65 @@ mod tests {
         Sequential::new([3]).layer(Dense::new(1)).build(1).unwrap()
     }
 
+    /// Checkpoints had the settings as the types print themselves for debugging.
+    #[test]
+    fn earlier_checkpoints_go_on() {
+        let train = data(|_, _| ());
+        let folder = std::env::temp_dir().join(format!("gradus-{}-earlier", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("checkpoint");
+        let fit = |rate| {
+            Fit::new(Huber { delta: 0.5 }, Adam::new(rate))
+                .epochs(2)
+                .batch_size(50)
+                .seed(1)
+                .clip(Clip::Norm(1.0))
+                .schedule(crate::schedule::Exponential { per_epoch: 0.5 })
+        };
+        fit(0.01)
+            .checkpoint(&file, Duration::ZERO)
+            .run(&mut network(), &train)
+            .unwrap();
+        let mut saved = Snapshot::load(&file).unwrap();
+        for (name, now, earlier) in [
+            ("loss", r#"huber {"delta":0.5}"#, "Huber { delta: 0.5 }"),
+            (
+                "optimizer",
+                r#"adam {"beta1":0.9,"beta2":0.999,"epsilon":1e-8,"learning_rate":0.01,"weight_decay":0.0}"#,
+                "Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }",
+            ),
+            ("clipping", r#"{"norm":1.0}"#, "Some(Norm(1.0))"),
+            ("augmentation", "nothing", "None"),
+            (
+                "schedule",
+                r#"exponential {"per_epoch":0.5}"#,
+                "Some(Exponential { per_epoch: 0.5 })",
+            ),
+        ] {
+            let before = saved.progress.settings.insert(name.into(), earlier.into());
+            assert_eq!(before.as_deref(), Some(now));
+        }
+        let layers = "3 → Dense { units: 1, bias: true, init: Init(HeNormal) }";
+        saved.progress.settings.insert("network".into(), layers.into());
+        write(&file, &saved);
+        fit(0.01).resume(&file).run(&mut network(), &train).unwrap();
+        let error = fit(0.02)
+            .resume(&file)
+            .run(&mut network(), &train)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("the optimizer was Adam { learning_rate: 0.01, "),
+            "{error}"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn write(file: &Path, saved: &Snapshot) {
+        let (history, weights, slots) = (&saved.history, &saved.weights, saved.slots.iter());
+        snapshot::write(file, &saved.progress, history, weights, slots, &saved.memory).unwrap();
+    }
+
     #[test]
     fn any_changed_sample_or_target_is_noticed() {
         let same = data(|_, _| ());
@@ -304,15 +399,7 @@ mod tests {
         for name in [TRAINING, VALIDATION] {
             saved.progress.settings.insert(name.into(), probed(&same).unwrap());
         }
-        snapshot::write(
-            &file,
-            &saved.progress,
-            &saved.history,
-            &saved.weights,
-            saved.slots.iter(),
-            &saved.memory,
-        )
-        .unwrap();
+        write(&file, &saved);
         go_on(&same, &same).unwrap();
         let error = go_on(&data(|_, t| t[4] = 0.0), &same).unwrap_err().to_string();
         assert!(error.contains("the training data was 200 samples ("), "{error}");

@@ -33,6 +33,10 @@ impl Initializer for Orthogonal {
         "orthogonal"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn fill(&self, shape: &Shape, _fans: Fans, rng: &mut Rng, values: &mut [Float]) {
         if values.is_empty() {
             return;

@@ -17,6 +17,10 @@ impl Initializer for Zeros {
         "zeros"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
         values.fill(0.0);
     }
@@ -24,12 +28,35 @@ impl Initializer for Zeros {
 
 /// All values the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "ConstantSettings", into = "ConstantSettings")]
 pub struct Constant(pub f64);
+
+/// The settings of [`Constant`], as files have them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConstantSettings {
+    value: f64,
+}
+
+impl From<ConstantSettings> for Constant {
+    fn from(settings: ConstantSettings) -> Self {
+        Constant(settings.value)
+    }
+}
+
+impl From<Constant> for ConstantSettings {
+    fn from(Constant(value): Constant) -> Self {
+        ConstantSettings { value }
+    }
+}
 
 impl Initializer for Constant {
     fn name(&self) -> &'static str {
         "constant"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
@@ -59,6 +86,10 @@ impl Initializer for Normal {
         "normal"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn fill(&self, _shape: &Shape, _fans: Fans, rng: &mut Rng, values: &mut [Float]) {
         fill_normal(self.mean, self.std, rng, values);
     }
@@ -84,6 +115,10 @@ impl Default for Uniform {
 impl Initializer for Uniform {
     fn name(&self) -> &'static str {
         "uniform"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn fill(&self, _shape: &Shape, _fans: Fans, rng: &mut Rng, values: &mut [Float]) {
@@ -113,6 +148,10 @@ impl Default for TruncatedNormal {
 impl Initializer for TruncatedNormal {
     fn name(&self) -> &'static str {
         "truncated_normal"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn fill(&self, _shape: &Shape, _fans: Fans, rng: &mut Rng, values: &mut [Float]) {

@@ -27,6 +27,10 @@ macro_rules! scaled {
                 $name
             }
 
+            fn settings(&self) -> Option<serde_json::Value> {
+                serde_json::to_value(self).ok()
+            }
+
             fn fill(&self, _shape: &Shape, fans: Fans, rng: &mut Rng, values: &mut [Float]) {
                 let fan: fn(Fans) -> f64 = $fan;
                 $distribution($gain / fan(fans).max(1.0), rng, values);

@@ -197,7 +197,7 @@ fn settings_are_kept_in_files() {
     assert_eq!(read(json!({ "kind": "he_uniform" })).unwrap().name(), "he_uniform");
 
     let refused = |told| read(told).unwrap_err().to_string();
-    assert!(refused(json!("constant")).starts_with("there is no initializer \"constant\""));
+    assert!(refused(json!("constant")).starts_with("the initializer constant: missing setting `value`"));
     assert!(refused(json!({ "kind": "xavier" })).starts_with("there is no initializer \"xavier\""));
     assert!(refused(json!({ "std": 0.1 })).contains("has no `kind`"));
     assert!(
@@ -205,19 +205,19 @@ fn settings_are_kept_in_files() {
     );
     assert_eq!(
         refused(json!({ "kind": "zeros", "std": 0.1 })),
-        "the initializer zeros has no setting std"
+        "the initializer zeros: unknown setting `std`, it has none"
     );
     assert_eq!(
         refused(json!({ "kind": "constant", "value": 1.0, "std": 0.1 })),
-        "the initializer constant has no setting std"
+        "the initializer constant: unknown setting `std`, expected `value`"
     );
-    assert!(refused(json!({ "kind": "constant" })).starts_with("the initializer constant: invalid type: null"));
-    assert!(refused(json!(0.5)).contains("not 0.5"));
+    assert!(refused(json!({ "kind": "constant" })).starts_with("the initializer constant: missing setting `value`"));
+    assert!(refused(json!(0.5)).contains("not by 0.5"));
 }
 
-/// One that has the name of ours is not ours.
+/// One that has the name of ours is not ours, whatever its settings.
 #[test]
-fn files_mention_no_initializer_of_a_user() {
+fn files_mention_no_initializer_that_would_be_another_when_loaded() {
     #[derive(Debug)]
     struct Normal;
     impl Initializer for Normal {
@@ -227,6 +227,10 @@ fn files_mention_no_initializer_of_a_user() {
 
         fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
             values.fill(7.0);
+        }
+
+        fn settings(&self) -> Option<Value> {
+            Some(json!({}))
         }
     }
     assert_eq!(written(&Normal), None);

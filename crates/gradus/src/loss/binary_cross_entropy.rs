@@ -37,6 +37,10 @@ impl Loss for BinaryCrossEntropy {
         "binary_cross_entropy"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         match *targets {
             Targets::Classes(classes) if (output.size(), classes) != (1, 2) => Err(Error::invalid(format!(

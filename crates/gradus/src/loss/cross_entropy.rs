@@ -67,6 +67,10 @@ impl Loss for CrossEntropy {
         "cross_entropy"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         let smoothing = self.label_smoothing;
         let holds = (0.0..=1.0).contains(&smoothing);

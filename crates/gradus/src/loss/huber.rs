@@ -43,6 +43,10 @@ impl Loss for Huber {
         "huber"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         positive("Huber's loss", "delta", self.delta)?;
         wants("Huber's loss", output, targets)

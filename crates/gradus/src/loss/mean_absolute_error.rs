@@ -29,6 +29,10 @@ impl Loss for MeanAbsoluteError {
         "mean_absolute_error"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         wants("mean absolute error", output, targets)
     }

@@ -29,6 +29,10 @@ impl Loss for MeanSquaredError {
         "mean_squared_error"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         wants("mean squared error", output, targets)
     }

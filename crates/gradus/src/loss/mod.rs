@@ -26,18 +26,26 @@ mod output_activation;
 
 use std::fmt::Debug;
 
+use serde_json::json;
+
 use crate::data::{Target, Targets};
 use crate::layer::Operation;
 #[cfg(doc)]
 use crate::layer::OutputKind;
-use crate::{Error, Float, Result, Shape, settings};
+use crate::registry::{Registry, list};
+use crate::{Error, Float, Result, Shape};
 
-pub use binary_cross_entropy::BinaryCrossEntropy;
-pub use cross_entropy::CrossEntropy;
-pub use huber::Huber;
-pub use mean_absolute_error::MeanAbsoluteError;
-pub use mean_squared_error::MeanSquaredError;
 pub use output_activation::OutputActivation;
+
+// A loss's file and its type, and an example with other settings than the default ones.
+list! {
+    LOSSES of Loss:
+    cross_entropy::CrossEntropy, CrossEntropy::new().label_smoothing(0.1);
+    binary_cross_entropy::BinaryCrossEntropy, BinaryCrossEntropy;
+    mean_squared_error::MeanSquaredError, MeanSquaredError;
+    mean_absolute_error::MeanAbsoluteError, MeanAbsoluteError;
+    huber::Huber, Huber { delta: 0.5 };
+}
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
 /// their number happens once, in the training loop, never here.
@@ -74,6 +82,12 @@ pub use output_activation::OutputActivation;
 pub trait Loss: Debug + Send + Sync {
     /// Its name: `cross_entropy`.
     fn name(&self) -> &'static str;
+
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
 
     /// Whether this loss can compare outputs of this shape with such targets; if not, a sentence that says what it needs.
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()>;
@@ -135,14 +149,7 @@ pub trait Loss: Debug + Send + Sync {
 /// # Errors
 /// If no loss has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Box<dyn Loss>> {
-    let all: Vec<Box<dyn Loss>> = vec![
-        Box::new(CrossEntropy::new()),
-        Box::new(BinaryCrossEntropy),
-        Box::new(MeanSquaredError),
-        Box::new(MeanAbsoluteError),
-        Box::new(Huber::default()),
-    ];
-    settings::find("loss", name, all, |l| l.name().to_string())
+    Registry::default().loss(name, json!({}))
 }
 
 /// Whether outputs of this shape can be compared with such targets, value by value: as many values; an output for each

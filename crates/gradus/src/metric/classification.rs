@@ -73,6 +73,10 @@ impl Metric for Accuracy {
         "accuracy".into()
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn higher_is_better(&self) -> bool {
         true
     }
@@ -97,12 +101,46 @@ fn all_labels_are_right(y: &[Float], t: &[Float]) -> bool {
 /// The share of samples whose right class is among the `k` largest outputs; among equal ones the first are taken. Where a sample
 /// may have several labels or none it is NaN: there is no right class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "TopKSettings", into = "TopKSettings")]
 pub struct TopK(pub usize);
+
+/// The settings of [`TopK`], as files have them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TopKSettings {
+    k: usize,
+}
+
+/// The usual five.
+impl Default for TopKSettings {
+    fn default() -> Self {
+        TopKSettings { k: 5 }
+    }
+}
+
+impl From<TopKSettings> for TopK {
+    fn from(settings: TopKSettings) -> Self {
+        TopK(settings.k)
+    }
+}
+
+impl From<TopK> for TopKSettings {
+    fn from(TopK(k): TopK) -> Self {
+        TopKSettings { k }
+    }
+}
 
 impl Metric for TopK {
     fn name(&self) -> String {
         format!("top_{}", self.0)
+    }
+
+    fn kind(&self) -> String {
+        "top_k".into()
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn higher_is_better(&self) -> bool {
@@ -235,6 +273,14 @@ macro_rules! score {
                     Average::Macro => concat!($name, "_macro").into(),
                     Average::Micro => concat!($name, "_micro").into(),
                 }
+            }
+
+            fn kind(&self) -> String {
+                $name.into()
+            }
+
+            fn settings(&self) -> Option<serde_json::Value> {
+                serde_json::to_value(self).ok()
             }
 
             fn higher_is_better(&self) -> bool {

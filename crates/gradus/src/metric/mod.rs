@@ -7,12 +7,27 @@ mod regression;
 
 use std::fmt::Debug;
 
-use crate::data::{Target, Targets};
-use crate::{Float, Result, Shape, settings};
+use serde_json::{Value, json};
 
-pub use classification::{Accuracy, F1, Precision, Recall, TopK, predicted_class};
+use crate::data::{Target, Targets};
+use crate::registry::{Registry, list};
+use crate::{Float, Result, Shape};
+
+pub use classification::predicted_class;
 pub use confusion::{Average, ConfusionMatrix};
-pub use regression::{AbsoluteError, R2, SquaredError};
+
+// A metric's file and its type, and an example with other settings than the default ones.
+list! {
+    METRICS of Metric:
+    classification::Accuracy, Accuracy;
+    classification::TopK, TopK(2);
+    classification::Precision, Precision::new(Average::Micro);
+    classification::Recall, Recall::new(Average::Positive(1));
+    classification::F1, F1::new(Average::Macro);
+    regression::AbsoluteError, AbsoluteError;
+    regression::SquaredError, SquaredError;
+    regression::R2, R2;
+}
 
 /// Something watched during training and evaluation. It describes; a [`Meter`] of its making counts.
 ///
@@ -66,6 +81,18 @@ pub trait Metric: Debug + Send + Sync {
     /// Its name, as in histories and tables: `accuracy`.
     fn name(&self) -> String;
 
+    /// The name of its kind, under which it is [registered](crate::Registry), if settings change its [name](Metric::name): `top_k`,
+    /// of which one is called `top_5`.
+    fn kind(&self) -> String {
+        self.name()
+    }
+
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Whether more is better.
     fn higher_is_better(&self) -> bool;
 
@@ -105,52 +132,37 @@ fn counted(saved: f64) -> u64 {
     saved.clamp(0.0, (1_u64 << 53) as f64) as u64
 }
 
-/// The metric of this name; `top_` and any number names a [`TopK`], `precision_class_`, `recall_class_` or `f1_class_` and a
-/// number the score of that [class](Average::Positive).
+/// The metric of this name; `top_` and any number names a [`TopK`]; `_macro`, `_micro`, or `_class_` and a number after the name
+/// of a score is its [average](Average).
 ///
 /// ```
 /// use gradus::metric;
 /// assert_eq!(metric::by_name("top_3")?.name(), "top_3");
 /// assert_eq!(metric::by_name("f1_class_0")?.name(), "f1_class_0");
 /// let error = metric::by_name("auc").unwrap_err().to_string();
-/// assert!(error.starts_with("there is no metric \"auc\"; choose one of accuracy, top_5, precision"));
+/// assert!(error.starts_with("there is no metric \"auc\"; choose one of accuracy, top_k, precision"));
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
 /// # Errors
 /// If no metric has this name; the sentence lists the names.
 pub fn by_name(name: &str) -> Result<Box<dyn Metric>> {
-    if let Some(k) = name.strip_prefix("top_").and_then(|k| k.parse().ok()) {
-        return Ok(Box::new(TopK(k)));
+    Registry::default().metric(name, json!({}))
+}
+
+/// The kind, the setting and its value that a name with a setting in it stands for: `top_3`, `f1_macro`, `recall_class_2`.
+pub(crate) fn in_short(name: &str) -> Option<(&str, &'static str, Value)> {
+    if let Some(k) = name.strip_prefix("top_").and_then(|k| k.parse::<u64>().ok()) {
+        return Some(("top_k", "k", json!(k)));
     }
-    if let Some((score, class)) = name.split_once("_class_")
-        && let Ok(class) = class.parse()
-    {
-        let average = Average::Positive(class);
-        match score {
-            "precision" => return Ok(Box::new(Precision::new(average))),
-            "recall" => return Ok(Box::new(Recall::new(average))),
-            "f1" => return Ok(Box::new(F1::new(average))),
-            _ => {}
-        }
+    if let Some((base, class)) = name.rsplit_once("_class_") {
+        let class: u64 = class.parse().ok()?;
+        return Some((base, "average", json!({ "positive": class })));
     }
-    let all: Vec<Box<dyn Metric>> = vec![
-        Box::new(Accuracy),
-        Box::new(TopK(5)),
-        Box::new(Precision::default()),
-        Box::new(Recall::default()),
-        Box::new(F1::default()),
-        Box::new(Precision::new(Average::Macro)),
-        Box::new(Recall::new(Average::Macro)),
-        Box::new(F1::new(Average::Macro)),
-        Box::new(Precision::new(Average::Micro)),
-        Box::new(Recall::new(Average::Micro)),
-        Box::new(F1::new(Average::Micro)),
-        Box::new(AbsoluteError),
-        Box::new(SquaredError),
-        Box::new(R2),
-    ];
-    settings::find("metric", name, all, |m| m.name())
+    let (base, average) = name.rsplit_once('_')?;
+    ["macro", "micro"]
+        .contains(&average)
+        .then(|| (base, "average", json!(average)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ impl Metric for AbsoluteError {
         "absolute_error".into()
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn higher_is_better(&self) -> bool {
         false
     }
@@ -36,6 +40,10 @@ pub struct SquaredError;
 impl Metric for SquaredError {
     fn name(&self) -> String {
         "squared_error".into()
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn higher_is_better(&self) -> bool {
@@ -118,6 +126,10 @@ pub struct R2;
 impl Metric for R2 {
     fn name(&self) -> String {
         "r2".into()
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn higher_is_better(&self) -> bool {

@@ -121,6 +121,10 @@ impl Optimizer for Adam {
         "adam"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         self.check("Adam")
     }

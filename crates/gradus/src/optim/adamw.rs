@@ -83,6 +83,10 @@ impl Optimizer for AdamW {
         "adamw"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         self.adam().check("AdamW")
     }

@@ -8,15 +8,21 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Error, Float, Result, settings};
+use crate::registry::{Registry, list};
+use crate::{Float, Result};
 
-pub use adam::Adam;
-pub use adamw::AdamW;
 pub use clip::Clip;
-pub use rmsprop::RmsProp;
-pub use sgd::Sgd;
+
+// An optimizer's file and its type, and an example with other settings than the default ones.
+list! {
+    OPTIMIZERS of Optimizer:
+    sgd::Sgd, Sgd::new(0.1).momentum(0.9);
+    adam::Adam, Adam::new(0.01).betas(0.8, 0.99);
+    adamw::AdamW, AdamW::new(0.01).weight_decay(0.1);
+    rmsprop::RmsProp, RmsProp::new(0.01).alpha(0.9);
+}
 
 /// A gradient, a running mean of gradients, a velocity or a weight that decays is 0 where it is closer to 0 than this: 10⁻³¹.
 ///
@@ -83,6 +89,12 @@ pub trait Optimizer: Debug + Send + Sync {
     /// Its name: `adam`.
     fn name(&self) -> &'static str;
 
+    /// Its settings as JSON, from which the type [registered](crate::Registry) for its name makes it again: an object, or null if
+    /// it has none. `None`, unless it is implemented, is one that neither files nor checkpoints can hold.
+    fn settings(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Refuses settings that make no sense, with a sentence.
     fn validate(&self) -> Result<()>;
 
@@ -130,35 +142,6 @@ impl Step {
     }
 }
 
-/// An optimizer of this library, made in two ways.
-struct BuiltIn {
-    /// With this learning rate, and otherwise default settings.
-    new: fn(f64) -> Box<dyn Optimizer>,
-    /// With these settings, and the default ones where there are none.
-    read: fn(Value) -> serde_json::Result<Box<dyn Optimizer>>,
-}
-
-impl BuiltIn {
-    fn name(&self) -> String {
-        (self.new)(1.0).name().to_string()
-    }
-}
-
-macro_rules! built_in {
-    ($type:ident) => {
-        BuiltIn {
-            new: |learning_rate| Box::new($type::new(learning_rate)),
-            read: |settings| Ok(Box::new(serde_json::from_value::<$type>(settings)?)),
-        }
-    };
-}
-
-/// The built-in optimizer of this name.
-fn built_in(name: &str) -> Result<BuiltIn> {
-    let all = vec![built_in!(Sgd), built_in!(Adam), built_in!(AdamW), built_in!(RmsProp)];
-    settings::find("optimizer", name, all, BuiltIn::name)
-}
-
 /// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`) with this learning rate and otherwise default settings.
 ///
 /// ```
@@ -172,7 +155,7 @@ fn built_in(name: &str) -> Result<BuiltIn> {
 /// # Errors
 /// If no optimizer has this name; the sentence lists the names.
 pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
-    Ok((built_in(name)?.new)(learning_rate))
+    with_settings(name, json!({ "learning_rate": learning_rate }))
 }
 
 /// The optimizer of this name with these settings, a JSON object with the names of its fields; those that it doesn't mention,
@@ -184,7 +167,7 @@ pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
 /// let sgd = optim::with_settings("sgd", json!({ "learning_rate": 0.5, "momentum": 0.9 }))?;
 /// assert_eq!(sgd.learning_rate(), 0.5);
 /// let error = optim::with_settings("adam", json!({ "momentum": 0.9 })).unwrap_err().to_string();
-/// assert!(error.starts_with("adam: unknown setting `momentum`, expected one of `learning_rate`"), "{error}");
+/// assert!(error.starts_with("the optimizer adam: unknown setting `momentum`, expected one of `learning_rate`"), "{error}");
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///
@@ -192,8 +175,7 @@ pub fn by_name(name: &str, learning_rate: f64) -> Result<Box<dyn Optimizer>> {
 /// If no optimizer has this name, or it has no such setting, or a setting is of another type. Whether they make sense is for
 /// [`Optimizer::validate`].
 pub fn with_settings(name: &str, settings: Value) -> Result<Box<dyn Optimizer>> {
-    (built_in(name)?.read)(settings)
-        .map_err(|error| Error::invalid(format!("{name}: {error}").replace("field", "setting")))
+    Registry::default().optimizer(name, settings)
 }
 
 #[cfg(test)]

@@ -86,6 +86,10 @@ impl Optimizer for RmsProp {
         "rmsprop"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         rate("RMSProp", "learning rate", self.learning_rate)?;
         below_one("RMSProp", "alpha", self.alpha)?;

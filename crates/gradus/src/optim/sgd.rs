@@ -79,6 +79,10 @@ impl Optimizer for Sgd {
         "sgd"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         rate("SGD", "learning rate", self.learning_rate)?;
         below_one("SGD", "momentum", self.momentum)?;

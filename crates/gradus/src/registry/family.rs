@@ -1,14 +1,24 @@
+//! The items of one family.
+
 use std::any::TypeId;
 use std::fmt;
+use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
+use super::Registry;
+use crate::augment::Augmentation;
+use crate::init::Initializer;
 use crate::layer::Layer;
+use crate::loss::Loss;
+use crate::metric::Metric;
+use crate::optim::Optimizer;
 use crate::save::BLOCKS;
+use crate::schedule::Schedule;
 use crate::{Error, Result, settings};
 
-/// What belongs to a family: how messages call it, and its own name.
+/// What belongs to a family: how messages call it, its own name and settings.
 pub trait Member {
     /// How messages call one: `layer`.
     const WHAT: &'static str;
@@ -16,18 +26,67 @@ pub trait Member {
     /// Names that files give to something else.
     const RESERVED: &'static [&'static str] = &[];
 
+    /// Its family.
+    fn family(registry: &Registry) -> &Family<Self>;
+
     /// Its name.
     fn own_name(&self) -> String;
+
+    /// Its settings.
+    fn own_settings(&self) -> Option<Value>;
 }
 
-impl Member for dyn Layer {
-    const WHAT: &'static str = "layer";
-    const RESERVED: &'static [&'static str] = BLOCKS;
+macro_rules! members {
+    ($($item:ident: $what:literal, $family:ident, $name:ident $(, $reserved:expr)?;)*) => {$(
+        impl Member for dyn $item {
+            const WHAT: &'static str = $what;
+            $(const RESERVED: &'static [&'static str] = $reserved;)?
 
-    fn own_name(&self) -> String {
-        self.kind().into()
-    }
+            fn family(registry: &Registry) -> &Family<Self> {
+                &registry.$family
+            }
+
+            fn own_name(&self) -> String {
+                self.$name().into()
+            }
+
+            fn own_settings(&self) -> Option<Value> {
+                self.settings()
+            }
+        }
+    )*};
 }
+members! {
+    Layer: "layer", layers, kind, BLOCKS;
+    Loss: "loss", losses, name;
+    Optimizer: "optimizer", optimizers, name;
+    Schedule: "schedule", schedules, name;
+    Metric: "metric", metrics, kind;
+    Initializer: "initializer", initializers, name;
+    Augmentation: "augmentation", augmentations, name;
+}
+
+/// An item of the library's list of a family.
+pub(crate) struct Definition<T: ?Sized> {
+    /// An example of it, for tests: settings that are not the default ones, if it has any.
+    pub example: fn() -> Box<T>,
+    pub item: Item<T>,
+}
+
+/// Exports the items of a family from their files, and makes the list of them. Files, programs, messages and tests know what is in
+/// this list.
+macro_rules! list {
+    ($list:ident of $family:ident: $($file:ident::$item:ident $(<$of:ty>)?, $example:expr;)*) => {
+        $(pub use $file::$item;)*
+
+        /// All of the library.
+        pub(crate) const $list: &[$crate::registry::Definition<dyn $family>] = &[$($crate::registry::Definition {
+            example: || Box::new($example),
+            item: $crate::registry::Item::<dyn $family>::of::<$item $(<$of>)?>(),
+        }),*];
+    };
+}
+pub(crate) use list;
 
 /// A type of a family, and how it is made from its settings.
 pub(crate) struct Item<T: ?Sized> {
@@ -44,11 +103,13 @@ impl<T: ?Sized> Clone for Item<T> {
 impl<T: ?Sized> Copy for Item<T> {}
 
 /// Reads an item from its settings.
-pub(crate) fn read<T: DeserializeOwned>(settings: Value) -> serde_json::Result<T> {
+fn read<T: DeserializeOwned>(settings: Value) -> serde_json::Result<T> {
     // An item without settings is a unit struct, which JSON calls null.
-    let nothing = settings.as_object().is_some_and(|object| object.is_empty());
-    match serde_json::from_value(Value::Null) {
-        Ok(item) if nothing => Ok(item),
+    let setting = settings.as_object().map(|object| object.keys().next().cloned());
+    match (setting, serde_json::from_value::<T>(Value::Null)) {
+        (Some(None), Ok(item)) => Ok(item),
+        (Some(Some(setting)), Ok(_)) => serde_json::from_value(settings)
+            .map_err(|_| serde_json::Error::custom(format!("unknown field `{setting}`, there are no fields"))),
         _ => serde_json::from_value(settings),
     }
 }
@@ -56,15 +117,31 @@ pub(crate) fn read<T: DeserializeOwned>(settings: Value) -> serde_json::Result<T
 /// The items of one family (layers, losses, ...) that can be named, and how each is made from its settings.
 pub struct Family<T: ?Sized> {
     /// In the order in which they came: ours, then a user's own.
-    items: Vec<(String, Item<T>)>,
+    items: Arc<Vec<(String, Item<T>)>>,
 }
 
 impl<T: Member + ?Sized> Family<T> {
     /// The family of these items, each given with an example that names it.
     pub(crate) fn of(items: impl Iterator<Item = (Box<T>, Item<T>)>) -> Self {
         Family {
-            items: items.map(|(example, item)| (example.own_name(), item)).collect(),
+            items: Arc::new(items.map(|(example, item)| (example.own_name(), item)).collect()),
         }
+    }
+
+    /// The family of a list.
+    pub(crate) fn listed(list: &[Definition<T>]) -> Self {
+        Family::of(list.iter().map(|definition| ((definition.example)(), definition.item)))
+    }
+
+    /// Whether there is an item of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    /// Whether an item is of this type.
+    pub(crate) fn is_of(&self, name: &str, type_id: TypeId) -> bool {
+        let of_type = |(known, item): &(String, Item<T>)| known == name && (item.type_id)() == type_id;
+        self.items.iter().any(of_type)
     }
 
     /// The names that are known: ours, then a user's own.
@@ -72,12 +149,8 @@ impl<T: Member + ?Sized> Family<T> {
         self.items.iter().map(|(name, _)| &**name)
     }
 
-    /// The item of this name, with these settings: a JSON object.
-    ///
-    /// # Errors
-    /// If there is none of this name; if it has no such setting, needs another, or one is of another type; or if it calls itself
-    /// otherwise, and would not come back from a file.
-    pub fn make(&self, name: &str, settings: Value) -> Result<Box<T>> {
+    /// The item of this name, with these settings.
+    pub(super) fn make(&self, name: &str, settings: Value) -> Result<Box<T>> {
         let Some((_, item)) = self.items.iter().find(|(known, _)| known == name) else {
             return Err(settings::unknown(
                 T::WHAT,
@@ -89,7 +162,8 @@ impl<T: Member + ?Sized> Family<T> {
             let why = e.to_string();
             let why = why
                 .replace("unknown field", "unknown setting")
-                .replace("missing field", "missing setting");
+                .replace("missing field", "missing setting")
+                .replace("there are no fields", "it has none");
             Error::invalid(format!("the {} {name}: {why}", T::WHAT))
         })?;
         let own = made.own_name();
@@ -106,7 +180,7 @@ impl<T: Member + ?Sized> Family<T> {
     fn add(&mut self, name: &str, item: Item<T>) -> Result<()> {
         let refused = |why: String| {
             Err(Error::invalid(format!(
-                "a {} can't be called \"{name}\": {why}",
+                "no {} can be called \"{name}\": {why}",
                 T::WHAT
             )))
         };
@@ -123,7 +197,7 @@ impl<T: Member + ?Sized> Family<T> {
         {
             return refused("the name is taken; give it another".into());
         }
-        self.items.push((name.into(), item));
+        Arc::make_mut(&mut self.items).push((name.into(), item));
         Ok(())
     }
 }
@@ -137,7 +211,7 @@ impl<T: ?Sized> fmt::Debug for Family<T> {
 impl<T: ?Sized> Clone for Family<T> {
     fn clone(&self) -> Self {
         Family {
-            items: self.items.clone(),
+            items: Arc::clone(&self.items),
         }
     }
 }
@@ -167,4 +241,4 @@ macro_rules! family {
         }
     )*};
 }
-family!(Layer);
+family!(Layer, Loss, Optimizer, Schedule, Metric, Initializer, Augmentation);

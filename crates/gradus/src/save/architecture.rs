@@ -135,6 +135,6 @@ fn node_from_json(value: &Value, place: &str, registry: &Registry) -> Result<Nod
     }
     let mut settings = object.clone();
     settings.remove("kind");
-    let layer = registry.layers.make(kind, Value::Object(settings));
+    let layer = registry.layer(kind, Value::Object(settings));
     Ok(layer.map_err(|e| Error::invalid(format!("`{place}`: {e}")))?.into())
 }

@@ -39,6 +39,10 @@ impl Schedule for Cosine {
         "cosine"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         require((0.0..=1.0).contains(&self.to), "cosine", "to", "in [0, 1]", self.to)
     }
@@ -88,6 +92,10 @@ impl Default for OneCycle {
 impl Schedule for OneCycle {
     fn name(&self) -> &'static str {
         "one_cycle"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn validate(&self) -> Result<()> {

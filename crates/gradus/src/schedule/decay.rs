@@ -15,6 +15,10 @@ impl Schedule for Constant {
         "constant"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         Ok(())
     }
@@ -61,6 +65,10 @@ impl Schedule for StepDecay {
         "step_decay"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         if self.every == 0 {
             return Err(Error::invalid("step decay: every must be at least 1 epoch, got 0"));
@@ -102,6 +110,10 @@ impl Default for Exponential {
 impl Schedule for Exponential {
     fn name(&self) -> &'static str {
         "exponential"
+    }
+
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
     }
 
     fn validate(&self) -> Result<()> {

@@ -48,6 +48,10 @@ impl Schedule for Plateau {
         "plateau"
     }
 
+    fn settings(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+
     fn validate(&self) -> Result<()> {
         let holds = self.factor > 0.0 && self.factor < 1.0;
         require(holds, "plateau", "factor", "between 0 and 1", self.factor)?;

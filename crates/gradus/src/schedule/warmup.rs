@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Moment, Schedule};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::{Constant, Moment, Schedule};
+use crate::registry::{named, read_named};
 use crate::{Error, Result};
 
 /// The learning rate rises evenly over the first `steps` steps to what another schedule gives, which it then follows (Goyal
@@ -20,12 +25,27 @@ use crate::{Error, Result};
 /// let at = |step| schedule.factor(&Moment { step, steps: 20, steps_per_epoch: 10, losses: &[] });
 /// assert_eq!([0, 1, 2, 3, 4, 10].map(at), [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Warmup {
     /// The number of steps until the whole learning rate is reached.
     pub steps: u64,
-    /// What is followed.
+    /// What is followed. Files give it by its name, or with its settings as `{"kind": "cosine", "to": 0.1}`.
+    #[serde(default = "constant", deserialize_with = "read_schedule")]
     pub then: Arc<dyn Schedule>,
+}
+
+/// What is followed where nothing is named.
+fn constant() -> Arc<dyn Schedule> {
+    Arc::new(Constant)
+}
+
+/// Reads a schedule by its name.
+fn read_schedule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<dyn Schedule>, D::Error> {
+    let given = Value::deserialize(deserializer)?;
+    read_named::<dyn Schedule>(given)
+        .map(Arc::from)
+        .map_err(D::Error::custom)
 }
 
 impl Warmup {
@@ -41,6 +61,10 @@ impl Warmup {
 impl Schedule for Warmup {
     fn name(&self) -> &'static str {
         "warmup"
+    }
+
+    fn settings(&self) -> Option<Value> {
+        Some(json!({ "steps": self.steps, "then": named(&*self.then)? }))
     }
 
     fn validate(&self) -> Result<()> {

@@ -215,6 +215,9 @@ fn validation_that_diverges() {
 struct ForImages;
 
 impl Augmentation for ForImages {
+    fn name(&self) -> &'static str {
+        "for_images"
+    }
     fn validate(&self, shape: &Shape) -> Result<()> {
         match shape.image() {
             Some(_) => Ok(()),

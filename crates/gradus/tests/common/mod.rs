@@ -163,6 +163,12 @@ pub fn residual(seed: u64) -> Network {
 pub struct Noise;
 
 impl Augmentation for Noise {
+    fn name(&self) -> &'static str {
+        "own_noise"
+    }
+    fn settings(&self) -> Option<serde_json::Value> {
+        Some(serde_json::Value::Null)
+    }
     fn validate(&self, _shape: &Shape) -> Result<()> {
         Ok(())
     }

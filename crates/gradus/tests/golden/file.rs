@@ -87,8 +87,8 @@ pub fn from<T: DeserializeOwned>(settings: &Value) -> T {
 
 /// The layer or activation of a case, by its `kind` and `settings`.
 pub fn layer(case: &Value) -> Result<Box<dyn Layer>, String> {
-    let layers = Registry::default().layers;
-    let layer = layers.make(text(&case["kind"]), case["settings"].clone());
+    let registry = Registry::default();
+    let layer = registry.layer(text(&case["kind"]), case["settings"].clone());
     layer.map_err(|e| e.to_string())
 }
 
