@@ -283,10 +283,10 @@ fn draw(
         samples.len(),
         if samples.len() == 1 { "" } else { "s" }
     );
-    let svg = plot::sheet("Predictions", &subtitle, &samples, 10)?;
+    let drawing = plot::sheet("Predictions", &subtitle, &samples, 10)?;
     match place.extension().and_then(|ending| ending.to_str()) {
-        Some("svg") => Ok(atomic::write(place, svg.as_bytes())?),
-        Some("png") => Ok(atomic::write(place, &plot::png(&svg)?)?),
-        _ => plot::write(place, SHEET, &svg),
+        Some("svg") => Ok(atomic::write(place, plot::svg(&drawing)?.as_bytes())?),
+        Some("png") => Ok(atomic::write(place, &plot::png(&drawing)?)?),
+        _ => plot::write(place, SHEET, &drawing),
     }
 }

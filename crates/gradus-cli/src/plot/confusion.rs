@@ -1,6 +1,6 @@
 //! Confusion matrices: which class was taken for which.
 
-use super::svg::{Anchor, Svg};
+use super::drawing::{Anchor, Bounds, Color, Drawing};
 use super::{anchored, color, heading, style, text};
 
 /// The decisions of one network on one set of samples.
@@ -20,23 +20,29 @@ const PRECISION: f64 = 40.0;
 /// The longest name of a class that is shown whole.
 const NAME: f64 = 110.0;
 /// The palest and the strongest blue of what is right, and reds of what is wrong.
-const RIGHT_SHADES: [Rgb; 2] = [Rgb(237, 243, 249), Rgb(158, 193, 224)];
-const WRONG_SHADES: [Rgb; 2] = [Rgb(254, 240, 231), Rgb(222, 94, 62)];
+const RIGHT_SHADES: [Color; 2] = [Color(237, 243, 249), Color(158, 193, 224)];
+const WRONG_SHADES: [Color; 2] = [Color(254, 240, 231), Color(222, 94, 62)];
 
 /// Draws matrices side by side as heat maps with counts: true classes in rows, decisions in columns, recall at the right
 /// and precision below. What is right and what is wrong have scales of their own, so that the few errors can be seen beside
 /// the many right decisions; the errors' scale is the same in all matrices.
-pub fn confusions(title: &str, subtitle: &str, matrices: &[Confusion]) -> String {
+pub fn confusions(title: &str, subtitle: &str, matrices: &[Confusion]) -> Drawing {
     let place = Place::of(matrices);
     let width = matrices.len().max(1) as f64 * place.width() + 14.0;
     let height = place.top + place.side() + PRECISION;
-    let mut svg = Svg::new(width.max(360.0), height, color::PAPER, title);
-    heading(&mut svg, 24.0, title, subtitle);
+    let mut drawing = Drawing::new(width.max(360.0), height, color::PAPER, title);
+    heading(&mut drawing, 24.0, title, subtitle);
     let worst = matrices.iter().flat_map(wrong_counts).max().unwrap_or(0);
     for (i, matrix) in matrices.iter().enumerate() {
-        draw(&mut svg, matrix, &place, i as f64 * place.width() + place.left, worst);
+        draw(
+            &mut drawing,
+            matrix,
+            &place,
+            i as f64 * place.width() + place.left,
+            worst,
+        );
     }
-    svg.finish()
+    drawing
 }
 
 /// The measures of a matrix, the same for all that lie side by side.
@@ -90,7 +96,7 @@ fn wrong_counts(matrix: &Confusion) -> impl Iterator<Item = u64> {
     rows.flat_map(|(t, row)| row.iter().enumerate().filter(move |(p, _)| *p != t).map(|(_, &n)| n))
 }
 
-fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64) {
+fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, worst: u64) {
     let Place { cell, top, size, .. } = *place;
     let n = matrix.classes.len();
     let side = cell * n as f64;
@@ -100,7 +106,7 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
     let most = (0..n).map(|i| at(i, i)).max().unwrap_or(0);
     let centered = |size, bold, color| anchored(style(size, bold, color), Anchor::Middle);
 
-    svg.text(left, 98.0, &matrix.name, style(14.0, true, color::INK));
+    drawing.text(left, 98.0, &matrix.name, style(14.0, true, color::INK));
     let verdict = format!(
         "{} of {} right ({})",
         text::count(right),
@@ -108,7 +114,7 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
         text::percent(right as f64 / total as f64, 2)
     );
     let after = left + text::width(&matrix.name, 14.0, true) + 12.0;
-    svg.text(after, 98.0, &verdict, style(12.5, false, color::MUTED));
+    drawing.text(after, 98.0, &verdict, style(12.5, false, color::MUTED));
 
     for t in 0..n {
         for p in 0..n {
@@ -116,10 +122,16 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
             let (x, y) = (left + p as f64 * cell, top + t as f64 * cell);
             let (fill, ink) = shade(count, t == p, if t == p { most } else { worst });
             // A hair between cells, so that they read as a grid.
-            svg.rect(x + 0.5, y + 0.5, cell - 1.0, cell - 1.0, &fill);
+            let cell_bounds = Bounds {
+                x: x + 0.5,
+                y: y + 0.5,
+                width: cell - 1.0,
+                height: cell - 1.0,
+            };
+            drawing.rect(cell_bounds, fill);
             let label = text::count(count);
             if count > 0 && text::width(&label, size, t == p) < cell - 3.0 {
-                svg.text(
+                drawing.text(
                     x + 0.5 * cell,
                     y + 0.5 * cell + 0.36 * size,
                     &label,
@@ -136,24 +148,24 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
         let along = (i as f64 + 0.5) * cell;
         let name = text::fitted(class, size, true, NAME);
         let bold = style(size, true, color::INK);
-        svg.text(
+        drawing.text(
             left - 9.0,
             top + along + 0.36 * size,
             &name,
             anchored(bold, Anchor::End),
         );
         if place.upright {
-            svg.text_upwards(left + along + 0.36 * size, top - 9.0, &name, bold);
+            drawing.text_upwards(left + along + 0.36 * size, top - 9.0, &name, bold);
         } else {
-            svg.text(left + along, top - 9.0, &name, anchored(bold, Anchor::Middle));
+            drawing.text(left + along, top - 9.0, &name, anchored(bold, Anchor::Middle));
         }
         let row: u64 = (0..n).map(|p| at(i, p)).sum();
         let recall = text::percent(at(i, i) as f64 / row as f64, 1);
-        svg.text(left + side + 10.0, top + along + 0.36 * share_size, &recall, muted);
+        drawing.text(left + side + 10.0, top + along + 0.36 * share_size, &recall, muted);
         if precisions_fit {
             let column: u64 = (0..n).map(|t| at(t, i)).sum();
             let precision = text::percent(at(i, i) as f64 / column as f64, 1);
-            svg.text(
+            drawing.text(
                 left + along,
                 top + side + 18.0,
                 &precision,
@@ -164,23 +176,23 @@ fn draw(svg: &mut Svg, matrix: &Confusion, place: &Place, left: f64, worst: u64)
 
     let note = style(11.5, false, color::MUTED);
     let beside = left - place.left + 36.0;
-    svg.text_upwards(beside, top + 0.5 * side, "True class", anchored(note, Anchor::Middle));
-    svg.text(
+    drawing.text_upwards(beside, top + 0.5 * side, "True class", anchored(note, Anchor::Middle));
+    drawing.text(
         left + 0.5 * side,
         121.0,
         "Predicted class",
         anchored(note, Anchor::Middle),
     );
-    svg.text(left + side + 10.0, top - 9.0, "Recall", note);
+    drawing.text(left + side + 10.0, top - 9.0, "Recall", note);
     if precisions_fit {
-        svg.text(left - 9.0, top + side + 18.0, "Precision", anchored(note, Anchor::End));
+        drawing.text(left - 9.0, top + side + 18.0, "Precision", anchored(note, Anchor::End));
     }
 }
 
 /// A cell's fill and the color of its count.
-fn shade(count: u64, right: bool, most: u64) -> (String, &'static str) {
+fn shade(count: u64, right: bool, most: u64) -> (Color, Color) {
     if count == 0 {
-        return ("#f6f7f8".to_string(), color::MUTED);
+        return (Color(0xf6, 0xf7, 0xf8), color::MUTED);
     }
     let [pale, strong] = if right { RIGHT_SHADES } else { WRONG_SHADES };
     // A power below one keeps single errors visible beside frequent ones.
@@ -195,26 +207,14 @@ fn shade(count: u64, right: bool, most: u64) -> (String, &'static str) {
     } else {
         color::INK
     };
-    (pale.toward(strong, strength).hex(), ink)
-}
-
-#[derive(Clone, Copy)]
-struct Rgb(u8, u8, u8);
-
-impl Rgb {
-    fn toward(self, other: Rgb, share: f64) -> Rgb {
-        let mix = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;
-        Rgb(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
-    }
-
-    fn hex(self) -> String {
-        format!("#{:02x}{:02x}{:02x}", self.0, self.1, self.2)
-    }
+    (pale.toward(strong, strength), ink)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::png;
+    use crate::plot::svg::svg;
 
     #[test]
     fn shows_counts_recall_and_precision() {
@@ -223,7 +223,8 @@ mod tests {
             classes: vec!["a".into(), "b".into()],
             counts: vec![vec![9, 1], vec![3, 1200]],
         };
-        let document = confusions("Title", "sub", &[matrix]);
+        let drawing = confusions("Title", "sub", &[matrix]);
+        let document = svg(&drawing).unwrap();
         for expected in [
             "1,209 of 1,213 right (99.67\u{a0}%)",
             ">9<",
@@ -234,7 +235,7 @@ mod tests {
         ] {
             assert!(document.contains(expected), "{expected}: {document}");
         }
-        super::super::png(&document).unwrap();
+        png(&drawing).unwrap();
     }
 
     #[test]
@@ -245,10 +246,11 @@ mod tests {
             counts,
         };
         for counts in [vec![], vec![vec![0, 0], vec![0, 0]], vec![vec![1], vec![1, 2, 3]]] {
-            let document = confusions("Title", "", &[matrix(counts)]);
+            let drawing = confusions("Title", "", &[matrix(counts)]);
+            let document = svg(&drawing).unwrap();
             assert!(!document.contains("NaN"), "{document}");
-            super::super::png(&document).unwrap();
+            png(&drawing).unwrap();
         }
-        super::super::png(&confusions("None", "", &[])).unwrap();
+        png(&confusions("None", "", &[])).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Learning curves: what was measured after each epoch, one panel for each measure.
 
+use super::drawing::{Anchor, Color, Drawing, Stroke};
 use super::scale::Scale;
-use super::svg::{Anchor, Stroke, Svg};
 use super::{anchored, color, heading, style, text};
 
 /// One measure of one or several networks.
@@ -38,23 +38,23 @@ const DASH: (f64, f64) = (5.0, 3.5);
 
 /// Draws panels side by side: training solid, validation dashed, the best validation epoch ringed, last values written
 /// at the lines' ends.
-pub fn curves(title: &str, subtitle: &str, panels: &[Panel]) -> String {
-    let mut svg = Svg::new(PANEL_WIDTH * panels.len().max(1) as f64, HEIGHT, color::PAPER, title);
-    heading(&mut svg, 24.0, title, subtitle);
-    legend(&mut svg, panels);
+pub fn curves(title: &str, subtitle: &str, panels: &[Panel]) -> Drawing {
+    let mut drawing = Drawing::new(PANEL_WIDTH * panels.len().max(1) as f64, HEIGHT, color::PAPER, title);
+    heading(&mut drawing, 24.0, title, subtitle);
+    legend(&mut drawing, panels);
     for (i, panel) in panels.iter().enumerate() {
-        Area::of(panel, PANEL_WIDTH * i as f64).draw(&mut svg, panel);
+        Area::of(panel, PANEL_WIDTH * i as f64).draw(&mut drawing, panel);
     }
-    svg.finish()
+    drawing
 }
 
 /// The networks by color, then the kinds of line.
-fn legend(svg: &mut Svg, panels: &[Panel]) {
+fn legend(drawing: &mut Drawing, panels: &[Panel]) {
     let (y, mut x) = (88.0, 24.0);
     let middle = y - 4.5;
     for (i, curve) in panels.first().into_iter().flat_map(|p| &p.curves).enumerate() {
-        svg.line((x, middle), (x + 14.0, middle), Stroke::solid(network_color(i), 4.0));
-        svg.text(x + 20.0, y, &curve.name, style(13.0, true, network_color(i)));
+        drawing.line((x, middle), (x + 14.0, middle), Stroke::solid(network_color(i), 4.0));
+        drawing.text(x + 20.0, y, &curve.name, style(13.0, true, network_color(i)));
         x += 20.0 + text::width(&curve.name, 13.0, true) + 22.0;
     }
     let validated = panels
@@ -80,11 +80,11 @@ fn legend(svg: &mut Svg, panels: &[Panel]) {
     for (label, stroke) in keys {
         let mark = match stroke {
             Some(stroke) => {
-                svg.line((x, middle), (x + 25.5, middle), stroke);
+                drawing.line((x, middle), (x + 25.5, middle), stroke);
                 25.5
             }
             None => {
-                svg.circle(
+                drawing.circle(
                     (x + 5.0, middle),
                     4.0,
                     color::PAPER,
@@ -93,12 +93,12 @@ fn legend(svg: &mut Svg, panels: &[Panel]) {
                 10.0
             }
         };
-        svg.text(x + mark + 7.0, y, label, style(12.5, false, color::MUTED));
+        drawing.text(x + mark + 7.0, y, label, style(12.5, false, color::MUTED));
         x += mark + 7.0 + text::width(label, 12.5, false) + 20.0;
     }
 }
 
-fn network_color(i: usize) -> &'static str {
+fn network_color(i: usize) -> Color {
     color::NETWORKS[i % color::NETWORKS.len()]
 }
 
@@ -155,8 +155,8 @@ impl Area {
         HEIGHT - BOTTOM - self.y.position(value) * (HEIGHT - BOTTOM - TOP)
     }
 
-    fn draw(&self, svg: &mut Svg, panel: &Panel) {
-        self.draw_axes(svg, panel);
+    fn draw(&self, drawing: &mut Drawing, panel: &Panel) {
+        self.draw_axes(drawing, panel);
         let mut ends = Vec::new();
         for (i, curve) in panel.curves.iter().enumerate() {
             let train = Stroke::solid(network_color(i), 2.0);
@@ -165,7 +165,7 @@ impl Area {
                 ..train
             };
             for (values, stroke, bold) in [(&curve.train, train, false), (&curve.validation, validation, true)] {
-                self.draw_line(svg, values, stroke);
+                self.draw_line(drawing, values, stroke);
                 if let Some(end) = self.end_of(values, stroke.color, bold) {
                     ends.push(end);
                 }
@@ -175,7 +175,7 @@ impl Area {
         for (i, curve) in panel.curves.iter().enumerate() {
             if let Some(best) = best(&curve.validation, panel.higher_is_better) {
                 let stroke = Stroke::solid(network_color(i), 1.6);
-                svg.circle(
+                drawing.circle(
                     self.point(best, curve.validation[best]),
                     4.0,
                     color::PAPER,
@@ -193,44 +193,44 @@ impl Area {
                     dash: Some((1.5, 2.5)),
                     ..Stroke::solid(end.color, 0.9)
                 };
-                svg.polyline(&route[from..], lead);
+                drawing.polyline(&route[from..], lead);
             }
             let label = if panel.percent {
                 text::percent(end.value, 1)
             } else {
                 short(end.value)
             };
-            svg.text(self.right + 11.0, end.y + 4.3, &label, style(12.5, end.bold, end.color));
+            drawing.text(self.right + 11.0, end.y + 4.3, &label, style(12.5, end.bold, end.color));
         }
     }
 
-    fn draw_axes(&self, svg: &mut Svg, panel: &Panel) {
+    fn draw_axes(&self, drawing: &mut Drawing, panel: &Panel) {
         let label = style(12.0, false, color::MUTED);
         let unit = if panel.percent { "\u{a0}%" } else { "" };
         for &tick in &self.y.ticks {
             let y = self.height_of(tick);
-            svg.line((self.left, y), (self.right, y), Stroke::solid(color::GRID, 1.0));
+            drawing.line((self.left, y), (self.right, y), Stroke::solid(color::GRID, 1.0));
             let number = format!("{tick:.*}{unit}", self.y.decimals);
-            svg.text(self.left - 10.0, y + 4.2, &number, anchored(label, Anchor::End));
+            drawing.text(self.left - 10.0, y + 4.2, &number, anchored(label, Anchor::End));
         }
         let base = HEIGHT - BOTTOM;
-        svg.line((self.left, base), (self.right, base), Stroke::solid(color::AXIS, 1.0));
+        drawing.line((self.left, base), (self.right, base), Stroke::solid(color::AXIS, 1.0));
         for &tick in &self.x.ticks {
             let x = self.left + self.x.position(tick) * (self.right - self.left);
-            svg.line((x, base), (x, base + 5.0), Stroke::solid(color::AXIS, 1.0));
-            svg.text(x, base + 20.0, &format!("{tick:.0}"), anchored(label, Anchor::Middle));
+            drawing.line((x, base), (x, base + 5.0), Stroke::solid(color::AXIS, 1.0));
+            drawing.text(x, base + 20.0, &format!("{tick:.0}"), anchored(label, Anchor::Middle));
         }
-        svg.text(
+        drawing.text(
             0.5 * (self.left + self.right),
             base + 41.0,
             "Epoch",
             anchored(label, Anchor::Middle),
         );
-        svg.text(self.left, TOP - 18.0, &panel.title, style(13.5, true, color::INK));
+        drawing.text(self.left, TOP - 18.0, &panel.title, style(13.5, true, color::INK));
     }
 
     /// The values as a line, broken where one is not finite; a value between two gaps is a dot.
-    fn draw_line(&self, svg: &mut Svg, values: &[f64], stroke: Stroke<'_>) {
+    fn draw_line(&self, drawing: &mut Drawing, values: &[f64], stroke: Stroke) {
         let mut points = Vec::new();
         for (i, &value) in values.iter().enumerate() {
             if value.is_finite() {
@@ -239,15 +239,15 @@ impl Area {
             if !value.is_finite() || i + 1 == values.len() {
                 match points[..] {
                     [] => {}
-                    [single] => svg.circle(single, 3.0, stroke.color, None),
-                    _ => svg.polyline(&points, stroke),
+                    [single] => drawing.circle(single, 3.0, stroke.color, None),
+                    _ => drawing.polyline(&points, stroke),
                 }
                 points.clear();
             }
         }
     }
 
-    fn end_of<'a>(&self, values: &[f64], color: &'a str, bold: bool) -> Option<End<'a>> {
+    fn end_of(&self, values: &[f64], color: Color, bold: bool) -> Option<End> {
         let (index, &value) = values.iter().enumerate().rev().find(|(_, v)| v.is_finite())?;
         let point = self.point(index, value);
         Some(End {
@@ -261,13 +261,13 @@ impl Area {
 }
 
 /// The label at a line's end.
-struct End<'a> {
+struct End {
     /// Where the line ends.
     point: (f64, f64),
     /// The height of the label.
     y: f64,
     value: f64,
-    color: &'a str,
+    color: Color,
     bold: bool,
 }
 
@@ -281,7 +281,7 @@ fn best(values: &[f64], higher_is_better: bool) -> Option<usize> {
 }
 
 /// Moves labels up and down until none covers another, in their order, within these heights.
-fn spread_apart(ends: &mut [End<'_>], top: f64, bottom: f64) {
+fn spread_apart(ends: &mut [End], top: f64, bottom: f64) {
     const GAP: f64 = 15.0;
     ends.sort_by(|a, b| a.y.total_cmp(&b.y));
     // Groups of touching labels, each centered on what it labels.
@@ -328,6 +328,8 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::png;
+    use crate::plot::svg::svg;
 
     #[test]
     fn the_best_epoch_is_the_first_of_the_best() {
@@ -343,7 +345,7 @@ mod tests {
                 point: (0.0, y),
                 y,
                 value: y,
-                color: "",
+                color: Color(0, 0, 0),
                 bold: false,
             })
             .into();
@@ -374,11 +376,12 @@ mod tests {
                 curves: vec![curve],
                 ..Panel::default()
             };
-            let document = curves("Title", "", &[panel]);
+            let drawing = curves("Title", "", &[panel]);
+            let document = svg(&drawing).unwrap();
             assert!(!document.contains("NaN") && !document.contains("inf"), "{document}");
-            super::super::png(&document).unwrap();
+            png(&drawing).unwrap();
         }
-        super::super::png(&curves("None", "", &[])).unwrap();
+        png(&curves("None", "", &[])).unwrap();
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Sheets of sample images with what they are and what a network took them for.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use gradus::Float;
 
-use super::svg::{Stroke, Svg};
+use super::drawing::{Bounds, Drawing, Pixels, Stroke};
 use super::{color, heading, style, text};
 
 /// One image of a sheet.
@@ -61,39 +61,45 @@ const TOP: f64 = 84.0;
 ///
 /// # Errors
 /// An image whose pixels don't fit its size.
-pub fn sheet(title: &str, subtitle: &str, samples: &[Sample], columns: usize) -> Result<String> {
+pub fn sheet(title: &str, subtitle: &str, samples: &[Sample], columns: usize) -> Result<Drawing> {
     let columns = columns.max(1);
     let rows = samples.len().div_ceil(columns);
     let across = columns.min(samples.len()).max(4) as f64;
     let width = 2.0 * LEFT + across * SIDE + (across - 1.0) * GAP;
     let height = TOP + rows as f64 * (SIDE + CAPTION) + 12.0;
     let needed = 2.0 * LEFT + text::width(title, 19.0, true).max(text::width(subtitle, 12.5, false));
-    let mut svg = Svg::new(width.max(needed.ceil()), height, color::PAPER, title);
-    heading(&mut svg, LEFT, title, subtitle);
+    let mut drawing = Drawing::new(width.max(needed.ceil()), height, color::PAPER, title);
+    heading(&mut drawing, LEFT, title, subtitle);
     for (i, sample) in samples.iter().enumerate() {
         let x = LEFT + (i % columns) as f64 * (SIDE + GAP);
         let y = TOP + (i / columns) as f64 * (SIDE + CAPTION);
-        draw(&mut svg, sample, x, y).with_context(|| format!("image {} of the sheet", i + 1))?;
+        draw(&mut drawing, sample, x, y).with_context(|| format!("image {} of the sheet", i + 1))?;
     }
-    Ok(svg.finish())
+    Ok(drawing)
 }
 
-fn draw(svg: &mut Svg, sample: &Sample, x: f64, y: f64) -> Result<()> {
-    let png = encode(sample)?;
+fn draw(drawing: &mut Drawing, sample: &Sample, x: f64, y: f64) -> Result<()> {
+    let pixels = pixels(sample)?;
     let largest = sample.width.max(sample.height) as f64;
     let (width, height) = (
         SIDE * sample.width as f64 / largest,
         SIDE * sample.height as f64 / largest,
     );
-    svg.image(x + 0.5 * (SIDE - width), y + 0.5 * (SIDE - height), width, height, &png);
+    let bounds = Bounds {
+        x: x + 0.5 * (SIDE - width),
+        y: y + 0.5 * (SIDE - height),
+        width,
+        height,
+    };
+    drawing.image(bounds, pixels);
     if sample.is_wrong() {
-        svg.frame(
-            x - 1.5,
-            y - 1.5,
-            SIDE + 3.0,
-            SIDE + 3.0,
-            Stroke::solid(color::WRONG, 3.0),
-        );
+        let frame = Bounds {
+            x: x - 1.5,
+            y: y - 1.5,
+            width: SIDE + 3.0,
+            height: SIDE + 3.0,
+        };
+        drawing.frame(frame, Stroke::solid(color::WRONG, 3.0));
     }
     let (said, sure) = match (&sample.label, &sample.guess) {
         (Some(label), Some(guess)) if sample.is_wrong() => {
@@ -116,41 +122,37 @@ fn draw(svg: &mut Svg, sample: &Sample, x: f64, y: f64) -> Result<()> {
     let said_width = text::width(&said, bold.size, true);
     let start = x + 0.5 * (SIDE - said_width - sure_width);
     let line = y + SIDE + 18.0;
-    svg.text(start, line, &said, bold);
-    svg.text(start + said_width + gap, line, &sure, plain);
+    drawing.text(start, line, &said, bold);
+    drawing.text(start + said_width + gap, line, &sure, plain);
     Ok(())
 }
 
-/// The image as a PNG file's bytes.
-fn encode(sample: &Sample) -> Result<Vec<u8>> {
-    let Sample {
-        width,
-        height,
-        ref pixels,
-        ..
-    } = *sample;
+/// The pixels of an image.
+fn pixels(sample: &Sample) -> Result<Pixels> {
+    let (width, height, bytes) = (sample.width, sample.height, &sample.pixels);
     let area = width
         .checked_mul(height)
         .filter(|&area| area > 0)
         .context("an image needs a width and a height")?;
-    let color = if pixels.len() == area {
-        png::ColorType::Grayscale
-    } else if pixels.len() / 3 == area && pixels.len().is_multiple_of(3) {
-        png::ColorType::Rgb
-    } else {
-        bail!("an image of {width}×{height} pixels can't have {} bytes", pixels.len());
-    };
-    let mut file = Vec::new();
-    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    let mut encoder = png::Encoder::new(&mut file, width, height);
-    encoder.set_color(color);
-    encoder.write_header()?.write_image_data(pixels)?;
-    Ok(file)
+    let channels = bytes.len() / area;
+    ensure!(
+        [1, 3].contains(&channels) && bytes.len() == channels * area,
+        "an image of {width}×{height} pixels can't have {} bytes",
+        bytes.len()
+    );
+    Ok(Pixels {
+        width: u32::try_from(width)?,
+        height: u32::try_from(height)?,
+        channels,
+        bytes: bytes.clone(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::png;
+    use crate::plot::svg::svg;
 
     fn gray(label: Option<&str>, guess: Option<&str>) -> Sample {
         Sample {
@@ -167,15 +169,11 @@ mod tests {
 
     #[test]
     fn marks_what_is_wrong_and_only_that() {
-        let document = sheet(
-            "Title",
-            "",
-            &[gray(Some("3"), Some("8")), gray(Some("7"), Some("7"))],
-            8,
-        )
-        .unwrap();
+        let samples = [gray(Some("3"), Some("8")), gray(Some("7"), Some("7"))];
+        let drawing = sheet("Title", "", &samples, 8).unwrap();
+        let document = svg(&drawing).unwrap();
         assert_eq!(
-            document.matches(color::WRONG).count(),
+            document.matches(&color::WRONG.to_string()).count(),
             3,
             "a frame, a caption and a probability: {document}"
         );
@@ -183,15 +181,16 @@ mod tests {
             document.contains("3 → 8") && document.contains("91\u{a0}%"),
             "{document}"
         );
-        super::super::png(&document).unwrap();
+        png(&drawing).unwrap();
     }
 
     #[test]
     fn without_label_or_guess_there_is_no_verdict() {
         for sample in [gray(None, None), gray(Some("3"), None), gray(None, Some("3"))] {
-            assert!(!sheet("Title", "", &[sample], 8).unwrap().contains(color::WRONG));
+            let document = svg(&sheet("Title", "", &[sample], 8).unwrap()).unwrap();
+            assert!(!document.contains(&color::WRONG.to_string()));
         }
-        super::super::png(&sheet("None", "", &[], 0).unwrap()).unwrap();
+        png(&sheet("None", "", &[], 0).unwrap()).unwrap();
     }
 
     #[test]
