@@ -9,7 +9,7 @@ mod checkpoint;
 mod run;
 
 use checkpoint::Checkpoints;
-use run::Run;
+pub use run::TrainingRun;
 
 use crate::augment::Augmentation;
 use crate::callback::Callback;
@@ -70,6 +70,7 @@ pub struct Fit<'a> {
     checkpoints: Option<Checkpoints>,
     resume: Option<PathBuf>,
     interrupted: Option<Box<dyn Fn() -> bool + 'a>>,
+    clock: Option<Box<dyn Fn() -> Duration + 'a>>,
 }
 
 /// Where validation samples come from.
@@ -124,6 +125,7 @@ impl<'a> Fit<'a> {
             checkpoints: None,
             resume: None,
             interrupted: None,
+            clock: None,
         }
     }
 
@@ -299,6 +301,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Measures time by this clock instead of the system's: it returns the time since any moment, and never goes back. Seconds in the
+    /// history, and when a checkpoint is due, go by it; where there is no clock, as in WebAssembly, both stand still without one.
+    pub fn clock(mut self, clock: impl Fn() -> Duration + 'a) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
     /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed,
     /// threads and bfloat16; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
     ///
@@ -334,7 +343,36 @@ impl<'a> Fit<'a> {
     /// values that are not finite, or can't be read; if a callback fails; or if the loss, of training or validation, stops
     /// being finite, which [`Error::Diverged`] reports with the layer in which that began.
     pub fn run(self, network: &mut Network, data: &dyn Dataset) -> Result<History> {
-        Ok(self.run_timed(network, data, false)?.0)
+        let mut run = self.start(network, data)?;
+        while run.step()? {}
+        run.finish()
+    }
+
+    /// Begins to train, step by step; goes on from a checkpoint, if there is one to [resume](Fit::resume) from.
+    ///
+    /// # Errors
+    /// As [`run`](Fit::run), before the first step.
+    pub fn start<'r>(mut self, network: &'r mut Network, data: &'r dyn Dataset) -> Result<TrainingRun<'r>>
+    where
+        'a: 'r,
+    {
+        self.check(network, data)?;
+        let seed = self.seed.unwrap_or(network.seed());
+        let source = std::mem::replace(&mut self.validation, Validation::None);
+        let (train, validation): (Box<dyn Dataset + 'r>, Option<Box<dyn Dataset + 'r>>) = match source {
+            Validation::Split(fraction) => {
+                let (train, validation) = split(data, fraction, seed)?;
+                (Box::new(train), Some(Box::new(validation)))
+            }
+            Validation::Data(validation) => (Box::new(data), Some(Box::new(validation))),
+            Validation::None => (Box::new(data), None),
+        };
+        self.batch_size = self.batch_size.min(train.len());
+        let (samples, batch) = (train.len(), self.batch_size);
+        let mut run = TrainingRun::new(self, network, train, validation, seed)?;
+        check_batches(&run.network().graph, samples, batch)?;
+        run.begin()?;
+        Ok(run)
     }
 
     /// Trains as [`run`](Fit::run) does, and tells where the time went, layer by layer.
@@ -358,30 +396,10 @@ impl<'a> Fit<'a> {
     /// # Errors
     /// As [`run`](Fit::run).
     pub fn profile(self, network: &mut Network, data: &dyn Dataset) -> Result<(History, Profile)> {
-        self.run_timed(network, data, true)
-    }
-
-    fn run_timed(mut self, network: &mut Network, data: &dyn Dataset, timed: bool) -> Result<(History, Profile)> {
-        self.check(network, data)?;
-        let seed = self.seed.unwrap_or(network.seed());
-        let source = std::mem::replace(&mut self.validation, Validation::None);
-        let divided = match source {
-            Validation::Split(fraction) => Some(split(data, fraction, seed)?),
-            _ => None,
-        };
-        let (train, validation): (&dyn Dataset, Option<&dyn Dataset>) = match (&divided, source) {
-            (Some((train, validation)), _) => (train, Some(validation)),
-            (None, Validation::Data(validation)) => (data, Some(validation)),
-            _ => (data, None),
-        };
-        self.batch_size = self.batch_size.min(train.len());
-        let (samples, batch) = (train.len(), self.batch_size);
-        let mut run = Run::new(&mut self, network, train, validation, seed)?;
-        check_batches(&network.graph, samples, batch)?;
-        if timed {
-            run.trainer.profile();
-        }
-        run.all_epochs(network)
+        let mut run = self.start(network, data)?;
+        run.profile();
+        while run.step()? {}
+        run.finish_profiled()
     }
 
     fn check(&self, network: &Network, data: &dyn Dataset) -> Result<()> {

@@ -54,7 +54,7 @@
 //! | --- | --- | --- |
 //! | declare a network | [`Sequential`], [`Residual`] | |
 //! | use it, inspect it, save it | [`Network`], [`Predictor`], [`save`] | |
-//! | train it | [`Fit`]; step by step, [`Trainer`] | |
+//! | train it | [`Fit`]; step by step, [`TrainingRun`]; in a loop of your own, [`Trainer`] | |
 //! | judge it | [`Network::evaluate`], [`metric`] | [`metric::Metric`] |
 //! | follow and steer training | [`callback`], [`history`] | [`callback::Callback`] |
 //! | choose layers | [`layers`] | [`Layer`] |
@@ -130,7 +130,7 @@ pub use activation::exports::*;
 pub use engine::Predictor;
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
-pub use fit::Fit;
+pub use fit::{Fit, TrainingRun};
 pub use gradus_kernels::Float;
 pub use layer::Layer;
 #[doc(no_inline)]

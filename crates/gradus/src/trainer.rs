@@ -193,7 +193,7 @@ impl Trainer {
         targets: &[Target<'_>],
         work: impl FnOnce(&mut Self, Samples<'_, '_>) -> Result<R>,
     ) -> Result<R> {
-        check_network("trainer", &self.graph, network)?;
+        self.check_network(network)?;
         let (n, size) = (targets.len(), network.graph.input.size());
         if n == 0 || n > self.batch || x.len() != n * size {
             return Err(Error::invalid(format!(
@@ -214,6 +214,11 @@ impl Trainer {
             outputs: false,
         };
         work(self, samples)
+    }
+
+    /// Refuses a network that the trainer was not made for.
+    pub(crate) fn check_network(&self, network: &Network) -> Result<()> {
+        check_network("trainer", &self.graph, network)
     }
 
     /// Refuses targets that don't fit the loss, or each other.

@@ -3,8 +3,10 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use common::*;
+
 use gradus::callback::{Callback, CsvLog, EpochEnd, Flow, JsonLog};
 use gradus::data::{Arrays, Dataset, Target, digits};
 use gradus::history::History;
@@ -536,5 +538,65 @@ fn any_number_of_epochs_can_be_asked_for() {
             .run(&mut perceptron(1), &some_digits(30))
             .unwrap_err();
         assert!(error.to_string().contains("interrupted in epoch 5"), "{error}");
+    }
+}
+
+/// A run that is stepped from outside is the run that goes by itself; it measures time by the clock that it is given, goes on after an
+/// interruption, and refuses a network that was put in the place of its own.
+#[test]
+fn a_run_can_be_stepped() {
+    let (train, test) = digits::load().unwrap();
+    let network = || {
+        let layers = Sequential::new([1, 8, 8])
+            .layer(Flatten)
+            .layer(Dense::new(16))
+            .layer(Relu);
+        layers.layer(Dense::new(10)).layer(Softmax).build(3).unwrap()
+    };
+    let fit = || {
+        let fit = Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(2).batch_size(100);
+        fit.metric(Accuracy).validation(&test)
+    };
+    let mut whole = network();
+    let expected = fit().run(&mut whole, &train).unwrap();
+
+    let (ticks, steps) = (Cell::new(0), Cell::new(0));
+    let clock = || {
+        ticks.set(ticks.get() + 1);
+        Duration::from_secs(ticks.get())
+    };
+    let interrupted = || steps.replace(steps.get() + 1) == 7;
+    let mut stepped = network();
+    let mut run = fit()
+        .clock(clock)
+        .interrupt_when(interrupted)
+        .start(&mut stepped, &train)
+        .unwrap();
+    assert!(run.loss().is_nan() && run.steps_per_epoch() == 15);
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        match run.step() {
+            Ok(true) => assert!(run.loss().is_finite()),
+            Ok(false) => break,
+            Err(error) => {
+                assert!(matches!(error, gradus::Error::Interrupted { .. }), "{error}");
+                assert_eq!((run.epochs(), run.steps(), calls), (0, 8, 8));
+                let own = run.network().clone();
+                *run.network_mut() = network();
+                let error = run.step().unwrap_err().to_string();
+                assert!(error.contains("made for another network"), "{error}");
+                *run.network_mut() = own;
+            }
+        }
+    }
+    assert_eq!((run.epochs(), run.steps(), calls), (2, 0, 30));
+    assert!(run.is_done() && !run.step().unwrap());
+    let history = run.finish().unwrap();
+    assert_eq!(stepped.weights(), whole.weights());
+    for (epoch, expected) in history.epochs.iter().zip(&expected.epochs) {
+        assert_eq!(epoch.values, expected.values);
+        // A second passes between the beginning of a step and its end.
+        assert_eq!(epoch.seconds, 15.0);
     }
 }

@@ -24,8 +24,11 @@ pub(super) const WORTH_INTERLEAVING: usize = 8;
 /// Fewer multiply-adds than this in a batch are not worth waking a second thread for.
 const WORTH_A_THREAD: u64 = 400_000;
 
-/// The most values that the memory of a batch may hold.
-const MOST_VALUES: usize = 1 << 34;
+/// The most values that the memory of a batch may hold: 2³⁴, or what a small machine can address.
+const MOST_VALUES: usize = match usize::BITS {
+    64 => 1usize.wrapping_shl(34),
+    _ => isize::MAX as usize / size_of::<Float>(),
+};
 
 /// The memory and the threads for training on batches of up to so many samples.
 #[derive(Debug)]

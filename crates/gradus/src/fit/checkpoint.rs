@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gradus_kernels::vectorize;
 use serde_json::json;
 
 use super::Fit;
-use super::run::Run;
+use super::run::TrainingRun;
 use crate::callback::Memory;
 use crate::data::{Dataset, Target};
 use crate::history::History;
@@ -44,18 +44,20 @@ pub(super) struct Position {
 /// How many samples stood for all of a data set in the first checkpoints.
 const PROBES: usize = 64;
 
-impl Run<'_, '_> {
+impl TrainingRun<'_> {
     /// Writes a checkpoint, if it is time for one.
-    pub fn checkpoint_if_due(&mut self, network: &Network, position: Position) -> Result<()> {
-        let due = (self.fit.checkpoints.as_ref()).is_some_and(|to| self.written.elapsed() >= to.every);
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
+        let since = || (self.clock)().saturating_sub(self.written);
+        let due = (self.fit.checkpoints.as_ref()).is_some_and(|to| since() >= to.every);
         if due {
-            self.checkpoint(network, position)?;
+            self.checkpoint()?;
         }
         Ok(())
     }
 
     /// Writes a checkpoint, if somebody wants any. In the middle of an epoch there is none if a metric can't say what it knows.
-    pub fn checkpoint(&mut self, network: &Network, position: Position) -> Result<()> {
+    pub(super) fn checkpoint(&mut self) -> Result<()> {
+        let position = self.position;
         let (Some(checkpoints), Some(settings)) = (&self.fit.checkpoints, &self.settings) else {
             return Ok(());
         };
@@ -73,7 +75,7 @@ impl Run<'_, '_> {
         }
         let progress = Progress {
             settings: settings.clone(),
-            seed: network.seed(),
+            seed: self.network.seed(),
             epoch: position.epoch,
             step: position.step,
             steps: self.trainer.steps(),
@@ -90,24 +92,24 @@ impl Run<'_, '_> {
             &checkpoints.path,
             &progress,
             &self.history,
-            network.weights(),
+            self.network.weights(),
             slots,
             &memory,
         )?;
-        self.written = Instant::now();
+        self.written = (self.clock)();
         Ok(())
     }
 
-    /// Takes up what a checkpoint kept; gives where to go on.
-    pub fn resume(&mut self, network: &mut Network, path: &Path) -> Result<Position> {
+    /// Takes up what a checkpoint kept; returns what callbacks remember.
+    pub(super) fn resume(&mut self, path: &Path) -> Result<Memory> {
         let saved = Snapshot::load(path)?;
         let refused = |message: String| Error::file(path, message);
-        let earlier = earlier_settings(self.fit, network);
+        let earlier = earlier_settings(&self.fit, self.network);
         for (name, value) in self.settings.iter().flatten() {
             let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
             let data = match name.as_str() {
-                TRAINING => Some(self.train),
-                VALIDATION => self.validation,
+                TRAINING => Some(&*self.train),
+                VALIDATION => self.validation.as_deref(),
                 _ => None,
             };
             let probed = data.map(probed).transpose()?;
@@ -131,12 +133,15 @@ impl Run<'_, '_> {
                 progress.epoch, self.fit.epochs
             )));
         }
-        let steps_per_epoch = self.train.len().div_ceil(self.fit.batch_size);
+        let steps_per_epoch = self.steps_per_epoch();
         let possible = history.columns == self.history.columns
             && progress.step < steps_per_epoch.max(1)
             && progress.steps == (progress.epoch * steps_per_epoch + progress.step) as u64
             && (progress.step == 0 || progress.meters.len() == self.meters.len())
-            && memory.weights.values().all(|kept| kept.same_sizes(network.weights()));
+            && memory
+                .weights
+                .values()
+                .all(|kept| kept.same_sizes(self.network.weights()));
         if !possible {
             return Err(refused("it is of another training, or damaged".into()));
         }
@@ -151,20 +156,20 @@ impl Run<'_, '_> {
                 return Err(refused("what it keeps for a metric is not for this one".into()));
             }
         }
-        network.set_weights(&weights).map_err(|e| refused(e.to_string()))?;
-        network.seed = progress.seed;
+        (self.network.set_weights(&weights)).map_err(|e| refused(e.to_string()))?;
+        self.network.seed = progress.seed;
         self.history = History {
             epochs: history.epochs,
             ..std::mem::take(&mut self.history)
         };
-        self.memory = Some(memory);
-        Ok(Position {
+        self.position = Position {
             epoch: progress.epoch,
             step: progress.step,
             total: progress.total,
             seconds: progress.seconds,
             ended: progress.ended,
-        })
+        };
+        Ok(memory)
     }
 }
 
