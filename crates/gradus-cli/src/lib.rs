@@ -11,6 +11,7 @@ pub mod notes;
 pub mod output;
 pub mod picture;
 pub mod plot;
+pub mod registry;
 pub mod source;
 pub mod study;
 pub mod table;
@@ -18,3 +19,29 @@ pub mod task;
 pub mod terminal;
 pub mod threads;
 pub mod units;
+
+use std::process::ExitCode;
+
+use gradus::Registry;
+
+/// Runs the program `gradus` with what this registry has: a program with layers, losses, optimizers, schedules, metrics,
+/// initializers and augmentations of its own has them by name in all options, in declared networks, in files and in `--resume`.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     let mut registry = gradus::Registry::default();
+///     // registry.layers.register::<MyLayer>("my_layer") and the like
+///     gradus_cli::main_with(registry)
+/// }
+/// ```
+pub fn main_with(registry: Registry) -> ExitCode {
+    if !registry::set(registry) {
+        terminal::say(format_args!(
+            "error: the program runs once in a process, and has run already"
+        ));
+        return ExitCode::FAILURE;
+    }
+    cli::main()
+}

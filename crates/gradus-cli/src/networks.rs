@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gradus::prelude::*;
-use gradus::save::{Registry, read_at_most};
+use gradus::save::read_at_most;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
+
+use crate::registry::registry;
 
 /// The names of the built-in networks.
 pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
@@ -108,7 +110,7 @@ pub fn declared(path: &Path) -> Result<Sequential> {
         )
     })?;
     let value = parse(&text, extension).with_context(name)?;
-    Sequential::from_json(&value, &Registry::default()).with_context(name)
+    Sequential::from_json(&value, registry()).with_context(name)
 }
 
 /// The content of a file with this extension as JSON.

@@ -19,6 +19,7 @@ use crate::learned::{Seen, were_used};
 use crate::notes::Notes;
 use crate::output::Files;
 use crate::plot::{self, Confusion, Guess, count};
+use crate::registry::registry;
 use crate::task::{Task, XOR};
 use crate::terminal::{path_text, shown};
 use crate::units::{loss_in_units, metric_in_units};
@@ -144,7 +145,9 @@ const MISTAKES: usize = 50;
 
 /// Runs the command; returns its results.
 pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let network = options.computation.of(Network::load(&options.network)?)?;
+    let network = options
+        .computation
+        .of(Network::load_with(&options.network, registry())?)?;
     let file = || options.network.display().to_string();
     let notes = Notes::of(&network).with_context(file)?;
     let (task, seen, all) =

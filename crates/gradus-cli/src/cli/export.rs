@@ -18,6 +18,7 @@ use super::Settings;
 use super::options::DataOptions;
 use crate::notes::Notes;
 use crate::output::Files;
+use crate::registry::registry;
 use crate::terminal::path_text;
 use onnx::{OnnxOptions, described};
 use source::Source;
@@ -115,7 +116,7 @@ pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result
     );
     let file = || options.network.display().to_string();
     let path = options.path();
-    let network = Network::load(&options.network)?;
+    let network = Network::load_with(&options.network, registry())?;
     let notes = Notes::of(&network).with_context(file)?;
     let source = |language| Source::of(&network, &notes, language, options, settings);
     let source = match options.to {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::networks;
 use crate::notes::{Notes, Preprocessing, TargetScale};
 use crate::output::Files;
+use crate::registry::registry;
 use crate::terminal::path_text;
 
 /// Make a network of another program's file
@@ -149,7 +150,7 @@ impl Import {
         let tensors = self.model.extension().is_some_and(|ending| ending == "safetensors");
         let Some(declaration) = &self.network else {
             ensure!(
-                !tensors || Network::load(&self.model).is_err(),
+                !tensors || Network::load_with(&self.model, registry()).is_err(),
                 "{}: this is a network already: evaluate it, predict with it or export it as it is",
                 file()
             );

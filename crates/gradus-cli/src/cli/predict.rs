@@ -15,6 +15,7 @@ use crate::notes::{Notes, Preprocessing, TargetScale};
 use crate::output::Files;
 use crate::picture;
 use crate::plot::{self, percent};
+use crate::registry::registry;
 use crate::terminal::{path_text, say_error, sentence, shown};
 use gradus::save::atomic;
 
@@ -73,7 +74,9 @@ struct Prediction {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let network = options.computation.of(Network::load(&options.network)?)?;
+    let network = options
+        .computation
+        .of(Network::load_with(&options.network, registry())?)?;
     let file = || options.network.display().to_string();
     let mut named = Labels::of(&network).with_context(file)?;
     let reader = Reader::of(&network).with_context(file)?;

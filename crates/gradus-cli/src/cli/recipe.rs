@@ -9,14 +9,16 @@ use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
 use gradus::loss::{Loss, OutputActivation};
+use gradus::metric::Metric;
 use gradus::optim::{Clip, Optimizer};
 use gradus::schedule::{Schedule, Warmup};
-use gradus::{Float, Network, Registry};
+use gradus::{Float, Network};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::notes::Notes;
+use crate::registry::{alternatives, registry};
 use crate::units::last_kind;
 
 /// How a network is trained.
@@ -29,14 +31,19 @@ pub struct Recipe {
     /// Samples between two updates of the parameters [default: 128, or all if there are fewer]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// What is minimized: cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error or huber, with settings
-    /// after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in the units of the targets)
-    /// [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, mean_squared_error for values]
-    #[arg(long, value_name = "NAME[:SETTINGS]")]
+    /// What is minimized.
+    #[arg(long, value_name = "NAME[:SETTINGS]", help = format!(
+        "What is minimized: {}, with settings after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in \
+         the units of the targets) [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, \
+         mean_squared_error for values]",
+        alternatives(registry().losses.names())
+    ))]
     pub loss: Option<Spec>,
-    /// How parameters follow their gradients: sgd, adam, adamw or rmsprop, with settings after a colon, as in
-    /// adam:beta1=0.8,epsilon=1e-6
-    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "adam")]
+    /// How parameters follow their gradients.
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "adam", help = format!(
+        "How parameters follow their gradients: {}, with settings after a colon, as in adam:beta1=0.8,epsilon=1e-6",
+        alternatives(registry().optimizers.names())
+    ))]
     pub optimizer: Spec,
     /// The learning rate, before a schedule [default: the optimizer's own]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
@@ -61,9 +68,11 @@ pub struct Recipe {
     /// Clamp each gradient to between minus this and this
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub clip_value: Option<f64>,
-    /// How the learning rate changes: constant, step_decay, exponential, cosine, one_cycle or plateau, with settings after a
-    /// colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5
-    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant")]
+    /// How the learning rate changes.
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant", help = format!(
+        "How the learning rate changes: {}, with settings after a colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5",
+        alternatives(registry().schedules.names())
+    ))]
     pub schedule: Spec,
     /// Raise the learning rate from zero over this number of steps, before the schedule
     #[arg(long, value_name = "STEPS")]
@@ -72,9 +81,13 @@ pub struct Recipe {
     /// slower on others
     #[arg(long)]
     pub bfloat16: bool,
-    /// Change training images at random, a little: any of shift (pixels), rotate and shear (degrees), scale (a fraction),
-    /// elastic (with sigma, in pixels) and noise (standard deviation), as in shift=2,rotate=10,scale=0.1
-    #[arg(long, value_name = "SETTINGS")]
+    /// How training samples are changed.
+    #[arg(long, value_name = "SETTINGS|NAME[:SETTINGS]", help = format!(
+        "Change training images at random, a little: any of shift (pixels), rotate and shear (degrees), scale (a fraction), elastic \
+         (with sigma, in pixels) and noise (standard deviation), as in shift=2,rotate=10,scale=0.1; or one augmentation by its \
+         name, of {}, as in noise:std=0.1",
+        alternatives(registry().augmentations.names())
+    ))]
     pub augment: Option<String>,
 }
 
@@ -122,7 +135,7 @@ impl Spec {
     /// # Errors
     /// If there is none of this name, or a setting is unknown or no number.
     pub fn loss(&self) -> Result<Arc<dyn Loss>> {
-        let loss = Registry::default().loss(&self.name, self.settings());
+        let loss = registry().loss(&self.name, self.settings());
         Ok(Arc::from(loss?))
     }
 
@@ -130,6 +143,15 @@ impl Spec {
     fn settings(&self) -> Value {
         Value::Object(self.settings.clone())
     }
+}
+
+/// The metric that is named so, with settings after a colon.
+///
+/// # Errors
+/// If there is none of this name, or it has no such setting.
+pub fn metric(text: &str) -> Result<Box<dyn Metric>> {
+    let spec = Spec::from_str(text)?;
+    Ok(registry().metric(&spec.name, spec.settings())?)
 }
 
 /// Parses `a=1,b=2`.
@@ -203,7 +225,7 @@ impl Recipe {
                 bail!("{}: {setting} is set twice", spec.name);
             }
         }
-        let optimizer: Arc<dyn Optimizer> = Arc::from(Registry::default().optimizer(&spec.name, spec.settings())?);
+        let optimizer: Arc<dyn Optimizer> = Arc::from(registry().optimizer(&spec.name, spec.settings())?);
         optimizer.validate()?;
         Ok(optimizer)
     }
@@ -214,7 +236,7 @@ impl Recipe {
     /// If there is none of this name, or it has no such setting, or a setting makes no sense.
     pub fn schedule(&self) -> Result<Box<dyn Schedule>> {
         let spec = &self.schedule;
-        let schedule = Registry::default().schedule(&spec.name, spec.settings())?;
+        let schedule = registry().schedule(&spec.name, spec.settings())?;
         schedule.validate()?;
         let Some(steps) = self.warmup else { return Ok(schedule) };
         let warmup = Warmup {
@@ -243,6 +265,15 @@ impl Recipe {
     /// If a setting is unknown or no number; whether it suits the samples is checked when training begins.
     pub fn augmentation(&self) -> Result<Option<Box<dyn Augmentation>>> {
         let Some(text) = &self.augment else { return Ok(None) };
+        // A name comes first; settings without one are those of a warp, with noise.
+        if !text.split(':').next().is_some_and(|name| name.contains('=')) {
+            let spec = Spec::from_str(text).context("--augment")?;
+            return Ok(Some(
+                registry()
+                    .augmentation(&spec.name, spec.settings())
+                    .context("--augment")?,
+            ));
+        }
         let changes: Changes = parse_settings(text)
             .and_then(|settings| read(&settings))
             .context("--augment")?;
@@ -389,11 +420,35 @@ mod tests {
         let warp = Warp::new().shift(2.0).rotate(10.0).scale(0.0).shear(0.0);
         let expected = Compose::new().then(warp).then(Noise { std: 0.1 });
         assert_eq!(show(recipe.augmentation().map(Option::unwrap)), format!("{expected:?}"));
+        let recipe = parse("--augment noise:std=0.5");
+        assert_eq!(show(recipe.augmentation().map(Option::unwrap)), "Noise { std: 0.5 }");
+    }
+
+    #[test]
+    fn help_names_all_that_can_be_chosen() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let help = |name: &str| {
+            command
+                .get_arguments()
+                .find(|a| a.get_id() == name)
+                .unwrap()
+                .get_help()
+                .unwrap()
+                .to_string()
+        };
+        assert!(help("optimizer").contains("sgd, adam, adamw or rmsprop, with settings"));
+        let all = [
+            ("loss", registry().losses.names().last()),
+            ("schedule", registry().schedules.names().last()),
+        ];
+        for (option, last) in all {
+            assert!(help(option).contains(last.unwrap()), "{}", help(option));
+        }
     }
 
     #[test]
     fn every_name_of_the_library_is_known() {
-        let registry = Registry::default();
+        let registry = registry();
         for name in registry.schedules.names().filter(|&name| name != "warmup") {
             assert_eq!(parse(&format!("--schedule {name}")).schedule().unwrap().name(), name);
         }
@@ -434,7 +489,11 @@ mod tests {
             "--momentum must be a finite number, got -inf"
         );
         assert!(show(parse("--augment turn=3").augmentation()).starts_with("--augment: unknown setting `turn`"));
-        assert!(show(parse("--augment shift").augmentation()).contains("`shift` is no setting"));
+        let unknown = show(parse("--augment shift").augmentation());
+        assert!(
+            unknown.starts_with("--augment: there is no augmentation \"shift\"; choose one of warp, noise"),
+            "{unknown}"
+        );
         assert!(show(parse("--clip-value 0").clip()).contains("clip"));
         assert!(Cli::try_parse_from(["train", "--schedule", "cosine:to"]).is_err());
         assert!(Cli::try_parse_from(["train", "--clip-value", "1", "--clip-norm", "1"]).is_err());

@@ -12,6 +12,7 @@ use super::Settings;
 use crate::networks;
 use crate::notes::Notes;
 use crate::output::Files;
+use crate::registry::registry;
 use crate::terminal::{listed, one_line, path_text, shortened};
 
 /// Show the layers of a network: their outputs, parameters, multiply-adds and memory
@@ -109,7 +110,7 @@ impl Summary {
             "--input and --classes are for built-in networks; {name} says itself what it takes and gives"
         );
         if path.extension().is_some_and(|ending| ending == "safetensors") {
-            return Ok(Network::load(path)?);
+            return Ok(Network::load_with(path, registry())?);
         }
         match networks::declared(path)?.build(settings.seed) {
             Ok(network) => Ok(network),

@@ -11,20 +11,21 @@ use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Prog
 use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
-use gradus::metric::{self, Metric};
+use gradus::metric::Metric;
 use gradus::save::Snapshot;
-use gradus::{Evaluation, Fit, Network, Profile};
+use gradus::{Evaluation, Fit, Network, Profile, Registry};
 use serde_json::{Value, json};
 
 use super::Settings;
 use super::interrupt;
 use super::options::{Computation, DataOptions, TEST, lasting_name};
-use super::recipe::{Recipe, Spec, check_end, usual_loss};
+use super::recipe::{self, Recipe, Spec, check_end, usual_loss};
 use crate::classes::{self, Positive};
 use crate::networks;
 use crate::notes::Origin;
 use crate::output::{Files, Folder};
 use crate::plot::{self, Curve, Panel, count};
+use crate::registry::{alternatives, registry};
 use crate::source::USUAL;
 use crate::table::is_table;
 use crate::task::{Reading, Task, XOR};
@@ -105,10 +106,13 @@ pub struct Train {
     /// What decides which epoch is the best: loss or a metric, with val_ before it for validation [default: val_loss]
     #[arg(long, value_name = "COLUMN", help_heading = "Training")]
     watch: Option<String>,
-    /// What to measure beside the loss: accuracy, top_5 (or another number), precision, recall, f1 (of one of two classes, or
-    /// the mean over more; f1_macro is always the mean), r2, absolute_error, squared_error [default: accuracy for classes; r2
-    /// and absolute_error for values]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Training")]
+    /// What to measure beside the loss.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Training", help = format!(
+        "What to measure beside the loss, of {}: top_5 (or another number); precision, recall and f1 are those of one of two classes, or \
+         the mean over more (f1_macro is always the mean); with settings after a colon [default: accuracy for classes; r2 and \
+         absolute_error for values]",
+        alternatives(registry().metrics.names())
+    ))]
     metric: Vec<String>,
     #[command(flatten)]
     positive: Positive,
@@ -195,10 +199,7 @@ impl<'a> TrainJob<'a> {
         recipe.clip()?;
         recipe.augmentation()?;
         recipe.loss.as_ref().map(Spec::loss).transpose()?;
-        options
-            .metric
-            .iter()
-            .try_for_each(|name| metric::by_name(name).map(drop))?;
+        options.named_metrics()?;
         let network = path_text(&options.network);
         let declared = if networks::is_built_in(&network) {
             None
@@ -348,7 +349,7 @@ impl<'a> TrainJob<'a> {
         let metrics = self
             .metrics
             .iter()
-            .map(|name| metric_in_units(metric::by_name(name)?, scale));
+            .map(|name| metric_in_units(recipe::metric(name)?, scale));
         metrics.collect()
     }
 
@@ -412,7 +413,7 @@ impl<'a> TrainJob<'a> {
             )?;
         }
         write!(out, "{:10}  {:>8}  {:>10}", "", "samples", "loss")?;
-        for name in &self.metrics {
+        for (name, _) in results.first().map_or(&[][..], |(_, evaluation)| &evaluation.metrics) {
             write!(out, "  {name:>14}")?;
         }
         writeln!(out)?;
@@ -603,13 +604,42 @@ impl Train {
         if self.metric.is_empty() {
             return Ok(usual.iter().map(ToString::to_string).collect());
         }
-        if let Some(name) = (self.metric.iter()).find(|name| VALUE_METRICS.contains(&name.as_str()) != values) {
-            bail!(
-                "--metric: {name} is for {of}, and the targets are {are}; choose among {}",
-                choices.join(", ")
-            );
+        let ours = Registry::default();
+        let metrics = self.named_metrics()?;
+        for (text, metric) in &metrics {
+            let kind = metric.kind();
+            // What a metric of a user's own is for, it says itself.
+            if ours.metrics.has(&kind) && VALUE_METRICS.contains(&&*kind) != values {
+                bail!(
+                    "--metric: {text} is for {of}, and the targets are {are}; choose among {}",
+                    choices.join(", ")
+                );
+            }
         }
-        Ok(self.metric.clone())
+        Ok(metrics.into_iter().map(|(text, _)| text).collect())
+    }
+
+    /// The metrics that are asked for, each with what names it: its own name where that says all, else what was asked.
+    fn named_metrics(&self) -> Result<Vec<(String, Box<dyn Metric>)>> {
+        let mut texts: Vec<String> = Vec::new();
+        for text in &self.metric {
+            // Settings are divided by commas, as names are.
+            match texts.last_mut() {
+                Some(last) if last.contains(':') && text.contains('=') && !text.contains(':') => {
+                    *last = format!("{last},{text}");
+                }
+                _ => texts.push(text.clone()),
+            }
+        }
+        let named = |text: String| {
+            let metric = recipe::metric(&text)?;
+            let name = metric.name();
+            let by_name = registry().metric(&name, json!({})).ok();
+            let says_all =
+                by_name.is_some_and(|other| (other.kind(), other.settings()) == (metric.kind(), metric.settings()));
+            Ok((if says_all { name } else { text }, metric))
+        };
+        texts.into_iter().map(named).collect()
     }
 
     /// The column to watch of those of these metrics, if one is named.
@@ -617,7 +647,11 @@ impl Train {
         let Some(watched) = &self.watch else { return Ok(None) };
         let watched = self.positive.watched(watched, classes)?;
         let mut columns = Vec::new();
-        for name in std::iter::once("loss").chain(metrics.iter().map(String::as_str)) {
+        let names = metrics.iter().map(|text| Ok(recipe::metric(text)?.name()));
+        for name in std::iter::once(Ok("loss".to_string()))
+            .chain(names)
+            .collect::<Result<Vec<_>>>()?
+        {
             columns.push(name.to_string());
             columns.extend(validated.then(|| format!("val_{name}")));
         }
