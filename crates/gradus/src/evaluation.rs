@@ -57,7 +57,7 @@ impl Network {
     /// computed [from logits](mod@crate::loss) where the network has any; metrics see probabilities.
     ///
     /// # Errors
-    /// If the data is empty or doesn't fit the network, the loss or a metric.
+    /// If the data is empty or doesn't fit the network, the loss or a metric; or if the loss of a sample is infinite or NaN.
     #[doc(alias = "test")]
     pub fn evaluate(&self, data: &dyn Dataset, loss: &dyn Loss, metrics: &[&dyn Metric]) -> Result<Evaluation> {
         let threads = default_threads();
@@ -114,7 +114,7 @@ impl Predictor {
     /// The mean loss and the metrics on all samples of `data`.
     ///
     /// # Errors
-    /// If the data is empty or doesn't fit the network, the loss or a metric.
+    /// If the data is empty or doesn't fit the network, the loss or a metric; or if the loss of a sample is infinite or NaN.
     pub fn evaluate(
         &mut self,
         network: &Network,
@@ -122,6 +122,25 @@ impl Predictor {
         loss: &dyn Loss,
         metrics: &[&dyn Metric],
     ) -> Result<Evaluation> {
+        let (evaluation, not_finite) = self.measure(network, data, loss, metrics)?;
+        match not_finite {
+            None => Ok(evaluation),
+            Some((sample, value)) => Err(Error::invalid(format!(
+                "the loss {} of sample {sample} is {value}: there is no mean of losses that are not finite; look at the network's \
+                 output for that sample, and at the loss if it is your own",
+                loss.name()
+            ))),
+        }
+    }
+
+    /// The same, with the first sample whose loss is not finite, and that loss, if there is one.
+    pub(crate) fn measure(
+        &mut self,
+        network: &Network,
+        data: &dyn Dataset,
+        loss: &dyn Loss,
+        metrics: &[&dyn Metric],
+    ) -> Result<(Evaluation, Option<(usize, Float)>)> {
         let (output, targets) = (network.output_shape(), data.targets());
         loss.validate(output, &targets)?;
         for metric in metrics {
@@ -135,19 +154,24 @@ impl Predictor {
             before: objective.ops,
         });
         let mut meters: Vec<_> = metrics.iter().map(|metric| metric.meter(output)).collect();
-        let (mut total, mut probabilities) = (0.0, Vec::new());
-        self.each_watched(network, data, watched, |_, y, z, target| {
-            total += f64::from(loss.loss(if watched.is_some() { z } else { y }, target));
+        let (mut total, mut not_finite, mut probabilities) = (0.0, None, Vec::new());
+        self.each_watched(network, data, watched, |i, y, z, target| {
+            let value = loss.loss(if watched.is_some() { z } else { y }, target);
+            if !value.is_finite() {
+                not_finite.get_or_insert((i, value));
+            }
+            total += f64::from(value);
             let y = objective.prediction(y, &mut probabilities);
             meters.iter_mut().for_each(|meter| meter.add(y, target));
         })?;
-        Ok(Evaluation {
+        let evaluation = Evaluation {
             samples: data.len(),
             loss: total / data.len() as f64,
             metrics: (metrics.iter().zip(&meters))
                 .map(|(metric, meter)| (metric.name(), meter.value()))
                 .collect(),
-        })
+        };
+        Ok((evaluation, not_finite))
     }
 }
 

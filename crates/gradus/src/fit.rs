@@ -409,6 +409,7 @@ impl<'a> Fit<'a> {
         if let Some(schedule) = &self.schedule {
             schedule.validate()?;
         }
+        run::check_names(&self.metrics)?;
         check_samples(network, data)?;
         self.check_targets(network, data)?;
         if let Validation::Data(validation) = self.validation {

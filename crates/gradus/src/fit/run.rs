@@ -17,7 +17,7 @@ use crate::history::{Column, Epoch, History};
 use crate::metric::{Meter, Metric};
 use crate::profile::Profile;
 use crate::random::{Purpose, stream};
-use crate::schedule::Moment;
+use crate::schedule::{Moment, Schedule};
 use crate::trainer::{Samples, Trainer};
 use crate::{Error, Float, Network, Result};
 
@@ -260,7 +260,7 @@ impl<'r> TrainingRun<'r> {
             steps_per_epoch: steps_per_epoch as u64,
             losses: &self.losses,
         };
-        let factor = (self.fit.schedule.as_ref()).map_or(1.0, |schedule| schedule.factor(&moment));
+        let factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &moment))?;
         self.rate = f64::from(self.fit.optimizer.learning_rate()) * factor;
         let samples = step * batch..self.train.len().min((step + 1) * batch);
         let (done, count) = (samples.end, samples.len());
@@ -368,7 +368,7 @@ impl<'r> TrainingRun<'r> {
         let validated = match (&mut self.evaluator, &self.validation) {
             (Some(evaluator), Some(data)) => {
                 let metrics: Vec<&dyn Metric> = self.fit.metrics.iter().map(|metric| &**metric).collect();
-                let evaluation = evaluator.evaluate(self.network, &**data, &*self.fit.loss, &metrics)?;
+                let evaluation = evaluator.measure(self.network, &**data, &*self.fit.loss, &metrics)?.0;
                 self.trainer.check_validation_loss(evaluation.loss)?;
                 Some(evaluation)
             }
@@ -400,6 +400,44 @@ fn system_clock<'a>() -> Box<dyn Fn() -> Duration + 'a> {
 }
 
 /// The columns of a history.
+/// What a schedule multiplies the learning rate by, if that makes sense.
+fn factor(schedule: &dyn Schedule, moment: &Moment<'_>) -> Result<f64> {
+    let factor = schedule.factor(moment);
+    if factor >= 0.0 && factor.is_finite() {
+        return Ok(factor);
+    }
+    Err(Error::invalid(format!(
+        "the schedule {} gives the factor {factor} for step {}, and it should be a finite number of at least 0",
+        schedule.name(),
+        moment.step + 1
+    )))
+}
+
+/// Refuses metrics whose names can't be columns of a history, beside each other and its own.
+pub(super) fn check_names(metrics: &[Box<dyn Metric>]) -> Result<()> {
+    let own = ["epoch", "learning_rate", "seconds", "samples_per_second"];
+    let mut taken: Vec<String> = own.map(String::from).to_vec();
+    for column in columns(metrics, true) {
+        let name = column.name;
+        let refused = |why: &str| Err(Error::invalid(format!("a metric has the name {name:?}: {why}")));
+        if name.is_empty() || name == "val_" {
+            return refused("a name has at least one character");
+        }
+        if name.contains([',', '"', '\n', '\r']) {
+            return refused(
+                "a history in CSV has no place for commas, quotes and line breaks in names; give it another",
+            );
+        }
+        if taken.contains(&name) {
+            return refused(
+                "another column of the history has it too; each metric is to be there once, with a name of its own",
+            );
+        }
+        taken.push(name);
+    }
+    Ok(())
+}
+
 fn columns(metrics: &[Box<dyn Metric>], validation: bool) -> Vec<Column> {
     let watched = metrics.iter().map(|metric| (metric.name(), metric.higher_is_better()));
     let mut columns = Vec::new();

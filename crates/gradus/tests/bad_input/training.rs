@@ -6,11 +6,11 @@ use gradus::activation::Activation;
 use gradus::augment::Augmentation;
 use gradus::data::{Arrays, Target, Targets};
 use gradus::loss::Loss;
-use gradus::metric::{Average, Metric, R2};
+use gradus::metric::{Average, Meter, Metric, R2};
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
 use gradus::random::Rng;
-use gradus::schedule::{StepDecay, Warmup};
+use gradus::schedule::{Moment, Schedule, StepDecay, Warmup};
 use gradus::{Error, Float, Result};
 use ndarray::{Array1, Array2};
 
@@ -147,6 +147,109 @@ fn losses_and_metrics_that_do_not_fit() {
         refused(
             two_classes().evaluate(&odd, &CrossEntropy::new(), &[&TopK(k)]),
             &["top", &k.to_string()],
+        );
+    }
+}
+
+/// A metric of any name.
+#[derive(Debug)]
+struct Called(&'static str);
+
+impl Metric for Called {
+    fn name(&self) -> String {
+        self.0.into()
+    }
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+    fn validate(&self, _output: &Shape, _targets: &Targets) -> Result<()> {
+        Ok(())
+    }
+    fn meter(&self, output: &Shape) -> Box<dyn Meter> {
+        Accuracy.meter(output)
+    }
+}
+
+#[test]
+fn names_of_metrics_that_are_no_columns() {
+    let data = Odd::new();
+    let run = |fit: Fit<'_>| fit.run(&mut two_classes(), &data);
+    for (name, why) in [
+        ("", "at least one character"),
+        ("a,b", "commas"),
+        ("a\nb", "line breaks"),
+        ("a\"b", "quotes"),
+        ("accuracy", "another column"),
+        ("val_accuracy", "another column"),
+        ("loss", "another column"),
+        ("seconds", "another column"),
+    ] {
+        let sentence = refused(run(fit().metric(Accuracy).metric(Called(name))), &[why]);
+        assert!(sentence.contains("a metric has the name \""), "{sentence}");
+    }
+    run(fit().metric(Accuracy).metric(Called("näher dran"))).unwrap();
+}
+
+/// A schedule that multiplies by this from its third step on.
+#[derive(Debug)]
+struct Wild(f64);
+
+impl Schedule for Wild {
+    fn name(&self) -> &'static str {
+        "wild"
+    }
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+    fn factor(&self, moment: &Moment<'_>) -> f64 {
+        if moment.step < 2 { 1.0 } else { self.0 }
+    }
+}
+
+#[test]
+fn factors_of_schedules_that_make_no_sense() {
+    let data = Odd::new();
+    for (factor, found) in [(-0.5, "-0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let fit = fit().batch_size(2).epochs(9).schedule(Wild(factor));
+        refused(
+            fit.run(&mut two_classes(), &data),
+            &["the schedule wild gives the factor", found, "for step 3", "at least 0"],
+        );
+    }
+}
+
+/// A loss that is this for one sample of class 1.
+#[derive(Debug)]
+struct Unmeasured(Float);
+
+impl Loss for Unmeasured {
+    fn name(&self) -> &'static str {
+        "unmeasured"
+    }
+    fn validate(&self, _output: &Shape, _targets: &Targets) -> Result<()> {
+        Ok(())
+    }
+    fn loss(&self, _y: &[Float], target: Target<'_>) -> Float {
+        if let Target::Class(1) = target { self.0 } else { 1.0 }
+    }
+    fn gradient(&self, _y: &[Float], _target: Target<'_>, dy: &mut [Float]) {
+        dy.fill(0.0);
+    }
+}
+
+#[test]
+fn losses_that_are_not_finite_are_not_evaluated() {
+    let data = Arrays::classes(Array2::ones((4, 2)), [0, 0, 1, 1], 2).unwrap();
+    let network = Sequential::new([2])
+        .layer(Dense::new(2))
+        .layer(Softmax)
+        .build(1)
+        .unwrap();
+    assert_eq!(network.evaluate(&data, &Unmeasured(1.0), &[]).unwrap().loss, 1.0);
+    for (value, found) in [(Float::NAN, "NaN"), (Float::INFINITY, "inf")] {
+        refused(
+            network.evaluate(&data, &Unmeasured(value), &[]),
+            &["the loss unmeasured of sample 2 is", found, "your own"],
         );
     }
 }
