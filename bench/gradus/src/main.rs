@@ -51,8 +51,8 @@ fn measure(args: &Args) -> Result<()> {
     let times = if work.is_small() {
         let (x, classes) = batch(&samples, 0, work.batch);
         let targets: Vec<Target<'_>> = classes.iter().map(|&class| Target::Class(class)).collect();
-        let mut trainer = fit().trainer(&network)?;
-        steps(args, || Ok(trainer.step(&mut network, &x, &targets).map(drop)?))?
+        let mut trainer = fit().trainer(&mut network)?;
+        steps(args, || Ok(trainer.step(&x, &targets).map(drop)?))?
     } else {
         let Samples { pixels, labels, .. } = samples;
         let data = Bytes::new(
@@ -86,7 +86,7 @@ fn checked_losses(network: &mut Network, samples: &Samples, size: usize, fit: &F
         .map(|step| {
             let (x, classes) = batch(samples, step, size);
             let targets: Vec<Target<'_>> = classes.into_iter().map(Target::Class).collect();
-            Ok(trainer.step(network, &x, &targets)?)
+            Ok(trainer.step(&x, &targets)?)
         })
         .collect()
 }
@@ -119,16 +119,16 @@ impl Callback for &mut Clock {
 fn predict(args: &Args, network: &Network, samples: &Samples, report: &mut Report) -> Result<()> {
     let (x, size) = (samples.floats(), samples.size);
     let mut predictor = network.predictor(CHECKED_IMAGES, args.threads)?;
-    let outputs = predictor.run(network, &x[..CHECKED_IMAGES * size])?;
+    let outputs = predictor.run(&x[..CHECKED_IMAGES * size])?;
     report.set("outputs", outputs.to_vec());
     if args.work.starts_with("one") {
         let mut predictor = network.predictor(1, args.threads)?;
-        let times = calls(|i| Ok(predictor.run(network, &x[i * size..(i + 1) * size]).map(drop)?))?;
+        let times = calls(|i| Ok(predictor.run(&x[i * size..(i + 1) * size]).map(drop)?))?;
         report.set_calls(&times);
     } else {
         report.set_best(&[128, 1000, MANY], |batch| {
             let mut predictor = network.predictor(batch, args.threads)?;
-            let mut run = |x: &[f32]| Ok(predictor.run(network, x).map(drop)?);
+            let mut run = |x: &[f32]| Ok(predictor.run(x).map(drop)?);
             passes(args, || x[..MANY * size].chunks(batch * size).try_for_each(&mut run))
         })?;
     }

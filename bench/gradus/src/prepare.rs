@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bench_protocol::Random;
 use gradus::Network;
 use gradus::data::mnist;
@@ -15,7 +15,13 @@ pub fn all(folder: &Path) -> Result<()> {
     let mut random = Random(42);
     for (name, set) in [("train", &train), ("test", &test)] {
         let labels: Vec<u8> = set.labels().iter().map(|&class| class as u8).collect();
-        write(folder, name, set.pixels().as_bytes().context("the set has bytes")?, &labels, &mut random)?;
+        write(
+            folder,
+            name,
+            set.pixels().as_bytes().context("the set has bytes")?,
+            &labels,
+            &mut random,
+        )?;
     }
     for (name, samples, size, classes) in [("noise", 2048, 3 * 32 * 32, 10), ("small", 1024, 4, 2)] {
         let x: Vec<u8> = (0..samples * size).map(|_| random.draw() as u8).collect();

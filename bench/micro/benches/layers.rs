@@ -3,6 +3,7 @@
 
 use bench_micro::{bench, criterion, numbers};
 use criterion::{Criterion, criterion_group, criterion_main};
+use gradus::Predictor;
 use gradus::data::Target;
 use gradus::prelude::*;
 
@@ -40,22 +41,24 @@ const LAYERS: [&str; 10] = [
 
 fn prediction(name: &str) -> impl FnMut() {
     let network = network(name);
-    let mut predictor = network.predictor(SAMPLES, 1).expect("there is memory");
     let x = numbers(SAMPLES * network.input_shape().size());
+    let mut predictor = Predictor::new(network, SAMPLES, 1).expect("there is memory");
     move || {
-        predictor.run(&network, &x).expect("predicting works");
+        predictor.run(&x).expect("predicting works");
     }
 }
 
 fn step(name: &str) -> impl FnMut() {
-    let mut network = network(name);
-    let fit = Fit::new(MeanSquaredError, Sgd::new(1e-6)).batch_size(SAMPLES).threads(1);
-    let mut trainer = fit.trainer(&network).expect("the network can be trained");
+    let network = network(name);
+    let fit = Fit::new(MeanSquaredError, Sgd::new(1e-6))
+        .batch_size(SAMPLES)
+        .threads(1);
     let x = numbers(SAMPLES * network.input_shape().size());
     let t = numbers(network.output_shape().size());
+    let mut trainer = fit.trainer(network).expect("the network can be trained");
     move || {
         let targets = [Target::Values(&t); SAMPLES];
-        trainer.step(&mut network, &x, &targets).expect("training works");
+        trainer.step(&x, &targets).expect("training works");
     }
 }
 

@@ -13,7 +13,7 @@ use bench_protocol::Work;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gradus::data::Target;
 use gradus::loss::CrossEntropy;
-use gradus::{Fit, Network};
+use gradus::{Fit, Network, Predictor};
 
 /// Name, network and batch.
 const STEPS: [(&str, &str, usize); 6] = [
@@ -34,31 +34,31 @@ fn all() -> usize {
 }
 
 fn step(name: &'static str, batch: usize, threads: usize) -> impl FnMut() {
-    let mut network = network(name);
+    let network = network(name);
     let work = Work {
         network: name,
         batch,
         set: "",
     };
+    let x = numbers(batch * network.input_shape().size());
+    let classes = network.output_shape().size();
     let mut trainer = Fit::boxed(Arc::new(CrossEntropy::new()), works::optimizer(work))
         .batch_size(batch)
         .threads(threads)
-        .trainer(&network)
+        .trainer(network)
         .expect("the network can be trained");
-    let x = numbers(batch * network.input_shape().size());
-    let classes = network.output_shape().size();
     let targets: Vec<Target<'_>> = (0..batch).map(|i| Target::Class(i % classes)).collect();
     move || {
-        trainer.step(&mut network, &x, &targets).expect("training works");
+        trainer.step(&x, &targets).expect("training works");
     }
 }
 
 fn prediction(name: &str, images: usize, threads: usize) -> impl FnMut() {
     let network = network(name);
-    let mut predictor = network.predictor(images, threads).expect("there is memory");
     let x = numbers(images * network.input_shape().size());
+    let mut predictor = Predictor::new(network, images, threads).expect("there is memory");
     move || {
-        predictor.run(&network, &x).expect("predicting works");
+        predictor.run(&x).expect("predicting works");
     }
 }
 

@@ -120,7 +120,7 @@ pub fn run(
     let history = fit.run(&mut network, &samples.train)?;
 
     let mut predictor = network.predictor(1024, settings.thread_count())?;
-    let mut measure = |data: &dyn Dataset| measure(&mut predictor, &network, data, matrix.clone());
+    let mut measure = |data: &dyn Dataset| measure(&mut predictor, data, matrix.clone());
     let (train, _) = measure(&samples.train)?;
     let (validation, _) = measure(&samples.validation)?;
     let (test, confusion) = measure(&samples.test)?;
@@ -138,14 +138,13 @@ pub fn run(
 
 /// The loss and accuracy on some samples, and what was taken for what.
 fn measure(
-    predictor: &mut Predictor,
-    network: &Network,
+    predictor: &mut Predictor<&Network>,
     data: &dyn Dataset,
     mut confusion: ConfusionMatrix,
 ) -> Result<(Evaluation, ConfusionMatrix)> {
     let loss = CrossEntropy::new();
-    let evaluation = predictor.evaluate(network, data, &loss, &[&Accuracy])?;
-    predictor.each_output(network, data, |_, y, target| {
+    let evaluation = predictor.evaluate(data, &loss, &[&Accuracy])?;
+    predictor.each_output(data, |_, y, target| {
         if let Target::Class(class) = target {
             confusion.add(class, predicted_class(y));
         }

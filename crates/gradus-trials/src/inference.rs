@@ -185,7 +185,7 @@ pub fn predict(network: &Network, batch: usize, threads: usize, x: &[Float]) -> 
     let mut predictor = network.predictor(batch, threads)?;
     let mut y = Vec::new();
     for x in x.chunks(batch * network.input_shape().size()) {
-        y.extend_from_slice(predictor.run(network, x)?);
+        y.extend_from_slice(predictor.run(x)?);
     }
     Ok(y)
 }

@@ -184,11 +184,11 @@ pub struct RecordedStep {
 /// Some steps of training: compares loss, gradients, state and new parameters with the plain loops, and their bits on several
 /// threads; checks that asking for gradients changes nothing. Returns the steps.
 pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Result<Vec<RecordedStep>> {
-    let mut alone = network(case)?;
-    let mut together = alone.clone();
-    let (mut one, mut several) = (fit(case, 1).trainer(&alone)?, fit(case, case.threads).trainer(&alone)?);
-    let mut optimizer = Optimizer::new(case.optimization, alone.parameter_count());
-    let decays = decays(&alone);
+    let network = network(case)?;
+    let mut optimizer = Optimizer::new(case.optimization, network.parameter_count());
+    let decays = decays(&network);
+    let mut several = fit(case, case.threads).trainer(network.clone())?;
+    let mut one = fit(case, 1).trainer(network)?;
     let rng = &mut stream(case.seed, Purpose::User, &[2]);
     let mut recorded = Vec::new();
     for step in 0..case.steps {
@@ -202,26 +202,25 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
         let targets = samples.targets();
         let what = |what: &str| format!("step {}: {what}", step + 1);
 
-        let before = alone.weights().clone();
-        let (asked_loss, gradient) = match one.gradients(&alone, &samples.x, &targets) {
+        let at = one.network().clone();
+        let (asked_loss, gradient) = match one.gradients(&samples.x, &targets) {
             Ok((loss, gradient)) => (loss, to_f64(gradient)),
             Err(error) => {
-                let loss = reference(case, &alone, &samples, step, tape, None).loss;
+                let loss = reference(case, &at, &samples, step, tape, None).loss;
                 return if loss < LARGEST_LOSS { Err(error) } else { Ok(recorded) };
             }
         };
-        if *alone.weights() != before {
+        if one.network().weights() != at.weights() {
             outcome.fail(what("asking for gradients changed the network's weights or state"));
-            alone.set_weights(&before)?;
+            one.network_mut().set_weights(at.weights())?;
         }
-        let at = alone.clone();
-        let result = one.step(&mut alone, &samples.x, &targets);
-        let parallel = several.step(&mut together, &samples.x, &targets);
+        let result = one.step(&samples.x, &targets);
+        let parallel = several.step(&samples.x, &targets);
         let loss = match (result, parallel) {
             (Ok(loss), Ok(parallel)) => {
-                if loss.to_bits() != parallel.to_bits() || alone.weights() != together.weights() {
+                if loss.to_bits() != parallel.to_bits() || one.network().weights() != several.network().weights() {
                     outcome.fail(what(&format!("other bits on {} threads than on one", case.threads)));
-                    together = alone.clone();
+                    several.network_mut().set_weights(one.network().weights())?;
                 }
                 loss
             }
@@ -232,11 +231,12 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
             }
         };
 
+        let after = one.network().clone();
         let mut updated = parameters(&at);
         optimizer.step(&mut updated, &gradient, &decays);
         let updated = update_bounds(case, &at, updated, &gradient);
         let name = what("the weights by the optimizer's formula");
-        check_each(&name, &parameters(&alone), &updated, outcome);
+        check_each(&name, &parameters(&after), &updated, outcome);
 
         let expected = ExpectedStep::of(case, &at, &samples, step, tape, rng);
         if expected.loss.exact[0] > 1e6 {
@@ -254,7 +254,7 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
             &expected.loss,
             outcome,
         );
-        for tensor in alone.state() {
+        for tensor in after.state() {
             let name = &tensor.name;
             close.check(&what(name), &to_f64(tensor.values), &expected.state[name], outcome);
         }
@@ -269,7 +269,7 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
         }
         recorded.push(RecordedStep {
             before: at,
-            after: alone.clone(),
+            after,
             samples,
             gradient,
             loss: expected.loss,
@@ -456,7 +456,7 @@ fn step_by_step(
     }
     let mut network = network(case)?;
     let optimizer = RecordingOptimizer::with_rates(case.optimization.optimizer(), rates);
-    let mut trainer = fit_with(case, Arc::new(optimizer), 1).trainer(&network)?;
+    let mut trainer = fit_with(case, Arc::new(optimizer), 1).trainer(&mut network)?;
     for (epoch, said) in history.values("loss").into_iter().enumerate() {
         let mut order: Vec<usize> = (0..samples.count).collect();
         order.shuffle(&mut stream(case.seed, Purpose::Shuffle, &[epoch as u64]));
@@ -464,7 +464,7 @@ fn step_by_step(
         for batch in order.chunks(case.batch) {
             let x: Vec<Float> = batch.iter().flat_map(|&i| samples.input(i).to_vec()).collect();
             let targets: Vec<_> = batch.iter().map(|&i| samples.target(i)).collect();
-            total += trainer.step(&mut network, &x, &targets)? * batch.len() as f64;
+            total += trainer.step(&x, &targets)? * batch.len() as f64;
         }
         let mean = total / samples.count as f64;
         if differs(said, mean, 1e-9 * mean.abs()) {

@@ -77,8 +77,8 @@ pub fn main() -> Result<()> {
     let targets = targets.each_ref().map(|t| Target::Values(t));
     let mut trainer = Fit::new(MeanSquaredError, Sgd::new(0.1))
         .batch_size(samples)
-        .trainer(&network)?;
-    let (its_loss, gradients) = trainer.gradients(&network, samples_x, &targets)?;
+        .trainer(network.clone())?;
+    let (its_loss, gradients) = trainer.gradients(samples_x, &targets)?;
 
     println!("the loss by hand {loss:.6}, by the library {its_loss:.6}\n");
     println!("{:<10}{:>14}{:>14}", "", "by hand", "the library");

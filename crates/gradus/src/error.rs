@@ -108,6 +108,11 @@ impl Error {
     }
 }
 
+/// The number, with the noun in the right form: `1 sample`, `2 samples`.
+pub(crate) fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// The most bytes that are kept of a sentence: a quoted cell of a table, or a name in a file, may have any length.
 const LONGEST: usize = 1000;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use gradus_kernels::vectorize;
 
 use crate::data::{Dataset, Target};
-use crate::engine::{Predictor, Watched};
+use crate::engine::{Inference, Watched};
 use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::objective::Objective;
@@ -45,14 +45,6 @@ impl fmt::Display for Evaluation {
 }
 
 impl Network {
-    /// Memory and threads for predictions on up to `batch` samples at a time; no more than 1,024 threads are started.
-    ///
-    /// # Errors
-    /// If `batch` is zero.
-    pub fn predictor(&self, batch: usize, threads: usize) -> Result<Predictor> {
-        Predictor::new(self, batch, threads)
-    }
-
     /// The mean loss and the metrics on all samples of `data`, on all the machine's threads. The loss is that of training,
     /// computed [from logits](mod@crate::loss) where the network has any; metrics see probabilities.
     ///
@@ -65,18 +57,14 @@ impl Network {
     }
 
     /// What [`evaluate`](Network::evaluate) needs, to be used more than once.
-    pub(crate) fn evaluator(&self, data: &dyn Dataset, threads: usize) -> Result<Predictor> {
+    pub(crate) fn evaluator(&self, data: &dyn Dataset, threads: usize) -> Result<Inference> {
         let at_once = (OUTPUTS / self.output_shape().size().max(1)).clamp(256, 8192);
-        Predictor::new(self, data.len().clamp(1, at_once), threads)
+        Inference::new(self, data.len().clamp(1, at_once), threads)
     }
 }
 
-impl Predictor {
-    /// Calls `each(index, output, target)` for every sample of `data`, in order. The output is the network's own: of a network
-    /// that ends in logits, these; [`Network::output_activation`] says what makes probabilities of them.
-    ///
-    /// # Errors
-    /// If the data is empty, doesn't fit the network, or can't be read.
+impl Inference {
+    /// Calls `each(index, output, target)` for every sample of `data`, in order.
     pub fn each_output(
         &mut self,
         network: &Network,
@@ -112,9 +100,6 @@ impl Predictor {
     }
 
     /// The mean loss and the metrics on all samples of `data`.
-    ///
-    /// # Errors
-    /// If the data is empty or doesn't fit the network, the loss or a metric; or if the loss of a sample is infinite or NaN.
     pub fn evaluate(
         &mut self,
         network: &Network,

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::borrow::BorrowMut;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub use run::TrainingRun;
 use crate::augment::Augmentation;
 use crate::callback::Callback;
 use crate::data::{Dataset, split};
+use crate::error::plural;
 use crate::evaluation::{check_samples, check_targets, default_threads};
 use crate::graph::Graph;
 use crate::history::History;
@@ -22,7 +24,7 @@ use crate::metric::Metric;
 use crate::optim::{Clip, Optimizer};
 use crate::profile::Profile;
 use crate::schedule::Schedule;
-use crate::trainer::{Trainer, plural};
+use crate::trainer::{StepOptions, Trainer, TrainingSteps};
 use crate::{Error, Network, Result};
 
 /// How to train a network: declared in one go, then [`run`](Fit::run).
@@ -308,30 +310,33 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// What trains the network step by step, for a loop of one's own. It has this loss, optimizer, batch size, clipping, seed,
-    /// threads and bfloat16; epochs, schedule, validation, metrics, augmentation and callbacks are the loop's.
+    /// What trains a network step by step, for a loop of one's own. It borrows the network (`&mut network`), or owns it. It has this
+    /// loss, optimizer, batch size, clipping, seed, threads and bfloat16; epochs, schedule, validation, metrics, augmentation and
+    /// callbacks are the loop's.
     ///
     /// # Errors
     /// If a setting makes no sense.
-    pub fn trainer(&self, network: &Network) -> Result<Trainer> {
+    pub fn trainer<N: BorrowMut<Network>>(&self, network: N) -> Result<Trainer<N>> {
+        let steps = self.steps(network.borrow())?;
+        Ok(Trainer::new(network, steps))
+    }
+
+    /// The memory of steps on this network.
+    fn steps(&self, network: &Network) -> Result<TrainingSteps> {
         if self.batch_size == 0 {
             return Err(Error::invalid("the batch size is 0: a batch needs at least one sample"));
         }
         if let Some(clip) = self.clip {
             clip.validate()?;
         }
-        Trainer::new(
-            network,
-            self.loss.clone(),
-            self.optimizer.clone(),
-            self.clip,
-            (
-                self.batch_size,
-                self.threads.unwrap_or_else(default_threads),
-                self.bfloat16,
-            ),
-            self.seed.unwrap_or(network.seed()),
-        )
+        let options = StepOptions {
+            batch: self.batch_size,
+            threads: self.threads.unwrap_or_else(default_threads),
+            bfloat16: self.bfloat16,
+            clip: self.clip,
+            seed: self.seed.unwrap_or(network.seed()),
+        };
+        TrainingSteps::new(network, self.loss.clone(), self.optimizer.clone(), options)
     }
 
     /// Trains the network. Run again with the same seed, it meets the samples in the same orders again: to go on with

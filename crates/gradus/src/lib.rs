@@ -114,6 +114,7 @@ mod network;
 mod objective;
 pub mod optim;
 mod parts;
+mod predictor;
 pub mod prelude;
 mod profile;
 pub mod random;
@@ -127,7 +128,6 @@ mod trainer;
 
 #[doc(no_inline)]
 pub use activation::exports::*;
-pub use engine::Predictor;
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
 pub use fit::{Fit, TrainingRun};
@@ -140,6 +140,7 @@ pub use layers::{Padding, Size2};
 pub use ndarray;
 pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
 pub use parts::{LayerPart, LayerTensor, Part};
+pub use predictor::Predictor;
 pub use profile::{LayerTime, Profile};
 pub use registry::{Family, Registry};
 pub use sequential::{Layers, Node, Residual, Sequential};

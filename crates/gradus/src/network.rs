@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gradus_kernels::Buffer;
 use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
-use crate::engine::Predictor;
+use crate::engine::Inference;
 use crate::graph::Graph;
 use crate::layer::OutputKind;
 use crate::metric::predicted_class;
@@ -203,9 +203,9 @@ impl Network {
             )));
         }
         let n = x.len_of(Axis(0));
-        let mut predictor = Predictor::new(self, n.clamp(1, 64), 1)?;
+        let mut inference = Inference::new(self, n.clamp(1, 64), 1)?;
         let x = x.as_standard_layout();
-        let y = predictor.outputs(self, x.as_slice().expect("standard layout"), n)?;
+        let y = inference.outputs(self, x.as_slice().expect("standard layout"), n)?;
         let mut shape = vec![n];
         shape.extend_from_slice(self.output_shape());
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), y).expect("one output for each sample"))
@@ -244,7 +244,7 @@ impl Network {
     }
 
     /// Computes everything by the plain loops over one sample from now on, as they are written in the files of the layers, instead of
-    /// the fast versions; or no longer. Predictors and trainers are made anew then. The outputs have the same bits either way (those of batch normalization in training, and
+    /// the fast versions; or no longer. Trainers are made anew then. The outputs have the same bits either way (those of batch normalization in training, and
     /// gradients, are the same up to rounding), but it takes many times as long.
     ///
     /// ```

@@ -25,21 +25,21 @@ fn allocations(mut work: impl FnMut()) -> usize {
     least
 }
 
-fn steps(trainer: &mut Trainer, network: &mut Network, x: &[Float], targets: &[Target<'_>]) {
-    trainer.step(network, x, targets).unwrap();
+fn steps(mut trainer: Trainer<&mut Network>, x: &[Float], targets: &[Target<'_>]) {
+    trainer.step(x, targets).unwrap();
     let found = allocations(|| {
         for count in [targets.len(), targets.len() - 3, 1, targets.len()] {
-            trainer.step(network, &x[..count * 64], &targets[..count]).unwrap();
+            trainer.step(&x[..count * 64], &targets[..count]).unwrap();
         }
     });
     assert_eq!(found, 0, "allocations in steps on {} threads", trainer.threads());
 }
 
-fn predictions(predictor: &mut Predictor, network: &Network, x: &[Float]) {
-    predictor.run(network, x).unwrap();
+fn predictions(predictor: &mut Predictor<&Network>, x: &[Float]) {
+    predictor.run(x).unwrap();
     let found = allocations(|| {
         for x in [x, &x[..64], x] {
-            predictor.run(network, x).unwrap();
+            predictor.run(x).unwrap();
         }
     });
     assert_eq!(found, 0, "allocations in predictions");
@@ -60,15 +60,16 @@ fn steps_and_predictions_allocate_nothing() {
     for network in [perceptron, convolutional, residual] {
         for threads in [1, 2] {
             let mut network = network(1);
-            let mut trainer = fit(CrossEntropy::new()).threads(threads).trainer(&network).unwrap();
+            let on_classes = fit(CrossEntropy::new()).threads(threads);
+            let trainer = on_classes.trainer(&mut network).unwrap();
             assert_eq!(trainer.threads(), threads);
-            steps(&mut trainer, &mut network, &x, &classes);
-            let mut trainer = fit(MeanSquaredError).threads(threads).trainer(&network).unwrap();
-            steps(&mut trainer, &mut network, &x, &values);
-            let bfloat16 = fit(CrossEntropy::new()).bfloat16(true).threads(threads);
-            steps(&mut bfloat16.trainer(&network).unwrap(), &mut network, &x, &classes);
+            steps(trainer, &x, &classes);
+            let on_values = fit(MeanSquaredError).threads(threads);
+            steps(on_values.trainer(&mut network).unwrap(), &x, &values);
+            let bfloat16 = on_classes.bfloat16(true);
+            steps(bfloat16.trainer(&mut network).unwrap(), &x, &classes);
             let mut predictor = network.predictor(40, threads).unwrap();
-            predictions(&mut predictor, &network, &x);
+            predictions(&mut predictor, &x);
         }
     }
     assert_eq!(allocated(|| drop(std::hint::black_box(vec![1u8; 9]))), (1, 9));

@@ -25,8 +25,8 @@ fn image(height: usize, width: usize, pixel: impl Fn(usize, usize) -> Float) -> 
 /// The gradients of a network's mean loss on these samples, one tensor after the other.
 fn gradients(network: &Network, loss: impl Loss + 'static, x: &[Float], targets: &[Target<'_>]) -> Vec<Float> {
     let fit = Fit::new(loss, Sgd::new(0.0)).batch_size(targets.len());
-    let mut trainer = fit.trainer(network).unwrap();
-    let (_, gradients) = trainer.gradients(network, x, targets).unwrap();
+    let mut trainer = fit.trainer(network.clone()).unwrap();
+    let (_, gradients) = trainer.gradients(x, targets).unwrap();
     gradients.to_vec()
 }
 
@@ -40,11 +40,11 @@ fn defect_01_max_pooling_at_inference_uses_its_own_maxima() {
         .unwrap();
     let mut trainer = Fit::new(MeanSquaredError, Sgd::new(0.01))
         .batch_size(1)
-        .trainer(&network)
+        .trainer(&mut network)
         .unwrap();
     // The maximum in training is the first pixel; then it is another one, in a larger batch.
     let x = [9.0, 0.0, 0.0, 0.0];
-    trainer.step(&mut network, &x, &[Target::Values(&[1.0])]).unwrap();
+    trainer.step(&x, &[Target::Values(&[1.0])]).unwrap();
     network.set("2.weight", &[1.0]).unwrap();
     network.set("2.bias", &[0.0]).unwrap();
     let x = Array::from_shape_fn((7, 1, 2, 2), |(n, _, i, j)| (10 * n + 2 * i + j) as Float);

@@ -185,10 +185,10 @@ fn gradients_do_not_depend_on_the_division_into_blocks() {
     let gradients = |copies: usize| {
         let n = 10 * copies;
         let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.0)).batch_size(n);
-        let mut trainer = fit.trainer(&network).unwrap();
+        let mut trainer = fit.trainer(network.clone()).unwrap();
         let targets: Vec<Target<'_>> = (0..n).map(|i| Target::Class(i / copies)).collect();
         let x: Vec<Float> = ten.chunks_exact(64).flat_map(|x| x.repeat(copies)).collect();
-        let (_, gradients) = trainer.gradients(&network, &x, &targets).unwrap();
+        let (_, gradients) = trainer.gradients(&x, &targets).unwrap();
         gradients.to_vec()
     };
     let far = gradients(1)

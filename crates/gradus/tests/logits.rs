@@ -25,8 +25,11 @@ fn near(what: &str, found: f64, expected: f64, tolerance: f64) {
 
 /// Loss and gradient of a network on copies of one sample.
 fn step(network: &Network, loss: impl Loss + 'static, x: &[Float], target: Target<'_>, n: usize) -> (f64, Vec<Float>) {
-    let mut trainer = Fit::new(loss, Sgd::new(0.0)).batch_size(n).trainer(network).unwrap();
-    let (loss, gradient) = trainer.gradients(network, &x.repeat(n), &vec![target; n]).unwrap();
+    let mut trainer = Fit::new(loss, Sgd::new(0.0))
+        .batch_size(n)
+        .trainer(network.clone())
+        .unwrap();
+    let (loss, gradient) = trainer.gradients(&x.repeat(n), &vec![target; n]).unwrap();
     (loss, gradient.to_vec())
 }
 
@@ -116,9 +119,7 @@ fn evaluation_has_the_loss_of_training() {
         near("evaluate", evaluation.loss, expected, 1e-4);
         for (batch, threads) in [(1, 1), (7, 1), (64, 2), (700, 3), (1000, 8)] {
             let mut predictor = network.predictor(batch, threads).unwrap();
-            let again = predictor
-                .evaluate(&network, &data, &loss, &[&Accuracy, &TopK(2)])
-                .unwrap();
+            let again = predictor.evaluate(&data, &loss, &[&Accuracy, &TopK(2)]).unwrap();
             assert_eq!(again, evaluation, "batches of {batch} on {threads} threads");
         }
         let seen = Default::default();
@@ -342,22 +343,21 @@ fn gradients_change_nothing() {
     let data = some_digits(40);
     let x = inputs(&data, 40);
     let targets: Vec<Target<'_>> = (0..40).map(|i| data.target(i)).collect();
-    let mut network = residual(1);
     let mut trainer = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
         .batch_size(40)
-        .trainer(&network)
+        .trainer(residual(1))
         .unwrap();
-    let before = all_bits(&network);
-    let first = trainer.gradients(&network, &x, &targets).unwrap().1.to_vec();
-    assert!(all_bits(&network) == before);
-    assert_eq!(trainer.gradients(&network, &x, &targets).unwrap().1, first);
-    trainer.step(&mut network, &x, &targets).unwrap();
-    let state = network.state().next().unwrap().values.to_vec();
+    let before = all_bits(trainer.network());
+    let first = trainer.gradients(&x, &targets).unwrap().1.to_vec();
+    assert!(all_bits(trainer.network()) == before);
+    assert_eq!(trainer.gradients(&x, &targets).unwrap().1, first);
+    trainer.step(&x, &targets).unwrap();
+    let state = trainer.network().state().next().unwrap().values.to_vec();
     assert!(state.iter().any(|mean| *mean != 0.0), "a step moves the running mean");
     // A step that fails leaves the state alone too.
-    let before = all_bits(&network);
+    let before = all_bits(trainer.network());
     let mut infinite = x.clone();
     infinite[70] = Float::NAN;
-    trainer.step(&mut network, &infinite, &targets).unwrap_err();
-    assert!(all_bits(&network) == before);
+    trainer.step(&infinite, &targets).unwrap_err();
+    assert!(all_bits(trainer.network()) == before);
 }

@@ -150,11 +150,11 @@ fn predictions_do_not_depend_on_their_neighbors() {
     for network in [perceptron(3), convolutional(3), residual(3)] {
         let mut alone = network.predictor(1, 1).unwrap();
         let one_by_one: Vec<Float> = (x.chunks_exact(64))
-            .flat_map(|x| alone.run(&network, x).unwrap().to_vec())
+            .flat_map(|x| alone.run(x).unwrap().to_vec())
             .collect();
         for threads in [1, 3] {
             let mut together = network.predictor(data.len(), threads).unwrap();
-            assert!(bits(together.run(&network, &x).unwrap()) == bits(&one_by_one));
+            assert!(bits(together.run(&x).unwrap()) == bits(&one_by_one));
         }
     }
 }

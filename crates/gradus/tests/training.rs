@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::borrow::{Borrow, BorrowMut};
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
@@ -15,7 +17,7 @@ use gradus::metric::R2;
 use gradus::optim::Optimizer;
 use gradus::prelude::*;
 use gradus::schedule::{Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
-use gradus::{Float, Result};
+use gradus::{Float, Predictor, Result};
 use ndarray::{Array2, array};
 
 #[test]
@@ -365,11 +367,11 @@ fn clipping_limits_the_update() {
         let mut network = perceptron(1);
         let fit = Fit::new(CrossEntropy::new(), Sgd::new(1.0));
         let fit = if let Some(clip) = clip { fit.clip(clip) } else { fit };
-        let mut trainer = fit.trainer(&network).unwrap();
+        let mut trainer = fit.trainer(&mut network).unwrap();
         let values =
             |network: &Network| -> Vec<Float> { network.parameters().flat_map(|p| p.values.to_vec()).collect() };
-        let before = values(&network);
-        trainer.step(&mut network, &x, &targets).unwrap();
+        let before = values(trainer.network());
+        trainer.step(&x, &targets).unwrap();
         before.iter().zip(values(&network)).map(|(a, b)| a - b).collect()
     };
     let norm = |v: &[Float]| v.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
@@ -399,8 +401,8 @@ fn a_trainer_makes_the_steps_of_a_run() {
     let (mut run, mut stepped) = (perceptron(1), perceptron(1));
     let history = fit().run(&mut run, &data).unwrap();
     let (x, targets) = (inputs(&data, 32), (0..32).map(|i| data.target(i)).collect::<Vec<_>>());
-    let mut trainer = fit().trainer(&stepped).unwrap();
-    let loss = trainer.step(&mut stepped, &x, &targets).unwrap();
+    let mut trainer = fit().trainer(&mut stepped).unwrap();
+    let loss = trainer.step(&x, &targets).unwrap();
     assert!((loss - history.last("loss").unwrap()).abs() < 1e-6);
     // The order of the samples differs, and with it rounding.
     let far = run.parameters().zip(stepped.parameters());
@@ -408,6 +410,39 @@ fn a_trainer_makes_the_steps_of_a_run() {
         far.flat_map(|(a, b)| a.values.iter().zip(b.values))
             .all(|(a, b)| (a - b).abs() < 1e-3)
     );
+}
+
+/// Whoever owns the network, steps and predictions are the same.
+#[test]
+fn trainers_and_predictors_own_or_borrow_their_network() {
+    fn stepped(network: impl BorrowMut<Network>, x: &[Float], targets: &[Target<'_>]) -> Network {
+        let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1));
+        let mut trainer = fit.trainer(network).unwrap();
+        trainer.step(x, targets).unwrap();
+        assert_eq!(trainer.steps(), 1);
+        assert_ne!(trainer.network().weights(), perceptron(1).weights());
+        Borrow::<Network>::borrow(&trainer.into_network()).clone()
+    }
+    fn predicted(network: impl Borrow<Network>, x: &[Float]) -> Vec<Float> {
+        let mut predictor = Predictor::new(network, 32, 1).unwrap();
+        assert_eq!((predictor.batch(), predictor.network().output_shape().size()), (32, 10));
+        let y = predictor.run(x).unwrap().to_vec();
+        let network: &Network = &predictor.into_network().borrow().clone();
+        assert_eq!(network.weights(), perceptron(1).weights());
+        y
+    }
+    let data = some_digits(32);
+    let (x, targets) = (inputs(&data, 32), (0..32).map(|i| data.target(i)).collect::<Vec<_>>());
+    let mut network = perceptron(1);
+    let expected = network.predictor(32, 1).unwrap().run(&x).unwrap().to_vec();
+    assert_eq!(predicted(&network, &x), expected);
+    assert_eq!(predicted(network.clone(), &x), expected);
+    assert_eq!(predicted(Arc::new(network.clone()), &x), expected);
+    let owned = stepped(network.clone(), &x, &targets);
+    let boxed = stepped(Box::new(network.clone()), &x, &targets);
+    stepped(&mut network, &x, &targets);
+    assert_eq!(owned.weights(), network.weights());
+    assert_eq!(boxed.weights(), network.weights());
 }
 
 /// The report's perceptron, on MNIST where it is here.
@@ -453,18 +488,18 @@ fn bfloat16_rounds_what_is_multiplied_and_nothing_else() {
         let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).batch_size(40);
         fit.bfloat16(bfloat16)
     };
-    let mut network = perceptron(1);
-    let mut trainers = [false, true].map(|bfloat16| fit(bfloat16).trainer(&network).unwrap());
-    let gradients = |trainers: &mut [gradus::Trainer; 2], network: &mut Network| {
+    let network = perceptron(1);
+    let mut trainers = [false, true].map(|bfloat16| fit(bfloat16).trainer(network.clone()).unwrap());
+    let gradients = |trainers: &mut [gradus::Trainer<Network>; 2]| {
         let both = trainers.each_mut();
-        both.map(|trainer| trainer.gradients(network, &x, &targets).unwrap().1.to_vec())
+        both.map(|trainer| trainer.gradients(&x, &targets).unwrap().1.to_vec())
     };
     let near = |[full, rounded]: &[Vec<Float>; 2]| {
         let norm = |v: &mut dyn Iterator<Item = Float>| v.map(|v| v * v).sum::<Float>().sqrt();
         let apart = norm(&mut full.iter().zip(rounded).map(|(a, b)| a - b)) / norm(&mut full.iter().copied());
         assert!(apart > 1e-5 && apart < 1e-2, "{apart}");
     };
-    let before = gradients(&mut trainers, &mut network);
+    let before = gradients(&mut trainers);
     near(&before);
 
     // One step along the gradient, in f32: w ← w − 0.1·dw.
@@ -473,8 +508,8 @@ fn bfloat16_rounds_what_is_multiplied_and_nothing_else() {
         tensors.flat_map(|tensor| tensor.values.to_vec()).collect()
     };
     let old = weights(&network);
-    trainers[1].step(&mut network, &x, &targets).unwrap();
-    for ((new, old), dw) in weights(&network).iter().zip(&old).zip(&before[1]) {
+    trainers[1].step(&x, &targets).unwrap();
+    for ((new, old), dw) in weights(trainers[1].network()).iter().zip(&old).zip(&before[1]) {
         assert!(
             (new - (old - 0.1 * dw)).abs() <= 1e-6 * old.abs().max(1e-3),
             "{new} {old} {dw}"
@@ -482,6 +517,8 @@ fn bfloat16_rounds_what_is_multiplied_and_nothing_else() {
     }
 
     // Weights that somebody else has set are those of the next pass.
+    let network = trainers[1].network().clone();
+    trainers[0].network_mut().set_weights(network.weights()).unwrap();
     let tripled: Vec<Float> = network
         .parameters()
         .next()
@@ -490,8 +527,10 @@ fn bfloat16_rounds_what_is_multiplied_and_nothing_else() {
         .iter()
         .map(|w| 3.0 * w)
         .collect();
-    network.set("1.weight", &tripled).unwrap();
-    let after = gradients(&mut trainers, &mut network);
+    for trainer in &mut trainers {
+        trainer.network_mut().set("1.weight", &tripled).unwrap();
+    }
+    let after = gradients(&mut trainers);
     near(&after);
     assert!(after[1] != before[1]);
 }
@@ -585,7 +624,7 @@ fn a_run_can_be_stepped() {
                 let own = run.network().clone();
                 *run.network_mut() = network();
                 let error = run.step().unwrap_err().to_string();
-                assert!(error.contains("made for another network"), "{error}");
+                assert!(error.contains("was replaced by another"), "{error}");
                 *run.network_mut() = own;
             }
         }

@@ -180,7 +180,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     let mut matrix = confusion_matrix(names.len()).with_context(file)?;
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
-        .evaluate(&network, data, &*loss, &metrics)
+        .evaluate(data, &*loss, &metrics)
         .with_context(|| format!("{} on {}", file(), task.name))?;
     let mut results = to_json(&evaluation);
     results["command"] = "evaluate".into();
@@ -207,7 +207,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
     }
 
     let mut mistakes = Vec::new();
-    predictor.each_output(&network, data, |i, y, target| {
+    predictor.each_output(data, |i, y, target| {
         if let Target::Class(class) = target {
             let y = outputs.of_sample(y);
             let taken_for = predicted_class(y);

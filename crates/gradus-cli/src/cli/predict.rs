@@ -164,7 +164,7 @@ fn predict(
     let predictions = pictures.into_iter().map(|x| {
         Ok(match x {
             Ok(x) => {
-                let y = named.for_each_class(predictor.run(network, &x)?);
+                let y = named.for_each_class(predictor.run(&x)?);
                 Ok(Prediction { x, y })
             }
             Err(error) => Err(error),

@@ -366,7 +366,7 @@ impl<'a> TrainJob<'a> {
         parts.push(("test", &self.task.test));
         let mut predictor = network.predictor(1024, self.settings.thread_count())?;
         let evaluated = parts.into_iter().map(|(part, data)| {
-            let evaluation = predictor.evaluate(network, data, &*self.loss, &metrics);
+            let evaluation = predictor.evaluate(data, &*self.loss, &metrics);
             Ok((part, evaluation.with_context(|| format!("the {part} samples"))?))
         });
         let results = evaluated.collect::<Result<Vec<_>>>()?;
@@ -432,7 +432,7 @@ impl<'a> TrainJob<'a> {
         if self.options.is_xor() && self.task.origin.name == XOR {
             writeln!(out)?;
             let mut predictor = network.predictor(4, 1)?;
-            predictor.each_output(network, &self.task.test, |i, y, _| {
+            predictor.each_output(&self.task.test, |i, y, _| {
                 // Standard output is checked where the next line is written to it.
                 let _ = writeln!(out, "{} xor {} = {:.4}", i / 2, i % 2, y[0]);
             })?;

@@ -423,7 +423,6 @@ pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) 
             Targets::Values(_) => Target::Values(values),
         })
         .collect();
-    let trainer = Fit::new(loss, Sgd::new(0.0)).batch_size(samples).trainer(&network)?;
     let mut parts = Vec::new();
     for tensor in network.parameters() {
         let start = parts.last().map_or(0, |part: &Part| part.range.end);
@@ -444,9 +443,9 @@ pub fn network(network: &Network, loss: impl Loss + 'static, targets: &Targets) 
         directions: 2,
     };
     let point = network.weights.parameters.to_vec();
+    let fit = Fit::new(loss, Sgd::new(0.0)).batch_size(samples);
     let mut function = NetworkFunction {
-        network,
-        trainer,
+        trainer: fit.trainer(network)?,
         x: &x,
         target: &target,
     };
@@ -458,23 +457,24 @@ const TENSORS: usize = 40;
 
 /// A network's mean loss as a function of its parameters.
 struct NetworkFunction<'a> {
-    network: Network,
-    trainer: Trainer,
+    trainer: Trainer<Network>,
     x: &'a [Float],
     target: &'a [Target<'a>],
 }
 
 impl Function for NetworkFunction<'_> {
     fn evaluate(&mut self, parameters: &[Float], gradient: &mut [Float]) -> Result<f64, String> {
-        self.network.weights.parameters.copy_from_slice(parameters);
-        let (loss, found) = (self.trainer.gradients(&self.network, self.x, self.target)).map_err(|e| e.to_string())?;
+        let weights = &mut self.trainer.network_mut().weights;
+        weights.parameters.copy_from_slice(parameters);
+        let (loss, found) = (self.trainer.gradients(self.x, self.target)).map_err(|e| e.to_string())?;
         gradient.copy_from_slice(found);
         Ok(loss)
     }
 
     fn value(&mut self, parameters: &[Float]) -> Result<f64, String> {
-        self.network.weights.parameters.copy_from_slice(parameters);
-        let loss = self.trainer.gradients(&self.network, self.x, self.target);
+        let weights = &mut self.trainer.network_mut().weights;
+        weights.parameters.copy_from_slice(parameters);
+        let loss = self.trainer.gradients(self.x, self.target);
         Ok(loss.map_err(|e| e.to_string())?.0)
     }
 }

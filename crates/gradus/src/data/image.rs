@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::Pixels;
-use crate::trainer::plural;
+use crate::error::plural;
 use crate::{Error, Result};
 
 /// The most pixels that an image may have: 8192×8192.

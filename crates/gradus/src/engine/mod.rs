@@ -7,8 +7,8 @@
 mod bfloat16;
 mod block;
 mod clock;
+mod inference;
 mod memory_plan;
-mod predictor;
 mod update;
 mod workers;
 mod workspace;
@@ -18,10 +18,9 @@ use gradus_kernels::vectorize;
 use crate::Float;
 
 pub(crate) use block::{Block, Read};
-pub use predictor::Predictor;
-pub(crate) use predictor::Watched;
+pub(crate) use inference::{Inference, Watched};
 pub(crate) use update::{Rule, Update};
-pub(crate) use workspace::{Training, Workspace, check_network};
+pub(crate) use workspace::{Training, Workspace};
 
 /// total ← the sum of the parts, element by element, in their order; in double precision, so that many are added up as exactly as
 /// few.

@@ -373,16 +373,6 @@ impl Workspace {
     }
 }
 
-/// Refuses a network that `what` was not made for: memory is laid out for one network and that network's clones.
-pub(crate) fn check_network(what: &str, made_for: &Arc<Graph>, network: &Network) -> Result<()> {
-    if Arc::ptr_eq(made_for, &network.graph) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "this {what} was made for another network: make one for this network, or use the one it was made for or a clone of that"
-    )))
-}
-
 /// Refuses a batch whose values are more than there can be memory for.
 pub(super) fn check_memory(batch: usize, per_sample: usize) -> Result<()> {
     if batch.saturating_mul(per_sample) <= MOST_VALUES {

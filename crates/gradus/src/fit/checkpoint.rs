@@ -78,7 +78,7 @@ impl TrainingRun<'_> {
             seed: self.network.seed(),
             epoch: position.epoch,
             step: position.step,
-            steps: self.trainer.steps(),
+            steps: self.trainer.count(),
             ended: position.ended,
             total: position.total,
             seconds: position.seconds,

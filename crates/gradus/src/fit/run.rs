@@ -11,14 +11,14 @@ use super::Fit;
 use super::checkpoint::{Position, settings};
 use crate::callback::{EpochEnd, Flow, Start};
 use crate::data::Dataset;
-use crate::engine::Predictor;
+use crate::engine::Inference;
 use crate::evaluation::{default_threads, read_finite};
 use crate::history::{Column, Epoch, History};
 use crate::metric::{Meter, Metric};
 use crate::profile::Profile;
 use crate::random::{Purpose, stream};
 use crate::schedule::{Moment, Schedule};
-use crate::trainer::{Samples, Trainer};
+use crate::trainer::{Samples, TrainingSteps};
 use crate::{Error, Float, Network, Result};
 
 /// How many samples before a sample is read its memory is asked for: memory is slower than the reading of one.
@@ -50,8 +50,8 @@ pub struct TrainingRun<'r> {
     pub(super) train: Box<dyn Dataset + 'r>,
     pub(super) validation: Option<Box<dyn Dataset + 'r>>,
     seed: u64,
-    pub(super) trainer: Trainer,
-    evaluator: Option<Predictor>,
+    pub(super) trainer: TrainingSteps,
+    evaluator: Option<Inference>,
     pub(super) meters: Vec<Box<dyn Meter>>,
     /// The samples in the order of the present epoch.
     order: Vec<usize>,
@@ -86,7 +86,7 @@ impl<'r> TrainingRun<'r> {
         validation: Option<Box<dyn Dataset + 'r>>,
         seed: u64,
     ) -> Result<Self> {
-        let trainer = fit.trainer(network)?;
+        let trainer = fit.steps(network)?;
         let settings = (fit.checkpoints.is_some() || fit.resume.is_some())
             .then(|| settings(&fit, network, &*train, validation.as_deref(), seed))
             .transpose()?;
@@ -152,6 +152,7 @@ impl<'r> TrainingRun<'r> {
         if self.is_done() {
             return Ok(false);
         }
+        self.trainer.check_network(self.network)?;
         let steps_per_epoch = self.steps_per_epoch();
         if self.position.step < steps_per_epoch {
             self.next_step()?;
@@ -285,7 +286,6 @@ impl<'r> TrainingRun<'r> {
             meters,
             ..
         } = self;
-        trainer.check_network(network)?;
         let (indices, epoch, seed) = (&self.order[places], self.position.epoch, self.seed);
         let (train, shape) = (&**train, network.input_shape().clone());
         let augmentation = fit.augmentation.as_deref();
@@ -399,7 +399,6 @@ fn system_clock<'a>() -> Box<dyn Fn() -> Duration + 'a> {
     Box::new(move || start.elapsed())
 }
 
-/// The columns of a history.
 /// What a schedule multiplies the learning rate by, if that makes sense.
 fn factor(schedule: &dyn Schedule, moment: &Moment<'_>) -> Result<f64> {
     let factor = schedule.factor(moment);
@@ -438,6 +437,7 @@ pub(super) fn check_names(metrics: &[Box<dyn Metric>]) -> Result<()> {
     Ok(())
 }
 
+/// The columns of a history.
 fn columns(metrics: &[Box<dyn Metric>], validation: bool) -> Vec<Column> {
     let watched = metrics.iter().map(|metric| (metric.name(), metric.higher_is_better()));
     let mut columns = Vec::new();

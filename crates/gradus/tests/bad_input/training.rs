@@ -340,47 +340,39 @@ fn augmentation_on_samples_that_it_cannot_change() {
 
 #[test]
 fn steps_on_wrong_samples() {
-    let mut network = Sequential::new([2])
+    let network = Sequential::new([2])
         .layer(Dense::new(2))
         .layer(gradus::prelude::Softmax)
         .build(1)
         .unwrap();
-    let mut trainer = fit().trainer(&network).unwrap();
+    let mut trainer = fit().trainer(network.clone()).unwrap();
     let one = [Target::Class(1)];
     let x = [0.5; 20];
+    refused(trainer.step(&x[..2], &[]), &["1 to 8 samples of 2 values", "0 targets"]);
+    refused(trainer.step(&x[..3], &one), &["1 targets", "3 values"]);
+    refused(trainer.step(&x[..18], &[one[0]; 9]), &["1 to 8", "9 targets"]);
+    refused(trainer.step(&x[..2], &[Target::Class(2)]), &["sample 0", "class 2"]);
     refused(
-        trainer.step(&mut network, &x[..2], &[]),
-        &["1 to 8 samples of 2 values", "0 targets"],
-    );
-    refused(trainer.step(&mut network, &x[..3], &one), &["1 targets", "3 values"]);
-    refused(
-        trainer.step(&mut network, &x[..18], &[one[0]; 9]),
-        &["1 to 8", "9 targets"],
-    );
-    refused(
-        trainer.step(&mut network, &x[..2], &[Target::Class(2)]),
-        &["sample 0", "class 2"],
-    );
-    refused(
-        trainer.step(&mut network, &x[..2], &[Target::Values(&[1.0])]),
+        trainer.step(&x[..2], &[Target::Values(&[1.0])]),
         &["1 target values", "gives 2"],
     );
     let mixed = [one[0], Target::Values(&[0.0, 1.0])];
+    refused(trainer.step(&x[..4], &mixed), &["sample 1", "target values"]);
     refused(
-        trainer.step(&mut network, &x[..4], &mixed),
-        &["sample 1", "target values"],
-    );
-    refused(
-        trainer.step(&mut network, &[0.0, Float::NAN], &one),
+        trainer.step(&[0.0, Float::NAN], &one),
         &["sample 0", "NaN", "position 1"],
     );
-    refused(
-        trainer.step(&mut perceptron(1), &x[..2], &one),
-        &["trainer", "another network"],
-    );
+    let before = std::mem::replace(trainer.network_mut(), perceptron(1));
+    refused(trainer.step(&x[..2], &one), &["replaced by another", "Network::set"]);
+    refused(trainer.gradients(&x[..2], &one), &["replaced by another"]);
+    // A clone has the same layers.
+    *trainer.network_mut() = before.clone();
     assert_eq!(trainer.steps(), 0);
-    trainer.step(&mut network, &x[..2], &one).unwrap();
-    refused(fit().batch_size(usize::MAX).trainer(&network), &["smaller batch"]);
+    trainer.step(&x[..2], &one).unwrap();
+    assert_eq!(trainer.steps(), 1);
+    assert_ne!(trainer.network().weights(), before.weights());
+    assert_ne!(trainer.into_network().weights(), before.weights());
+    refused(fit().batch_size(usize::MAX).trainer(network), &["smaller batch"]);
 }
 
 /// Of one value there is no variance: PyTorch refuses such a batch when it meets it, which may be at the end of an epoch.
@@ -420,20 +412,16 @@ fn batches_of_one_value_a_feature() {
         run(batch, samples).unwrap();
     }
     // Before anything is trained, and by hand as well.
-    let mut network = flat();
-    let mut trainer = fit().trainer(&network).unwrap();
-    let (weights, class) = (network.weights().clone(), Target::Class(1));
+    let mut trainer = fit().trainer(flat()).unwrap();
+    let (weights, class) = (trainer.network().weights().clone(), Target::Class(1));
     refused(
-        trainer.step(&mut network, &[0.5; 2], &[class]),
+        trainer.step(&[0.5; 2], &[class]),
         &["at least 2 samples", "batch of 1 sample"],
     );
-    refused(
-        trainer.gradients(&network, &[0.5; 2], &[class]),
-        &["at least 2 samples"],
-    );
-    refused(fit().batch_size(1).trainer(&network), &["at least 2 samples"]);
-    assert_eq!(network.weights(), &weights);
-    trainer.step(&mut network, &[0.5, 0.1, 0.3, 0.7], &[class; 2]).unwrap();
+    refused(trainer.gradients(&[0.5; 2], &[class]), &["at least 2 samples"]);
+    refused(fit().batch_size(1).trainer(flat()), &["at least 2 samples"]);
+    assert_eq!(trainer.network().weights(), &weights);
+    trainer.step(&[0.5, 0.1, 0.3, 0.7], &[class; 2]).unwrap();
 }
 
 /// Where a sample has several values of a feature, one sample has a variance.
@@ -446,8 +434,8 @@ fn batches_of_one_image_are_fine() {
         .layer(gradus::prelude::Softmax)
         .build(1)
         .unwrap();
-    let mut trainer = fit().batch_size(1).trainer(&network).unwrap();
-    trainer.step(&mut network, &[0.5, 0.7], &[Target::Class(1)]).unwrap();
+    let mut trainer = fit().batch_size(1).trainer(&mut network).unwrap();
+    trainer.step(&[0.5, 0.7], &[Target::Class(1)]).unwrap();
 }
 
 /// Called like ours, but something else.

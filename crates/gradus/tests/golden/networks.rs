@@ -121,9 +121,9 @@ fn check_residual(case: &Value) -> Result<(), String> {
     let targets: Vec<Target<'_>> = dy.chunks(network.output_shape().size()).map(Target::Values).collect();
     let mut trainer = Fit::new(Given, Reveal)
         .batch_size(samples)
-        .trainer(&network)
+        .trainer(&mut network)
         .map_err(sentence)?;
-    let loss = trainer.step(&mut network, &x, &targets).map_err(sentence)?;
+    let loss = trainer.step(&x, &targets).map_err(sentence)?;
     let expected: f64 = numbers(&case["y"])
         .iter()
         .zip(numbers(&case["dy"]))
@@ -214,7 +214,7 @@ fn check_training(case: &Value) -> Result<(), String> {
         ),
         other => panic!("no optimizer {other}"),
     };
-    let mut trainer = fit.batch_size(batch).trainer(&network).map_err(sentence)?;
+    let mut trainer = fit.batch_size(batch).trainer(&mut network).map_err(sentence)?;
     for (step, expected) in numbers(&case["losses"]).into_iter().enumerate() {
         let images = step * batch..(step + 1) * batch;
         let pixels = images.start * PIXELS..images.end * PIXELS;
@@ -222,7 +222,7 @@ fn check_training(case: &Value) -> Result<(), String> {
         let targets: Vec<Target<'_>> = images
             .map(|i| Target::Class((draw(CLASSES, i) % 10) as usize))
             .collect();
-        let loss = trainer.step(&mut network, &x, &targets).map_err(sentence)?;
+        let loss = trainer.step(&x, &targets).map_err(sentence)?;
         if !near(loss as Float, expected, TOLERANCE, 0.0) {
             return Err(format!("the loss of step {} is {loss}, expected {expected}", step + 1));
         }

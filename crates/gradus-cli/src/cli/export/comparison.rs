@@ -54,11 +54,9 @@ impl Comparison {
                     Target::Values(_) => 0,
                 };
                 let mut probabilities = Outputs::of(network, notes, classes)?;
-                network
-                    .predictor(1024, threads)?
-                    .each_output(network, data, |i, y, _| {
-                        matrices[0].add(class(i), predicted_class(probabilities.of_sample(y)));
-                    })?;
+                network.predictor(1024, threads)?.each_output(data, |i, y, _| {
+                    matrices[0].add(class(i), predicted_class(probabilities.of_sample(y)));
+                })?;
                 let taken_for = each_in_integers(quantized, data, threads, |_, y| quantized.class(y))?;
                 (taken_for.into_iter().enumerate()).for_each(|(i, taken_for)| matrices[1].add(class(i), taken_for));
                 let names = (0..matrices[0].classes()).map(|i| task.classes.get(i).cloned().unwrap_or(i.to_string()));
@@ -70,11 +68,9 @@ impl Comparison {
             Targets::Values(_) => {
                 let scale = task.targets.as_ref();
                 let mut float = 0.0;
-                network
-                    .predictor(1024, threads)?
-                    .each_output(network, data, |i, y, _| {
-                        float += error(y, data.target(i), scale);
-                    })?;
+                network.predictor(1024, threads)?.each_output(data, |i, y, _| {
+                    float += error(y, data.target(i), scale);
+                })?;
                 let inside = quantized.output_scale();
                 let int8 = each_in_integers(quantized, data, threads, |i, y| {
                     let y: Vec<Float> = y.iter().map(|&byte| Float::from(inside.value(byte))).collect();

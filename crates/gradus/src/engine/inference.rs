@@ -9,25 +9,14 @@ use super::Read;
 use super::block::{Block, PassContext, ThreadScratch};
 use super::memory_plan::{MemoryOptions, MemoryPlan};
 use super::workers::Workers;
-use super::workspace::{WORTH_INTERLEAVING, check_memory, check_network};
-use crate::graph::Graph;
+use super::workspace::{WORTH_INTERLEAVING, check_memory};
 use crate::{Error, Float, Network, Result};
 
-/// Memory and threads for predictions, made once and used again and again without allocating.
+/// The memory and the threads of predictions with one network, made once and used again and again without allocating.
 ///
-/// ```
-/// use gradus::prelude::*;
-///
-/// let network = Sequential::new([2]).layer(Dense::new(3)).layer(Softmax).build(7)?;
-/// let mut predictor = network.predictor(1, 1)?;
-/// let y = predictor.run(&network, &[0.5, -1.0])?;
-/// assert_eq!(y.len(), 3);
-/// # Ok::<(), gradus::Error>(())
-/// ```
+/// It is laid out for the network that it was made for, which every method is handed: that network, or a clone of it.
 #[derive(Debug)]
-pub struct Predictor {
-    /// What it was made for.
-    graph: Arc<Graph>,
+pub(crate) struct Inference {
     workers: Workers,
     /// A block for each thread, which goes through it again and again: its memory stays in the thread's cache.
     blocks: Vec<Block>,
@@ -62,8 +51,9 @@ const LEAST: usize = 32;
 /// About how many values a block holds beyond the least number of samples: few enough for a thread's cache.
 const VALUES: usize = 1 << 18;
 
-impl Predictor {
-    pub(crate) fn new(network: &Network, batch: usize, threads: usize) -> Result<Self> {
+impl Inference {
+    /// Memory for up to `batch` samples in a pass.
+    pub fn new(network: &Network, batch: usize, threads: usize) -> Result<Self> {
         if batch == 0 {
             return Err(Error::invalid("a predictor needs room for at least one sample, got 0"));
         }
@@ -87,8 +77,7 @@ impl Predictor {
         let blocks: Vec<Block> = (0..workers.threads())
             .map(|_| Block::new(graph, &memory, capacity, false))
             .collect();
-        Ok(Predictor {
-            graph: graph.clone(),
+        Ok(Inference {
             block_cuts: Partition::singles(blocks.len()),
             blocks,
             workers,
@@ -108,12 +97,8 @@ impl Predictor {
     }
 
     /// The outputs for the samples in `x`, one after the other.
-    ///
-    /// # Errors
-    /// If `x` is not a whole number of samples, or more than the predictor has room for, or the network is neither the one
-    /// that the predictor was made for nor a clone of it.
     pub fn run(&mut self, network: &Network, x: &[Float]) -> Result<&[Float]> {
-        let size = self.graph.input.size();
+        let size = network.graph.input.size();
         let n = x.len() / size;
         if n == 0 || !x.len().is_multiple_of(size) || n > self.batch {
             return Err(Error::invalid(format!(
@@ -130,24 +115,23 @@ impl Predictor {
     }
 
     /// The outputs for `n` samples, however many.
-    pub(crate) fn outputs(&mut self, network: &Network, x: &[Float], n: usize) -> Result<Vec<Float>> {
-        let mut outputs = Vec::with_capacity(n * self.graph.output.size());
-        for x in x.chunks(self.batch * self.graph.input.size()) {
+    pub fn outputs(&mut self, network: &Network, x: &[Float], n: usize) -> Result<Vec<Float>> {
+        let mut outputs = Vec::with_capacity(n * network.graph.output.size());
+        for x in x.chunks(self.batch * network.graph.input.size()) {
             outputs.extend_from_slice(self.run(network, x)?);
         }
         Ok(outputs)
     }
 
-    /// The outputs for `n` samples, no more than [`batch`](Predictor::batch), that `read` writes; and what is watched.
-    pub(crate) fn pass(
+    /// The outputs for `n` samples, no more than [`batch`](Inference::batch), that `read` writes; and what is watched.
+    pub fn pass(
         &mut self,
         network: &Network,
         n: usize,
         read: Read<'_>,
         watched: Option<Watched>,
     ) -> Result<(&[Float], &[Float])> {
-        check_network("predictor", &self.graph, network)?;
-        let outputs = self.graph.output.size();
+        let outputs = network.graph.output.size();
         let size = n.div_ceil(self.workers.threads()).clamp(LEAST.min(n), self.capacity);
         let (tasks, values) = (n.div_ceil(size), self.values);
         let context = PassContext {
