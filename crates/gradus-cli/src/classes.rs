@@ -8,29 +8,29 @@ use gradus::loss::OutputActivation;
 use gradus::metric::ConfusionMatrix;
 use gradus::{Float, Network};
 
-use crate::cli::recipe::noted_loss;
-use crate::notes::Notes;
-use crate::terminal::{listed, shown};
+use crate::cli::recipe::training_loss;
+use crate::metadata::Metadata;
+use crate::terminal::{display_list, display_name};
 
 /// The outputs of a network as probabilities, if they are logits; otherwise as they are.
 #[derive(Debug)]
-pub struct Outputs {
+pub struct ClassOutputs {
     activation: Option<OutputActivation>,
     are_probabilities: bool,
     probabilities: Vec<Float>,
 }
 
-impl Outputs {
+impl ClassOutputs {
     /// Those of a network for so many classes; none if its targets are values.
     ///
     /// # Errors
     /// If the notes name a loss that does not exist.
-    pub fn of(network: &Network, notes: &Notes, classes: usize) -> Result<Self> {
+    pub fn of(network: &Network, metadata: &Metadata, classes: usize) -> Result<Self> {
         let activation = match classes {
             0 => None,
-            _ => network.output_activation(&*noted_loss(network, notes, &Targets::Classes(classes))?),
+            _ => network.output_activation(&*training_loss(network, metadata, &Targets::Classes(classes))?),
         };
-        Ok(Outputs {
+        Ok(ClassOutputs {
             activation,
             are_probabilities: activation.is_some() || network.output_kind() != OutputKind::Real,
             probabilities: Vec::new(),
@@ -71,7 +71,7 @@ pub fn confusion_matrix(classes: usize) -> Result<ConfusionMatrix> {
 
 /// The class that precision, recall and F1 are those of.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Positive {
+pub struct PositiveClass {
     /// The class whose precision, recall and F1 are reported [default: the second of two classes; of more classes, the mean
     /// over all of them]
     #[arg(long, value_name = "CLASS")]
@@ -81,7 +81,7 @@ pub struct Positive {
 /// The metrics that are those of one class.
 const OF_ONE_CLASS: [&str; 3] = ["precision", "recall", "f1"];
 
-impl Positive {
+impl PositiveClass {
     /// The number of the positive class among those of these names; none if there are more than two and none is chosen.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Positive {
         let Some(class) = class else {
             bail!(
                 "--positive: there is no class `{positive}`; choose one of {}",
-                listed(names)
+                display_list(names)
             );
         };
         Ok(Some(class))
@@ -156,7 +156,7 @@ pub fn explained(metrics: &[String], names: &[String]) -> Option<String> {
         let of = match names {
             [_, second] => format!(
                 "of the class `{}`; --positive chooses the other, {}_macro is the mean over both",
-                shown(second),
+                display_name(second),
                 usual[0]
             ),
             _ => "the mean over all classes; --positive chooses one".to_string(),
@@ -168,7 +168,7 @@ pub fn explained(metrics: &[String], names: &[String]) -> Option<String> {
             .filter(|metric| OF_ONE_CLASS.iter().any(|one| *metric == of_class(one, class)))
             .collect();
         if !chosen.is_empty() {
-            sentences.push(format!("{}: of the class `{}`.", chosen.join(", "), shown(name)));
+            sentences.push(format!("{}: of the class `{}`.", chosen.join(", "), display_name(name)));
         }
     }
     (!sentences.is_empty()).then(|| sentences.join("\n"))
@@ -192,8 +192,8 @@ mod tests {
         );
     }
 
-    fn positive(class: &str) -> Positive {
-        Positive {
+    fn positive(class: &str) -> PositiveClass {
+        PositiveClass {
             positive: Some(class.into()),
         }
     }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn the_positive_class_is_the_second_of_two_unless_chosen() {
         let (two, three) = (strings(&["no", "yes"]), strings(&["a", "b", "c"]));
-        let usual = Positive::default();
+        let usual = PositiveClass::default();
         assert_eq!(usual.class(&two).unwrap(), Some(1));
         assert_eq!(usual.class(&three).unwrap(), None);
         assert_eq!(positive("no").class(&two).unwrap(), Some(0));

@@ -15,22 +15,22 @@ use sha2::{Digest, Sha256};
 
 use gradus::save::atomic;
 
-use crate::terminal::say;
+use crate::terminal::eprint_line;
 
 /// A file to be fetched.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct Download {
     /// The name that it gets in its folder. If it ends in `.gz`, the file must be gzipped.
     pub name: String,
     /// The addresses of copies, to be tried in order.
     pub urls: Vec<String>,
     /// What the file must be, where that is known.
-    pub check: Option<Check>,
+    pub check: Option<Checksum>,
 }
 
 /// The SHA-256 that a file must have, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
+pub enum Checksum {
     /// Of its content, decompressed if it is gzipped: copies may differ in their compression.
     Content(String),
     /// Of its bytes as they come.
@@ -65,7 +65,7 @@ impl Default for Limits {
 ///
 /// # Errors
 /// If no mirror gives the file: a sentence that says of each what went wrong. The folder then holds what it held before.
-pub fn fetch(wanted: &Wanted, folder: &Path, limits: Limits, quiet: bool) -> Result<()> {
+pub fn fetch(wanted: &Download, folder: &Path, limits: Limits, quiet: bool) -> Result<()> {
     ensure!(!wanted.urls.is_empty(), "no address is known for {}", wanted.name);
     if !wanted.urls.iter().all(|url| is_local(url)) {
         check_proxy(|variable| std::env::var_os(variable))?;
@@ -89,7 +89,7 @@ pub fn fetch(wanted: &Wanted, folder: &Path, limits: Limits, quiet: bool) -> Res
         match fetched {
             Ok(size) => {
                 if !quiet {
-                    say(format_args!(
+                    eprint_line(format_args!(
                         "{}: {} from {}",
                         wanted.name,
                         DecimalBytes(size),
@@ -157,7 +157,7 @@ fn check_proxy(variable: impl Fn(&str) -> Option<OsString>) -> Result<()> {
 fn transfer(
     agent: &ureq::Agent,
     url: &str,
-    wanted: &Wanted,
+    wanted: &Download,
     limits: Limits,
     quiet: bool,
     file: &mut dyn Write,
@@ -180,7 +180,7 @@ fn transfer(
     );
     let bar = bar(wanted, announced, quiet);
     let mut reader = bar.wrap_read(body.into_reader());
-    let mut checker = Checker::new(wanted, limits.bytes);
+    let mut checker = ChecksumVerifier::new(wanted, limits.bytes);
     let mut chunk = vec![0; 1 << 16];
     let mut received = 0;
     loop {
@@ -207,7 +207,7 @@ fn transfer(
 }
 
 /// A progress bar, which shows on a terminal only.
-fn bar(wanted: &Wanted, size: Option<u64>, quiet: bool) -> ProgressBar {
+fn bar(wanted: &Download, size: Option<u64>, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
@@ -225,25 +225,25 @@ fn bar(wanted: &Wanted, size: Option<u64>, quiet: bool) -> ProgressBar {
 }
 
 /// Computes the sums of a file while it passes.
-struct Checker {
+struct ChecksumVerifier {
     file: Sha256,
-    content: Option<MultiGzDecoder<Content>>,
+    content: Option<MultiGzDecoder<HashedContent>>,
 }
 
 /// The sum and the size of a gzipped file's content.
-struct Content {
+struct HashedContent {
     sum: Sha256,
     size: u64,
     limit: u64,
 }
 
-impl Checker {
-    fn new(wanted: &Wanted, limit: u64) -> Self {
+impl ChecksumVerifier {
+    fn new(wanted: &Download, limit: u64) -> Self {
         let gzipped = wanted.name.ends_with(".gz");
-        Checker {
+        ChecksumVerifier {
             file: Sha256::new(),
             content: gzipped.then(|| {
-                MultiGzDecoder::new(Content {
+                MultiGzDecoder::new(HashedContent {
                     sum: Sha256::new(),
                     size: 0,
                     limit,
@@ -262,7 +262,7 @@ impl Checker {
         }
     }
 
-    fn finish(self, check: Option<&Check>) -> Result<()> {
+    fn finish(self, check: Option<&Checksum>) -> Result<()> {
         let file = hexadecimal(&self.file.finalize());
         let content = match self.content {
             Some(decoder) => {
@@ -274,8 +274,8 @@ impl Checker {
         };
         let (found, expected) = match check {
             None => return Ok(()),
-            Some(Check::Content(expected)) => (content, expected),
-            Some(Check::File(expected)) => (file, expected),
+            Some(Checksum::Content(expected)) => (content, expected),
+            Some(Checksum::File(expected)) => (file, expected),
         };
         ensure!(
             found.eq_ignore_ascii_case(expected),
@@ -285,7 +285,7 @@ impl Checker {
     }
 }
 
-impl Write for Content {
+impl Write for HashedContent {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.size += bytes.len() as u64;
         if self.size > self.limit {
@@ -308,14 +308,14 @@ impl Write for Content {
 ///
 /// # Errors
 /// If the file can't be read, is damaged, or is another one.
-pub fn verify(path: &Path, check: &Check) -> Result<()> {
+pub fn verify(path: &Path, check: &Checksum) -> Result<()> {
     let name = path.to_string_lossy().into_owned();
-    let wanted = Wanted {
+    let wanted = Download {
         name,
-        ..Wanted::default()
+        ..Download::default()
     };
     let verified = (|| {
-        let mut checker = Checker::new(&wanted, u64::MAX);
+        let mut checker = ChecksumVerifier::new(&wanted, u64::MAX);
         let mut file = fs::File::open(path)?;
         let mut chunk = vec![0; 1 << 16];
         loop {
@@ -428,11 +428,11 @@ mod tests {
         })
     }
 
-    fn wanted(urls: Vec<String>) -> Wanted {
-        Wanted {
+    fn wanted(urls: Vec<String>) -> Download {
+        Download {
             name: "file.gz".into(),
             urls,
-            check: Some(Check::Content(hexadecimal(&Sha256::digest(content())))),
+            check: Some(Checksum::Content(hexadecimal(&Sha256::digest(content())))),
         }
     }
 
@@ -446,7 +446,7 @@ mod tests {
 
     /// Fetches from paths of a mirror into a folder with an older file; the sentence if that fails, and then the older file
     /// must be there still, alone.
-    fn fetch_from(paths: &[&str], limits: Limits, change: impl FnOnce(&mut Wanted)) -> Result<Vec<u8>, String> {
+    fn fetch_from(paths: &[&str], limits: Limits, change: impl FnOnce(&mut Download)) -> Result<Vec<u8>, String> {
         let (mirror, folder) = (mirror(), tempfile::tempdir().unwrap());
         let path = folder.path().join("file.gz");
         fs::write(&path, b"old").unwrap();
@@ -474,7 +474,9 @@ mod tests {
             assert_eq!(fetch_from(&[path], quick(), |_| ()).unwrap(), gzipped());
         }
         let file = hexadecimal(&Sha256::digest(gzipped())).to_uppercase();
-        let fetched = fetch_from(&["/good.gz"], quick(), |wanted| wanted.check = Some(Check::File(file)));
+        let fetched = fetch_from(&["/good.gz"], quick(), |wanted| {
+            wanted.check = Some(Checksum::File(file))
+        });
         assert_eq!(fetched.unwrap(), gzipped());
     }
 
@@ -531,7 +533,7 @@ mod tests {
     #[test]
     fn another_file_is_refused() {
         let message = fetch_from(&["/good.gz"], quick(), |wanted| {
-            wanted.check = Some(Check::Content("00".repeat(32)));
+            wanted.check = Some(Checksum::Content("00".repeat(32)));
         });
         let message = message.unwrap_err();
         assert!(
@@ -578,13 +580,13 @@ mod tests {
 
     #[test]
     fn passwords_in_addresses_are_not_told() {
-        for (url, told) in [
+        for (url, shown) in [
             ("https://user:p@ss@host/a@b", "https://***@host/a@b"),
             ("http://token@host:80?x", "http://***@host:80?x"),
             ("https://host/~user@x", "https://host/~user@x"),
             ("user:secret@host", "***@host"),
         ] {
-            assert_eq!(public(url), told);
+            assert_eq!(public(url), shown);
         }
         let folder = tempfile::tempdir().unwrap();
         for url in [
@@ -669,7 +671,7 @@ mod tests {
                 }
                 fs::write(&path, &anew).unwrap();
                 verify(&path, &right).unwrap();
-                let published = Check::File(hexadecimal(&Sha256::digest(gzipped())));
+                let published = Checksum::File(hexadecimal(&Sha256::digest(gzipped())));
                 assert_eq!(verify(&path, &published).is_ok(), anew == gzipped());
             }
         }

@@ -8,7 +8,7 @@ use gradus::data::{Folder, Image, Pixels};
 use image_webp::WebPDecoder;
 
 /// The most pixels that an image may have, as in the library: 8192×8192.
-const MOST_PIXELS: u64 = 1 << 26;
+const MAX_PIXELS: u64 = 1 << 26;
 
 /// A reader of folders of images that also reads WebP.
 pub fn folder() -> Folder {
@@ -35,8 +35,8 @@ fn webp(file: &[u8]) -> Result<Image> {
     let (width, height) = decoder.dimensions();
     let count = u64::from(width) * u64::from(height);
     ensure!(
-        count <= MOST_PIXELS,
-        "it is {width} wide and {height} high, and may have {MOST_PIXELS} pixels at most"
+        count <= MAX_PIXELS,
+        "it is {width} wide and {height} high, and may have {MAX_PIXELS} pixels at most"
     );
     ensure!(!decoder.is_animated(), "it is a film, and still images are read");
     decoder.set_memory_limit(file.len());

@@ -3,22 +3,22 @@
 
 pub mod classes;
 pub mod cli;
+pub mod data_source;
+pub mod data_splits;
 pub mod download;
+pub mod experiment;
 pub mod image;
-pub mod learned;
+pub mod metadata;
 pub mod networks;
-pub mod notes;
 pub mod output;
+pub mod overlap;
 pub mod picture;
 pub mod plot;
 pub mod registry;
-pub mod source;
-pub mod study;
 pub mod table;
-pub mod task;
+pub mod target_units;
 pub mod terminal;
 pub mod threads;
-pub mod units;
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ use gradus::Registry;
 /// ```
 pub fn main_with(registry: Registry) -> ExitCode {
     if !registry::set(registry) {
-        terminal::say(format_args!(
+        terminal::eprint_line(format_args!(
             "error: the program runs once in a process, and has run already"
         ));
         return ExitCode::FAILURE;

@@ -101,7 +101,7 @@ pub fn declared(path: &Path) -> Result<Sequential> {
         "{}: a network is declared in a .toml or .json file",
         name()
     );
-    let bytes = read_at_most(path, MOST_BYTES)?;
+    let bytes = read_at_most(path, MAX_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         anyhow!(
@@ -126,21 +126,21 @@ pub fn parse(text: &str, extension: Option<&str>) -> Result<serde_json::Value> {
 }
 
 /// The longest declaration that is read.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// How deep lists and tables may lie in each other: as deep as in JSON.
-const DEEPEST: usize = 128;
+const MAX_DEPTH: usize = 128;
 
 /// Dotted keys nest so many tables in a short text that the stack would not hold the calls that read them.
 fn parse_toml(text: &str) -> Result<serde_json::Value> {
     let table = DeTable::parse(text).map_err(|error| not_toml(text, &error))?;
     let mut level: Vec<&Spanned<DeValue<'_>>> = table.get_ref().values().collect();
-    for _ in 0..DEEPEST {
+    for _ in 0..MAX_DEPTH {
         level = level.into_iter().flat_map(|value| children(value.get_ref())).collect();
     }
     ensure!(
         level.is_empty(),
-        "its tables lie in each other more than {DEEPEST} deep"
+        "its tables lie in each other more than {MAX_DEPTH} deep"
     );
     serde_json::Value::deserialize(Deserializer::from(table)).map_err(|error| not_toml(text, &error))
 }

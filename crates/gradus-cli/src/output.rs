@@ -8,8 +8,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use gradus::data::mnist::SETS;
 use gradus::save::atomic;
 
-use crate::source::Layout;
-use crate::terminal::sentence;
+use crate::data_source::FolderLayout;
+use crate::terminal::error_sentence;
 
 /// The file that is locked as long as a run writes into its folder.
 const LOCK: &str = ".gradus.lock";
@@ -20,7 +20,7 @@ const UNFINISHED: &str = "gradus-unfinished";
 
 /// What a command reads and writes, as far as its options name that.
 #[derive(Debug, Default)]
-pub struct Files {
+pub struct CommandFiles {
     /// Files that it reads.
     pub reads: Vec<PathBuf>,
     /// The files and folders of the samples that it reads.
@@ -29,7 +29,7 @@ pub struct Files {
     pub writes: Vec<PathBuf>,
 }
 
-impl Files {
+impl CommandFiles {
     /// Refuses to write over what is read, or among it, or the same file twice. Devices and pipes are no files.
     ///
     /// # Errors
@@ -114,11 +114,11 @@ fn is_sample_of(folder: &Path, path: &Path) -> bool {
     if inside.iter().any(|name| name.as_encoded_bytes().starts_with(b".")) {
         return false;
     }
-    match Layout::of(&folder) {
-        Layout::Idx(..) => false,
-        Layout::Divided => inside.starts_with("train") || inside.starts_with("test"),
+    match FolderLayout::of(&folder) {
+        FolderLayout::Idx(..) => false,
+        FolderLayout::Divided => inside.starts_with("train") || inside.starts_with("test"),
         // Each folder in it is a class.
-        Layout::Other => inside.iter().count() > 1,
+        FolderLayout::Other => inside.iter().count() > 1,
     }
 }
 
@@ -145,7 +145,7 @@ fn number(_metadata: &fs::Metadata) -> Option<PathBuf> {
 
 /// A folder that one run writes into; others are refused meanwhile, also those of other processes.
 #[derive(Debug)]
-pub struct Folder {
+pub struct OutputFolder {
     path: PathBuf,
     /// The names of all files of a run; that of the result, which only a run that has finished has, is the first.
     names: Vec<&'static str>,
@@ -155,19 +155,19 @@ pub struct Folder {
     lock: Option<File>,
 }
 
-impl Folder {
+impl OutputFolder {
     /// Makes the folder, if it is not there, and removes what killed programs were writing in it. A run writes files of these
     /// names, the first of them when all has gone well.
     ///
     /// # Errors
     /// If it can't be made, or another run writes into it.
-    pub fn claim(path: &Path, names: &[&'static str]) -> Result<Folder> {
+    pub fn claim(path: &Path, names: &[&'static str]) -> Result<OutputFolder> {
         let missing = path
             .ancestors()
             .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         let made = missing.map(Path::to_path_buf).collect();
         fs::create_dir_all(path).with_context(|| format!("{}: the folder can't be made", path.display()))?;
-        let mut folder = Folder {
+        let mut folder = OutputFolder {
             path: path.to_path_buf(),
             names: names.to_vec(),
             made,
@@ -235,7 +235,7 @@ impl Folder {
         match places.iter().find(|place| place.is_dir()) {
             Some(place) => anyhow!(
                 "{} (the files of the earlier run are in {})",
-                sentence(&error),
+                error_sentence(&error),
                 place.display()
             ),
             None => error,
@@ -243,7 +243,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for OutputFolder {
     fn drop(&mut self) {
         if self.lock.is_some() {
             let _ = fs::remove_file(self.path.join(LOCK));
@@ -301,10 +301,10 @@ mod tests {
 
     fn files(reads: &[&Path], writes: &[&Path]) -> Result<()> {
         let own = |paths: &[&Path]| paths.iter().map(|path| path.to_path_buf()).collect();
-        Files {
+        CommandFiles {
             reads: own(reads),
             writes: own(writes),
-            ..Files::default()
+            ..CommandFiles::default()
         }
         .check()
     }
@@ -317,10 +317,10 @@ mod tests {
             fs::create_dir_all(at(name)).unwrap();
         }
         let write = |samples: &str, path: &str| {
-            let files = Files {
+            let files = CommandFiles {
                 samples: vec![at(samples)],
                 writes: vec![at(path)],
-                ..Files::default()
+                ..CommandFiles::default()
             };
             files.check().map_err(|error| error.to_string())
         };
@@ -364,7 +364,7 @@ mod tests {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
         symlink("../real/result", at("run/result")).unwrap();
-        let claim = || Folder::claim(&at("run"), &names).unwrap();
+        let claim = || OutputFolder::claim(&at("run"), &names).unwrap();
         let folder = claim();
         folder.set_aside(names).unwrap();
         for name in ["run/gradus-previous/result", "run/gradus-previous/history"] {
@@ -414,8 +414,8 @@ mod tests {
     fn one_run_at_a_time_has_a_folder() {
         let outer = tempfile::tempdir().unwrap();
         let path = outer.path().join("runs/one");
-        let claimed = Folder::claim(&path, &["kept"]).unwrap();
-        let message = format!("{:#}", Folder::claim(&path, &["kept"]).unwrap_err());
+        let claimed = OutputFolder::claim(&path, &["kept"]).unwrap();
+        let message = format!("{:#}", OutputFolder::claim(&path, &["kept"]).unwrap_err());
         let own = format!(
             "another gradus, process {}, is writing into this folder",
             std::process::id()
@@ -426,7 +426,7 @@ mod tests {
         fs::create_dir_all(&path).unwrap();
         // What a killed run left is no lock.
         fs::write(path.join(LOCK), "1").unwrap();
-        let claimed = Folder::claim(&path, &["kept"]).unwrap();
+        let claimed = OutputFolder::claim(&path, &["kept"]).unwrap();
         fs::write(path.join("kept"), "x").unwrap();
         drop(claimed);
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
@@ -437,7 +437,7 @@ mod tests {
     fn what_cannot_be_moved_is_named_and_stays() {
         let outer = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/proc/version", outer.path().join("result")).unwrap();
-        let folder = Folder::claim(outer.path(), &["result"]).unwrap();
+        let folder = OutputFolder::claim(outer.path(), &["result"]).unwrap();
         let error = folder.set_aside(["result"]).unwrap_err();
         let message = folder.explained(error.into()).to_string();
         assert!(
@@ -458,7 +458,7 @@ mod tests {
             }
         };
         let read = |name: &str| fs::read_to_string(outer.path().join(name)).ok();
-        let folder = Folder::claim(outer.path(), &names).unwrap();
+        let folder = OutputFolder::claim(outer.path(), &names).unwrap();
         folder.set_aside(names).unwrap();
         assert!(!outer.path().join(FINISHED).exists());
         write("first", &names);

@@ -17,7 +17,7 @@ pub(crate) fn set(registry: Registry) -> bool {
 }
 
 /// These names in a sentence: `a, b or c`.
-pub fn alternatives<'n>(names: impl Iterator<Item = &'n str>) -> String {
+pub fn or_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     match &names[..] {
         [] => String::new(),
@@ -32,8 +32,8 @@ mod tests {
 
     #[test]
     fn names_are_listed_as_alternatives() {
-        assert_eq!(alternatives([].into_iter()), "");
-        assert_eq!(alternatives(["a"].into_iter()), "a");
-        assert_eq!(alternatives(["a", "b", "c"].into_iter()), "a, b or c");
+        assert_eq!(or_list([].into_iter()), "");
+        assert_eq!(or_list(["a"].into_iter()), "a");
+        assert_eq!(or_list(["a", "b", "c"].into_iter()), "a, b or c");
     }
 }

@@ -7,9 +7,9 @@ use anyhow::{Result, bail, ensure};
 use gradus::Network;
 use gradus::data::{Arrays, Column, Csv, Dataset, Subset, Table, split};
 
-use crate::notes::{Origin, Preprocessing, TargetScale};
-use crate::task::{Reading, Task, hold_out};
-use crate::units::mean_and_deviation;
+use crate::data_splits::{DataSplits, ReadOptions, hold_out};
+use crate::metadata::{DataOrigin, Preprocessing, TargetScale};
+use crate::target_units::mean_and_deviation;
 
 /// From how many rows on a column that counts them is taken for an index.
 const COUNTED: usize = 10;
@@ -33,13 +33,13 @@ fn ends_with(path: &Path, ending: &str) -> bool {
 ///
 /// # Errors
 /// If it is damaged, or its targets can't be learned.
-pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task> {
-    let table = read(origin, file, reading)?;
+pub fn load(origin: &DataOrigin, file: &[u8], read_options: &ReadOptions<'_>) -> Result<DataSplits> {
+    let table = read(origin, file, read_options)?;
     let mut remarks = Vec::new();
-    if reading.trained {
-        remarks.extend(columns_by_position(&table, reading));
+    if read_options.trained {
+        remarks.extend(columns_by_position(&table, read_options));
     } else {
-        remarks.extend(check_classes(&table, reading.classification)?);
+        remarks.extend(check_classes(&table, read_options.classification)?);
         remarks.extend(classes_of_signs(&table));
         remarks.extend(doubled_names(&table));
         remarks.extend(index_columns(&table));
@@ -56,11 +56,11 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
     }
     let all = table.to_arrays()?;
     let [train, test] = hold_out(&all, origin)?;
-    let learned = learned(&all, &train, reading.validation, origin.seed)?;
+    let learned = rows_to_fit(&all, &train, read_options.validation, origin.seed)?;
     let columns = all.shape().size();
     // It makes place for the scaled rows.
     drop(all);
-    let (mean, deviation) = match &reading.notes.preprocessing {
+    let (mean, deviation) = match &read_options.metadata.preprocessing {
         Some(Preprocessing::Numbers { mean, deviation, .. }) => {
             ensure!(
                 mean.len() == columns,
@@ -69,20 +69,20 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
             );
             (mean.clone(), deviation.clone())
         }
-        _ if reading.raw => (vec![0.0; columns], vec![1.0; columns]),
+        _ if read_options.raw => (vec![0.0; columns], vec![1.0; columns]),
         _ => scales(&table, &learned),
     };
     let targets = match table.target_values() {
-        _ if reading.trained => reading.notes.targets.clone(),
+        _ if read_options.trained => read_options.metadata.targets.clone(),
         Some(values) => {
             let values: Vec<f64> = learned.iter().map(|&i| values[i]).collect();
-            TargetScale::of(&values, reading.network, reading.raw)?
+            TargetScale::of(&values, read_options.network, read_options.raw)?
         }
         None => None,
     };
     let target = targets.as_ref().map(|scale| (scale.mean[0], scale.deviation[0]));
     let mut scaled = table.scaled(&mean, &deviation, target)?;
-    if let Some(shape) = reading
+    if let Some(shape) = read_options
         .network
         .map(Network::input_shape)
         .filter(|shape| shape.size() == columns)
@@ -90,9 +90,9 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
         scaled = scaled.with_shape(shape)?;
     }
     let scaled: Arc<dyn Dataset> = Arc::new(scaled);
-    Ok(Task {
+    Ok(DataSplits {
         name: origin.name.clone(),
-        origin: Origin {
+        origin: DataOrigin {
             // By its name it is found in a table with other columns too.
             target: table.target_name().map(str::to_string).or(origin.target.clone()),
             ..origin.clone()
@@ -112,7 +112,7 @@ pub fn load(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Task>
 }
 
 /// Reads the file as the network, if it has been trained, has seen another: with its columns and its classes.
-fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
+fn read(origin: &DataOrigin, file: &[u8], read_options: &ReadOptions<'_>) -> Result<Table> {
     let target = match &origin.target {
         None => Column::Last,
         Some(name) => Column::NameOrIndex(name.clone()),
@@ -129,7 +129,7 @@ fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
     if let Some(header) = origin.header {
         csv = csv.header(header);
     }
-    if let Some(Preprocessing::Numbers { columns, .. }) = &reading.notes.preprocessing
+    if let Some(Preprocessing::Numbers { columns, .. }) = &read_options.metadata.preprocessing
         && !columns.is_empty()
     {
         csv = csv.columns(columns);
@@ -137,10 +137,10 @@ fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
     if origin.regression {
         return Ok(csv.parse_table(file)?);
     }
-    if let Some(names) = &reading.notes.classes {
+    if let Some(names) = &read_options.metadata.classes {
         return Ok(csv.class_names(names).parse_table(file)?);
     }
-    if let (true, Some(network)) = (reading.trained, reading.network) {
+    if let (true, Some(network)) = (read_options.trained, read_options.network) {
         // Numbers are those of the outputs, as far as they can be: a class may have no row.
         let outputs = network.output_shape().size().max(2);
         let numbered = csv.clone().class_names((0..outputs).map(|class| class.to_string()));
@@ -152,7 +152,7 @@ fn read(origin: &Origin, file: &[u8], reading: &Reading<'_>) -> Result<Table> {
 }
 
 /// The rows for training without those that are going to be held out for validation, which must have no part in it.
-fn learned(all: &Arrays, train: &[usize], validation: f64, seed: u64) -> Result<Vec<usize>> {
+fn rows_to_fit(all: &Arrays, train: &[usize], validation: f64, seed: u64) -> Result<Vec<usize>> {
     if validation == 0.0 {
         return Ok(train.to_vec());
     }
@@ -173,8 +173,8 @@ fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// A remark on columns that are found by their position, since the table of training or this one does not name its columns.
-fn columns_by_position(table: &Table, reading: &Reading<'_>) -> Option<String> {
-    let learned = match &reading.notes.preprocessing {
+fn columns_by_position(table: &Table, read_options: &ReadOptions<'_>) -> Option<String> {
+    let learned = match &read_options.metadata.preprocessing {
         Some(Preprocessing::Numbers { columns, .. }) => &columns[..],
         _ => &[],
     };
@@ -315,24 +315,24 @@ mod tests {
     use gradus::data::Target;
     use gradus::prelude::*;
 
-    fn read_back(task: &Task) -> Vec<(Vec<gradus::Float>, Target<'_>)> {
+    fn read_back(splits: &DataSplits) -> Vec<(Vec<gradus::Float>, Target<'_>)> {
         let sample = |i| {
-            let mut x = vec![0.0; task.train.shape().size()];
-            task.train.read(i, &mut x).unwrap();
-            (x, task.train.target(i))
+            let mut x = vec![0.0; splits.train.shape().size()];
+            splits.train.read(i, &mut x).unwrap();
+            (x, splits.train.target(i))
         };
-        (0..task.train.len()).map(sample).collect()
+        (0..splits.train.len()).map(sample).collect()
     }
 
-    fn load(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
-        super::load(origin, &std::fs::read(&origin.name)?, reading)
+    fn load(origin: &DataOrigin, read_options: &ReadOptions<'_>) -> Result<DataSplits> {
+        super::load(origin, &std::fs::read(&origin.name)?, read_options)
     }
 
-    fn file(text: &str) -> (tempfile::TempDir, Origin) {
+    fn file(text: &str) -> (tempfile::TempDir, DataOrigin) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         std::fs::write(&path, text).unwrap();
-        let origin = Origin::named(&path.to_string_lossy());
+        let origin = DataOrigin::named(&path.to_string_lossy());
         (folder, origin)
     }
 
@@ -343,14 +343,14 @@ mod tests {
         let classes = |labels: &str, outputs| {
             let rows: String = labels.split(' ').map(|label| format!("0.5,{label}\n")).collect();
             let (_folder, origin) = file(&rows);
-            let reading = Reading {
+            let read_options = ReadOptions {
                 network: Some(&network(outputs)),
                 raw: true,
                 trained: true,
-                ..Reading::default()
+                ..ReadOptions::default()
             };
-            let task = load(&origin, &reading).unwrap();
-            let classes = read_back(&task).into_iter().map(|(_, target)| match target {
+            let splits = load(&origin, &read_options).unwrap();
+            let classes = read_back(&splits).into_iter().map(|(_, target)| match target {
                 Target::Class(class) => class,
                 Target::Values(_) => unreachable!("classes"),
             });
@@ -371,33 +371,36 @@ mod tests {
             .collect();
         let (_folder, mut origin) = file(&format!("time,count\n{rows}"));
         origin.regression = true;
-        let task = load(&origin, &Reading::default()).unwrap();
+        let splits = load(&origin, &ReadOptions::default()).unwrap();
         let Preprocessing::Numbers {
             columns,
             mean,
             deviation,
-        } = &task.preprocessing
+        } = &splits.preprocessing
         else {
             unreachable!("a table")
         };
         assert_eq!((&columns[..], mean[0]), (&["time".to_string()][..], 1_700_000_009.5));
         assert!((deviation[0] - 33.25_f64.sqrt()).abs() < 1e-9);
         let z = |i: usize| ((i as f64 - 9.5) / 33.25_f64.sqrt()) as gradus::Float;
-        for (i, (x, target)) in read_back(&task).into_iter().enumerate() {
+        for (i, (x, target)) in read_back(&splits).into_iter().enumerate() {
             assert!((x[0] - z(i)).abs() < 1e-6, "{x:?}");
             assert!(
                 matches!(target, Target::Values(&[t]) if (t - z(i)).abs() < 1e-6),
                 "{target:?}"
             );
         }
-        assert_eq!(task.origin.target.as_deref(), Some("count"));
+        assert_eq!(splits.origin.target.as_deref(), Some("count"));
         // The same, learned from the column by its name.
-        let reading = Reading {
-            notes: task.notes().unwrap(),
+        let read_options = ReadOptions {
+            metadata: splits.metadata().unwrap(),
             trained: true,
-            ..Reading::default()
+            ..ReadOptions::default()
         };
-        assert_eq!(read_back(&load(&task.origin, &reading).unwrap()), read_back(&task));
+        assert_eq!(
+            read_back(&load(&splits.origin, &read_options).unwrap()),
+            read_back(&splits)
+        );
     }
 
     /// The scale of columns and of targets is that of the rows that are learned from, without those for validation.
@@ -406,12 +409,12 @@ mod tests {
         let rows: String = (0..20).map(|i| format!("{},{}\n", i * i, i)).collect();
         let (_folder, mut origin) = file(&format!("square,number\n{rows}"));
         (origin.regression, origin.seed) = (true, 7);
-        let reading = Reading {
+        let read_options = ReadOptions {
             validation: 0.25,
-            ..Reading::default()
+            ..ReadOptions::default()
         };
-        let task = load(&origin, &reading).unwrap();
-        let (train, _) = split(task.train.clone(), 0.25, 7).unwrap();
+        let splits = load(&origin, &read_options).unwrap();
+        let (train, _) = split(splits.train.clone(), 0.25, 7).unwrap();
         assert_eq!(train.len(), 15);
         // Scaled by their own mean and deviation, they have mean 0 and deviation 1.
         let sums = (0..15).fold([0.0; 4], |[x, xx, t, tt], i| {
@@ -463,55 +466,57 @@ mod tests {
 
     #[test]
     fn classes_of_signs_are_told() {
-        let told = |classes: &str| {
+        let shown = |classes: &str| {
             let rows: String = classes.split(' ').map(|class| format!("0.5,{class}\n")).collect();
             classes_of_signs(&Csv::classification(Column::Last).parse_table(rows.as_bytes()).unwrap())
         };
         assert_eq!(
-            told("a ? b ? -"),
+            shown("a ? b ? -"),
             [
                 "1 row is of class `-`, which is learned as the others are: remove such rows if it means that the class is unknown",
                 "2 rows are of class `?`, which is learned as the others are: remove such rows if it means that the class is unknown",
             ]
         );
-        assert_eq!(told("+ - ? +").len(), 1);
-        assert_eq!(told("+ - - +"), [""; 0]);
-        assert_eq!(told("-1 1 1.5 <=50K"), [""; 0]);
+        assert_eq!(shown("+ - ? +").len(), 1);
+        assert_eq!(shown("+ - - +"), [""; 0]);
+        assert_eq!(shown("-1 1 1.5 <=50K"), [""; 0]);
     }
 
     #[test]
     fn names_of_several_columns_are_told() {
-        let told = |text: &str| doubled_names(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
+        let shown =
+            |text: &str| doubled_names(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
         let line = |names: &str| format!("{names}\n1,2,3,0\n4,5,7,1\n");
         assert_eq!(
-            told(&line("a,b,a,y")),
+            shown(&line("a,b,a,y")),
             [
                 "2 columns are called `a`, and each is learned as a column of its own: rename or remove what is there twice"
             ]
         );
         assert_eq!(
-            told(&line("y,b,y,y")),
+            shown(&line("y,b,y,y")),
             [
                 "3 columns are called `y`, and one is the target, and from the others it is learned: rename or remove what is there twice"
             ]
         );
-        assert_eq!(told(&line(",a,,y")), [""; 0]);
-        assert_eq!(told(&line("0.5,1.5,1.5,1")), [""; 0], "no names");
+        assert_eq!(shown(&line(",a,,y")), [""; 0]);
+        assert_eq!(shown(&line("0.5,1.5,1.5,1")), [""; 0], "no names");
     }
 
     #[test]
     fn columns_that_count_the_rows_are_told() {
-        let told = |text: &str| index_columns(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
+        let shown =
+            |text: &str| index_columns(&Csv::classification(Column::Last).parse_table(text.as_bytes()).unwrap());
         let rows = |line: &dyn Fn(u32) -> String| (0..12).map(line).collect::<String>();
         assert_eq!(
-            told(&format!(",a,y\n{}", rows(&|i| format!("{},0.5,0\n", i * i)))).len(),
+            shown(&format!(",a,y\n{}", rows(&|i| format!("{},0.5,0\n", i * i)))).len(),
             1
         );
         assert_eq!(
-            told(&format!("Unnamed: 0,a,y\n{}", rows(&|i| format!("{i},0.5,0\n")))).len(),
+            shown(&format!("Unnamed: 0,a,y\n{}", rows(&|i| format!("{i},0.5,0\n")))).len(),
             1
         );
-        assert_eq!(told(&rows(&|i| format!("{},0.5,0\n", 1 + i * 5 % 12))).len(), 1);
-        assert!(told(&format!("a,b,y\n{}", rows(&|i| format!("{},0.5,0\n", i / 2)))).is_empty());
+        assert_eq!(shown(&rows(&|i| format!("{},0.5,0\n", 1 + i * 5 % 12))).len(), 1);
+        assert!(shown(&format!("a,b,y\n{}", rows(&|i| format!("{},0.5,0\n", i / 2)))).is_empty());
     }
 }

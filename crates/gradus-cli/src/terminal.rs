@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The most characters of a name that a table shows.
-const LONGEST: usize = 60;
+const MAX_NAME: usize = 60;
 /// The most names that a list shows.
-const LISTED: usize = 100;
+const MAX_LISTED: usize = 100;
 /// The most bytes of an error: a list of twenty faulty files is not as long, each with a sentence of the library.
-const LONGEST_SENTENCE: usize = 1 << 15;
+const MAX_ERROR_BYTES: usize = 1 << 15;
 
 /// Standard output. Control characters are written escaped, since names and notes come from files; and a command finishes its work
 /// whether or not its output can be written, which [`finish`](Output::finish) says.
@@ -57,17 +57,17 @@ impl<W: Write> Write for Output<W> {
 }
 
 /// Writes a line to standard error, escaped; nobody has to be there to read it.
-pub fn say(line: fmt::Arguments<'_>) {
+pub fn eprint_line(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{}", escaped(&line.to_string(), &['\n']));
 }
 
 /// Writes an error to standard error, in one line, without the middle of what is too long.
-pub fn say_error(error: &anyhow::Error) {
-    say(format_args!("error: {}", one_line(&sentence(error))));
+pub fn eprint_error(error: &anyhow::Error) {
+    eprint_line(format_args!("error: {}", one_line(&error_sentence(error))));
 }
 
 /// What happened, and why: down to the library's sentence, which has its own cause in it.
-pub fn sentence(error: &anyhow::Error) -> String {
+pub fn error_sentence(error: &anyhow::Error) -> String {
     let mut sentences = Vec::new();
     for cause in error.chain() {
         sentences.push(cause.to_string());
@@ -87,7 +87,7 @@ pub fn one_line(text: &str) -> String {
 pub fn shortened(sentence: &str) -> String {
     let without_middle = |text: &str| gradus::Error::invalid(text).to_string();
     let words: String = sentence.split_inclusive(' ').map(without_middle).collect();
-    if words.len() > LONGEST_SENTENCE {
+    if words.len() > MAX_ERROR_BYTES {
         without_middle(&words)
     } else {
         words
@@ -95,8 +95,8 @@ pub fn shortened(sentence: &str) -> String {
 }
 
 /// A name in a table: in one line, no longer than a line, and without what would change a terminal.
-pub fn shown(name: &str) -> String {
-    let mut shown: String = name.chars().take(LONGEST).collect();
+pub fn display_name(name: &str) -> String {
+    let mut shown: String = name.chars().take(MAX_NAME).collect();
     if shown.len() < name.len() {
         shown.pop();
         shown.push('…');
@@ -105,9 +105,9 @@ pub fn shown(name: &str) -> String {
 }
 
 /// Names in a sentence, as in a table; of very many, the first.
-pub fn listed(names: &[String]) -> String {
-    let first: Vec<String> = names.iter().take(LISTED).map(|name| shown(name)).collect();
-    match names.len().saturating_sub(LISTED) {
+pub fn display_list(names: &[String]) -> String {
+    let first: Vec<String> = names.iter().take(MAX_LISTED).map(|name| display_name(name)).collect();
+    match names.len().saturating_sub(MAX_LISTED) {
         0 => first.join(", "),
         others => format!("{} and {others} others", first.join(", ")),
     }
@@ -150,7 +150,7 @@ mod tests {
         let refused = gradus::Error::io("a.csv", "can't be read", io::ErrorKind::NotFound.into());
         let error = anyhow::Error::from(refused).context("the table");
         assert_eq!(
-            sentence(&error),
+            error_sentence(&error),
             "the table: a.csv: can't be read: there is no such file or folder"
         );
     }
@@ -166,19 +166,19 @@ mod tests {
             String::from_utf8(bytes).unwrap(),
             "a\\u{1b}[2Jb\\u{9b}1m\\u{7}\\r\\u{1b}]0;t\\u{1b}\\\\u{202e}é → ×\n"
         );
-        assert_eq!(shown("cat\ndog\t"), "cat\\ndog\\t");
-        let long = shown(&"é".repeat(1 << 20));
-        assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
-        assert_eq!(shown(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+        assert_eq!(display_name("cat\ndog\t"), "cat\\ndog\\t");
+        let long = display_name(&"é".repeat(1 << 20));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_NAME, true));
+        assert_eq!(display_name(&"é".repeat(MAX_NAME)), "é".repeat(MAX_NAME));
     }
 
     #[test]
     fn lists_of_names_have_an_end() {
         let names = |count: usize| (0..count).map(|i| format!("{i}\n")).collect::<Vec<_>>();
-        assert_eq!(listed(&names(2)), "0\\n, 1\\n");
-        assert!(listed(&names(LISTED)).ends_with(", 99\\n"));
-        assert!(listed(&names(LISTED + 7)).ends_with(", 99\\n and 7 others"));
-        assert!(listed(&["x".repeat(1 << 20)]).len() < 100);
+        assert_eq!(display_list(&names(2)), "0\\n, 1\\n");
+        assert!(display_list(&names(MAX_LISTED)).ends_with(", 99\\n"));
+        assert!(display_list(&names(MAX_LISTED + 7)).ends_with(", 99\\n and 7 others"));
+        assert!(display_list(&["x".repeat(1 << 20)]).len() < 100);
         assert_eq!(one_line("a b\nc"), "a b\\nc");
     }
 

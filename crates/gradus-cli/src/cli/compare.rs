@@ -12,15 +12,15 @@ use gradus::schedule::OneCycle;
 use gradus::{Evaluation, Float, Shape};
 use serde_json::{Value, json};
 
-use super::Settings;
-use super::options::{Computation, StudyData};
+use super::GlobalOptions;
+use super::options::{ComputeOptions, ExperimentDataOptions};
+use crate::data_splits::DataSplits;
+use crate::experiment::{self, ExperimentData, Outcome, TrainConfig, accuracy};
+use crate::metadata::Metadata;
 use crate::networks;
-use crate::notes::Notes;
-use crate::output::{Files, Folder};
+use crate::output::{CommandFiles, OutputFolder};
 use crate::plot::{self, count};
-use crate::study::{self, Method, Outcome, Samples, accuracy};
-use crate::task::Task;
-use crate::terminal::shown;
+use crate::terminal::display_name;
 use gradus::save::atomic;
 
 /// Train a perceptron and a convolutional network on MNIST, and compare them
@@ -41,13 +41,13 @@ use gradus::save::atomic;
 )]
 pub struct Compare {
     /// The settings of training: the report's, or the best known for the same networks in the same number of epochs
-    #[arg(long, value_enum, default_value_t = Recipe::Report)]
-    recipe: Recipe,
+    #[arg(long, value_enum, default_value_t = Preset::Report)]
+    recipe: Preset,
     /// The number of epochs for both networks [default: 15 for the perceptron, 10 for the convolutional network]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     #[command(flatten)]
-    data: StudyData,
+    data: ExperimentDataOptions,
     /// Repeat everything with this number of seeds, from --seed on, and show mean and spread of the accuracies; the files
     /// are those of the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -56,12 +56,12 @@ pub struct Compare {
     #[arg(long, value_name = "DIR", default_value = "runs/compare")]
     out: PathBuf,
     #[command(flatten)]
-    computation: Computation,
+    computation: ComputeOptions,
 }
 
 /// Settings of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Recipe {
+pub enum Preset {
     /// Plain SGD, as in the report
     Report,
     /// Adam, one cycle of the learning rate, and elastic changes of the images
@@ -70,8 +70,8 @@ pub enum Recipe {
 
 impl Compare {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
-        Files {
+    pub fn files(&self) -> CommandFiles {
+        CommandFiles {
             reads: Vec::new(),
             samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
@@ -102,24 +102,24 @@ const NAMES: [&str; 2] = ["mlp", "cnn"];
 /// Below this many training samples, steps take an eighth of the samples: an epoch of few steps teaches little.
 const SMALL: usize = 10_000;
 
-impl Recipe {
+impl Preset {
     fn name(self) -> &'static str {
         match self {
-            Recipe::Report => "report",
-            Recipe::Best => "best",
+            Preset::Report => "report",
+            Preset::Best => "best",
         }
     }
 
     /// How a network is trained on so many samples of this shape.
-    fn method(self, network: &str, samples: usize, shape: &Shape) -> Method {
+    fn config(self, network: &str, samples: usize, shape: &Shape) -> TrainConfig {
         let (epochs, batch_size, rate) = match (self, network) {
-            (Recipe::Report, "mlp") => (15, 100, 0.04),
-            (Recipe::Report, _) => (10, 128, 0.01),
-            (Recipe::Best, "mlp") => (15, 100, 0.003),
-            (Recipe::Best, _) => (10, 64, 0.005),
+            (Preset::Report, "mlp") => (15, 100, 0.04),
+            (Preset::Report, _) => (10, 128, 0.01),
+            (Preset::Best, "mlp") => (15, 100, 0.003),
+            (Preset::Best, _) => (10, 64, 0.005),
         };
         let batch_size = if samples < SMALL { batch_size / 8 } else { batch_size };
-        let plain = Method {
+        let plain = TrainConfig {
             epochs,
             batch_size,
             optimizer: Arc::new(Sgd::new(rate)),
@@ -127,8 +127,8 @@ impl Recipe {
             augmentation: None,
         };
         match self {
-            Recipe::Report => plain,
-            Recipe::Best => Method {
+            Preset::Report => plain,
+            Preset::Best => TrainConfig {
                 optimizer: Arc::new(Adam::new(rate)),
                 schedule: Some(OneCycle::default()),
                 augmentation: shape.image().map(|(_, height, _)| warp(height)),
@@ -149,29 +149,29 @@ fn warp(height: usize) -> Warp {
 }
 
 /// Runs the command; returns its results.
-pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
-    let (task, note) = options.data.load(settings)?;
+pub fn run(options: &Compare, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
+    let (splits, note) = options.data.load(settings)?;
     // Whether the results can be written is known before an hour of training, not after.
-    let folder = Folder::claim(&options.out, &FILES)?;
+    let folder = OutputFolder::claim(&options.out, &FILES)?;
 
-    let notes = task.notes()?;
+    let metadata = splits.metadata()?;
     let mut outcomes = Vec::new();
     let mut tested: [Vec<f64>; 2] = Default::default();
     for seed in (0..u64::from(options.seeds)).map(|i| settings.seed.wrapping_add(i)) {
-        let settings = Settings {
+        let settings = GlobalOptions {
             seed,
             ..settings.clone()
         };
-        let samples = Samples::of(&task, seed)?;
+        let samples = ExperimentData::of(&splits, seed)?;
         for (name, tested) in NAMES.iter().zip(&mut tested) {
-            let outcome = train(name, options, &notes, &task, &samples, &settings)?;
+            let outcome = train(name, options, &metadata, &splits, &samples, &settings)?;
             tested.push(accuracy(&outcome.test));
             if outcomes.len() < NAMES.len() {
                 outcomes.push(outcome);
             }
         }
     }
-    print(&outcomes, &task.classes, out)?;
+    print(&outcomes, &splits.classes, out)?;
     if options.seeds > 1 {
         print_spread(&tested, settings.seed, out)?;
     }
@@ -180,9 +180,9 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         "command": "compare",
         "recipe": options.recipe.name(),
         "seed": settings.seed,
-        "data": task.name,
+        "data": splits.name,
         "note": note,
-        "networks": outcomes.iter().map(|outcome| outcome.to_json(&task.classes)).collect::<Value>(),
+        "networks": outcomes.iter().map(|outcome| outcome.to_json(&splits.classes)).collect::<Value>(),
     });
     if options.seeds > 1 {
         let spreads = NAMES.iter().zip(&tested).map(|(name, tested)| {
@@ -192,7 +192,7 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
         results["seeds"] = spreads.collect();
     }
     let written = (folder.set_aside(FILES).map_err(anyhow::Error::new))
-        .and_then(|()| write_files(&options.out, &outcomes, &task, options.recipe, &results));
+        .and_then(|()| write_files(&options.out, &outcomes, &splits, options.recipe, &results));
     written.map_err(|error| folder.explained(error))?;
     folder.forget_earlier();
     writeln!(
@@ -206,28 +206,28 @@ pub fn run(options: &Compare, settings: &Settings, out: &mut dyn Write) -> Resul
 fn train(
     name: &str,
     options: &Compare,
-    notes: &Notes,
-    task: &Task,
-    samples: &Samples,
-    settings: &Settings,
+    metadata: &Metadata,
+    splits: &DataSplits,
+    samples: &ExperimentData,
+    settings: &GlobalOptions,
 ) -> Result<Outcome> {
-    let shape = task.train.shape();
-    let mut method = options.recipe.method(name, task.train.len(), &shape);
+    let shape = splits.train.shape();
+    let mut config = options.recipe.config(name, splits.train.len(), &shape);
     if let Some(epochs) = options.epochs {
-        method.epochs = epochs as usize;
+        config.epochs = epochs as usize;
     }
-    let network = networks::built_in(name, &shape, task.classes.len())
+    let network = networks::built_in(name, &shape, splits.classes.len())
         .with_context(|| format!("there is no network {name}"))?
         .build(settings.seed)?;
     let mut network = options.computation.of(network)?;
-    let notes = Notes {
+    let metadata = Metadata {
         training: Some(
-            json!({ "recipe": options.recipe.name(), "method": format!("{method:?}"), "seed": settings.seed }),
+            json!({ "recipe": options.recipe.name(), "method": format!("{config:?}"), "seed": settings.seed }),
         ),
-        ..notes.clone()
+        ..metadata.clone()
     };
-    notes.write(&mut network)?;
-    study::run(name, network, &method, samples, settings)
+    metadata.write(&mut network)?;
+    experiment::run(name, network, &config, samples, settings)
 }
 
 /// The table: a column for each network.
@@ -247,8 +247,8 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
         format!("{:.2}", o.history.seconds_per_epoch())
     })?;
     row("samples per second", &|o| count(o.history.samples_per_second() as u64))?;
-    type Part = fn(&Outcome) -> &Evaluation;
-    let parts: [(&str, Part); 3] = [
+    type SelectPart = fn(&Outcome) -> &Evaluation;
+    let parts: [(&str, SelectPart); 3] = [
         ("train", |o| &o.train),
         ("validation", |o| &o.validation),
         ("test", |o| &o.test),
@@ -274,7 +274,7 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
     row("test, by class", &|o| [o.name.clone(), String::new()])?;
     row("", &|_| ["precision".into(), "recall".into()])?;
     for (i, class) in classes.iter().enumerate() {
-        row(&shown(class), &|o| {
+        row(&display_name(class), &|o| {
             [o.confusion.precision(i), o.confusion.recall(i)].map(|v| format!("{:.2} %", 100.0 * v))
         })?;
     }
@@ -282,14 +282,20 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
     writeln!(out)?;
     for outcome in outcomes {
         let pairs: Vec<String> = (outcome.most_confused().iter())
-            .map(|&(truth, decision, n)| format!("{} for {} ({n}×)", shown(&classes[truth]), shown(&classes[decision])))
+            .map(|&(truth, decision, n)| {
+                format!(
+                    "{} for {} ({n}×)",
+                    display_name(&classes[truth]),
+                    display_name(&classes[decision])
+                )
+            })
             .collect();
-        writeln!(out, "{} most often takes: {}", outcome.name, sentence(&pairs))?;
+        writeln!(out, "{} most often takes: {}", outcome.name, confused_pairs(&pairs))?;
     }
     Ok(())
 }
 
-fn sentence(pairs: &[String]) -> String {
+fn confused_pairs(pairs: &[String]) -> String {
     if pairs.is_empty() {
         "nothing for anything else".into()
     } else {
@@ -346,18 +352,29 @@ fn print_spread(tested: &[Vec<f64>; 2], seed: u64, out: &mut dyn Write) -> Resul
     Ok(())
 }
 
-fn write_files(folder: &Path, outcomes: &[Outcome], task: &Task, recipe: Recipe, results: &Value) -> Result<()> {
+fn write_files(
+    folder: &Path,
+    outcomes: &[Outcome],
+    splits: &DataSplits,
+    recipe: Preset,
+    results: &Value,
+) -> Result<()> {
     for outcome in outcomes {
         outcome.save(folder)?;
     }
-    let about = format!("{}, the {} recipe, seed {}", task.name, recipe.name(), results["seed"]);
+    let about = format!(
+        "{}, the {} recipe, seed {}",
+        splits.name,
+        recipe.name(),
+        results["seed"]
+    );
     let histories = outcomes.iter().map(|o| (o.name.as_str(), &o.history));
     plot::write(
         folder,
         "curves",
-        &plot::curves("Learning curves", &about, &study::panels(histories)),
+        &plot::curves("Learning curves", &about, &experiment::panels(histories)),
     )?;
-    let matrices: Vec<_> = outcomes.iter().map(|o| o.confusion_picture(&task.classes)).collect();
+    let matrices: Vec<_> = outcomes.iter().map(|o| o.confusion_picture(&splits.classes)).collect();
     plot::write(
         folder,
         "confusion",

@@ -10,23 +10,23 @@ use gradus::data::mnist::{SETS, Set};
 use gradus::data::{Bytes, Dataset};
 use serde_json::{Value, json};
 
-use super::Settings;
-use super::options::{data_name, place};
-use crate::notes::class_names;
-use crate::output::Files;
+use super::GlobalOptions;
+use super::options::{parse_data_name, place};
+use crate::data_source::{DataSource, EMBEDDED, TrainTestData, Verified, verify_files};
+use crate::metadata::class_names;
+use crate::output::CommandFiles;
 use crate::plot::{self, count};
-use crate::source::{Data, EMBEDDED, Source, Verified, verify_files};
-use crate::terminal::{listed, path_text, say, shown};
+use crate::terminal::{display_list, display_name, eprint_line, path_text};
 
 /// Data sets: list, fetch, verify and show them
 ///
 /// MNIST and the sets in its format are searched in --data-dir, in the folder that the environment variable
 /// GRADUS_DATA_DIR names, and in the cache folder of the user; the set `digits` is part of the program.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum DataCommand {
     /// List the known sets and where they are
     #[command(after_help = "Example:\n  gradus data list")]
-    List(Place),
+    List(DataDir),
     /// Fetch a set from where it is published
     ///
     /// Each file is tried at every mirror in turn, checked by its SHA-256, and put in its place when it is whole: into
@@ -49,7 +49,7 @@ pub enum Command {
 
 /// Where data sets are.
 #[derive(Debug, Args)]
-pub struct Place {
+pub struct DataDir {
     /// The folder to search first, and to fetch into
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Fetch {
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     /// Fetch from this address instead, to which the names of files are appended
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
@@ -78,20 +78,20 @@ pub struct Verify {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
 }
 
 /// Options of `gradus data show`.
 #[derive(Debug, Args)]
 pub struct Show {
     /// A set by name, or a folder of IDX files, or one with folders `train` and `test` of images
-    #[arg(value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(data_name))]
+    #[arg(value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(parse_data_name))]
     data: String,
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     /// The samples to draw from
-    #[arg(long, value_enum, default_value_t = Part::Train)]
-    part: Part,
+    #[arg(long, value_enum, default_value_t = ShownPart::Train)]
+    part: ShownPart,
     /// Draw samples of this class only
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
@@ -108,19 +108,19 @@ pub struct Show {
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Part {
+pub enum ShownPart {
     /// The training samples
     Train,
     /// The test samples
     Test,
 }
 
-impl Command {
+impl DataCommand {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
+    pub fn files(&self) -> CommandFiles {
         match self {
-            Command::List(_) | Command::Fetch(_) | Command::Verify(_) => Files::default(),
-            Command::Show(options) => Files {
+            DataCommand::List(_) | DataCommand::Fetch(_) | DataCommand::Verify(_) => CommandFiles::default(),
+            DataCommand::Show(options) => CommandFiles {
                 reads: Vec::new(),
                 samples: place(Some(&options.data)),
                 writes: plot::files("samples").map(|name| options.out.join(name)).into(),
@@ -129,9 +129,9 @@ impl Command {
     }
 }
 
-impl Place {
-    fn source(&self, offline: bool, settings: &Settings) -> Source {
-        Source {
+impl DataDir {
+    fn source(&self, offline: bool, settings: &GlobalOptions) -> DataSource {
+        DataSource {
             folder: self.data_dir.clone(),
             offline,
             quiet: settings.quiet,
@@ -140,16 +140,16 @@ impl Place {
 }
 
 /// Runs the command; returns its results.
-pub fn run(command: &Command, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(command: &DataCommand, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     match command {
-        Command::List(place) => list(&place.source(true, settings), out),
-        Command::Fetch(options) => fetch(options, settings, out),
-        Command::Verify(options) => verify(options, settings, out),
-        Command::Show(options) => show(options, settings, out),
+        DataCommand::List(place) => list(&place.source(true, settings), out),
+        DataCommand::Fetch(options) => fetch(options, settings, out),
+        DataCommand::Verify(options) => verify(options, settings, out),
+        DataCommand::Show(options) => show(options, settings, out),
     }
 }
 
-fn list(source: &Source, out: &mut dyn Write) -> Result<Value> {
+fn list(source: &DataSource, out: &mut dyn Write) -> Result<Value> {
     let about = "1,797 handwritten digits of 8×8 pixels (Alpaydin and Kaynak, 1998)";
     let mut rows = vec![(EMBEDDED, about, Some("part of the program".to_string()))];
     for set in &SETS {
@@ -176,7 +176,7 @@ fn list(source: &Source, out: &mut dyn Write) -> Result<Value> {
     Ok(json!({ "sets": sets }))
 }
 
-fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+fn fetch(options: &Fetch, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let source = options.place.source(false, settings);
     let sets = options
         .names
@@ -198,7 +198,7 @@ fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Va
             } else {
                 "and what it has of the set is not whole, or not what was published"
             };
-            say(format_args!("note: {} is searched before, {what}", first.display()));
+            eprint_line(format_args!("note: {} is searched before, {what}", first.display()));
         }
         fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
     }
@@ -208,7 +208,7 @@ fn fetch(options: &Fetch, settings: &Settings, out: &mut dyn Write) -> Result<Va
     Ok(json!({ "sets": fetched }))
 }
 
-fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+fn verify(options: &Verify, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let source = options.place.source(true, settings);
     let mut places: Vec<(&Set, PathBuf)> = Vec::new();
     if options.names.is_empty() {
@@ -251,11 +251,11 @@ fn verify(options: &Verify, settings: &Settings, out: &mut dyn Write) -> Result<
     Ok(json!({ "sets": verified }))
 }
 
-fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+fn show(options: &Show, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let data = options.place.source(options.offline, settings).load(&options.data)?;
     data.remarks
         .iter()
-        .for_each(|remark| say(format_args!("note: {remark}")));
+        .for_each(|remark| eprint_line(format_args!("note: {remark}")));
     let names = class_names(&data.train);
     writeln!(
         out,
@@ -266,15 +266,15 @@ fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Valu
         data.train.shape()
     )?;
     let (train, test) = (counts(&data.train, names.len()), counts(&data.test, names.len()));
-    let told: Vec<String> = names.iter().map(|name| shown(name)).collect();
-    let width = told
+    let shown: Vec<String> = names.iter().map(|name| display_name(name)).collect();
+    let width = shown
         .iter()
         .map(|name| name.chars().count())
         .max()
         .unwrap_or(0)
         .max("class".len());
     writeln!(out, "{:width$}  {:>8}  {:>8}", "class", "train", "test")?;
-    for ((name, train), test) in told.iter().zip(&train).zip(&test) {
+    for ((name, train), test) in shown.iter().zip(&train).zip(&test) {
         writeln!(out, "{name:width$}  {train:>8}  {test:>8}")?;
     }
     let drawn = draw(options, &data, &names)?;
@@ -294,19 +294,20 @@ fn show(options: &Show, settings: &Settings, out: &mut dyn Write) -> Result<Valu
 }
 
 /// Draws the samples that were asked for; returns how many there are.
-fn draw(options: &Show, data: &Data, names: &[String]) -> Result<usize> {
+fn draw(options: &Show, data: &TrainTestData, names: &[String]) -> Result<usize> {
     let class = match &options.class {
         None => None,
-        Some(name) => Some(
-            names
-                .iter()
-                .position(|known| known == name)
-                .with_context(|| format!("{} has no class `{name}`; its classes are {}", data.name, listed(names)))?,
-        ),
+        Some(name) => Some(names.iter().position(|known| known == name).with_context(|| {
+            format!(
+                "{} has no class `{name}`; its classes are {}",
+                data.name,
+                display_list(names)
+            )
+        })?),
     };
     let (part, of) = match options.part {
-        Part::Train => (&data.train, "training"),
-        Part::Test => (&data.test, "test"),
+        ShownPart::Train => (&data.train, "training"),
+        ShownPart::Test => (&data.test, "test"),
     };
     let chosen = part
         .labels()

@@ -10,19 +10,19 @@ use gradus::metric::{AbsoluteError, Accuracy, Average, ConfusionMatrix, Metric, 
 use gradus::{Evaluation, Float, Network};
 use serde_json::{Value, json};
 
-use super::Settings;
-use super::options::{Computation, DataOptions};
-use super::recipe::noted_loss;
+use super::GlobalOptions;
+use super::options::{ComputeOptions, DataOptions};
+use super::recipe::training_loss;
 use super::train::to_json;
-use crate::classes::{Outputs, Positive, confusion_matrix};
-use crate::learned::{Seen, were_used};
-use crate::notes::Notes;
-use crate::output::Files;
+use crate::classes::{ClassOutputs, PositiveClass, confusion_matrix};
+use crate::data_splits::{DataSplits, XOR};
+use crate::metadata::Metadata;
+use crate::output::CommandFiles;
+use crate::overlap::{Overlap, overlap_phrase};
 use crate::plot::{self, Confusion, Guess, count};
 use crate::registry::registry;
-use crate::task::{Task, XOR};
-use crate::terminal::{path_text, shown};
-use crate::units::{loss_in_units, metric_in_units};
+use crate::target_units::{loss_in_target_units, metric_in_target_units};
+use crate::terminal::{display_name, path_text};
 
 /// Measure a trained network on samples that it has not learned
 ///
@@ -41,69 +41,69 @@ pub struct Evaluate {
     #[command(flatten)]
     data: DataOptions,
     /// The samples to measure on
-    #[arg(long, value_enum, default_value_t = Part::Test, help_heading = "Data")]
-    part: Part,
+    #[arg(long, value_enum, default_value_t = EvaluatedPart::Test, help_heading = "Data")]
+    part: EvaluatedPart,
     #[command(flatten)]
-    positive: Positive,
+    positive: PositiveClass,
     /// Also draw the confusion matrix and the worst mistakes into this folder, if the targets are classes
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    computation: Computation,
+    computation: ComputeOptions,
 }
 
 impl Evaluate {
     /// Refuses to measure a part that has no samples.
-    fn check_part(&self, task: &Task, seen: &Seen) -> Result<()> {
-        match (self.part, *seen) {
-            (Part::Test, _) if seen.is_all() && task.origin.name != XOR => bail!(
-                "{}: {seen} There are none to test on; --part all measures on them all the same",
-                task.name
+    fn check_part(&self, splits: &DataSplits, overlap: &Overlap) -> Result<()> {
+        match (self.part, *overlap) {
+            (EvaluatedPart::Test, _) if overlap.is_all() && splits.origin.name != XOR => bail!(
+                "{}: {overlap} There are none to test on; --part all measures on them all the same",
+                splits.name
             ),
-            (Part::Train, Seen::Known { train: 0, .. }) if !task.divided => {
-                bail!("{}: --part train: {seen}", task.name)
+            (EvaluatedPart::Train, Overlap::Known { train: 0, .. }) if !splits.divided => {
+                bail!("{}: --part train: {overlap}", splits.name)
             }
             _ => Ok(()),
         }
     }
 
     /// Says which samples are measured.
-    fn sentence(&self, task: &Task, seen: &Seen) -> String {
-        let Seen::Known {
+    fn overlap_sentence(&self, splits: &DataSplits, overlap: &Overlap) -> String {
+        let Overlap::Known {
             all,
             left_out,
             same,
             train,
             ..
-        } = *seen
+        } = *overlap
         else {
-            return seen.to_string();
+            return overlap.to_string();
         };
         let samples = |samples: usize| count(samples as u64);
-        let some = left_out > 0 && !seen.is_all();
+        let some = left_out > 0 && !overlap.is_all();
         match self.part {
-            Part::Train => format!(
+            EvaluatedPart::Train => format!(
                 "{} of these {} samples {}.",
                 samples(train),
-                samples(task.train.len()),
-                were_used(train, same)
+                samples(splits.train.len()),
+                overlap_phrase(train, same)
             ),
-            Part::All if some => format!(
+            EvaluatedPart::All if some => format!(
                 "{} of these {} samples {}, and {} measured with the others.",
                 samples(left_out),
                 samples(all),
-                were_used(left_out, same),
+                overlap_phrase(left_out, same),
                 if left_out == 1 { "is" } else { "are" }
             ),
-            Part::Test if some && !same => format!("{seen} --part all measures on them too."),
-            Part::Test | Part::All => seen.to_string(),
+            EvaluatedPart::Test if some && !same => format!("{overlap} --part all measures on them too."),
+            EvaluatedPart::Test | EvaluatedPart::All => overlap.to_string(),
         }
     }
 }
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Part {
+pub enum EvaluatedPart {
     /// The samples that the network was trained on, those for validation among them, or the part for training of other data
     Train,
     /// The test samples, without those that the network was trained on
@@ -113,22 +113,22 @@ pub enum Part {
     All,
 }
 
-impl Part {
+impl EvaluatedPart {
     /// Its name on the command line.
     fn name(self) -> &'static str {
         match self {
-            Part::Train => "train",
-            Part::Test => "test",
-            Part::All => "all",
+            EvaluatedPart::Train => "train",
+            EvaluatedPart::Test => "test",
+            EvaluatedPart::All => "all",
         }
     }
 }
 
 impl Evaluate {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
+    pub fn files(&self) -> CommandFiles {
         let pictures = plot::files("confusion").into_iter().chain(plot::files("mistakes"));
-        Files {
+        CommandFiles {
             reads: vec![self.network.clone()],
             samples: self.data.place(),
             writes: (self.out.iter())
@@ -139,61 +139,72 @@ impl Evaluate {
 }
 
 /// How many of the most confused pairs of classes are told.
-const CONFUSED: usize = 5;
+const MAX_CONFUSED: usize = 5;
 /// How many of the worst mistakes are drawn.
 const MISTAKES: usize = 50;
 
 /// Runs the command; returns its results.
-pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let network = options
         .computation
         .of(Network::load_with(&options.network, registry())?)?;
     let file = || options.network.display().to_string();
-    let notes = Notes::of(&network).with_context(file)?;
-    let (task, seen, all) =
+    let metadata = Metadata::of(&network).with_context(file)?;
+    let (splits, overlap, all) =
         options
             .data
-            .learned(&options.network, &network, &notes, options.files().writes, settings)?;
-    options.check_part(&task, &seen)?;
+            .load(&options.network, &network, &metadata, options.files().writes, settings)?;
+    options.check_part(&splits, &overlap)?;
     ensure!(
-        options.out.is_none() || !task.classes.is_empty(),
+        options.out.is_none() || !splits.classes.is_empty(),
         "--out draws the confusion matrix and the mistakes of classes, and the targets of {} are values: leave it out",
-        task.name
+        splits.name
     );
     let data = match options.part {
-        Part::Train => &task.train,
-        Part::Test => &task.test,
-        Part::All => &all,
+        EvaluatedPart::Train => &splits.train,
+        EvaluatedPart::Test => &splits.test,
+        EvaluatedPart::All => &all,
     };
-    let scale = task.targets.as_ref();
-    let loss = loss_in_units(noted_loss(&network, &notes, &data.targets()).with_context(file)?, scale)?;
+    let scale = splits.targets.as_ref();
+    let loss = loss_in_target_units(
+        training_loss(&network, &metadata, &data.targets()).with_context(file)?,
+        scale,
+    )?;
     let metrics: Vec<Box<dyn Metric>> = match data.targets() {
         Targets::Classes(_) => vec![Box::new(Accuracy)],
         Targets::Values(_) => vec![Box::new(AbsoluteError), Box::new(SquaredError), Box::new(R2)],
     };
-    let metrics = metrics.into_iter().map(|metric| metric_in_units(metric, scale));
+    let metrics = metrics.into_iter().map(|metric| metric_in_target_units(metric, scale));
     let metrics = metrics.collect::<Result<Vec<_>>>()?;
     let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
-    let names = names(&task, &notes, &network);
+    let names = names(&splits, &metadata, &network);
     let positive = options.positive.class(&names)?;
-    let mut outputs = Outputs::of(&network, &notes, task.classes.len()).with_context(file)?;
+    let mut outputs = ClassOutputs::of(&network, &metadata, splits.classes.len()).with_context(file)?;
     let mut matrix = confusion_matrix(names.len()).with_context(file)?;
     let mut predictor = network.predictor(1024, settings.thread_count())?;
     let evaluation = predictor
         .evaluate(data, &*loss, &metrics)
-        .with_context(|| format!("{} on {}", file(), task.name))?;
+        .with_context(|| format!("{} on {}", file(), splits.name))?;
     let mut results = to_json(&evaluation);
     results["command"] = "evaluate".into();
     results["network"] = json!(path_text(&options.network));
-    results["data"] = json!(task.name);
+    results["data"] = json!(splits.name);
     results["part"] = json!(options.part.name());
     results["loss_name"] = json!(loss.name());
-    if let Seen::Known { all, left_out, .. } = seen {
-        results["all_samples"] = json!(if options.part == Part::Test { all } else { data.len() });
-        results["left_out"] = json!(if options.part == Part::Test { left_out } else { 0 });
+    if let Overlap::Known { all, left_out, .. } = overlap {
+        results["all_samples"] = json!(if options.part == EvaluatedPart::Test {
+            all
+        } else {
+            data.len()
+        });
+        results["left_out"] = json!(if options.part == EvaluatedPart::Test {
+            left_out
+        } else {
+            0
+        });
     }
-    writeln!(out, "{} on {}", options.network.display(), task.name)?;
-    writeln!(out, "{}", options.sentence(&task, &seen))?;
+    writeln!(out, "{} on {}", options.network.display(), splits.name)?;
+    writeln!(out, "{}", options.overlap_sentence(&splits, &overlap))?;
     print(&evaluation, loss.name(), out)?;
     if let Some(activation) = outputs.activation() {
         writeln!(
@@ -202,7 +213,7 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         )?;
     }
     results["logits"] = json!(outputs.activation().is_some());
-    if task.classes.is_empty() {
+    if splits.classes.is_empty() {
         return Ok(results);
     }
 
@@ -240,26 +251,26 @@ pub fn run(options: &Evaluate, settings: &Settings, out: &mut dyn Write) -> Resu
         results["recall"] = json!(matrix.recall(class));
         results["f1"] = json!(matrix.f1(class));
     }
-    let confused = matrix.most_confused(CONFUSED).into_iter();
+    let confused = matrix.most_confused(MAX_CONFUSED).into_iter();
     results["most_confused"] = confused
         .map(|(class, taken_for, n)| json!({"class": names[class], "taken_for": names[taken_for], "count": n}))
         .collect();
     results["confusion"] = json!(matrix.counts());
     if let Some(folder) = &options.out {
-        draw_confusion(folder, options, &task, &matrix, &names)?;
-        draw_mistakes(folder, &task, data, &names, mistakes)?;
+        draw_confusion(folder, options, &splits, &matrix, &names)?;
+        draw_mistakes(folder, &splits, data, &names, mistakes)?;
         writeln!(out, "\nPictures are in {}.", folder.display())?;
     }
     Ok(results)
 }
 
 /// The names of the classes: those of the data, or those that the network knows, or numbers; none if the targets are values.
-fn names(task: &Task, notes: &Notes, network: &Network) -> Vec<String> {
-    if task.classes.is_empty() {
+fn names(splits: &DataSplits, metadata: &Metadata, network: &Network) -> Vec<String> {
+    if splits.classes.is_empty() {
         return Vec::new();
     }
-    let classes = task.classes.len().max(network.output_shape().size());
-    let known = [task.classes.clone(), notes.classes_for(network)];
+    let classes = splits.classes.len().max(network.output_shape().size());
+    let known = [splits.classes.clone(), metadata.classes_for(network)];
     let known = known.into_iter().find(|names| names.len() == classes);
     known.unwrap_or_else(|| (0..classes).map(|class| class.to_string()).collect())
 }
@@ -285,7 +296,7 @@ fn print_classes(
     positive: Option<usize>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
+    let names: Vec<String> = names.iter().map(|name| display_name(name)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let width = width.max(MEAN.len());
     writeln!(
@@ -321,7 +332,7 @@ fn print_classes(
             matrix.f1(class)
         )?;
     }
-    let confused = matrix.most_confused(CONFUSED);
+    let confused = matrix.most_confused(MAX_CONFUSED);
     if !confused.is_empty() {
         writeln!(out, "\nmost often confused")?;
     }
@@ -334,7 +345,7 @@ fn print_classes(
 fn draw_confusion(
     folder: &Path,
     options: &Evaluate,
-    task: &Task,
+    splits: &DataSplits,
     matrix: &ConfusionMatrix,
     names: &[String],
 ) -> Result<()> {
@@ -344,7 +355,7 @@ fn draw_confusion(
         classes: names.to_vec(),
         counts: matrix.counts().to_vec(),
     };
-    let subtitle = format!("{}, {}", task.name, options.network.display());
+    let subtitle = format!("{}, {}", splits.name, options.network.display());
     plot::write(
         folder,
         "confusion",
@@ -355,7 +366,7 @@ fn draw_confusion(
 /// Draws the samples that the network got wrong although it was most sure, if they are images.
 fn draw_mistakes(
     folder: &Path,
-    task: &Task,
+    splits: &DataSplits,
     data: &dyn Dataset,
     names: &[String],
     mut mistakes: Vec<(usize, usize, usize, Float)>,
@@ -379,7 +390,7 @@ fn draw_mistakes(
             ..plot::Sample::of(&x, form)
         });
     }
-    let title = format!("Mistakes on {}", task.name);
+    let title = format!("Mistakes on {}", splits.name);
     let subtitle = format!(
         "{} of {}, the most confident first: class → guess",
         samples.len(),

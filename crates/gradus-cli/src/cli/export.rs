@@ -2,7 +2,7 @@
 
 mod comparison;
 mod onnx;
-mod source;
+mod source_file;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use gradus::save::atomic;
 use gradus_source::Language;
 use serde_json::{Value, json};
 
-use super::Settings;
+use super::GlobalOptions;
 use super::options::DataOptions;
-use crate::notes::Notes;
-use crate::output::Files;
+use crate::metadata::Metadata;
+use crate::output::CommandFiles;
 use crate::registry::registry;
 use crate::terminal::path_text;
 use onnx::{OnnxOptions, described};
-use source::Source;
+use source_file::SourceFile;
 
 /// Write a trained network in another form: as an ONNX file, or as one source file
 ///
@@ -44,7 +44,7 @@ pub struct Export {
     network: PathBuf,
     /// The form of the file
     #[arg(long, value_enum)]
-    to: Form,
+    to: Format,
     /// The file to write [default: beside the network, with its name]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Export {
 
 /// The form of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum Format {
     /// An ONNX file
     Onnx,
     /// A Rust module that needs the core library only (no_std)
@@ -71,13 +71,13 @@ pub enum Form {
     C,
 }
 
-impl Form {
+impl Format {
     /// Its name, and how its files end.
     fn names(self) -> [&'static str; 2] {
         match self {
-            Form::Onnx => ["onnx"; 2],
-            Form::Rust => ["rust", "rs"],
-            Form::C => ["c"; 2],
+            Format::Onnx => ["onnx"; 2],
+            Format::Rust => ["rust", "rs"],
+            Format::C => ["c"; 2],
         }
     }
 }
@@ -90,8 +90,8 @@ impl Export {
     }
 
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
-        Files {
+    pub fn files(&self) -> CommandFiles {
+        CommandFiles {
             reads: vec![self.network.clone()],
             samples: self.data.place(),
             writes: vec![self.path()],
@@ -100,29 +100,29 @@ impl Export {
 }
 
 /// Runs the command; returns its results.
-pub fn run(options: &Export, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(options: &Export, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let [form, _] = options.to.names();
     ensure!(
-        options.to != Form::Onnx || !options.int8,
+        options.to != Format::Onnx || !options.int8,
         "--int8 is for source files, not for --to onnx"
     );
     ensure!(
-        options.to == Form::C || options.prefix.is_none(),
+        options.to == Format::C || options.prefix.is_none(),
         "--prefix is for --to c: names in other files need none"
     );
     ensure!(
-        options.to == Form::Onnx || !(options.onnx.logits || options.onnx.uint8),
+        options.to == Format::Onnx || !(options.onnx.logits || options.onnx.uint8),
         "--logits and --uint8 are for --to onnx, not for source files"
     );
     let file = || options.network.display().to_string();
     let path = options.path();
     let network = Network::load_with(&options.network, registry())?;
-    let notes = Notes::of(&network).with_context(file)?;
-    let source = |language| Source::of(&network, &notes, language, options, settings);
+    let metadata = Metadata::of(&network).with_context(file)?;
+    let source = |language| SourceFile::of(&network, &metadata, language, options, settings);
     let source = match options.to {
-        Form::Onnx => None,
-        Form::Rust => Some(source(Language::Rust)?),
-        Form::C => Some(source(Language::C)?),
+        Format::Onnx => None,
+        Format::Rust => Some(source(Language::Rust)?),
+        Format::C => Some(source(Language::C)?),
     };
     let onnx = options.onnx.export(&network).with_context(file)?;
     match &source {

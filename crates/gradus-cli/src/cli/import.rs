@@ -11,9 +11,9 @@ use gradus::save::{is_pickle, read_at_most};
 use gradus_onnx::{Imported, Scaling};
 use serde_json::{Value, json};
 
+use crate::metadata::{Metadata, Preprocessing, TargetScale};
 use crate::networks;
-use crate::notes::{Notes, Preprocessing, TargetScale};
-use crate::output::Files;
+use crate::output::CommandFiles;
 use crate::registry::registry;
 use crate::terminal::path_text;
 
@@ -58,7 +58,7 @@ enum Channels {
 }
 
 /// The largest ONNX file that is read: protocol buffers have at most 2 GiB.
-const MOST_BYTES: u64 = (1 << 31) - 1;
+const MAX_BYTES: u64 = (1 << 31) - 1;
 
 /// Runs the command; returns its results.
 pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
@@ -135,12 +135,12 @@ impl Import {
     }
 
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
+    pub fn files(&self) -> CommandFiles {
         let reads = std::iter::once(&self.model).chain(&self.network);
-        Files {
+        CommandFiles {
             reads: reads.cloned().collect(),
             writes: vec![self.path()],
-            ..Files::default()
+            ..CommandFiles::default()
         }
     }
 
@@ -159,7 +159,7 @@ impl Import {
                 "{}: a .safetensors file holds tensors only; declare the layers that they are of with --network",
                 file()
             );
-            let bytes = read_at_most(&self.model, MOST_BYTES)?;
+            let bytes = read_at_most(&self.model, MAX_BYTES)?;
             let how = gradus_onnx::Import {
                 output: self.value.clone(),
                 channels_last: self.channels.map(|channels| channels == Channels::Last),
@@ -190,22 +190,22 @@ impl Import {
 
 /// Writes into a network's notes how its file scales numbers, and checks all of them.
 fn note_scaling(imported: &mut Imported) -> Result<()> {
-    let mut notes = Notes::of(&imported.network)?;
+    let mut metadata = Metadata::of(&imported.network)?;
     if let Some(Scaling { mean, deviation }) = &imported.inputs {
-        notes.preprocessing = Some(Preprocessing::Numbers {
+        metadata.preprocessing = Some(Preprocessing::Numbers {
             columns: imported.columns.clone(),
             mean: mean.clone(),
             deviation: deviation.clone(),
         });
     }
     if let Some(Scaling { mean, deviation }) = &imported.outputs {
-        notes.targets = Some(TargetScale {
+        metadata.targets = Some(TargetScale {
             mean: mean.clone(),
             deviation: deviation.clone(),
         });
     }
-    notes.write(&mut imported.network)?;
-    Notes::of(&imported.network).map(drop)
+    metadata.write(&mut imported.network)?;
+    Metadata::of(&imported.network).map(drop)
 }
 
 /// Refuses what `torch.save` writes, a zip archive with a pickle or a bare pickle, by its first bytes.
@@ -247,9 +247,9 @@ mod tests {
         };
         let mut imported = import(&export(&network, &options).unwrap()).unwrap();
         note_scaling(&mut imported).unwrap();
-        let notes = Notes::of(&imported.network).unwrap();
+        let metadata = Metadata::of(&imported.network).unwrap();
         assert_eq!(
-            notes.preprocessing,
+            metadata.preprocessing,
             Some(Preprocessing::Numbers {
                 columns: options.columns,
                 mean: vec![1.5, -2.0],
@@ -257,7 +257,7 @@ mod tests {
             })
         );
         assert_eq!(
-            notes.targets,
+            metadata.targets,
             Some(TargetScale {
                 mean: vec![1000.0],
                 deviation: vec![250.0],

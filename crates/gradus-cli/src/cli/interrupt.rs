@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::terminal::{is_control, say};
+use crate::terminal::{eprint_line, is_control};
 
 /// Whether somebody asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -37,7 +37,7 @@ pub fn watch() -> impl Fn() -> bool {
         }
     });
     if let Err(error) = noted {
-        say(format_args!(
+        eprint_line(format_args!(
             "note: Ctrl-C will not save where training stands: {error}"
         ));
     }

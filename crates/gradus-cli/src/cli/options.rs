@@ -10,26 +10,26 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use gradus::Network;
 use gradus::data::{Dataset, Targets};
 
-use super::Settings;
-use crate::learned::{self, Seen};
-use crate::notes::{Notes, Origin};
-use crate::output::Files;
-use crate::source::{Source, is_published};
-use crate::study::HELD_OUT;
+use super::GlobalOptions;
+use crate::data_source::{DataSource, is_published};
+use crate::data_splits::{DataSplits, ReadOptions, XOR};
+use crate::experiment::HELD_OUT;
+use crate::metadata::{DataOrigin, Metadata};
+use crate::output::CommandFiles;
+use crate::overlap::{self, Overlap};
 use crate::table::is_table;
-use crate::task::{Reading, Task, XOR};
-use crate::terminal::say;
+use crate::terminal::eprint_line;
 
 /// How networks are computed.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Computation {
+pub struct ComputeOptions {
     /// Compute by the plain loops over one sample, as the formulas are written in the files of the layers: outputs of the same bits,
     /// many times slower
     #[arg(long)]
     pub reference: bool,
 }
 
-impl Computation {
+impl ComputeOptions {
     /// The network, computed so.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub struct DataOptions {
     /// A data set by name (see `gradus data list`), a folder of IDX files, a folder of images with a sub-folder for each
     /// class, or one with folders `train` and `test` of such, or a table of numbers (.csv, .tsv, also gzipped: unpacked to 256
     /// MiB or 32 times its size, or to as many MiB as the environment variable GRADUS_MOST_UNPACKED says)
-    #[arg(long, value_name = "NAME|DIR|FILE", value_parser = OsStringValueParser::new().try_map(data_name))]
+    #[arg(long, value_name = "NAME|DIR|FILE", value_parser = OsStringValueParser::new().try_map(parse_data_name))]
     pub data: Option<String>,
     /// The folder to search first, and to fetch into
     #[arg(long, value_name = "DIR")]
@@ -87,7 +87,7 @@ fn is_known(name: &str) -> bool {
 ///
 /// # Errors
 /// If it is no text: a network's notes keep it.
-pub fn data_name(name: OsString) -> Result<String, String> {
+pub fn parse_data_name(name: OsString) -> Result<String, String> {
     name.into_string()
         .map_err(|_| "data are named by text, and this path is not UTF-8: rename it, or make a link to it".into())
 }
@@ -99,8 +99,8 @@ impl DataOptions {
     }
 
     /// Where data may come from.
-    pub fn source(&self, settings: &Settings) -> Source {
-        Source {
+    pub fn source(&self, settings: &GlobalOptions) -> DataSource {
+        DataSource {
             folder: self.data_dir.clone(),
             offline: self.offline,
             quiet: settings.quiet,
@@ -126,32 +126,32 @@ impl DataOptions {
     ///
     /// # Errors
     /// If nothing names any, they can't be read, or would be written over.
-    pub fn learned(
+    pub fn load(
         &self,
         file: &Path,
         network: &Network,
-        notes: &Notes,
+        metadata: &Metadata,
         mut writes: Vec<PathBuf>,
-        settings: &Settings,
-    ) -> Result<(Task, Seen, Arc<dyn Dataset>)> {
+        settings: &GlobalOptions,
+    ) -> Result<(DataSplits, Overlap, Arc<dyn Dataset>)> {
         let source = self.source(settings);
-        let reading = Reading {
-            notes: notes.clone(),
+        let read_options = ReadOptions {
+            metadata: metadata.clone(),
             network: Some(network),
             raw: true,
             trained: true,
-            ..Reading::default()
+            ..ReadOptions::default()
         };
-        let learned = match (&self.data, &notes.origin) {
+        let trained_on = match (&self.data, &metadata.origin) {
             (None, None) => bail!(
                 "{}: the network does not say what it was trained on; name the data with --data",
                 file.display()
             ),
             (None, Some(origin)) => origin.clone(),
             (Some(data), origin) => {
-                let name = lasting_name(data)?;
-                let origin = origin.clone().unwrap_or_else(|| Origin::named(&name));
-                Origin {
+                let name = absolute_name(data)?;
+                let origin = origin.clone().unwrap_or_else(|| DataOrigin::named(&name));
+                DataOrigin {
                     // What was said of the first line of one table does not hold for another.
                     header: origin.header.filter(|_| origin.name == name),
                     name,
@@ -159,19 +159,19 @@ impl DataOptions {
                 }
             }
         };
-        let origin = Origin {
-            target: self.target.clone().or(learned.target),
+        let origin = DataOrigin {
+            target: self.target.clone().or(trained_on.target),
             regression: !self.classification
-                && (self.regression || learned.regression || notes.gives_values() == Some(true)),
-            header: self.header.or(learned.header),
+                && (self.regression || trained_on.regression || metadata.gives_values() == Some(true)),
+            header: self.header.or(trained_on.header),
             held_out: None,
-            ..learned
+            ..trained_on
         };
         // Where the notes alone name it, it is known only here.
         writes.extend(settings.json.clone());
-        let files = Files {
+        let files = CommandFiles {
             reads: Vec::new(),
-            samples: (notes.origin.iter().chain([&origin]))
+            samples: (metadata.origin.iter().chain([&origin]))
                 .flat_map(|origin| place(Some(&origin.name)))
                 .collect(),
             writes,
@@ -179,7 +179,7 @@ impl DataOptions {
         files.check()?;
         self.check_table(&origin.name)?;
         let values = origin.regression && is_table(Path::new(&origin.name));
-        match (notes.gives_values(), values) {
+        match (metadata.gives_values(), values) {
             (Some(true), false) => bail!(
                 "{}: the network gives values, and the targets of {} are classes",
                 file.display(),
@@ -192,28 +192,28 @@ impl DataOptions {
             ),
             _ => {}
         }
-        let task = Task::load(&origin, &source, &reading)?.with_remarks_told();
-        if let (Targets::Classes(classes @ 3..), 1) = (task.test.targets(), network.output_shape().size()) {
+        let splits = DataSplits::load(&origin, &source, &read_options)?.with_remarks_printed();
+        if let (Targets::Classes(classes @ 3..), 1) = (splits.test.targets(), network.output_shape().size()) {
             bail!(
                 "{}: the network gives one number, and the targets of {} are {classes} classes: if they are values, say so with \
                  --regression",
                 file.display(),
-                task.name
+                splits.name
             );
         }
-        let all = task.test.clone();
-        let (task, seen) =
-            learned::divide(task, notes, &reading, &source).with_context(|| file.display().to_string())?;
-        Ok((task, seen, all))
+        let all = splits.test.clone();
+        let (splits, overlap) =
+            overlap::divide(splits, metadata, &read_options, &source).with_context(|| file.display().to_string())?;
+        Ok((splits, overlap, all))
     }
 }
 
 /// Which samples of classes, for commands that bring their own networks.
 #[derive(Debug, Clone, Args)]
-pub struct StudyData {
+pub struct ExperimentDataOptions {
     /// A data set by name (see `gradus data list`), a folder of IDX files, or a folder of images with a sub-folder for each
     /// class [default: mnist, or digits where mnist can't be had]
-    #[arg(long, value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(data_name))]
+    #[arg(long, value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(parse_data_name))]
     data: Option<String>,
     /// The folder to search for data first, and to fetch into
     #[arg(long, value_name = "DIR")]
@@ -226,7 +226,7 @@ pub struct StudyData {
 /// The share of the samples that tests, of data that has no part for it.
 pub const TEST: f64 = 0.2;
 
-impl StudyData {
+impl ExperimentDataOptions {
     /// What is read, as far as it is named.
     pub fn place(&self) -> Vec<PathBuf> {
         place(self.data.as_ref())
@@ -236,31 +236,31 @@ impl StudyData {
     ///
     /// # Errors
     /// If they are nowhere, or damaged, or can't be divided.
-    pub fn load(&self, settings: &Settings) -> Result<(Task, Option<String>)> {
-        let source = Source {
+    pub fn load(&self, settings: &GlobalOptions) -> Result<(DataSplits, Option<String>)> {
+        let source = DataSource {
             folder: self.data_dir.clone(),
             offline: self.offline,
             quiet: settings.quiet,
         };
         let Some(name) = &self.data else {
-            let (task, note) = Task::usual(&source)?;
+            let (splits, note) = DataSplits::usual(&source)?;
             if let Some(note) = &note {
-                say(format_args!("note: {note}"));
+                eprint_line(format_args!("note: {note}"));
             }
-            return Ok((task, note));
+            return Ok((splits, note));
         };
-        let origin = Origin {
+        let origin = DataOrigin {
             held_out: Some(TEST),
             seed: settings.seed,
-            ..Origin::named(&lasting_name(name)?)
+            ..DataOrigin::named(&absolute_name(name)?)
         };
-        let reading = Reading {
+        let read_options = ReadOptions {
             validation: HELD_OUT,
-            ..Reading::default()
+            ..ReadOptions::default()
         };
-        let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
-        task.name.clone_from(name);
-        Ok((task, None))
+        let mut splits = DataSplits::load(&origin, &source, &read_options)?.with_remarks_printed();
+        splits.name.clone_from(name);
+        Ok((splits, None))
     }
 }
 
@@ -269,7 +269,7 @@ impl StudyData {
 ///
 /// # Errors
 /// If the whole path is no text.
-pub fn lasting_name(data: &str) -> Result<String> {
+pub fn absolute_name(data: &str) -> Result<String> {
     if is_known(data) || !Path::new(data).exists() {
         return Ok(data.to_string());
     }

@@ -8,15 +8,15 @@ use clap::Args;
 use gradus::{Float, Network};
 use serde_json::{Value, json};
 
-use super::options::Computation;
-use super::{Settings, write_json};
-use crate::classes::Outputs;
-use crate::notes::{Notes, Preprocessing, TargetScale};
-use crate::output::Files;
+use super::options::ComputeOptions;
+use super::{GlobalOptions, write_json};
+use crate::classes::ClassOutputs;
+use crate::metadata::{Metadata, Preprocessing, TargetScale};
+use crate::output::CommandFiles;
 use crate::picture;
 use crate::plot::{self, percent};
 use crate::registry::registry;
-use crate::terminal::{path_text, say_error, sentence, shown};
+use crate::terminal::{display_name, eprint_error, error_sentence, path_text};
 use gradus::save::atomic;
 
 /// Say what is on pictures
@@ -41,20 +41,20 @@ pub struct Predict {
     #[arg(long, value_name = "FILE|DIR")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
-    computation: Computation,
+    computation: ComputeOptions,
 }
 
 impl Predict {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
+    pub fn files(&self) -> CommandFiles {
         let sheet = |place: &PathBuf| match place.extension().and_then(|ending| ending.to_str()) {
             Some("svg" | "png") => vec![place.clone()],
             _ => plot::files(SHEET).map(|name| place.join(name)).into(),
         };
-        Files {
+        CommandFiles {
             reads: [std::slice::from_ref(&self.network), &self.pictures].concat(),
             writes: self.sheet.iter().flat_map(sheet).collect(),
-            ..Files::default()
+            ..CommandFiles::default()
         }
     }
 }
@@ -62,7 +62,7 @@ impl Predict {
 /// The name of the pictures of a sheet in a folder.
 const SHEET: &str = "predictions";
 /// How many classes are told of each picture.
-const TOLD: usize = 3;
+const MAX_SHOWN: usize = 3;
 
 /// What a network says of a picture.
 struct Prediction {
@@ -73,13 +73,13 @@ struct Prediction {
 }
 
 /// Runs the command; returns its results.
-pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(options: &Predict, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let network = options
         .computation
         .of(Network::load_with(&options.network, registry())?)?;
     let file = || options.network.display().to_string();
-    let mut named = Labels::of(&network).with_context(file)?;
-    let reader = Reader::of(&network).with_context(file)?;
+    let mut named = OutputLabels::of(&network).with_context(file)?;
+    let reader = PictureReader::of(&network).with_context(file)?;
     let pictures: Vec<Result<Vec<Float>>> = options.pictures.iter().map(|path| reader.read(path)).collect();
     let predictions = predict(&network, &mut named, pictures, settings)?;
 
@@ -99,7 +99,7 @@ pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Resul
     let rows = options.pictures.iter().zip(&predictions).map(|(path, prediction)| {
         let mut row = match prediction {
             Ok(prediction) => named.to_json(&prediction.y),
-            Err(error) => json!({ "error": sentence(error) }),
+            Err(error) => json!({ "error": error_sentence(error) }),
         };
         row["file"] = json!(path_text(path));
         row
@@ -113,7 +113,7 @@ pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Resul
     let mut errors: Vec<Error> = predictions.into_iter().filter_map(Result::err).collect();
     let Some(last) = errors.pop() else { return Ok(results) };
     for error in errors {
-        say_error(&error);
+        eprint_error(&error);
     }
     if let Some(path) = &settings.json {
         write_json(path, &results)?;
@@ -122,11 +122,11 @@ pub fn run(options: &Predict, settings: &Settings, out: &mut dyn Write) -> Resul
 }
 
 /// Turns pictures into samples of a network.
-struct Reader(Preprocessing);
+struct PictureReader(Preprocessing);
 
-impl Reader {
+impl PictureReader {
     fn of(network: &Network) -> Result<Self> {
-        let Some(preprocessing) = Notes::of(network)?.preprocessing_for(network) else {
+        let Some(preprocessing) = Metadata::of(network)?.preprocessing_for(network) else {
             bail!(
                 "the network takes samples of shape {}, which are no pictures",
                 network.input_shape()
@@ -137,7 +137,7 @@ impl Reader {
             "the network was trained on rows of numbers, not on pictures: `gradus evaluate --data` takes tables, and `gradus export` \
              makes a program of it"
         );
-        Ok(Reader(preprocessing))
+        Ok(PictureReader(preprocessing))
     }
 
     fn read(&self, path: &Path) -> Result<Vec<Float>> {
@@ -156,9 +156,9 @@ impl Reader {
 /// Puts the pictures that could be read through the network.
 fn predict(
     network: &Network,
-    named: &mut Labels,
+    named: &mut OutputLabels,
     pictures: Vec<Result<Vec<Float>>>,
-    settings: &Settings,
+    settings: &GlobalOptions,
 ) -> Result<Vec<Result<Prediction>>> {
     let mut predictor = network.predictor(1, settings.thread_count())?;
     let predictions = pictures.into_iter().map(|x| {
@@ -174,23 +174,23 @@ fn predict(
 }
 
 /// What a network's outputs stand for.
-struct Labels {
+struct OutputLabels {
     /// The names of the classes; none if the network gives values.
     classes: Vec<String>,
     /// Its outputs, as probabilities if they are logits.
-    outputs: Outputs,
+    outputs: ClassOutputs,
     /// How outputs become values, if those were scaled in training.
     scale: Option<TargetScale>,
 }
 
-impl Labels {
+impl OutputLabels {
     fn of(network: &Network) -> Result<Self> {
-        let notes = Notes::of(network)?;
-        let classes = notes.classes_for(network);
-        Ok(Labels {
-            outputs: Outputs::of(network, &notes, classes.len())?,
+        let metadata = Metadata::of(network)?;
+        let classes = metadata.classes_for(network);
+        Ok(OutputLabels {
+            outputs: ClassOutputs::of(network, &metadata, classes.len())?,
             classes,
-            scale: notes.targets,
+            scale: metadata.targets,
         })
     }
 
@@ -216,7 +216,7 @@ impl Labels {
         let scores = self.classes.iter().zip(y);
         let mut scores: Vec<_> = scores.map(|(name, &score)| (name.as_str(), score)).collect();
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
-        scores.truncate(TOLD);
+        scores.truncate(MAX_SHOWN);
         scores
     }
 
@@ -236,9 +236,14 @@ impl Labels {
         };
         let others: Vec<String> = others
             .iter()
-            .map(|(class, score)| format!("{} {}", shown(class), self.score(*score)))
+            .map(|(class, score)| format!("{} {}", display_name(class), self.score(*score)))
             .collect();
-        format!("{}  {:>7}   ({})", shown(class), self.score(*score), others.join(", "))
+        format!(
+            "{}  {:>7}   ({})",
+            display_name(class),
+            self.score(*score),
+            others.join(", ")
+        )
     }
 
     fn to_json(&self, y: &[Float]) -> Value {
@@ -265,8 +270,8 @@ fn draw(
     place: &Path,
     options: &Predict,
     predictions: &[Result<Prediction>],
-    reader: &Reader,
-    named: &Labels,
+    reader: &PictureReader,
+    named: &OutputLabels,
 ) -> Result<()> {
     let (channels, height, width) = reader.0.image().context("there are no pictures to draw")?;
     let samples: Vec<plot::Sample> = predictions

@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::notes::Notes;
-use crate::registry::{alternatives, registry};
-use crate::units::last_kind;
+use crate::metadata::Metadata;
+use crate::registry::{or_list, registry};
+use crate::target_units::last_kind;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -36,13 +36,13 @@ pub struct Recipe {
         "What is minimized: {}, with settings after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in \
          the units of the targets) [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, \
          mean_squared_error for values]",
-        alternatives(registry().losses.names())
+        or_list(registry().losses.names())
     ))]
     pub loss: Option<Spec>,
     /// How parameters follow their gradients.
     #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "adam", help = format!(
         "How parameters follow their gradients: {}, with settings after a colon, as in adam:beta1=0.8,epsilon=1e-6",
-        alternatives(registry().optimizers.names())
+        or_list(registry().optimizers.names())
     ))]
     pub optimizer: Spec,
     /// The learning rate, before a schedule [default: the optimizer's own]
@@ -71,7 +71,7 @@ pub struct Recipe {
     /// How the learning rate changes.
     #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant", help = format!(
         "How the learning rate changes: {}, with settings after a colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5",
-        alternatives(registry().schedules.names())
+        or_list(registry().schedules.names())
     ))]
     pub schedule: Spec,
     /// Raise the learning rate from zero over this number of steps, before the schedule
@@ -86,7 +86,7 @@ pub struct Recipe {
         "Change training images at random, a little: any of shift (pixels), rotate and shear (degrees), scale (a fraction), elastic \
          (with sigma, in pixels) and noise (standard deviation), as in shift=2,rotate=10,scale=0.1; or one augmentation by its \
          name, of {}, as in noise:std=0.1",
-        alternatives(registry().augmentations.names())
+        or_list(registry().augmentations.names())
     ))]
     pub augment: Option<String>,
 }
@@ -274,7 +274,7 @@ impl Recipe {
                     .context("--augment")?,
             ));
         }
-        let changes: Changes = parse_settings(text)
+        let changes: WarpSettings = parse_settings(text)
             .and_then(|settings| read(&settings))
             .context("--augment")?;
         let mut warp = Warp::new()
@@ -295,7 +295,7 @@ impl Recipe {
 
 /// The name of the loss that suits a network and its targets: mean squared error for values, cross entropy for classes, and
 /// for two classes and one output binary cross entropy.
-pub fn usual_loss(network: &Network, targets: &Targets) -> &'static str {
+pub fn default_loss(network: &Network, targets: &Targets) -> &'static str {
     match targets {
         Targets::Values(_) => "mean_squared_error",
         Targets::Classes(2) if network.output_shape().size() == 1 => "binary_cross_entropy",
@@ -307,9 +307,12 @@ pub fn usual_loss(network: &Network, targets: &Targets) -> &'static str {
 ///
 /// # Errors
 /// If the notes name a loss that does not exist.
-pub fn noted_loss(network: &Network, notes: &Notes, targets: &Targets) -> Result<Arc<dyn Loss>> {
-    let noted = notes.training.as_ref().and_then(|training| training["loss"].as_str());
-    Spec::from_str(noted.unwrap_or_else(|| usual_loss(network, targets)))?.loss()
+pub fn training_loss(network: &Network, metadata: &Metadata, targets: &Targets) -> Result<Arc<dyn Loss>> {
+    let noted = metadata
+        .training
+        .as_ref()
+        .and_then(|training| training["loss"].as_str());
+    Spec::from_str(noted.unwrap_or_else(|| default_loss(network, targets)))?.loss()
 }
 
 /// Refuses to train a network that ends in something else than the probabilities that the loss compares: as it is used and
@@ -335,7 +338,7 @@ pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
 /// The settings of `--augment`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Changes {
+struct WarpSettings {
     shift: Float,
     rotate: Float,
     scale: Float,
@@ -345,10 +348,10 @@ struct Changes {
     noise: Float,
 }
 
-impl Default for Changes {
+impl Default for WarpSettings {
     /// None; and a width of elastic changes that suits digits of 28 pixels (Simard, Steinkraus and Platt, 2003).
     fn default() -> Self {
-        Changes {
+        WarpSettings {
             shift: 0.0,
             rotate: 0.0,
             scale: 0.0,
@@ -369,13 +372,13 @@ mod tests {
     use gradus::schedule::StepDecay;
 
     #[derive(Parser)]
-    struct Cli {
+    struct TestCli {
         #[command(flatten)]
         recipe: Recipe,
     }
 
     fn parse(arguments: &str) -> Recipe {
-        Cli::try_parse_from(["train"].into_iter().chain(arguments.split_whitespace()))
+        TestCli::try_parse_from(["train"].into_iter().chain(arguments.split_whitespace()))
             .unwrap()
             .recipe
     }
@@ -426,7 +429,7 @@ mod tests {
 
     #[test]
     fn help_names_all_that_can_be_chosen() {
-        let command = <Cli as clap::CommandFactory>::command();
+        let command = <TestCli as clap::CommandFactory>::command();
         let help = |name: &str| {
             command
                 .get_arguments()
@@ -495,7 +498,7 @@ mod tests {
             "{unknown}"
         );
         assert!(show(parse("--clip-value 0").clip()).contains("clip"));
-        assert!(Cli::try_parse_from(["train", "--schedule", "cosine:to"]).is_err());
-        assert!(Cli::try_parse_from(["train", "--clip-value", "1", "--clip-norm", "1"]).is_err());
+        assert!(TestCli::try_parse_from(["train", "--schedule", "cosine:to"]).is_err());
+        assert!(TestCli::try_parse_from(["train", "--clip-value", "1", "--clip-norm", "1"]).is_err());
     }
 }

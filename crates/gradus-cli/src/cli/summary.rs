@@ -8,12 +8,12 @@ use clap::Args;
 use gradus::{Network, Shape};
 use serde_json::{Value, json};
 
-use super::Settings;
+use super::GlobalOptions;
+use crate::metadata::Metadata;
 use crate::networks;
-use crate::notes::Notes;
-use crate::output::Files;
+use crate::output::CommandFiles;
 use crate::registry::registry;
-use crate::terminal::{listed, one_line, path_text, shortened};
+use crate::terminal::{display_list, one_line, path_text, shortened};
 
 /// Show the layers of a network: their outputs, parameters, multiply-adds and memory
 ///
@@ -37,10 +37,10 @@ pub struct Summary {
 
 impl Summary {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
-        Files {
+    pub fn files(&self) -> CommandFiles {
+        CommandFiles {
             reads: vec![self.network.clone()],
-            ..Files::default()
+            ..CommandFiles::default()
         }
     }
 }
@@ -53,24 +53,24 @@ fn parse_shape(text: &str) -> Result<Shape> {
 }
 
 /// Runs the command; returns its results.
-pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(options: &Summary, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let network = options.network(settings)?;
-    let notes = Notes::of(&network).with_context(|| path_text(&options.network))?;
+    let metadata = Metadata::of(&network).with_context(|| path_text(&options.network))?;
     write!(out, "{}", network.summary())?;
-    if let Some(origin) = &notes.origin {
+    if let Some(origin) = &metadata.origin {
         writeln!(out, "\ntrained on {}", one_line(&origin.name))?;
     }
-    if let Some(classes) = notes.classes.as_ref().filter(|classes| !classes.is_empty()) {
-        writeln!(out, "classes: {}", listed(classes))?;
+    if let Some(classes) = metadata.classes.as_ref().filter(|classes| !classes.is_empty()) {
+        writeln!(out, "classes: {}", display_list(classes))?;
     }
-    if let Some(preprocessing) = &notes.preprocessing {
+    if let Some(preprocessing) = &metadata.preprocessing {
         writeln!(out, "samples: {preprocessing}")?;
     }
-    if let Some(scale) = &notes.targets {
+    if let Some(scale) = &metadata.targets {
         let scale = format!("output × {:?} + {:?}", scale.deviation, scale.mean);
         writeln!(out, "targets: {}", one_line(&scale))?;
     }
-    if let Some(training) = &notes.training {
+    if let Some(training) = &metadata.training {
         writeln!(out, "training: {}", shortened(&serde_json::to_string_pretty(training)?))?;
     }
     let rows = network.summary().rows();
@@ -82,16 +82,16 @@ pub fn run(options: &Summary, settings: &Settings, out: &mut dyn Write) -> Resul
         "parameters": network.parameter_count(),
         "multiply_adds": network.multiply_adds(),
         "layers": rows,
-        "data": notes.origin.map(|origin| origin.name),
-        "classes": notes.classes,
-        "preprocessing": notes.preprocessing,
-        "targets": notes.targets,
-        "training": notes.training,
+        "data": metadata.origin.map(|origin| origin.name),
+        "classes": metadata.classes,
+        "preprocessing": metadata.preprocessing,
+        "targets": metadata.targets,
+        "training": metadata.training,
     }))
 }
 
 impl Summary {
-    fn network(&self, settings: &Settings) -> Result<Network> {
+    fn network(&self, settings: &GlobalOptions) -> Result<Network> {
         let path = &self.network;
         let name = &path_text(path)[..];
         if networks::is_built_in(name) {

@@ -16,22 +16,22 @@ use gradus::save::Snapshot;
 use gradus::{Evaluation, Fit, Network, Profile, Registry};
 use serde_json::{Value, json};
 
-use super::Settings;
+use super::GlobalOptions;
 use super::interrupt;
-use super::options::{Computation, DataOptions, TEST, lasting_name};
-use super::recipe::{self, Recipe, Spec, check_end, usual_loss};
-use crate::classes::{self, Positive};
+use super::options::{ComputeOptions, DataOptions, TEST, absolute_name};
+use super::recipe::{self, Recipe, Spec, check_end, default_loss};
+use crate::classes::{self, PositiveClass};
+use crate::data_source::DEFAULT_SET;
+use crate::data_splits::{DataSplits, ReadOptions, XOR};
+use crate::metadata::DataOrigin;
 use crate::networks;
-use crate::notes::Origin;
-use crate::output::{Files, Folder};
+use crate::output::{CommandFiles, OutputFolder};
 use crate::plot::{self, Curve, Panel, count};
-use crate::registry::{alternatives, registry};
-use crate::source::USUAL;
+use crate::registry::{or_list, registry};
 use crate::table::is_table;
-use crate::task::{Reading, Task, XOR};
-use crate::terminal::{path_text, say};
+use crate::target_units::{loss_in_target_units, metric_in_target_units};
+use crate::terminal::{eprint_line, path_text};
 use crate::threads::ThreadsUsed;
-use crate::units::{loss_in_units, metric_in_units};
 
 /// The share of the training samples that is held out for validation, by default.
 const VALIDATION: f64 = 0.1;
@@ -111,11 +111,11 @@ pub struct Train {
         "What to measure beside the loss, of {}: top_5 (or another number); precision, recall and f1 are those of one of two classes, or \
          the mean over more (f1_macro is always the mean); with settings after a colon [default: accuracy for classes; r2 and \
          absolute_error for values]",
-        alternatives(registry().metrics.names())
+        or_list(registry().metrics.names())
     ))]
     metric: Vec<String>,
     #[command(flatten)]
-    positive: Positive,
+    positive: PositiveClass,
     /// Show how long each layer took in training
     #[arg(long, help_heading = "Training")]
     profile: bool,
@@ -130,7 +130,7 @@ pub struct Train {
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     checkpoint: f64,
     #[command(flatten)]
-    computation: Computation,
+    computation: ComputeOptions,
 }
 
 /// The trained network.
@@ -147,10 +147,10 @@ const FILES: [&str; 7] = [RESULT, BEST, CHECKPOINT, HISTORY[0], HISTORY[1], CURV
 /// A network with what it is to learn, and how.
 struct TrainJob<'a> {
     options: &'a Train,
-    settings: &'a Settings,
+    settings: &'a GlobalOptions,
     recipe: Recipe,
     name: String,
-    task: Task,
+    splits: DataSplits,
     /// What a step learns from.
     train: Arc<dyn Dataset>,
     validation: Option<Subset<Arc<dyn Dataset>>>,
@@ -162,18 +162,18 @@ struct TrainJob<'a> {
 }
 
 /// Runs the command; returns its results.
-pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<Value> {
+pub fn run(options: &Train, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let (job, mut network) = TrainJob::new(options, settings)?;
     if !settings.quiet {
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
     }
-    let folder = Folder::claim(&options.out, &FILES)?;
+    let folder = OutputFolder::claim(&options.out, &FILES)?;
     let (history, profile) = job
         .fit(&mut network, &folder)
         .map_err(|error| match error.downcast_ref() {
             Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
-            _ => folder.explained(error.context(format!("{} on {}", job.name, job.task.name))),
+            _ => folder.explained(error.context(format!("{} on {}", job.name, job.splits.name))),
         })?;
     if let Some(profile) = profile {
         writeln!(out, "{profile}\n")?;
@@ -191,7 +191,7 @@ pub fn run(options: &Train, settings: &Settings, out: &mut dyn Write) -> Result<
 
 impl<'a> TrainJob<'a> {
     /// Loads the inputs and validates all options before anything is written.
-    fn new(options: &'a Train, settings: &'a Settings) -> Result<(Self, Network)> {
+    fn new(options: &'a Train, settings: &'a GlobalOptions) -> Result<(Self, Network)> {
         let recipe = options.recipe();
         // Mistakes in options are told before data are read, which may take a while.
         recipe.optimizer()?;
@@ -210,52 +210,52 @@ impl<'a> TrainJob<'a> {
                     .with_context(|| network.clone())?,
             )
         };
-        let task = options.task(declared.as_ref(), settings)?;
+        let splits = options.splits(declared.as_ref(), settings)?;
         let name = match options.network.file_stem() {
             Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
             _ => network.clone(),
         };
         let network = match declared {
             Some(network) => network,
-            None => built_in(&network, &task, settings.seed)?,
+            None => built_in(&network, &splits, settings.seed)?,
         };
         let mut network = options.computation.of(network)?;
-        let (train, validation) = options.held_out(&task, settings.seed)?;
-        let targets = task.train.targets();
-        let spec = (recipe.loss.clone()).map_or_else(|| usual_loss(&network, &targets).parse(), Ok)?;
+        let (train, validation) = options.held_out(&splits, settings.seed)?;
+        let targets = splits.train.targets();
+        let spec = (recipe.loss.clone()).map_or_else(|| default_loss(&network, &targets).parse(), Ok)?;
         let loss = spec.loss()?;
-        let place = || format!("{} on {}", path_text(&options.network), task.name);
+        let place = || format!("{} on {}", path_text(&options.network), splits.name);
         loss.validate(network.output_shape(), &targets).with_context(place)?;
         check_end(&network, &*loss).with_context(place)?;
-        let loss = loss_in_units(loss, task.targets.as_ref())?;
+        let loss = loss_in_target_units(loss, splits.targets.as_ref())?;
 
         let metrics = options.metrics(&targets)?;
-        let metrics = options.positive.metrics(&metrics, &task.classes)?;
-        let watched = options.watched(&metrics, &task.classes, validation.is_some())?;
+        let metrics = options.positive.metrics(&metrics, &splits.classes)?;
+        let watched = options.watched(&metrics, &splits.classes, validation.is_some())?;
 
         let recipe = Recipe {
             loss: Some(spec),
             batch_size: Some(recipe.batch_size.unwrap_or(128.min(train.len()))),
             ..recipe
         };
-        let mut notes = task.notes()?;
-        notes.training = Some(json!({
+        let mut metadata = splits.metadata()?;
+        metadata.training = Some(json!({
             "network": name,
             "version": env!("CARGO_PKG_VERSION"),
-            "data": { "name": task.name, "sha256": notes.learned.as_ref().map(|learned| &learned.sha256) },
+            "data": { "name": splits.name, "sha256": metadata.fingerprint.as_ref().map(|fingerprint| &fingerprint.sha256) },
             "seed": settings.seed,
             "validation": validation.as_ref().map_or(0, Dataset::len),
             "samples": train.len(),
             "loss": recipe.loss,
             "recipe": recipe.to_json(),
         }));
-        notes.write(&mut network)?;
+        metadata.write(&mut network)?;
         let job = TrainJob {
             options,
             settings,
             recipe,
             name,
-            task,
+            splits,
             train,
             validation,
             threads: ThreadsUsed::default(),
@@ -271,7 +271,7 @@ impl<'a> TrainJob<'a> {
         self.options.out.join(CHECKPOINT)
     }
 
-    fn fit(&self, network: &mut Network, folder: &Folder) -> Result<(History, Option<Profile>)> {
+    fn fit(&self, network: &mut Network, folder: &OutputFolder) -> Result<(History, Option<Profile>)> {
         let TrainJob { options, recipe, .. } = self;
         let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
@@ -283,7 +283,7 @@ impl<'a> TrainJob<'a> {
             .bfloat16(recipe.bfloat16)
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
             .interrupt_when(interrupt::watch())
-            .callback(Log {
+            .callback(HistoryWriter {
                 folder,
                 path: options.out.clone(),
                 resumes: options.resume && self.checkpoint().is_file(),
@@ -296,16 +296,16 @@ impl<'a> TrainJob<'a> {
                 let snapshot = Snapshot::load(&checkpoint)?;
                 match snapshot.position() {
                     (epochs, 0) if snapshot.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
-                        say(format_args!("note: training had ended after {epochs} epochs"));
+                        eprint_line(format_args!("note: training had ended after {epochs} epochs"));
                     }
-                    (epoch, step) => say(format_args!(
+                    (epoch, step) => eprint_line(format_args!(
                         "note: training goes on in epoch {}, after step {step}",
                         epoch + 1
                     )),
                 }
                 fit = fit.resume(checkpoint);
             } else {
-                say(format_args!(
+                eprint_line(format_args!(
                     "note: there is no {}: training begins",
                     checkpoint.display()
                 ));
@@ -345,11 +345,11 @@ impl<'a> TrainJob<'a> {
     }
 
     fn metrics(&self) -> Result<Vec<Box<dyn Metric>>> {
-        let scale = self.task.targets.as_ref();
+        let scale = self.splits.targets.as_ref();
         let metrics = self
             .metrics
             .iter()
-            .map(|name| metric_in_units(recipe::metric(name)?, scale));
+            .map(|name| metric_in_target_units(recipe::metric(name)?, scale));
         metrics.collect()
     }
 
@@ -363,27 +363,27 @@ impl<'a> TrainJob<'a> {
                 .as_ref()
                 .map(|data| ("validation", data as &dyn Dataset)),
         );
-        parts.push(("test", &self.task.test));
+        parts.push(("test", &self.splits.test));
         let mut predictor = network.predictor(1024, self.settings.thread_count())?;
         let evaluated = parts.into_iter().map(|(part, data)| {
             let evaluation = predictor.evaluate(data, &*self.loss, &metrics);
             Ok((part, evaluation.with_context(|| format!("the {part} samples"))?))
         });
         let results = evaluated.collect::<Result<Vec<_>>>()?;
-        let mut notes = crate::notes::Notes::of(network)?;
-        if let Some(training) = &mut notes.training {
+        let mut metadata = crate::metadata::Metadata::of(network)?;
+        if let Some(training) = &mut metadata.training {
             training["epochs"] = history.epochs.len().into();
             for (part, evaluation) in &results {
                 training["results"][part] = to_json(evaluation);
             }
         }
-        notes.write(network)?;
+        metadata.write(network)?;
         Ok(results)
     }
 
     fn write_files(&self, network: &Network, history: &History) -> Result<()> {
         network.save(self.options.out.join(RESULT))?;
-        let title = format!("{} on {}", self.name, self.task.name);
+        let title = format!("{} on {}", self.name, self.splits.name);
         let recipe = &self.recipe;
         let loss = recipe.loss.clone().map_or_else(String::new, String::from);
         let about = format!(
@@ -426,13 +426,13 @@ impl<'a> TrainJob<'a> {
             }
             writeln!(out)?;
         }
-        if let Some(sentence) = classes::explained(&self.metrics, &self.task.classes) {
+        if let Some(sentence) = classes::explained(&self.metrics, &self.splits.classes) {
             writeln!(out, "{sentence}")?;
         }
-        if self.options.is_xor() && self.task.origin.name == XOR {
+        if self.options.is_xor() && self.splits.origin.name == XOR {
             writeln!(out)?;
             let mut predictor = network.predictor(4, 1)?;
-            predictor.each_output(&self.task.test, |i, y, _| {
+            predictor.each_output(&self.splits.test, |i, y, _| {
                 // Standard output is checked where the next line is written to it.
                 let _ = writeln!(out, "{} xor {} = {:.4}", i / 2, i % 2, y[0]);
             })?;
@@ -447,7 +447,7 @@ impl<'a> TrainJob<'a> {
 
     /// The name of the class that precision, recall and F1 are those of, if there is one.
     fn positive(&self) -> Option<&str> {
-        let classes = &self.task.classes;
+        let classes = &self.splits.classes;
         let class = self.options.positive.class(classes).ok().flatten()?;
         classes.get(class).map(String::as_str)
     }
@@ -456,7 +456,7 @@ impl<'a> TrainJob<'a> {
         let mut value = json!({
             "command": "train",
             "network": self.name,
-            "data": self.task.name,
+            "data": self.splits.name,
             "seed": self.settings.seed,
             "threads": self.threads.get(),
             "parameters": network.parameter_count(),
@@ -497,8 +497,8 @@ pub fn to_json(evaluation: &Evaluation) -> Value {
 
 impl Train {
     /// What it reads and writes.
-    pub fn files(&self) -> Files {
-        Files {
+    pub fn files(&self) -> CommandFiles {
+        CommandFiles {
             reads: vec![self.network.clone()],
             samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
@@ -523,13 +523,13 @@ impl Train {
     }
 
     /// The samples that the options name.
-    fn task(&self, declared: Option<&Network>, settings: &Settings) -> Result<Task> {
+    fn splits(&self, declared: Option<&Network>, settings: &GlobalOptions) -> Result<DataSplits> {
         let source = self.data.source(settings);
         let data = self
             .data
             .data
             .as_deref()
-            .unwrap_or(if self.is_xor() { XOR } else { USUAL });
+            .unwrap_or(if self.is_xor() { XOR } else { DEFAULT_SET });
         self.data.check_table(data)?;
         ensure!(
             is_table(Path::new(data)) || !self.raw,
@@ -542,39 +542,39 @@ impl Train {
                     self.test.is_none(),
                     "--test holds samples out where the data have no part for testing, and {data} has one: leave it out"
                 );
-                let (task, note) = Task::usual(&source)?;
+                let (splits, note) = DataSplits::usual(&source)?;
                 if let Some(note) = note {
-                    say(format_args!("note: {note}"));
+                    eprint_line(format_args!("note: {note}"));
                 }
-                return Ok(task);
+                return Ok(splits);
             }
             Some(data) => data,
         };
-        let origin = Origin {
-            name: lasting_name(data)?,
+        let origin = DataOrigin {
+            name: absolute_name(data)?,
             target: self.data.target.clone(),
             regression: self.data.regression,
             header: self.data.header,
             held_out: Some(self.test.unwrap_or(TEST)),
             seed: settings.seed,
         };
-        let reading = Reading {
+        let read_options = ReadOptions {
             network: declared,
             raw: self.raw,
             classification: self.data.classification,
             validation: self.validation_share(),
-            ..Reading::default()
+            ..ReadOptions::default()
         };
-        let mut task = Task::load(&origin, &source, &reading)?.with_remarks_told();
+        let mut splits = DataSplits::load(&origin, &source, &read_options)?.with_remarks_printed();
         ensure!(
-            self.test.is_none() || task.origin.held_out.is_some(),
+            self.test.is_none() || splits.origin.held_out.is_some(),
             "--test holds samples out where the data have no part for testing, and {data} {}: leave it out",
-            if task.divided { "has one" } else { "is tested on all" }
+            if splits.divided { "has one" } else { "is tested on all" }
         );
         if data != XOR {
-            task.name = data.to_string();
+            splits.name = data.to_string();
         }
-        Ok(task)
+        Ok(splits)
     }
 
     /// The share of the training samples that is held out for validation.
@@ -584,12 +584,12 @@ impl Train {
 
     /// Divides the training samples into those to learn from and those for validation.
     #[expect(clippy::type_complexity, reason = "two parts of one set")]
-    fn held_out(&self, task: &Task, seed: u64) -> Result<(Arc<dyn Dataset>, Option<Subset<Arc<dyn Dataset>>>)> {
+    fn held_out(&self, splits: &DataSplits, seed: u64) -> Result<(Arc<dyn Dataset>, Option<Subset<Arc<dyn Dataset>>>)> {
         let share = self.validation_share();
         if share == 0.0 {
-            return Ok((task.train.clone(), None));
+            return Ok((splits.train.clone(), None));
         }
-        let (train, validation) = split(task.train.clone(), share, seed).context("--validation")?;
+        let (train, validation) = split(splits.train.clone(), share, seed).context("--validation")?;
         Ok((Arc::new(train), Some(validation)))
     }
 
@@ -665,19 +665,21 @@ impl Train {
 }
 
 /// A built-in network for these samples.
-fn built_in(name: &str, task: &Task, seed: u64) -> Result<Network> {
-    let shape = task.train.shape();
-    let network = match task.train.targets() {
+fn built_in(name: &str, splits: &DataSplits, seed: u64) -> Result<Network> {
+    let shape = splits.train.shape();
+    let network = match splits.train.targets() {
         Targets::Classes(classes) => networks::built_in(name, &shape, classes),
         Targets::Values(values) => networks::regression(name, &shape, values.size()),
     };
     let network = network.with_context(|| format!("there is no network `{name}`"))?;
-    network.build(seed).with_context(|| format!("{name} on {}", task.name))
+    network
+        .build(seed)
+        .with_context(|| format!("{name} on {}", splits.name))
 }
 
 /// Writes the history as it grows. Before the first file of this training is written, those of an earlier one are set aside.
-struct Log<'a> {
-    folder: &'a Folder,
+struct HistoryWriter<'a> {
+    folder: &'a OutputFolder,
     path: PathBuf,
     /// Whether the training goes on that wrote the files in the folder.
     resumes: bool,
@@ -686,7 +688,7 @@ struct Log<'a> {
     written: Instant,
 }
 
-impl Log<'_> {
+impl HistoryWriter<'_> {
     /// Between two writings of the history: epochs may take less time than a file.
     const PAUSE: Duration = Duration::from_secs(2);
 
@@ -709,7 +711,7 @@ impl Log<'_> {
     }
 }
 
-impl Callback for Log<'_> {
+impl Callback for HistoryWriter<'_> {
     fn on_checkpoint(&mut self) -> gradus::Result<()> {
         self.begin()
     }

@@ -175,8 +175,13 @@ fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, wor
     }
 
     let note = style(11.5, false, color::MUTED);
-    let beside = left - place.left + 36.0;
-    drawing.text_upwards(beside, top + 0.5 * side, "True class", anchored(note, Anchor::Middle));
+    let same_name_remark = left - place.left + 36.0;
+    drawing.text_upwards(
+        same_name_remark,
+        top + 0.5 * side,
+        "True class",
+        anchored(note, Anchor::Middle),
+    );
     drawing.text(
         left + 0.5 * side,
         121.0,

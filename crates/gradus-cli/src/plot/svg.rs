@@ -33,8 +33,8 @@ pub fn svg(drawing: &Drawing) -> Result<String> {
 /// Writes the element of a shape.
 fn put(out: &mut String, shape: &Shape) -> Result<()> {
     match shape {
-        Shape::Rect { bounds, fill } => write!(out, r#"<rect {} fill="{fill}"/>"#, Placed(bounds))?,
-        Shape::Frame { bounds, stroke } => write!(out, r#"<rect {} fill="none"{stroke}/>"#, Placed(bounds))?,
+        Shape::Rect { bounds, fill } => write!(out, r#"<rect {} fill="{fill}"/>"#, RectAttributes(bounds))?,
+        Shape::Frame { bounds, stroke } => write!(out, r#"<rect {} fill="none"{stroke}/>"#, RectAttributes(bounds))?,
         Shape::Line { from, to, stroke } => write!(
             out,
             r#"<line x1="{}" y1="{}" x2="{}" y2="{}"{stroke}/>"#,
@@ -84,7 +84,7 @@ fn put(out: &mut String, shape: &Shape) -> Result<()> {
                 r#"<image {} preserveAspectRatio="none" "#,
                 r#"style="image-rendering:pixelated" href="data:image/png;base64,{}"/>"#
             ),
-            Placed(bounds),
+            RectAttributes(bounds),
             BASE64_STANDARD.encode(png(pixels)?)
         )?,
     }
@@ -131,9 +131,9 @@ impl fmt::Display for TextStyle {
 }
 
 /// The attributes of a rectangle's place.
-struct Placed<'a>(&'a Bounds);
+struct RectAttributes<'a>(&'a Bounds);
 
-impl fmt::Display for Placed<'_> {
+impl fmt::Display for RectAttributes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Bounds { x, y, width, height } = *self.0;
         write!(

@@ -43,7 +43,7 @@ pub fn outline(text: &str, bold: bool, builder: &mut dyn OutlineBuilder) -> f64 
     for c in text.chars() {
         let glyph = face.glyph_index(c).unwrap_or(GlyphId(0));
         x += before.map_or(0.0, |before| f32::from(kerning(face, before, glyph)));
-        face.outline_glyph(glyph, &mut Placed { builder, x, em });
+        face.outline_glyph(glyph, &mut PlacedGlyph { builder, x, em });
         x += face.glyph_hor_advance(glyph).map_or(0.0, f32::from);
         before = Some(glyph);
     }
@@ -83,19 +83,19 @@ fn adjustment(pairs: &PairAdjustment<'_>, left: GlyphId, right: GlyphId) -> Opti
 }
 
 /// Puts a glyph in its place, scaled from the units of its font, whose y is upwards.
-struct Placed<'a> {
+struct PlacedGlyph<'a> {
     builder: &'a mut dyn OutlineBuilder,
     x: f32,
     em: f32,
 }
 
-impl Placed<'_> {
+impl PlacedGlyph<'_> {
     fn at(&self, x: f32, y: f32) -> (f32, f32) {
         ((self.x + x) / self.em, -y / self.em)
     }
 }
 
-impl OutlineBuilder for Placed<'_> {
+impl OutlineBuilder for PlacedGlyph<'_> {
     fn move_to(&mut self, x: f32, y: f32) {
         let (x, y) = self.at(x, y);
         self.builder.move_to(x, y);

@@ -9,12 +9,12 @@ use gradus::{Float, Network};
 use gradus_source::Quantized;
 use serde_json::{Value, json};
 
-use crate::classes::{Outputs, confusion_matrix};
-use crate::learned::Seen;
-use crate::notes::{Notes, TargetScale};
+use crate::classes::{ClassOutputs, confusion_matrix};
+use crate::data_splits::DataSplits;
+use crate::metadata::{Metadata, TargetScale};
+use crate::overlap::Overlap;
 use crate::plot::count;
-use crate::task::Task;
-use crate::terminal::shown;
+use crate::terminal::display_name;
 
 /// Of more classes, those are shown that integers find less often than floats by most.
 const MOST_CLASSES: usize = 20;
@@ -34,12 +34,12 @@ impl Comparison {
     /// Runs both on the samples for testing. `None` if there are none.
     pub fn new(
         network: &Network,
-        notes: &Notes,
+        metadata: &Metadata,
         quantized: &Quantized,
-        task: &Task,
+        splits: &DataSplits,
         threads: usize,
     ) -> Result<Option<Comparison>> {
-        let data = &*task.test;
+        let data = &*splits.test;
         let samples = data.len();
         if samples == 0 {
             return Ok(None);
@@ -53,20 +53,20 @@ impl Comparison {
                     Target::Class(class) => class,
                     Target::Values(_) => 0,
                 };
-                let mut probabilities = Outputs::of(network, notes, classes)?;
+                let mut probabilities = ClassOutputs::of(network, metadata, classes)?;
                 network.predictor(1024, threads)?.each_output(data, |i, y, _| {
                     matrices[0].add(class(i), predicted_class(probabilities.of_sample(y)));
                 })?;
                 let taken_for = each_in_integers(quantized, data, threads, |_, y| quantized.class(y))?;
                 (taken_for.into_iter().enumerate()).for_each(|(i, taken_for)| matrices[1].add(class(i), taken_for));
-                let names = (0..matrices[0].classes()).map(|i| task.classes.get(i).cloned().unwrap_or(i.to_string()));
+                let names = (0..matrices[0].classes()).map(|i| splits.classes.get(i).cloned().unwrap_or(i.to_string()));
                 Comparison::Classes {
                     names: names.collect(),
                     matrices,
                 }
             }
             Targets::Values(_) => {
-                let scale = task.targets.as_ref();
+                let scale = splits.targets.as_ref();
                 let mut float = 0.0;
                 network.predictor(1024, threads)?.each_output(data, |i, y, _| {
                     float += error(y, data.target(i), scale);
@@ -85,14 +85,14 @@ impl Comparison {
         }))
     }
 
-    pub fn print(&self, seen: &Seen, out: &mut dyn Write) -> Result<()> {
-        let what = match seen {
-            Seen::Unknown { .. } => "samples, which may have been used in training",
-            Seen::Known { same: true, .. } if seen.is_all() => "samples, all used in training or validation",
-            Seen::Known { .. } if seen.is_all() => {
+    pub fn print(&self, overlap: &Overlap, out: &mut dyn Write) -> Result<()> {
+        let what = match overlap {
+            Overlap::Unknown { .. } => "samples, which may have been used in training",
+            Overlap::Known { same: true, .. } if overlap.is_all() => "samples, all used in training or validation",
+            Overlap::Known { .. } if overlap.is_all() => {
                 "samples, all with the same values as some of training or validation"
             }
-            Seen::Known { .. } => "test samples",
+            Overlap::Known { .. } => "test samples",
         };
         match self {
             Comparison::Classes { names, matrices } => print_classes(names, matrices, what, out),
@@ -111,10 +111,10 @@ impl Comparison {
     }
 
     /// Adds it to the results.
-    pub fn add_to(&self, seen: &Seen, results: &mut Value) {
-        results["seen_in_training"] = match seen {
-            Seen::Unknown { .. } => Value::Null,
-            Seen::Known { .. } => seen.is_all().into(),
+    pub fn add_to(&self, overlap: &Overlap, results: &mut Value) {
+        results["seen_in_training"] = match overlap {
+            Overlap::Unknown { .. } => Value::Null,
+            Overlap::Known { .. } => overlap.is_all().into(),
         };
         match self {
             Comparison::Classes {
@@ -144,7 +144,7 @@ fn print_classes(
     what: &str,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
+    let names: Vec<String> = names.iter().map(|name| display_name(name)).collect();
     writeln!(
         out,
         "{} {what}: {:.2} % right in floats, {:.2} % in integers",

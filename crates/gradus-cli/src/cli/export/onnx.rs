@@ -7,8 +7,8 @@ use clap::Args;
 use gradus::Network;
 use gradus_onnx::{Normalization, Scaling};
 
-use crate::notes::{Notes, Preprocessing, changes};
-use crate::terminal::say;
+use crate::metadata::{Metadata, Preprocessing, changes};
+use crate::terminal::eprint_line;
 
 /// How a network becomes an ONNX file.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,13 +28,13 @@ impl OnnxOptions {
     /// # Errors
     /// If bytes are wanted of samples that are no pictures.
     pub fn export(&self, network: &Network) -> Result<gradus_onnx::Export> {
-        let notes = Notes::of(network)?;
+        let metadata = Metadata::of(network)?;
         let mut export = gradus_onnx::Export {
             logits: self.logits,
-            outputs: (notes.targets.as_ref()).and_then(|scale| scaling(&scale.mean, &scale.deviation)),
+            outputs: (metadata.targets.as_ref()).and_then(|scale| scaling(&scale.mean, &scale.deviation)),
             ..gradus_onnx::Export::default()
         };
-        match notes.preprocessing_for(network) {
+        match metadata.preprocessing_for(network) {
             Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => {
                 export.bytes = self.uint8.then(Normalization::default);
             }
@@ -51,7 +51,7 @@ impl OnnxOptions {
                 if distinct.len() == columns.len() {
                     export.columns = columns;
                 } else {
-                    say(format_args!(
+                    eprint_line(format_args!(
                         "note: the names of the table's columns are left out of the file: some are empty or the same"
                     ));
                 }

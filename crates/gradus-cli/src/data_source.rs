@@ -13,14 +13,14 @@ use gradus::save::atomic;
 
 use zip::ZipArchive;
 
-use crate::download::{self, Check, Limits, Wanted};
+use crate::download::{self, Checksum, Download, Limits};
 use crate::image;
-use crate::terminal::say;
+use crate::terminal::eprint_line;
 
 /// The name of the set that is part of the program.
 pub const EMBEDDED: &str = "digits";
 /// The set that is used where none is named.
-pub const USUAL: &str = "mnist";
+pub const DEFAULT_SET: &str = "mnist";
 
 /// Whether a data set of this name is published, so that its samples are always the same.
 pub fn is_published(name: &str) -> bool {
@@ -28,7 +28,7 @@ pub fn is_published(name: &str) -> bool {
 }
 
 /// A remark on a folder of this name, if there is one here and the data come from another: it was perhaps meant.
-pub fn beside(name: &str, taken: &Path) -> Option<String> {
+pub fn same_name_remark(name: &str, taken: &Path) -> Option<String> {
     let here = Path::new(name).canonicalize().ok().filter(|folder| folder.is_dir())?;
     let other = taken.canonicalize().ok() != Some(here);
     other.then(|| format!("`{name}` is taken as the data set of this name, not as the folder: that is ./{name}"))
@@ -36,7 +36,7 @@ pub fn beside(name: &str, taken: &Path) -> Option<String> {
 
 /// Where data may come from.
 #[derive(Debug, Clone, Default)]
-pub struct Source {
+pub struct DataSource {
     /// A folder that is searched before all others, and that fetched files are put into.
     pub folder: Option<PathBuf>,
     /// Whether nothing may be fetched.
@@ -47,7 +47,7 @@ pub struct Source {
 
 /// A data set in memory.
 #[derive(Debug)]
-pub struct Data {
+pub struct TrainTestData {
     /// Its name, or its folder.
     pub name: String,
     /// The samples for training.
@@ -58,20 +58,20 @@ pub struct Data {
     pub remarks: Vec<String>,
 }
 
-impl Source {
+impl DataSource {
     /// Loads a set by its name, or from a folder that has IDX files of MNIST's names, or folders `train` and `test` with a
     /// folder of images for each class.
     ///
     /// # Errors
     /// If there is no such set, it is nowhere and can't be fetched, or it is damaged.
-    pub fn load(&self, name: &str) -> Result<Data> {
+    pub fn load(&self, name: &str) -> Result<TrainTestData> {
         if name == EMBEDDED {
             let (train, test) = digits::load()?;
-            return Ok(Data {
+            return Ok(TrainTestData {
                 name: name.into(),
                 train,
                 test,
-                remarks: beside(name, Path::new("")).into_iter().collect(),
+                remarks: same_name_remark(name, Path::new("")).into_iter().collect(),
             });
         }
         let (name, (train, test), remarks) = match Set::find(name) {
@@ -80,7 +80,7 @@ impl Source {
                 (
                     set.name,
                     set.read(&folder)?,
-                    beside(name, &folder).into_iter().collect(),
+                    same_name_remark(name, &folder).into_iter().collect(),
                 )
             }
             Err(unknown) => {
@@ -92,7 +92,7 @@ impl Source {
                 (name, parts, remarks)
             }
         };
-        Ok(Data {
+        Ok(TrainTestData {
             name: name.to_string(),
             train,
             test,
@@ -104,13 +104,13 @@ impl Source {
     ///
     /// # Errors
     /// If MNIST is there, but damaged.
-    pub fn load_usual(&self) -> Result<(Data, Option<String>)> {
-        let set = Set::find(USUAL)?;
+    pub fn load_default(&self) -> Result<(TrainTestData, Option<String>)> {
+        let set = Set::find(DEFAULT_SET)?;
         match self.find_or_fetch(set) {
             Ok(folder) => {
                 let (train, test) = set.read(&folder)?;
-                let data = Data {
-                    name: USUAL.to_string(),
+                let data = TrainTestData {
+                    name: DEFAULT_SET.to_string(),
                     train,
                     test,
                     remarks: Vec::new(),
@@ -149,7 +149,7 @@ impl Source {
             return Err(missing);
         }
         if !self.quiet {
-            say(format_args!("{} is not on this machine; fetching it", set.name));
+            eprint_line(format_args!("{} is not on this machine; fetching it", set.name));
         }
         let fetched = self.fetch(set, None, false);
         fetched.with_context(|| format!("the data set {} is not on this machine", set.name))
@@ -204,10 +204,10 @@ impl Source {
         folder: &Path,
         force: bool,
     ) -> Result<()> {
-        let wanted = Wanted {
+        let wanted = Download {
             name: archive.name.to_string(),
             urls,
-            check: Some(Check::File(archive.sha256.to_string())),
+            check: Some(Checksum::File(archive.sha256.to_string())),
         };
         let place = base.join(archive.name);
         let there = wanted
@@ -244,17 +244,17 @@ fn unpack(set: &Set, archive: &Path, folder: &Path) -> Result<()> {
 }
 
 /// What is to be fetched for a set.
-pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Wanted> {
+pub fn files(set: &Set, mirrors: &[&str]) -> Vec<Download> {
     let wanted = set.files().map(|file| {
         let name = format!("{}.gz", file.name);
-        Wanted {
+        Download {
             urls: mirrors
                 .iter()
                 .map(|mirror| format!("{}/{name}", mirror.trim_end_matches('/')))
                 .collect(),
             check: file.sha256.map(|sum| match sum {
-                Sha256::Uncompressed(sum) => Check::Content(sum.to_string()),
-                Sha256::Gzipped(sum) => Check::File(sum.to_string()),
+                Sha256::Uncompressed(sum) => Checksum::Content(sum.to_string()),
+                Sha256::Gzipped(sum) => Checksum::File(sum.to_string()),
             }),
             name,
         }
@@ -304,18 +304,18 @@ pub fn verify_files(set: &Set, folder: &Path) -> Result<Verified> {
 ///
 /// # Errors
 /// If it is another file than the one that was published.
-fn is_published_file(path: &Path, check: &Check) -> Result<bool> {
+fn is_published_file(path: &Path, check: &Checksum) -> Result<bool> {
     match (check, download::verify(path, check)) {
         (_, Ok(())) => Ok(true),
         // Whether it is undamaged is seen when it is read.
-        (Check::File(_), Err(_)) => Ok(false),
-        (Check::Content(_), Err(error)) => Err(error),
+        (Checksum::File(_), Err(_)) => Ok(false),
+        (Checksum::Content(_), Err(error)) => Err(error),
     }
 }
 
 /// What a folder holds.
 #[derive(Debug)]
-pub enum Layout {
+pub enum FolderLayout {
     /// The IDX files of a set like this one, here.
     Idx(&'static Set, PathBuf),
     /// Folders `train` and `test`, each with a folder of images for each class.
@@ -324,31 +324,31 @@ pub enum Layout {
     Other,
 }
 
-impl Layout {
+impl FolderLayout {
     /// What this folder holds.
-    pub fn of(folder: &Path) -> Layout {
+    pub fn of(folder: &Path) -> FolderLayout {
         // The folder's name tells apart the sets whose files have the same names.
         let (named, others): (Vec<_>, Vec<_>) = mnist::SETS.iter().partition(|set| folder.ends_with(set.name));
         for set in named.into_iter().chain(others) {
             if let Ok(found) = mnist::locate(set, Some(folder)) {
-                return Layout::Idx(set, found);
+                return FolderLayout::Idx(set, found);
             }
         }
         if ["train", "test"].iter().all(|part| folder.join(part).is_dir()) {
-            Layout::Divided
+            FolderLayout::Divided
         } else {
-            Layout::Other
+            FolderLayout::Other
         }
     }
 }
 
 /// Reads a folder of IDX files, or of images; then also what there is to tell of them.
 fn read_folder(folder: &Path) -> Result<((Bytes, Bytes), Vec<String>)> {
-    match Layout::of(folder) {
-        Layout::Idx(set, found) => return Ok((set.read(&found)?, Vec::new())),
-        Layout::Divided => {}
-        Layout::Other => {
-            let [a, b, c, d] = Set::find(USUAL)?.files().map(|file| file.name);
+    match FolderLayout::of(folder) {
+        FolderLayout::Idx(set, found) => return Ok((set.read(&found)?, Vec::new())),
+        FolderLayout::Divided => {}
+        FolderLayout::Other => {
+            let [a, b, c, d] = Set::find(DEFAULT_SET)?.files().map(|file| file.name);
             bail!(
                 "{}: the folder has neither the files {a}, {b}, {c} and {d} (each may be gzipped, as .gz), \
                  nor folders `train` and `test` with a folder of images for each class",
@@ -407,8 +407,8 @@ mod tests {
     use super::*;
     use gradus::data::idx;
 
-    fn offline(folder: &Path) -> Source {
-        Source {
+    fn offline(folder: &Path) -> DataSource {
+        DataSource {
             folder: Some(folder.into()),
             offline: true,
             quiet: true,
@@ -449,7 +449,7 @@ mod tests {
             encoder.set_color(png::ColorType::Grayscale);
             encoder.write_header().unwrap().write_image_data(&[0, 255]).unwrap();
         }
-        let data = Source::default().load(&folder.path().to_string_lossy()).unwrap();
+        let data = DataSource::default().load(&folder.path().to_string_lossy()).unwrap();
         assert_eq!((data.train.len(), data.test.labels()), (2, &[1][..]));
     }
 
@@ -496,9 +496,9 @@ mod tests {
             sha256: sha256.leak(),
             bytes: bytes.len() as u64,
         };
-        let source = Source {
+        let source = DataSource {
             quiet: true,
-            ..Source::default()
+            ..DataSource::default()
         };
         let folder = place.path().join(set.name);
         let fetch = |archive: &Archive, urls: Vec<String>| {
@@ -534,11 +534,11 @@ mod tests {
                 .map(|byte| format!("{byte:02x}"))
                 .collect()
         };
-        let of_content = Check::Content(sum(&content));
+        let of_content = Checksum::Content(sum(&content));
         assert!(is_published_file(&published, &of_content).unwrap());
         assert!(is_published_file(&repacked, &of_content).unwrap());
         assert!(is_published_file(&other, &of_content).is_err());
-        let of_file = Check::File(sum(&std::fs::read(&published).unwrap()));
+        let of_file = Checksum::File(sum(&std::fs::read(&published).unwrap()));
         assert!(is_published_file(&published, &of_file).unwrap());
         assert!(!is_published_file(&repacked, &of_file).unwrap());
     }

@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use gradus::save::atomic;
 
-use crate::output::Files;
-use crate::terminal::{Output, say, say_error};
+use crate::output::CommandFiles;
+use crate::terminal::{Output, eprint_error, eprint_line};
 
 /// Neural networks from scratch: trains, compares, evaluates and shows them.
 #[derive(Debug, Parser)]
@@ -35,13 +35,13 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    settings: Settings,
+    settings: GlobalOptions,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(compare::Compare),
-    Experiment(experiment::Experiment),
+    Experiment(experiment::RunExperiment),
     Train(Box<train::Train>),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -49,12 +49,12 @@ enum Command {
     Summary(summary::Summary),
     Import(import::Import),
     #[command(subcommand)]
-    Data(data::Command),
+    Data(data::DataCommand),
 }
 
 impl Command {
     /// What it reads and writes.
-    fn files(&self) -> Files {
+    fn files(&self) -> CommandFiles {
         match self {
             Command::Compare(options) => options.files(),
             Command::Experiment(options) => options.files(),
@@ -72,7 +72,7 @@ impl Command {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
-pub struct Settings {
+pub struct GlobalOptions {
     /// Decides every random number: the same seed gives the same result, bit for bit, on any number of threads
     #[arg(long, global = true, default_value_t = 42, value_name = "N")]
     pub seed: u64,
@@ -87,7 +87,7 @@ pub struct Settings {
     pub quiet: bool,
 }
 
-impl Settings {
+impl GlobalOptions {
     /// The number of threads to compute with.
     pub fn thread_count(&self) -> usize {
         let all = || std::thread::available_parallelism();
@@ -109,10 +109,10 @@ pub fn main() -> ExitCode {
         Ok(()) => code_of(printed, ExitCode::SUCCESS),
         Err(error) => {
             if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
-                say(format_args!("{interrupted}"));
+                eprint_line(format_args!("{interrupted}"));
                 return interrupt::exit_code();
             }
-            say_error(&error);
+            eprint_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -128,14 +128,14 @@ fn explain(usage: &clap::Error) -> ExitCode {
 fn code_of(printed: io::Result<()>, code: ExitCode) -> ExitCode {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            say(format_args!("error: standard output can't be written: {error}"));
+            eprint_line(format_args!("error: standard output can't be written: {error}"));
             ExitCode::FAILURE
         }
         _ => code,
     }
 }
 
-fn run(command: &Command, settings: &Settings, out: &mut dyn Write) -> Result<()> {
+fn run(command: &Command, settings: &GlobalOptions, out: &mut dyn Write) -> Result<()> {
     let mut files = command.files();
     files.writes.extend(settings.json.clone());
     files.check()?;

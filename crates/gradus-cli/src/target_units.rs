@@ -13,7 +13,7 @@ use gradus::metric::{Meter, Metric};
 use gradus::{Float, Network, Shape};
 use serde_json::{Value, json};
 
-use crate::notes::TargetScale;
+use crate::metadata::TargetScale;
 
 /// Layers that leave the range of values as it is: what a network ends in is before them.
 const KEEP_RANGE: [&str; 6] = [
@@ -138,10 +138,10 @@ fn range(layer: &Value) -> [f64; 2] {
 ///
 /// # Errors
 /// If there is more than one target column.
-pub fn loss_in_units(loss: Arc<dyn Loss>, scale: Option<&TargetScale>) -> Result<Arc<dyn Loss>> {
+pub fn loss_in_target_units(loss: Arc<dyn Loss>, scale: Option<&TargetScale>) -> Result<Arc<dyn Loss>> {
     Ok(match scale {
         None => loss,
-        Some(scale) => Arc::new(InUnits::new(loss, scale)?),
+        Some(scale) => Arc::new(InTargetUnits::new(loss, scale)?),
     })
 }
 
@@ -149,26 +149,26 @@ pub fn loss_in_units(loss: Arc<dyn Loss>, scale: Option<&TargetScale>) -> Result
 ///
 /// # Errors
 /// If there is more than one target column.
-pub fn metric_in_units(metric: Box<dyn Metric>, scale: Option<&TargetScale>) -> Result<Box<dyn Metric>> {
+pub fn metric_in_target_units(metric: Box<dyn Metric>, scale: Option<&TargetScale>) -> Result<Box<dyn Metric>> {
     Ok(match scale {
         None => metric,
-        Some(scale) => Box::new(InUnits::new(metric, scale)?),
+        Some(scale) => Box::new(InTargetUnits::new(metric, scale)?),
     })
 }
 
 /// A loss or a metric of one output that compares y · deviation with t · deviation.
 #[derive(Debug, Clone)]
-struct InUnits<T> {
+struct InTargetUnits<T> {
     of: T,
     deviation: Float,
 }
 
-impl<T> InUnits<T> {
+impl<T> InTargetUnits<T> {
     fn new(of: T, scale: &TargetScale) -> Result<Self> {
         let deviation = <[f64; 1]>::try_from(&scale.deviation[..])
             .ok()
             .context("tables have one target column")?;
-        Ok(InUnits {
+        Ok(InTargetUnits {
             of,
             deviation: deviation[0] as Float,
         })
@@ -185,7 +185,7 @@ fn in_units<R>(deviation: Float, y: &[Float], target: Target<'_>, f: impl FnOnce
 
 /// The gradient is that of the loss times a constant, so that the same learning rate suits targets of any unit: where the
 /// output is one deviation from its target, it is what it would be at a distance of 1 without scaling.
-impl Loss for InUnits<Arc<dyn Loss>> {
+impl Loss for InTargetUnits<Arc<dyn Loss>> {
     fn name(&self) -> &'static str {
         self.of.name()
     }
@@ -214,7 +214,7 @@ impl Loss for InUnits<Arc<dyn Loss>> {
     }
 }
 
-impl Metric for InUnits<Box<dyn Metric>> {
+impl Metric for InTargetUnits<Box<dyn Metric>> {
     fn name(&self) -> String {
         self.of.name()
     }
@@ -232,14 +232,14 @@ impl Metric for InUnits<Box<dyn Metric>> {
     }
 
     fn meter(&self, output: &Shape) -> Box<dyn Meter> {
-        Box::new(InUnits {
+        Box::new(InTargetUnits {
             of: self.of.meter(output),
             deviation: self.deviation,
         })
     }
 }
 
-impl Meter for InUnits<Box<dyn Meter>> {
+impl Meter for InTargetUnits<Box<dyn Meter>> {
     fn add(&mut self, y: &[Float], target: Target<'_>) {
         in_units(self.deviation, y, target, |y, target| self.of.add(y, target));
     }
@@ -280,7 +280,7 @@ mod tests {
         let scale = scale(200_000.0, 100_000.0);
         let (y, t) = ([0.5], [0.0]);
         let compare = |loss: Arc<dyn Loss>| {
-            let loss = loss_in_units(loss, Some(&scale)).unwrap();
+            let loss = loss_in_target_units(loss, Some(&scale)).unwrap();
             let mut dy = [0.0];
             (loss.loss_and_gradient(&y, Target::Values(&t), &mut dy), dy[0])
         };
@@ -295,7 +295,7 @@ mod tests {
             ("squared_error", 5.9e9 / 3.0),
             ("r2", 1.0 - 0.59 / (2.0 / 3.0)),
         ] {
-            let metric = metric_in_units(metric::by_name(name).unwrap(), Some(&scale)).unwrap();
+            let metric = metric_in_target_units(metric::by_name(name).unwrap(), Some(&scale)).unwrap();
             let mut meter = metric.meter(&Shape::from(1));
             for (y, t) in [(0.5, 0.0), (0.7, 1.0), (0.5, 1.0)] {
                 meter.add(&[y], Target::Values(&[t]));

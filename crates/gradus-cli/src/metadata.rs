@@ -11,16 +11,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::learned::Learned;
+use crate::overlap::TrainingFingerprint;
 use crate::picture::Frame;
 
 /// The notes in a network's file; a network that was saved by another program may lack any of them.
 #[derive(Debug, Clone, Default)]
-pub struct Notes {
+pub struct Metadata {
     /// What it learned.
-    pub origin: Option<Origin>,
+    pub origin: Option<DataOrigin>,
     /// The samples that it learned.
-    pub learned: Option<Learned>,
+    pub fingerprint: Option<TrainingFingerprint>,
     /// The names of its classes, in the order of its outputs; none if it gives values.
     pub classes: Option<Vec<String>>,
     /// How its samples are made.
@@ -34,7 +34,7 @@ pub struct Notes {
 
 /// Where a network's training samples came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct DataOrigin {
     /// The data set, or the path of its folder or table.
     #[serde(skip)]
     pub name: String,
@@ -180,23 +180,23 @@ impl fmt::Display for Preprocessing {
 
 const DATA: &str = "data";
 const ORIGIN: &str = "data.origin";
-const LEARNED: &str = "data.learned";
+const FINGERPRINT: &str = "data.learned";
 const CLASSES: &str = "classes";
 const PREPROCESSING: &str = "preprocessing";
 const TARGETS: &str = "targets";
 const TRAINING: &str = "training";
 
-impl Notes {
+impl Metadata {
     /// Reads a network's notes.
     ///
     /// # Errors
     /// If one of them is not what this program writes, or does not suit the network.
-    pub fn of(network: &Network) -> Result<Notes> {
+    pub fn of(network: &Network) -> Result<Metadata> {
         let origin = match network.note(DATA) {
             None => None,
-            Some(name) => Some(Origin {
+            Some(name) => Some(DataOrigin {
                 name: name.into(),
-                ..read(network, ORIGIN)?.unwrap_or_else(|| Origin::named(name))
+                ..read(network, ORIGIN)?.unwrap_or_else(|| DataOrigin::named(name))
             }),
         };
         let preprocessing: Option<Preprocessing> = read(network, PREPROCESSING)?;
@@ -210,14 +210,14 @@ impl Notes {
         let training: Option<Value> = read(network, TRAINING)?;
         let of_older_version = || {
             let sha256 = training.as_ref()?["data"]["sha256"].as_str()?;
-            Some(Learned {
+            Some(TrainingFingerprint {
                 sha256: sha256.into(),
                 digests: None,
             })
         };
-        Ok(Notes {
+        Ok(Metadata {
             origin,
-            learned: read(network, LEARNED)?.or_else(of_older_version),
+            fingerprint: read(network, FINGERPRINT)?.or_else(of_older_version),
             classes: read(network, CLASSES)?,
             preprocessing,
             targets,
@@ -234,8 +234,8 @@ impl Notes {
             network.set_note(DATA, &origin.name);
             network.set_note(ORIGIN, serde_json::to_string(origin)?);
         }
-        if let Some(learned) = &self.learned {
-            network.set_note(LEARNED, serde_json::to_string(learned)?);
+        if let Some(fingerprint) = &self.fingerprint {
+            network.set_note(FINGERPRINT, serde_json::to_string(fingerprint)?);
         }
         if let Some(classes) = &self.classes {
             network.set_note(CLASSES, serde_json::to_string(classes)?);
@@ -302,10 +302,10 @@ pub fn changes(mean: &[f64], deviation: &[f64]) -> bool {
     mean.iter().any(|&mean| mean != 0.0) || deviation.iter().any(|&deviation| deviation != 1.0)
 }
 
-impl Origin {
+impl DataOrigin {
     /// A data set that has a part for testing.
-    pub fn named(name: &str) -> Origin {
-        Origin {
+    pub fn named(name: &str) -> DataOrigin {
+        DataOrigin {
             name: name.into(),
             target: None,
             regression: false,
@@ -343,14 +343,14 @@ mod tests {
     #[test]
     fn notes_come_back_as_they_were() {
         let mut network = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
-        let notes = Notes {
-            origin: Some(Origin {
+        let metadata = Metadata {
+            origin: Some(DataOrigin {
                 target: Some("price".into()),
                 held_out: Some(0.2),
                 seed: 7,
-                ..Origin::named("houses.csv")
+                ..DataOrigin::named("houses.csv")
             }),
-            learned: Some(Learned {
+            fingerprint: Some(TrainingFingerprint {
                 sha256: "5e".into(),
                 digests: Some("AAAAAAAAAAA=".into()),
             }),
@@ -366,32 +366,35 @@ mod tests {
             }),
             training: Some(serde_json::json!({"epochs": 3})),
         };
-        notes.write(&mut network).unwrap();
-        assert_eq!(format!("{:?}", Notes::of(&network).unwrap()), format!("{notes:?}"));
+        metadata.write(&mut network).unwrap();
+        assert_eq!(
+            format!("{:?}", Metadata::of(&network).unwrap()),
+            format!("{metadata:?}")
+        );
         // With a scale for its outputs, they are values.
-        assert_eq!(notes.classes_for(&network), [""; 0]);
-        let classes = Notes {
+        assert_eq!(metadata.classes_for(&network), [""; 0]);
+        let classes = Metadata {
             targets: None,
-            ..notes.clone()
+            ..metadata.clone()
         };
         assert_eq!(classes.classes_for(&network), ["a", "b"]);
 
         // An older version wrote one digest of all samples, at another place.
         let mut older = Sequential::new([4]).layer(Dense::new(2)).build(1).unwrap();
         older.set_note("training", r#"{"data": {"sha256": "5e"}}"#);
-        let learned = Notes::of(&older).unwrap().learned.unwrap();
-        assert_eq!((learned.sha256.as_str(), learned.digests), ("5e", None));
+        let fingerprint = Metadata::of(&older).unwrap().fingerprint.unwrap();
+        assert_eq!((fingerprint.sha256.as_str(), fingerprint.digests), ("5e", None));
 
         network.set_note("targets", r#"{"mean": [0, 0], "deviation": [1]}"#);
-        let message = Notes::of(&network).unwrap_err().to_string();
+        let message = Metadata::of(&network).unwrap_err().to_string();
         assert!(
             message.contains("1 deviations, and the network gives 2 values"),
             "{message}"
         );
-        notes.write(&mut network).unwrap();
+        metadata.write(&mut network).unwrap();
 
         network.set_note("classes", "[");
-        let message = format!("{:#}", Notes::of(&network).unwrap_err());
+        let message = format!("{:#}", Metadata::of(&network).unwrap_err());
         assert!(
             message.starts_with("the network's note `classes` can't be read"),
             "{message}"
@@ -406,18 +409,18 @@ mod tests {
             .layer(Sigmoid)
             .build(1)
             .unwrap();
-        let none = Notes::default();
+        let none = Metadata::default();
         assert_eq!(none.classes_for(&logit), [""; 0]);
         assert_eq!(none.classes_for(&probability), ["0", "1"]);
-        let trained = |loss: &str| Notes {
+        let trained = |loss: &str| Metadata {
             training: Some(serde_json::json!({ "loss": loss })),
-            ..Notes::default()
+            ..Metadata::default()
         };
         assert_eq!(trained("binary_cross_entropy").classes_for(&logit), ["0", "1"]);
         assert_eq!(trained("mean_squared_error").classes_for(&logit), [""; 0]);
-        let classes = |names: &[&str]| Notes {
+        let classes = |names: &[&str]| Metadata {
             classes: Some(names.iter().map(ToString::to_string).collect()),
-            ..Notes::default()
+            ..Metadata::default()
         };
         assert_eq!(classes(&["no", "yes"]).classes_for(&logit), ["no", "yes"]);
         assert_eq!(classes(&[]).classes_for(&probability), [""; 0]);
@@ -432,8 +435,8 @@ mod tests {
                 .layer(Dense::new(3))
                 .build(1)
                 .unwrap();
-            assert_eq!(Notes::default().classes_for(&network), ["0", "1", "2"]);
-            Notes::default().preprocessing_for(&network)
+            assert_eq!(Metadata::default().classes_for(&network), ["0", "1", "2"]);
+            Metadata::default().preprocessing_for(&network)
         };
         let mnist = Preprocessing::Character(Frame::of_size(28, 28));
         assert_eq!(guess([1, 28, 28].into()), Some(mnist.clone()));
@@ -477,13 +480,13 @@ mod tests {
             ),
         ] {
             network.set_note("preprocessing", note);
-            let error = Notes::of(&network).unwrap_err().to_string();
+            let error = Metadata::of(&network).unwrap_err().to_string();
             assert!(error.contains(sentence), "{error}");
         }
         network.set_note(
             "preprocessing",
             r#"{"kind": "character", "height": 2, "width": 2, "fit": 3}"#,
         );
-        assert!(Notes::of(&network).is_ok());
+        assert!(Metadata::of(&network).is_ok());
     }
 }

@@ -9,13 +9,13 @@ use gradus::data::{Column, Csv, Dataset, Subset, Target, split};
 use gradus::save::read_at_most;
 use sha2::{Digest, Sha256};
 
+use crate::data_source::{DataSource, FolderLayout, is_published, read_images, same_name_remark};
 use crate::image;
-use crate::learned::Learned;
-use crate::notes::{Notes, Origin, Preprocessing, TargetScale, class_names};
+use crate::metadata::{DataOrigin, Metadata, Preprocessing, TargetScale, class_names};
+use crate::overlap::TrainingFingerprint;
 use crate::picture::{Frame, INK};
-use crate::source::{Layout, Source, beside, is_published, read_images};
 use crate::table::{self, is_table};
-use crate::terminal::say;
+use crate::terminal::eprint_line;
 
 /// The name of the four samples of the exclusive or.
 pub const XOR: &str = "xor";
@@ -24,11 +24,11 @@ const MEASURED: usize = 1000;
 
 /// Samples in memory.
 #[derive(Clone)]
-pub struct Task {
+pub struct DataSplits {
     /// Its name, for people.
     pub name: String,
     /// Where the samples came from.
-    pub origin: Origin,
+    pub origin: DataOrigin,
     /// For training.
     pub train: Arc<dyn Dataset>,
     /// For testing.
@@ -47,9 +47,9 @@ pub struct Task {
 
 /// Says how a task's samples are read.
 #[derive(Debug, Clone, Default)]
-pub struct Reading<'a> {
+pub struct ReadOptions<'a> {
     /// The notes of the network that is to see the samples: they have its classes and are scaled as its were.
-    pub notes: Notes,
+    pub metadata: Metadata,
     /// The network that is to see them, if there is one yet: the rows of a table are seen in the shape of its input, if they have
     /// its size, and targets are scaled if its outputs can be.
     pub network: Option<&'a Network>,
@@ -63,31 +63,32 @@ pub struct Reading<'a> {
     pub validation: f64,
 }
 
-impl Task {
+impl DataSplits {
     /// Reads the samples.
     ///
     /// # Errors
     /// If they are nowhere, or damaged, or can't be divided.
-    pub fn load(origin: &Origin, source: &Source, reading: &Reading<'_>) -> Result<Task> {
-        let task = Task::read(origin, source, reading)?;
-        if let ([name], false) = (&task.classes[..], reading.trained) {
+    pub fn load(origin: &DataOrigin, source: &DataSource, read_options: &ReadOptions<'_>) -> Result<DataSplits> {
+        let splits = DataSplits::read(origin, source, read_options)?;
+        if let ([name], false) = (&splits.classes[..], read_options.trained) {
             bail!(
                 "{}: all samples are of class `{name}`: a network learns to tell at least two classes apart",
-                task.name
+                splits.name
             );
         }
-        Ok(task)
+        Ok(splits)
     }
 
-    fn read(origin: &Origin, source: &Source, reading: &Reading<'_>) -> Result<Task> {
+    fn read(origin: &DataOrigin, source: &DataSource, read_options: &ReadOptions<'_>) -> Result<DataSplits> {
         let path = Path::new(&origin.name);
         if origin.name == XOR {
             xor(origin)
         } else if is_table(path) {
             let file = read_at_most(path, u64::MAX)?;
-            table::load(origin, &file, reading).with_context(|| origin.name.clone())
-        } else if is_folder(&origin.name) && matches!(Layout::of(path), Layout::Other) && has_folders(path) {
-            folder(origin, reading)
+            table::load(origin, &file, read_options).with_context(|| origin.name.clone())
+        } else if is_folder(&origin.name) && matches!(FolderLayout::of(path), FolderLayout::Other) && has_folders(path)
+        {
+            folder(origin, read_options)
         } else {
             divided(source.load(&origin.name)?, origin)
         }
@@ -97,15 +98,15 @@ impl Task {
     ///
     /// # Errors
     /// If MNIST is there, but damaged.
-    pub fn usual(source: &Source) -> Result<(Task, Option<String>)> {
-        let (data, note) = source.load_usual()?;
-        let origin = Origin::named(&data.name);
+    pub fn usual(source: &DataSource) -> Result<(DataSplits, Option<String>)> {
+        let (data, note) = source.load_default()?;
+        let origin = DataOrigin::named(&data.name);
         Ok((divided(data, &origin)?, note))
     }
 
     /// The task, whose remarks are printed.
-    pub fn with_remarks_told(self) -> Task {
-        (self.remarks.iter()).for_each(|remark| say(format_args!("note: {remark}")));
+    pub fn with_remarks_printed(self) -> DataSplits {
+        (self.remarks.iter()).for_each(|remark| eprint_line(format_args!("note: {remark}")));
         self
     }
 
@@ -113,10 +114,10 @@ impl Task {
     ///
     /// # Errors
     /// If the samples can't be read.
-    pub fn notes(&self) -> Result<Notes> {
-        Ok(Notes {
+    pub fn metadata(&self) -> Result<Metadata> {
+        Ok(Metadata {
             origin: Some(self.origin.clone()),
-            learned: Some(Learned::of(&*self.train, &self.origin)?),
+            fingerprint: Some(TrainingFingerprint::of(&*self.train, &self.origin)?),
             classes: Some(self.classes.clone()),
             preprocessing: Some(self.preprocessing.clone()),
             targets: self.targets.clone(),
@@ -136,15 +137,15 @@ fn has_folders(folder: &Path) -> bool {
     entries.flatten().any(|entry| entry.path().is_dir())
 }
 
-fn xor(origin: &Origin) -> Result<Task> {
+fn xor(origin: &DataOrigin) -> Result<DataSplits> {
     let rows: Arc<dyn Dataset> = Arc::new(
         Csv::classification(Column::Last)
             .header(false)
             .parse(&b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"[..])?,
     );
-    Ok(Task {
+    Ok(DataSplits {
         name: "the exclusive or".into(),
-        origin: Origin {
+        origin: DataOrigin {
             held_out: None,
             ..origin.clone()
         },
@@ -158,21 +159,22 @@ fn xor(origin: &Origin) -> Result<Task> {
             deviation: vec![1.0; 2],
         },
         targets: None,
-        remarks: beside(&origin.name, Path::new("")).into_iter().collect(),
+        remarks: same_name_remark(&origin.name, Path::new("")).into_iter().collect(),
     })
 }
 
 /// A set with a part for testing.
-fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
-    let pictures = is_folder(&origin.name) && matches!(Layout::of(Path::new(&origin.name)), Layout::Divided);
+fn divided(data: crate::data_source::TrainTestData, origin: &DataOrigin) -> Result<DataSplits> {
+    let pictures =
+        is_folder(&origin.name) && matches!(FolderLayout::of(Path::new(&origin.name)), FolderLayout::Divided);
     let preprocessing = if pictures {
         picture(&data.train)?
     } else {
         Preprocessing::Character(character_frame(&data.train)?)
     };
-    Ok(Task {
+    Ok(DataSplits {
         name: data.name,
-        origin: Origin {
+        origin: DataOrigin {
             held_out: None,
             ..origin.clone()
         },
@@ -187,7 +189,7 @@ fn divided(data: crate::source::Data, origin: &Origin) -> Result<Task> {
 }
 
 /// A folder of images for each class, without a part for testing.
-fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
+fn folder(origin: &DataOrigin, read_options: &ReadOptions<'_>) -> Result<DataSplits> {
     ensure!(
         !has_folders(&Path::new(&origin.name).join("train")),
         "{}: the folder has a folder `train` with folders in it, and no folder `test` beside it: images are looked for in a folder \
@@ -195,10 +197,10 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
         origin.name
     );
     let mut reader = image::folder();
-    if let Some(names) = &reading.notes.classes {
+    if let Some(names) = &read_options.metadata.classes {
         reader = reader.classes(names);
     }
-    if let Some(Preprocessing::Picture { channels, .. }) = reading.notes.preprocessing {
+    if let Some(Preprocessing::Picture { channels, .. }) = read_options.metadata.preprocessing {
         reader = if channels == 1 { reader.gray() } else { reader.rgb() };
     }
     let (all, remark) = read_images(&reader, Path::new(&origin.name))?;
@@ -206,7 +208,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
     let classes = class_names(&all);
     let [train, test] = hold_out(&all, origin)?;
     let all: Arc<dyn Dataset> = Arc::new(all);
-    Ok(Task {
+    Ok(DataSplits {
         name: origin.name.clone(),
         origin: origin.clone(),
         train: Arc::new(Subset::new(all.clone(), train)?),
@@ -223,7 +225,7 @@ fn folder(origin: &Origin, reading: &Reading<'_>) -> Result<Task> {
 ///
 /// # Errors
 /// If a part would have none.
-pub fn hold_out(all: &dyn Dataset, origin: &Origin) -> Result<[Vec<usize>; 2]> {
+pub fn hold_out(all: &dyn Dataset, origin: &DataOrigin) -> Result<[Vec<usize>; 2]> {
     let Some(share) = origin.held_out else {
         let all: Vec<usize> = (0..all.len()).collect();
         return Ok([all.clone(), all]);
@@ -286,28 +288,28 @@ mod tests {
     use super::*;
     use gradus::Float;
 
-    fn load(origin: &Origin) -> Result<Task> {
-        let source = Source {
+    fn load(origin: &DataOrigin) -> Result<DataSplits> {
+        let source = DataSource {
             offline: true,
             quiet: true,
-            ..Source::default()
+            ..DataSource::default()
         };
-        Task::load(origin, &source, &Reading::default())
+        DataSplits::load(origin, &source, &ReadOptions::default())
     }
 
     #[test]
     fn digits_fill_their_frame() {
-        let task = load(&Origin::named("digits")).unwrap();
+        let splits = load(&DataOrigin::named("digits")).unwrap();
         assert_eq!(
-            task.preprocessing,
+            splits.preprocessing,
             Preprocessing::Character(Frame {
                 height: 8,
                 width: 8,
                 fit: 8
             })
         );
-        assert_eq!(task.classes[9], "9");
-        assert_eq!((task.train.len(), task.test.len()), (1437, 360));
+        assert_eq!(splits.classes[9], "9");
+        assert_eq!((splits.train.len(), splits.test.len()), (1437, 360));
     }
 
     #[test]
@@ -316,18 +318,18 @@ mod tests {
         let path = folder.path().join("points.csv");
         let rows: String = (0..50).map(|i| format!("{i},7,{}\n", ["a", "b"][i % 2])).collect();
         std::fs::write(&path, rows).unwrap();
-        let origin = Origin {
+        let origin = DataOrigin {
             held_out: Some(0.2),
             seed: 3,
-            ..Origin::named(&path.to_string_lossy())
+            ..DataOrigin::named(&path.to_string_lossy())
         };
-        let task = load(&origin).unwrap();
-        assert_eq!((task.train.len(), task.test.len()), (40, 10));
-        assert_eq!(task.classes, ["a", "b"]);
+        let splits = load(&origin).unwrap();
+        assert_eq!((splits.train.len(), splits.test.len()), (40, 10));
+        assert_eq!(splits.classes, ["a", "b"]);
         let mut x = [0.0; 2];
         let (mut sum, mut squares) = (0.0, 0.0);
         for i in 0..40 {
-            task.train.read(i, &mut x).unwrap();
+            splits.train.read(i, &mut x).unwrap();
             assert_eq!(x[1], 0.0, "a column that never changes");
             sum += x[0];
             squares += x[0] * x[0];
@@ -335,14 +337,14 @@ mod tests {
         assert!((sum / 40.0).abs() < 1e-5 && (squares / 40.0 - 1.0).abs() < 1e-4);
 
         // The same file in the same way again is the same test part.
-        let again = load(&task.origin).unwrap();
-        let read = |task: &Task| {
+        let again = load(&splits.origin).unwrap();
+        let read = |splits: &DataSplits| {
             let mut x = [0.0; 2];
             (0..10)
-                .map(|i| task.test.read(i, &mut x).map(|()| x).unwrap())
+                .map(|i| splits.test.read(i, &mut x).map(|()| x).unwrap())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(read(&task), read(&again));
+        assert_eq!(read(&splits), read(&again));
 
         std::fs::write(&path, "1,2,a\n3,many,b\n").unwrap();
         let message = format!("{:#}", load(&origin).err().unwrap());
@@ -382,19 +384,19 @@ mod tests {
         image_webp::WebPEncoder::new(webp)
             .encode(&[1, 2, 3, 4, 5, 6], 2, 3, image_webp::ColorType::L8)
             .unwrap();
-        let task = load(&Origin::named(&folder.path().to_string_lossy())).unwrap();
+        let splits = load(&DataOrigin::named(&folder.path().to_string_lossy())).unwrap();
         let mut x = [0.0; 6];
         for (i, name) in ["a/1.png", "a/2.png", "b/1.png", "b/2.webp"].iter().enumerate() {
-            task.train.read(i, &mut x).unwrap();
+            splits.train.read(i, &mut x).unwrap();
             assert_eq!(
                 crate::picture::read_as_it_is(&path(name), 1, 3, 2).unwrap(),
                 x,
                 "{name}"
             );
         }
-        task.train.read(1, &mut x).unwrap();
+        splits.train.read(1, &mut x).unwrap();
         assert_eq!(x, [60.0, 50.0, 40.0, 30.0, 20.0, 10.0].map(|v: Float| v / 255.0));
-        task.train.read(2, &mut x).unwrap();
+        splits.train.read(2, &mut x).unwrap();
         assert_eq!(x, [6.0, 5.0, 4.0, 3.0, 2.0, 1.0].map(|v: Float| v / 65_535.0));
     }
 }

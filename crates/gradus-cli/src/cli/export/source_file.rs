@@ -9,14 +9,14 @@ use gradus::{Float, Network};
 use gradus_source::{InputBytes, Labels, Language, Program, Quantized, Scaling, Sizes};
 use serde_json::Value;
 
-use super::super::Settings;
+use super::super::GlobalOptions;
 use super::Export;
 use super::comparison::Comparison;
-use crate::classes::Outputs;
-use crate::learned::Seen;
-use crate::notes::{Notes, Preprocessing, changes};
-use crate::task::Task;
-use crate::terminal::say;
+use crate::classes::ClassOutputs;
+use crate::data_splits::DataSplits;
+use crate::metadata::{Metadata, Preprocessing, changes};
+use crate::overlap::Overlap;
+use crate::terminal::eprint_line;
 
 /// How many training samples the scales of bytes are taken from.
 const CALIBRATION: usize = 512;
@@ -24,77 +24,77 @@ const CALIBRATION: usize = 512;
 const COARSEST: f64 = 0.01;
 
 /// A network as the text of a source file, and what there is to tell of it.
-pub struct Source {
+pub struct SourceFile {
     pub text: String,
     sizes: Sizes,
     comparison: Option<Comparison>,
     /// Whether the network was trained on the samples that it was compared on.
-    seen: Option<Seen>,
+    overlap: Option<Overlap>,
     /// What numbers of 32 bits are too coarse for.
     coarse: Vec<String>,
 }
 
-impl Source {
+impl SourceFile {
     pub fn of(
         network: &Network,
-        notes: &Notes,
+        metadata: &Metadata,
         language: Language,
         options: &Export,
-        settings: &Settings,
-    ) -> Result<Source> {
+        settings: &GlobalOptions,
+    ) -> Result<SourceFile> {
         let file = || options.network.display().to_string();
-        let mut labels = options.labels(network, notes);
-        let program = program(network, notes).with_context(file)?;
-        let scaling = input_scaling(notes).with_context(file)?;
+        let mut labels = options.labels(network, metadata);
+        let program = program(network, metadata).with_context(file)?;
+        let scaling = input_scaling(metadata).with_context(file)?;
         // What is wrong with the prefix is told before samples are read, which may take a while.
         program.source(language, &labels).context("--prefix")?;
         let data = match options.int8 {
             false => None,
             true => {
-                let (task, seen, _) =
+                let (splits, overlap, _) =
                     options
                         .data
-                        .learned(&options.network, network, notes, options.files().writes, settings)?;
-                say(format_args!("note: {seen}"));
-                Some((task, seen))
+                        .load(&options.network, network, metadata, options.files().writes, settings)?;
+                eprint_line(format_args!("note: {overlap}"));
+                Some((splits, overlap))
             }
         };
-        if let Some((task, _)) = &data
+        if let Some((splits, _)) = &data
             && labels.classes.is_empty()
         {
-            labels.classes = task.classes.clone();
+            labels.classes = splits.classes.clone();
         }
-        let outputs = Outputs::of(network, notes, labels.classes.len()).with_context(file)?;
+        let outputs = ClassOutputs::of(network, metadata, labels.classes.len()).with_context(file)?;
         let program = match outputs.activation() {
             None => program,
             Some(_) => program.with_logits(),
         };
-        let coarse = coarse_columns(notes);
-        let Some((task, seen)) = data else {
+        let coarse = coarse_columns(metadata);
+        let Some((splits, overlap)) = data else {
             let program = match scaling {
                 Some(scaling) => program.with_input_scaling(scaling)?,
                 None => program,
             };
-            return Ok(Source {
+            return Ok(SourceFile {
                 text: program.source(language, &labels)?,
                 sizes: program.sizes(&labels),
                 comparison: None,
-                seen: None,
+                overlap: None,
                 coarse,
             });
         };
         // The samples of a task are scaled already.
-        let quantized = quantize(&program, &task, pixels(notes, network)).with_context(file)?;
+        let quantized = quantize(&program, &splits, pixels(metadata, network)).with_context(file)?;
         let quantized = match scaling {
             Some(scaling) => quantized.with_input_scaling(scaling)?,
             None => quantized,
         };
-        Ok(Source {
+        Ok(SourceFile {
             text: quantized.source(language, &labels).with_context(file)?,
             sizes: quantized.sizes(&labels),
-            comparison: Comparison::new(network, notes, &quantized, &task, settings.thread_count())
+            comparison: Comparison::new(network, metadata, &quantized, &splits, settings.thread_count())
                 .with_context(file)?,
-            seen: Some(seen),
+            overlap: Some(overlap),
             coarse,
         })
     }
@@ -104,8 +104,8 @@ impl Source {
         for column in &self.coarse {
             writeln!(out, "Warning: {column}.")?;
         }
-        match (&self.comparison, &self.seen) {
-            (Some(comparison), Some(seen)) => comparison.print(seen, out),
+        match (&self.comparison, &self.overlap) {
+            (Some(comparison), Some(overlap)) => comparison.print(overlap, out),
             _ => Ok(()),
         }
     }
@@ -117,16 +117,16 @@ impl Source {
         results["tables"] = sizes.tables.into();
         results["ram"] = sizes.ram().into();
         results["buffer"] = sizes.buffer.into();
-        if let (Some(comparison), Some(seen)) = (&self.comparison, &self.seen) {
-            comparison.add_to(seen, results);
+        if let (Some(comparison), Some(overlap)) = (&self.comparison, &self.overlap) {
+            comparison.add_to(overlap, results);
         }
     }
 }
 
 impl Export {
-    fn labels(&self, network: &Network, notes: &Notes) -> Labels {
+    fn labels(&self, network: &Network, metadata: &Metadata) -> Labels {
         let name = self.network.file_name().unwrap_or_default().to_string_lossy();
-        let learned = notes.origin.as_ref().map(|origin| {
+        let trained_on = metadata.origin.as_ref().map(|origin| {
             // Of a path, the end will do.
             let name = Path::new(&origin.name).file_name().unwrap_or_default();
             format!(", trained on {}", name.to_string_lossy())
@@ -134,13 +134,13 @@ impl Export {
         Labels {
             title: format!(
                 "The neural network {name}{}, as `gradus export` wrote it.",
-                learned.unwrap_or_default()
+                trained_on.unwrap_or_default()
             ),
-            input: notes
+            input: metadata
                 .preprocessing_for(network)
                 .map(|how| about_input(&how))
                 .unwrap_or_default(),
-            classes: notes.classes_for(network),
+            classes: metadata.classes_for(network),
             prefix: self.prefix.clone().unwrap_or_else(|| "gradus".into()),
         }
     }
@@ -163,12 +163,12 @@ fn about_input(preprocessing: &Preprocessing) -> String {
 }
 
 /// The columns whose numbers are so large and so close together that 32 bits can't tell them apart well: the file takes these.
-fn coarse_columns(notes: &Notes) -> Vec<String> {
+fn coarse_columns(metadata: &Metadata) -> Vec<String> {
     let Some(Preprocessing::Numbers {
         columns,
         mean,
         deviation,
-    }) = &notes.preprocessing
+    }) = &metadata.preprocessing
     else {
         return Vec::new();
     };
@@ -187,9 +187,9 @@ fn coarse_columns(notes: &Notes) -> Vec<String> {
 }
 
 /// The program of a network, with outputs in the units of the table.
-fn program(network: &Network, notes: &Notes) -> Result<Program> {
+fn program(network: &Network, metadata: &Metadata) -> Result<Program> {
     let program = Program::of(network)?;
-    Ok(match &notes.targets {
+    Ok(match &metadata.targets {
         Some(targets) => {
             let scaling = Scaling::new(&targets.mean, &targets.deviation).context("the targets of the table")?;
             program.with_output_scaling(scaling)?
@@ -199,8 +199,8 @@ fn program(network: &Network, notes: &Notes) -> Result<Program> {
 }
 
 /// How the columns of a table were scaled in training, if they were.
-fn input_scaling(notes: &Notes) -> Result<Option<Scaling>> {
-    match &notes.preprocessing {
+fn input_scaling(metadata: &Metadata) -> Result<Option<Scaling>> {
+    match &metadata.preprocessing {
         Some(Preprocessing::Numbers { mean, deviation, .. }) if changes(mean, deviation) => {
             let scaling = Scaling::new(mean, deviation).context("the columns of the table")?;
             Ok(Some(scaling))
@@ -210,16 +210,16 @@ fn input_scaling(notes: &Notes) -> Result<Option<Scaling>> {
 }
 
 /// What the bytes of an input are.
-fn pixels(notes: &Notes, network: &Network) -> InputBytes {
-    match notes.preprocessing_for(network) {
+fn pixels(metadata: &Metadata, network: &Network) -> InputBytes {
+    match metadata.preprocessing_for(network) {
         Some(Preprocessing::Character(_) | Preprocessing::Picture { .. }) => InputBytes::Pixels,
         Some(Preprocessing::Numbers { .. }) | None => InputBytes::Calibrated,
     }
 }
 
 /// The program on bytes, with scales from some training samples, evenly among them.
-fn quantize(program: &Program, task: &Task, input: InputBytes) -> Result<Quantized> {
-    let data = &task.train;
+fn quantize(program: &Program, splits: &DataSplits, input: InputBytes) -> Result<Quantized> {
+    let data = &splits.train;
     let (size, count) = (data.shape().size(), data.len().min(CALIBRATION));
     let mut x: Vec<Float> = vec![0.0; size * count];
     for (i, x) in x.chunks_exact_mut(size.max(1)).enumerate() {

@@ -12,19 +12,19 @@ use gradus::data::{Dataset, Subset, Target};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::notes::{Notes, Origin};
+use crate::data_source::{DataSource, is_published};
+use crate::data_splits::{DataSplits, ReadOptions, XOR, hold_out, sha256};
+use crate::metadata::{DataOrigin, Metadata};
 use crate::plot::count;
-use crate::source::{Source, is_published};
-use crate::task::{Reading, Task, XOR, hold_out, sha256};
 
 /// Of more samples, no digests are kept: they would take more than 11 MB of a network's file.
-const MOST: usize = 1 << 20;
+const MAX_DIGESTS: usize = 1 << 20;
 /// The bits of a digest that are of the target; the others are of the sample.
 const TARGET_BITS: u32 = 16;
 
 /// What a network's file says of the samples that it was trained on, those for validation among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct TrainingFingerprint {
     /// The SHA-256 of all samples, in their order.
     pub sha256: String,
     /// The digests of the samples, each of 8 bytes, in ascending order and as base64. A published set never changes, and has none
@@ -33,13 +33,13 @@ pub struct Learned {
     pub digests: Option<String>,
 }
 
-impl Learned {
+impl TrainingFingerprint {
     /// Those of a data set for training that was read from this place.
     ///
     /// # Errors
     /// If the samples can't be read.
-    pub fn of(train: &dyn Dataset, origin: &Origin) -> Result<Learned> {
-        let digests = if origin.name == XOR || is_published(&origin.name) || train.len() > MOST {
+    pub fn of(train: &dyn Dataset, origin: &DataOrigin) -> Result<TrainingFingerprint> {
+        let digests = if origin.name == XOR || is_published(&origin.name) || train.len() > MAX_DIGESTS {
             None
         } else {
             let mut digests = digests(train)?;
@@ -47,7 +47,7 @@ impl Learned {
             let bytes: Vec<u8> = digests.iter().flat_map(|digest| digest.to_be_bytes()).collect();
             Some(BASE64_STANDARD.encode(bytes))
         };
-        Ok(Learned {
+        Ok(TrainingFingerprint {
             sha256: sha256(train)?,
             digests,
         })
@@ -65,7 +65,7 @@ impl Learned {
 
 /// Which of the samples at hand a network was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum Overlap {
     /// It is known.
     Known {
         /// The number of samples to test on before those were left out that it was trained on.
@@ -87,24 +87,24 @@ pub enum Seen {
     },
 }
 
-impl Seen {
+impl Overlap {
     /// Whether no sample is left to test on.
     pub fn is_all(&self) -> bool {
-        matches!(self, Seen::Known { all, left_out, .. } if all == left_out)
+        matches!(self, Overlap::Known { all, left_out, .. } if all == left_out)
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |samples: usize| count(samples as u64);
         match *self {
-            Seen::Known {
+            Overlap::Known {
                 all, left_out, same, ..
             } if left_out == all => {
-                let seen = were_used(all, same);
-                write!(f, "All {} samples {seen}.", count(all))
+                let overlap = overlap_phrase(all, same);
+                write!(f, "All {} samples {overlap}.", count(all))
             }
-            Seen::Known {
+            Overlap::Known {
                 all,
                 left_out,
                 same,
@@ -123,7 +123,7 @@ impl fmt::Display for Seen {
                         "{} of the {} samples {} and {} left out.",
                         count(left_out),
                         count(all),
-                        were_used(left_out, same),
+                        overlap_phrase(left_out, same),
                         if left_out == 1 { "is" } else { "are" }
                     )?;
                 }
@@ -133,12 +133,12 @@ impl fmt::Display for Seen {
                     _ => write!(f, " Of the others, {} are equal to one that was used.", count(alike)),
                 }
             }
-            Seen::Unknown { noted: true } => write!(
+            Overlap::Unknown { noted: true } => write!(
                 f,
                 "Which of the samples were used in training cannot be known: the network's file does not list them, and the data \
                  that it was trained on are not at hand as they were."
             ),
-            Seen::Unknown { noted: false } => write!(
+            Overlap::Unknown { noted: false } => write!(
                 f,
                 "Which of the samples were used in training cannot be known: the network's file does not say."
             ),
@@ -147,7 +147,7 @@ impl fmt::Display for Seen {
 }
 
 /// What is known of so many samples, as a part of a sentence: that they are `same` as learned ones, or equal to them.
-pub fn were_used(samples: usize, same: bool) -> &'static str {
+pub fn overlap_phrase(samples: usize, same: bool) -> &'static str {
     match (same, samples) {
         (true, 1) => "was used in training or validation",
         (true, _) => "were used in training or validation",
@@ -157,97 +157,107 @@ pub fn were_used(samples: usize, same: bool) -> &'static str {
 }
 
 /// Divides samples into those that the network was trained on and others; data that have a part for testing keep it, but for
-/// samples that the network was trained on. `task` has all samples in both parts, if the data have no part for testing.
+/// samples that the network was trained on. `splits` has all samples in both parts, if the data have no part for testing.
 ///
 /// # Errors
 /// If the samples can't be read, or the network's file is damaged.
-pub fn divide(task: Task, notes: &Notes, reading: &Reading<'_>, source: &Source) -> Result<(Task, Seen)> {
-    let noted = notes.origin.as_ref();
-    let by_position = noted.and_then(|noted| at_positions(&task, noted));
-    let Some(learned) = &notes.learned else {
-        return Ok((by_position.unwrap_or(task), Seen::Unknown { noted: false }));
+pub fn divide(
+    splits: DataSplits,
+    metadata: &Metadata,
+    read_options: &ReadOptions<'_>,
+    source: &DataSource,
+) -> Result<(DataSplits, Overlap)> {
+    let noted = metadata.origin.as_ref();
+    let by_position = noted.and_then(|noted| at_positions(&splits, noted));
+    let Some(fingerprint) = &metadata.fingerprint else {
+        return Ok((by_position.unwrap_or(splits), Overlap::Unknown { noted: false }));
     };
-    let digests_of_noted = learned.digests().context("the network's note `data.learned`")?;
+    let digests_of_noted = fingerprint.digests().context("the network's note `data.learned`")?;
 
     // The same samples in the same order.
-    let whole = (!task.divided).then(|| task.clone());
+    let whole = (!splits.divided).then(|| splits.clone());
     for parts in by_position.iter().chain(&whole) {
-        if sha256(&*parts.train)? == learned.sha256 {
-            let (all, left_out) = match (task.divided, parts.train.len() == task.train.len()) {
-                (true, _) => (task.test.len(), 0),
-                (false, true) => (task.train.len(), task.train.len()),
-                (false, false) => (task.train.len(), parts.train.len()),
+        if sha256(&*parts.train)? == fingerprint.sha256 {
+            let (all, left_out) = match (splits.divided, parts.train.len() == splits.train.len()) {
+                (true, _) => (splits.test.len(), 0),
+                (false, true) => (splits.train.len(), splits.train.len()),
+                (false, false) => (splits.train.len(), parts.train.len()),
             };
             let alike = match &digests_of_noted {
                 Some(learned) if left_out < all => alike(&digests(&*parts.test)?, learned),
                 _ => 0,
             };
-            let seen = Seen::Known {
+            let overlap = Overlap::Known {
                 all,
                 left_out,
                 same: true,
                 alike,
                 train: parts.train.len(),
             };
-            return Ok((parts.clone(), seen));
+            return Ok((parts.clone(), overlap));
         }
     }
 
-    let again = || noted.and_then(|noted| read_again(noted, learned, reading, source));
+    let again = || noted.and_then(|noted| read_again(noted, fingerprint, read_options, source));
     match digests_of_noted.or_else(again) {
-        Some(learned) => by_content(task, &learned),
+        Some(learned) => by_content(splits, &learned),
         None => {
             // What was read from the same place may be the same.
-            let same = by_position.filter(|_| noted.is_some_and(|noted| noted.name == task.origin.name));
-            Ok((same.unwrap_or(task), Seen::Unknown { noted: true }))
+            let same = by_position.filter(|_| noted.is_some_and(|noted| noted.name == splits.origin.name));
+            Ok((same.unwrap_or(splits), Overlap::Unknown { noted: true }))
         }
     }
 }
 
 /// Divides samples as those at another place were divided, by their positions.
-fn at_positions(task: &Task, origin: &Origin) -> Option<Task> {
-    if task.divided {
-        return Some(task.clone());
+fn at_positions(splits: &DataSplits, origin: &DataOrigin) -> Option<DataSplits> {
+    if splits.divided {
+        return Some(splits.clone());
     }
     origin.held_out?;
     // Data of another size may be too small for that.
-    let [train, test] = hold_out(&*task.train, origin).ok()?;
-    parts(task, train, test).ok()
+    let [train, test] = hold_out(&*splits.train, origin).ok()?;
+    parts(splits, train, test).ok()
 }
 
 /// The task with these positions of its samples in its parts; a part of none stays as it is.
-fn parts(task: &Task, train: Vec<usize>, test: Vec<usize>) -> Result<Task> {
+fn parts(splits: &DataSplits, train: Vec<usize>, test: Vec<usize>) -> Result<DataSplits> {
     let part = |data: &Arc<dyn Dataset>, positions: Vec<usize>| -> Result<Arc<dyn Dataset>> {
         Ok(match positions[..] {
             [] => data.clone(),
             _ => Arc::new(Subset::new(data.clone(), positions)?),
         })
     };
-    Ok(Task {
-        train: part(&task.train, train)?,
-        test: part(&task.test, test)?,
-        ..task.clone()
+    Ok(DataSplits {
+        train: part(&splits.train, train)?,
+        test: part(&splits.test, test)?,
+        ..splits.clone()
     })
 }
 
 /// The digests of the samples that a network was trained on, if they are still where they were, as they were.
-fn read_again(origin: &Origin, learned: &Learned, reading: &Reading<'_>, source: &Source) -> Option<Vec<u64>> {
-    let source = Source {
+fn read_again(
+    origin: &DataOrigin,
+    fingerprint: &TrainingFingerprint,
+    read_options: &ReadOptions<'_>,
+    source: &DataSource,
+) -> Option<Vec<u64>> {
+    let source = DataSource {
         offline: true,
         quiet: true,
         ..source.clone()
     };
-    let task = Task::load(origin, &source, reading).ok()?;
-    let same = sha256(&*task.train).ok()? == learned.sha256;
-    same.then(|| digests(&*task.train).ok()).flatten()
+    let splits = DataSplits::load(origin, &source, read_options).ok()?;
+    let same = sha256(&*splits.train).ok()? == fingerprint.sha256;
+    same.then(|| digests(&*splits.train).ok()).flatten()
 }
 
 /// Divides samples by their content alone. Equal samples are taken for the ones that were learned as often as they were learned.
-fn by_content(task: Task, learned: &[u64]) -> Result<(Task, Seen)> {
-    let mut all = digests(&*task.train)?;
-    let first_to_test = if task.divided { all.len() } else { 0 };
-    if task.divided {
-        all.extend(digests(&*task.test)?);
+fn by_content(splits: DataSplits, learned: &[u64]) -> Result<(DataSplits, Overlap)> {
+    let mut all = digests(&*splits.train)?;
+    let first_to_test = if splits.divided { all.len() } else { 0 };
+    if splits.divided {
+        all.extend(digests(&*splits.test)?);
     }
     let mut left = HashMap::<u64, usize>::new();
     learned.iter().for_each(|&digest| *left.entry(digest).or_default() += 1);
@@ -270,22 +280,22 @@ fn by_content(task: Task, learned: &[u64]) -> Result<(Task, Seen)> {
         *was_learned = *was_learned || take(&mut left_samples, digest >> TARGET_BITS);
     }
 
-    let (of_train, of_test) = match task.divided {
+    let (of_train, of_test) = match splits.divided {
         true => was_learned.split_at(first_to_test),
         false => (&was_learned[..], &was_learned[..]),
     };
     let (test, left_out): (Vec<usize>, Vec<usize>) = (0..of_test.len()).partition(|&i| !of_test[i]);
     let others: Vec<u64> = test.iter().map(|&i| all[first_to_test + i]).collect();
     let train: Vec<usize> = (0..of_train.len()).filter(|&i| of_train[i]).collect();
-    let seen = Seen::Known {
+    let overlap = Overlap::Known {
         all: of_test.len(),
         left_out: left_out.len(),
         same,
         alike: alike(&others, learned),
         train: train.len(),
     };
-    let train = if task.divided { Vec::new() } else { train };
-    Ok((parts(&task, train, test)?, seen))
+    let train = if splits.divided { Vec::new() } else { train };
+    Ok((parts(&splits, train, test)?, overlap))
 }
 
 /// How many samples of these digests are equal to learned ones, whatever their targets.
@@ -340,27 +350,27 @@ mod tests {
         Arc::new(Arrays::classes(x, classes, 2).unwrap())
     }
 
-    fn task(train: &[(Float, usize)], test: Option<&[(Float, usize)]>) -> Task {
-        let source = Source::default();
-        let task = Task::load(&Origin::named(XOR), &source, &Reading::default()).unwrap();
-        Task {
+    fn splits(train: &[(Float, usize)], test: Option<&[(Float, usize)]>) -> DataSplits {
+        let source = DataSource::default();
+        let splits = DataSplits::load(&DataOrigin::named(XOR), &source, &ReadOptions::default()).unwrap();
+        DataSplits {
             train: samples(train),
             test: samples(test.unwrap_or(train)),
             divided: test.is_some(),
-            origin: Origin::named("samples"),
-            ..task
+            origin: DataOrigin::named("samples"),
+            ..splits
         }
     }
 
-    fn notes(learned: &[(Float, usize)]) -> Notes {
-        let origin = Origin {
+    fn metadata(learned: &[(Float, usize)]) -> Metadata {
+        let origin = DataOrigin {
             held_out: Some(0.5),
-            ..Origin::named("other samples")
+            ..DataOrigin::named("other samples")
         };
-        Notes {
-            learned: Some(Learned::of(&*samples(learned), &origin).unwrap()),
+        Metadata {
+            fingerprint: Some(TrainingFingerprint::of(&*samples(learned), &origin).unwrap()),
             origin: Some(origin),
-            ..Notes::default()
+            ..Metadata::default()
         }
     }
 
@@ -370,47 +380,53 @@ mod tests {
         (0..data.len()).map(value).collect()
     }
 
-    fn divided(task: Task, notes: &Notes) -> ([Vec<Float>; 2], Seen) {
-        let (task, seen) = divide(task, notes, &Reading::default(), &Source::default()).unwrap();
-        ([values(&*task.train), values(&*task.test)], seen)
+    fn divided(splits: DataSplits, metadata: &Metadata) -> ([Vec<Float>; 2], Overlap) {
+        let (splits, overlap) = divide(splits, metadata, &ReadOptions::default(), &DataSource::default()).unwrap();
+        ([values(&*splits.train), values(&*splits.test)], overlap)
     }
 
     #[test]
     fn samples_are_known_by_their_content_in_any_order() {
-        let notes = notes(&[(1.0, 0), (2.0, 1), (0.0, 0)]);
-        let (parts, seen) = divided(task(&[(2.0, 1), (4.0, 0), (-0.0, 0), (1.0, 0), (3.0, 1)], None), &notes);
+        let metadata = metadata(&[(1.0, 0), (2.0, 1), (0.0, 0)]);
+        let (parts, overlap) = divided(
+            splits(&[(2.0, 1), (4.0, 0), (-0.0, 0), (1.0, 0), (3.0, 1)], None),
+            &metadata,
+        );
         assert_eq!(parts, [vec![2.0, 0.0, 1.0], vec![4.0, 3.0]]);
         let expected = "3 of the 5 samples were used in training or validation and are left out.";
-        assert_eq!(seen.to_string(), expected);
+        assert_eq!(overlap.to_string(), expected);
 
-        let (parts, seen) = divided(task(&[(7.0, 1), (4.0, 0)], None), &notes);
+        let (parts, overlap) = divided(splits(&[(7.0, 1), (4.0, 0)], None), &metadata);
         assert_eq!(parts[1], [7.0, 4.0]);
         assert_eq!(
-            seen.to_string(),
+            overlap.to_string(),
             "None of the 2 samples was used in training or validation."
         );
 
-        let (_, seen) = divided(task(&[(2.0, 1), (0.0, 0), (1.0, 0)], None), &notes);
-        assert!(seen.is_all());
-        assert_eq!(seen.to_string(), "All 3 samples were used in training or validation.");
+        let (_, overlap) = divided(splits(&[(2.0, 1), (0.0, 0), (1.0, 0)], None), &metadata);
+        assert!(overlap.is_all());
+        assert_eq!(
+            overlap.to_string(),
+            "All 3 samples were used in training or validation."
+        );
     }
 
     /// A part of what was learned, or samples of few values that were learned more than once: they may be equal by chance.
     #[test]
     fn equal_samples_are_not_taken_for_learned_ones() {
-        let (_, seen) = divided(
-            task(&[(2.0, 1), (1.0, 0)], None),
-            &notes(&[(1.0, 0), (2.0, 1), (0.0, 0)]),
+        let (_, overlap) = divided(
+            splits(&[(2.0, 1), (1.0, 0)], None),
+            &metadata(&[(1.0, 0), (2.0, 1), (0.0, 0)]),
         );
         assert_eq!(
-            seen.to_string(),
+            overlap.to_string(),
             "All 2 samples have the same values as samples of training or validation."
         );
-        let few = notes(&[(0.0, 0), (1.0, 1), (1.0, 1)]);
-        let (parts, seen) = divided(task(&[(1.0, 1), (2.0, 0), (0.0, 0), (1.0, 1), (1.0, 1)], None), &few);
+        let few = metadata(&[(0.0, 0), (1.0, 1), (1.0, 1)]);
+        let (parts, overlap) = divided(splits(&[(1.0, 1), (2.0, 0), (0.0, 0), (1.0, 1), (1.0, 1)], None), &few);
         assert_eq!(parts[1], [2.0, 1.0]);
         assert_eq!(
-            seen.to_string(),
+            overlap.to_string(),
             "3 of the 5 samples have the same values as samples of training or validation and are left out. Of the \
              others, 1 is equal to one that was used."
         );
@@ -419,78 +435,84 @@ mod tests {
     /// The same sample with another target was learned; of equal ones, those with the same target first.
     #[test]
     fn targets_do_not_hide_a_sample() {
-        let (parts, seen) = divided(task(&[(1.0, 1), (2.0, 0)], None), &notes(&[(1.0, 0)]));
+        let (parts, overlap) = divided(splits(&[(1.0, 1), (2.0, 0)], None), &metadata(&[(1.0, 0)]));
         assert_eq!(parts, [[1.0], [2.0]]);
         assert_eq!(
-            seen.to_string(),
+            overlap.to_string(),
             "1 of the 2 samples has the same values as samples of training or validation and is left out."
         );
-        let (task, seen) = divide(
-            task(&[(1.0, 1), (1.0, 0), (1.0, 0)], None),
-            &notes(&[(1.0, 0), (1.0, 0)]),
-            &Reading::default(),
-            &Source::default(),
+        let (splits, overlap) = divide(
+            splits(&[(1.0, 1), (1.0, 0), (1.0, 0)], None),
+            &metadata(&[(1.0, 0), (1.0, 0)]),
+            &ReadOptions::default(),
+            &DataSource::default(),
         )
         .unwrap();
-        assert_eq!((task.test.len(), task.test.target(0)), (1, Target::Class(1)));
+        assert_eq!((splits.test.len(), splits.test.target(0)), (1, Target::Class(1)));
         assert!(
-            seen.to_string()
+            overlap
+                .to_string()
                 .ends_with("Of the others, 1 is equal to one that was used.")
         );
     }
 
     #[test]
     fn a_part_for_testing_loses_what_was_learned() {
-        let notes = notes(&[(1.0, 0), (2.0, 1), (3.0, 0)]);
+        let metadata = metadata(&[(1.0, 0), (2.0, 1), (3.0, 0)]);
         // Samples were moved from one part to the other.
-        let (parts, seen) = divided(
-            task(&[(1.0, 0), (9.0, 1)], Some(&[(3.0, 0), (5.0, 1), (2.0, 1)])),
-            &notes,
+        let (parts, overlap) = divided(
+            splits(&[(1.0, 0), (9.0, 1)], Some(&[(3.0, 0), (5.0, 1), (2.0, 1)])),
+            &metadata,
         );
         assert_eq!(parts, [vec![1.0, 9.0], vec![5.0]]);
-        let expected = Seen::Known {
+        let expected = Overlap::Known {
             all: 3,
             left_out: 2,
             same: true,
             alike: 0,
             train: 1,
         };
-        assert_eq!(seen, expected);
+        assert_eq!(overlap, expected);
         // The same part for training: the other stays whole, though it has an equal sample.
-        let (parts, seen) = divided(
-            task(&[(1.0, 0), (2.0, 1), (3.0, 0)], Some(&[(3.0, 0), (5.0, 1)])),
-            &notes,
+        let (parts, overlap) = divided(
+            splits(&[(1.0, 0), (2.0, 1), (3.0, 0)], Some(&[(3.0, 0), (5.0, 1)])),
+            &metadata,
         );
         assert_eq!(parts[1], [3.0, 5.0]);
         let expected =
             "None of the 2 samples was used in training or validation. Of the others, 1 is equal to one that was used.";
-        assert_eq!(seen.to_string(), expected);
+        assert_eq!(overlap.to_string(), expected);
     }
 
     #[test]
     fn without_digests_it_cannot_be_known() {
-        let mut notes = notes(&[(1.0, 0), (2.0, 1)]);
-        let learned = notes.learned.as_mut().unwrap();
-        learned.digests = None;
-        let (parts, seen) = divided(task(&[(2.0, 1), (1.0, 0), (3.0, 1)], None), &notes);
+        let mut metadata = metadata(&[(1.0, 0), (2.0, 1)]);
+        let fingerprint = metadata.fingerprint.as_mut().unwrap();
+        fingerprint.digests = None;
+        let (parts, overlap) = divided(splits(&[(2.0, 1), (1.0, 0), (3.0, 1)], None), &metadata);
         assert_eq!(parts[1], [2.0, 1.0, 3.0]);
-        assert_eq!(seen, Seen::Unknown { noted: true });
+        assert_eq!(overlap, Overlap::Unknown { noted: true });
         // All that it learned, in its order.
-        let (_, seen) = divided(task(&[(1.0, 0), (2.0, 1)], None), &notes);
-        assert!(seen.is_all());
-        notes.learned = None;
+        let (_, overlap) = divided(splits(&[(1.0, 0), (2.0, 1)], None), &metadata);
+        assert!(overlap.is_all());
+        metadata.fingerprint = None;
         assert_eq!(
-            divided(task(&[(1.0, 0)], None), &notes).1,
-            Seen::Unknown { noted: false }
+            divided(splits(&[(1.0, 0)], None), &metadata).1,
+            Overlap::Unknown { noted: false }
         );
     }
 
     #[test]
     fn damaged_digests_are_an_error() {
-        let mut notes = notes(&[(1.0, 0), (2.0, 1)]);
+        let mut metadata = metadata(&[(1.0, 0), (2.0, 1)]);
         for (text, sentence) in [("?", "are not base64"), ("AAAA", "are 3 bytes, not 8 a sample")] {
-            notes.learned.as_mut().unwrap().digests = Some(text.into());
-            let error = divide(task(&[(1.0, 0)], None), &notes, &Reading::default(), &Source::default());
+            metadata.fingerprint.as_mut().unwrap().digests = Some(text.into());
+            let error = divide(
+                splits(&[(1.0, 0)], None),
+                &metadata,
+                &ReadOptions::default(),
+                &DataSource::default(),
+            );
             let error = format!("{:#}", error.err().unwrap());
             assert!(error.contains("`data.learned`") && error.contains(sentence), "{error}");
         }

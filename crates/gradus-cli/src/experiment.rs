@@ -16,18 +16,18 @@ use gradus::{Evaluation, Predictor};
 use serde_json::{Value, json};
 
 use crate::classes::confusion_matrix;
-use crate::cli::Settings;
+use crate::cli::GlobalOptions;
+use crate::data_splits::DataSplits;
 use crate::plot::{Confusion, Curve, Panel};
-use crate::task::Task;
 use crate::threads::ThreadsUsed;
 
 /// The share of the training samples that is held out for validation.
 pub const HELD_OUT: f64 = 0.1;
 /// How many of the most confused pairs of classes are told.
-const CONFUSED: usize = 5;
+const MAX_CONFUSED: usize = 5;
 
 /// The samples of a study: all its networks see the same ones.
-pub struct Samples {
+pub struct ExperimentData {
     /// For training.
     pub train: Subset<Arc<dyn Dataset>>,
     /// Held out, for validation after each epoch.
@@ -36,24 +36,24 @@ pub struct Samples {
     pub test: Arc<dyn Dataset>,
 }
 
-impl Samples {
+impl ExperimentData {
     /// Holds out a tenth of the training samples, each class in proportion.
     ///
     /// # Errors
     /// If there are too few samples for that.
-    pub fn of(task: &Task, seed: u64) -> Result<Self> {
-        let (train, validation) = split(task.train.clone(), HELD_OUT, seed)?;
-        Ok(Samples {
+    pub fn of(splits: &DataSplits, seed: u64) -> Result<Self> {
+        let (train, validation) = split(splits.train.clone(), HELD_OUT, seed)?;
+        Ok(ExperimentData {
             train,
             validation,
-            test: task.test.clone(),
+            test: splits.test.clone(),
         })
     }
 }
 
 /// How a network is trained.
 #[derive(Debug, Clone)]
-pub struct Method {
+pub struct TrainConfig {
     /// How often training goes through all samples.
     pub epochs: usize,
     /// Samples in a step.
@@ -94,23 +94,23 @@ pub struct Outcome {
 pub fn run(
     name: &str,
     mut network: Network,
-    method: &Method,
-    samples: &Samples,
-    settings: &Settings,
+    config: &TrainConfig,
+    samples: &ExperimentData,
+    settings: &GlobalOptions,
 ) -> Result<Outcome> {
     // Too many classes are refused before training.
     let matrix = confusion_matrix(network.output_shape().size())?;
     let threads = ThreadsUsed::default();
-    let mut fit = Fit::boxed(Arc::new(CrossEntropy::new()), method.optimizer.clone())
-        .epochs(method.epochs)
-        .batch_size(method.batch_size)
+    let mut fit = Fit::boxed(Arc::new(CrossEntropy::new()), config.optimizer.clone())
+        .epochs(config.epochs)
+        .batch_size(config.batch_size)
         .metric(Accuracy)
         .validation(&samples.validation)
         .seed(settings.seed);
-    if let Some(schedule) = method.schedule {
+    if let Some(schedule) = config.schedule {
         fit = fit.schedule(schedule);
     }
-    if let Some(warp) = &method.augmentation {
+    if let Some(warp) = &config.augmentation {
         fit = fit.augment(warp.clone());
     }
     if !settings.quiet {
@@ -160,7 +160,7 @@ pub fn accuracy(evaluation: &Evaluation) -> f64 {
 impl Outcome {
     /// The classes that are taken for one another most often: true class, decision, how often.
     pub fn most_confused(&self) -> Vec<(usize, usize, u64)> {
-        self.confusion.most_confused(CONFUSED)
+        self.confusion.most_confused(MAX_CONFUSED)
     }
 
     /// Everything in numbers.
