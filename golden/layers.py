@@ -151,6 +151,79 @@ def residual(name, shape, channels, stride, projected, training):
     return case(name, "residual", settings, network, shape, 4, training)
 
 
+class Concat(nn.Module):
+    """The branches' outputs one after the other."""
+
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+class Multiply(nn.Module):
+    """The product of the branches' outputs, of which the last may have a number for each channel."""
+
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        y = self.branches[0](x)
+        for branch in self.branches[1:]:
+            factor = branch(x)
+            y = y * factor.reshape(factor.shape + (1,) * (y.dim() - factor.dim()))
+        return y
+
+
+def concatenated():
+    """Branches of three sizes of windows, one of them the input itself, of images."""
+    branches = (
+        nn.Sequential(),
+        nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.Tanh(), nn.Conv2d(4, 3, 3, 1, 1)),
+    )
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), Concat(*branches), nn.Conv2d(8, 2, 1))
+    conv = lambda channels, kernel, padding: {"kind": "conv2d", "channels": channels, "kernel": kernel, "padding": padding}
+    declared = [[], [conv(2, 1, 0), {"kind": "relu"}], [conv(4, 3, 1), {"kind": "tanh"}, conv(3, 3, 1)]]
+    layers = [conv(3, 1, 0), {"kind": "concat", "branches": declared}, conv(2, 1, 0)]
+    return case("concat of images", "concat", {"layers": layers}, network, (3, 5, 4), 4, True)
+
+
+def gated():
+    """Squeeze and excitation."""
+    gate = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 4), nn.Sigmoid()
+    )
+    # The layers that have parameters keep their places: ours pools and flattens in one.
+    names = {"1.branches.1.2": "1.branches.1.1", "1.branches.1.4": "1.branches.1.3"}
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Multiply(nn.Sequential(), gate), nn.Conv2d(4, 2, 1))
+    conv = lambda channels: {"kind": "conv2d", "channels": channels, "kernel": 1}
+    dense = lambda units: {"kind": "dense", "units": units}
+    declared = [{"kind": "global_avg_pool2d"}, dense(2), {"kind": "relu"}, dense(4), {"kind": "sigmoid"}]
+    layers = [conv(4), {"kind": "multiply", "branches": [[], declared]}, conv(2)]
+    found = case("multiply by a gate", "multiply", {"layers": layers}, network, (3, 5, 4), 4, True)
+    for tensor in found["parameters"] + found["gradients"]:
+        place, name = tensor["name"].rsplit(".", 1)
+        tensor["name"] = f"{names.get(place, place)}.{name}"
+    return found
+
+
+def multiplied():
+    """Three branches of flat samples."""
+    branches = (
+        nn.Sequential(nn.Linear(5, 4), nn.Tanh()),
+        nn.Sequential(nn.Linear(5, 4)),
+        nn.Sequential(nn.Linear(5, 4, bias=False), nn.Sigmoid()),
+    )
+    network = nn.Sequential(nn.Linear(6, 5), Multiply(*branches), nn.Linear(4, 3))
+    dense = lambda units, bias=True: {"kind": "dense", "units": units, "bias": bias}
+    declared = [[dense(4), {"kind": "tanh"}], [dense(4)], [dense(4, False), {"kind": "sigmoid"}]]
+    layers = [dense(5), {"kind": "multiply", "branches": declared}, dense(3)]
+    return case("multiply three branches", "multiply", {"layers": layers}, network, (6,), 5, True)
+
+
 def layers():
     dense = lambda name, n, units, bias, samples: case(
         name, "dense", {"units": units, "bias": bias}, nn.Linear(n, units, bias), (n,), samples
@@ -275,4 +348,5 @@ def activations():
 def generate():
     write("layers", {"layers": layers()})
     write("residual", {"residual": residuals()})
+    write("joins", {"joins": [concatenated(), gated(), multiplied()]})
     write("activations", {"activations": activations()})

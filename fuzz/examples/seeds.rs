@@ -229,6 +229,14 @@ fn architectures() -> Vec<(&'static str, Value)> {
             { "kind": "residual", "body": [{ "kind": "dense", "units": 2 }] } ] }),
         ),
         (
+            "joins",
+            json!({ "input": [2, 3, 3], "layers": [
+            { "kind": "concat", "branches": [[], [{ "kind": "conv2d", "channels": 2, "kernel": 3, "padding": "same" }]] },
+            { "kind": "multiply", "branches": [[], [{ "kind": "global_avg_pool2d" }, { "kind": "dense", "units": 4 }, { "kind": "sigmoid" }]] },
+            { "kind": "flatten" },
+            { "kind": "multiply", "branches": [[{ "kind": "dense", "units": 2 }], [{ "kind": "dense", "units": 2 }, { "kind": "tanh" }]] } ] }),
+        ),
+        (
             "activations",
             json!({ "input": [3], "layers": [
             { "kind": "leaky_relu", "slope": 0.1 }, { "kind": "elu", "alpha": 2.0 }, { "kind": "gelu" }, { "kind": "silu" },

@@ -166,10 +166,12 @@ fn layer(shape: &[usize], depth: usize, choices: &mut Choices) -> Value {
                     .map(|_| layer(shape, depth + 1, choices))
                     .collect::<Vec<Value>>()
             };
-            let (body, shortcut) = (layers(4), layers(2));
-            match shortcut.is_empty() {
-                true => json!({ "kind": "residual", "body": body }),
-                false => json!({ "kind": "residual", "body": body, "shortcut": shortcut }),
+            let (first, second) = (layers(4), layers(2));
+            match choices.below(4) {
+                0 => json!({ "kind": "concat", "branches": [first, second] }),
+                1 => json!({ "kind": "multiply", "branches": [first, second] }),
+                _ if second.is_empty() => json!({ "kind": "residual", "body": first }),
+                _ => json!({ "kind": "residual", "body": first, "shortcut": second }),
             }
         }
         16 => json!({ "kind": "softmax" }),

@@ -71,7 +71,69 @@ def torch_fixtures():
             y = self.nb(self.b(F.relu(self.na(self.a(x)))))
             return F.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
+    class Inception(nn.Module):
+        """Branches with windows of several sizes, one of which splits again."""
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.reduce = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+            self.wide, self.tall = nn.Conv2d(2, 2, (1, 3), padding=(0, 1)), nn.Conv2d(2, 1, (3, 1), padding=(1, 0))
+            self.pooled = nn.Conv2d(3, 1, 1)
+
+        def forward(self, x):
+            reduced = F.relu(self.reduce(x))
+            split = torch.cat([F.relu(self.wide(reduced)), F.relu(self.tall(reduced))], 1)
+            pooled = self.pooled(F.avg_pool2d(x, 3, 1, 1))
+            return torch.cat([self.one(x), split, pooled], 1)
+
+    class Dense(nn.Module):
+        """Every layer takes what all before it gave, as torchvision's DenseNet joins it."""
+
+        def __init__(self, channels, growth, layers):
+            super().__init__()
+            sizes = [channels + growth * i for i in range(layers)]
+            self.norms = nn.ModuleList(nn.BatchNorm2d(size) for size in sizes)
+            self.convolutions = nn.ModuleList(nn.Conv2d(size, growth, 3, padding=1, bias=False) for size in sizes)
+
+        def forward(self, x):
+            features = [x]
+            for norm, convolution in zip(self.norms, self.convolutions):
+                features.append(convolution(F.relu(norm(torch.cat(features, 1)))))
+            return torch.cat(features, 1)
+
+    class Gate(nn.Module):
+        """Squeeze and excitation, with dense layers or with convolutions of a pixel."""
+
+        def __init__(self, channels, dense):
+            super().__init__()
+            layer = nn.Linear if dense else lambda a, b: nn.Conv2d(a, b, 1)
+            self.down, self.up, self.dense = layer(channels, 2), layer(2, channels), dense
+
+        def forward(self, x):
+            gate = F.adaptive_avg_pool2d(x, 1)
+            if self.dense:
+                gate = gate.flatten(1)
+            gate = torch.sigmoid(self.up(F.relu(self.down(gate))))
+            return x * (gate.view(x.size(0), -1, 1, 1) if self.dense else gate)
+
+    class Product(nn.Module):
+        """A gated linear unit: one half of the values times the sigmoid of the other."""
+
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.value, self.gate = nn.Linear(inputs, outputs), nn.Linear(inputs, outputs)
+
+        def forward(self, x):
+            return torch.cat([self.value(x) * torch.sigmoid(self.gate(x)), x], 1)
+
     cases = {
+        "joins": (
+            nn.Sequential(
+                Inception(), nn.ReLU(), Gate(6, True), Dense(6, 2, 3), Gate(12, False), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                Product(12, 4), nn.Linear(16, 3),
+            ),
+            (3, 5, 4),
+        ),
         "mlp": (Mlp(), (3, 4)),
         "cnn": (
             nn.Sequential(

@@ -5,7 +5,7 @@ mod operators;
 use std::collections::BTreeMap;
 
 use gradus::layer::{Function, Operation, OutputKind};
-use gradus::{Error, Float, Network, Part, Result};
+use gradus::{Block, Error, Float, Join, LayerPart, Network, Part, Result, Shape};
 use serde_json::Value;
 
 use crate::model::{self, data_type};
@@ -206,7 +206,7 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
             value = graph.node("Cast", "input", &[&value], vec![model::integer("to", data_type::FLOAT)]);
         }
     }
-    value = graph.parts(value, &parts)?;
+    value = graph.parts(value, sample.clone(), &parts)?.0;
     if let Some(scaling) = &options.outputs {
         let [mean, deviation] = graph.scaling("output", scaling, network.output_shape())?;
         output_type = scaling.data_type();
@@ -246,7 +246,7 @@ pub fn export(network: &Network, options: &Export) -> Result<Vec<u8>> {
 fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<()> {
     let operation = |part: &Part<'_>| match part {
         Part::Layer(layer) => layer.operation(),
-        Part::Residual { .. } => None,
+        Part::Block(_) => None,
     };
     let keeps_values = |part: &Part<'_>| matches!(operation(part), Some(Operation::Reshape | Operation::Identity));
     let Some(i) = parts.iter().rposition(|part| !keeps_values(part)) else {
@@ -354,19 +354,60 @@ impl Graph {
         name
     }
 
-    fn parts(&mut self, mut value: String, parts: &[Part<'_>]) -> Result<String> {
+    /// Adds the nodes of parts in a row, which take this value of this shape; gives the name and shape of what they compute.
+    fn parts(&mut self, mut value: String, mut shape: Shape, parts: &[Part<'_>]) -> Result<(String, Shape)> {
         for part in parts {
-            value = match part {
-                Part::Layer(layer) => self.layer(value, layer)?,
-                Part::Residual { body, shortcut } => {
-                    let a = self.parts(value.clone(), body)?;
-                    let b = self.parts(value, shortcut.as_deref().unwrap_or_default())?;
-                    let path = format!("sum{}", self.nodes.len());
-                    self.node("Add", &path, &[&a, &b], vec![])
-                }
+            (value, shape) = match part {
+                Part::Layer(layer) => (self.layer(value, layer)?, layer.output().clone()),
+                Part::Block(block) => self.block(value, shape, block)?,
             };
         }
-        Ok(value)
+        Ok((value, shape))
+    }
+
+    fn block(&mut self, value: String, shape: Shape, block: &Block<LayerPart<'_>>) -> Result<(String, Shape)> {
+        let branches = (block.branches.iter()).map(|branch| self.parts(value.clone(), shape.clone(), branch));
+        let (mut names, shapes): (Vec<_>, Vec<_>) = branches.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let output = block.join.output(&shapes)?;
+        let number = self.nodes.len();
+        let joined = match block.join {
+            Join::Add => self.fold("Add", &format!("sum{number}"), &names),
+            Join::Multiply => {
+                for (i, (name, shape)) in names.iter_mut().zip(&shapes).enumerate() {
+                    // A number for each channel has to say that it is one for all pixels.
+                    if shape.len() < output.len() {
+                        let path = format!("product{number}.gate{i}");
+                        let gate = self.shape(&path, &[&[shape[0]][..], &vec![1; output.len() - 1]].concat());
+                        *name = self.node("Reshape", &path, &[name, &gate], vec![]);
+                    }
+                }
+                self.fold("Mul", &format!("product{number}"), &names)
+            }
+            Join::Concat => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                self.node(
+                    "Concat",
+                    &format!("concat{number}"),
+                    &names,
+                    vec![model::integer("axis", 1)],
+                )
+            }
+        };
+        Ok((joined, output))
+    }
+
+    /// The first value with the second, that with the third, and so on.
+    fn fold(&mut self, operator: &'static str, path: &str, names: &[String]) -> String {
+        let mut folded = names[0].clone();
+        for (i, name) in names.iter().enumerate().skip(1) {
+            let path = if i == 1 {
+                path.to_string()
+            } else {
+                format!("{path}.{i}")
+            };
+            folded = self.node(operator, &path, &[&folded, name], vec![]);
+        }
+        folded
     }
 
     /// Gives the last value the name of the output.

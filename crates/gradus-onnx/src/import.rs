@@ -11,7 +11,7 @@ mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gradus::{Error, Layers, Network, Residual, Result, Sequential, Shape};
+use gradus::{Block, Error, Layers, Network, Result, Sequential, Shape};
 
 use crate::Scaling;
 use crate::export::{COLUMNS, NOTES, check_columns};
@@ -467,9 +467,7 @@ const LAST: [usize; 3] = [1, 2, 0];
 fn begins_with_reshape(parts: &[gradus::Part<'_>]) -> bool {
     match parts.first() {
         Some(gradus::Part::Layer(layer)) => layer.kind() == "reshape",
-        Some(gradus::Part::Residual { body, shortcut }) => {
-            begins_with_reshape(body) || shortcut.as_deref().is_some_and(begins_with_reshape)
-        }
+        Some(gradus::Part::Block(block)) => block.branches.iter().any(|branch| begins_with_reshape(branch)),
         None => false,
     }
 }
@@ -525,12 +523,10 @@ fn layers(parts: Vec<Part>, prefix: &str, values: &mut Vec<(String, Tensors)>) -
                 values.push((path, tensors));
                 made.layer(layer)
             }
-            Part::Residual { body, shortcut } => {
-                let residual = Residual::new(layers(body, &format!("{path}.body."), values));
-                made.layer(match shortcut {
-                    Some(shortcut) => residual.shortcut(layers(shortcut, &format!("{path}.shortcut."), values)),
-                    None => residual,
-                })
+            Part::Block { join, branches } => {
+                let branches = (branches.into_iter().enumerate())
+                    .map(|(i, branch)| layers(branch, &format!("{path}.{}.", join.branch(i)), values));
+                made.layer(Block::new(join, branches))
             }
         }
     })

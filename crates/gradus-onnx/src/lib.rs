@@ -39,7 +39,7 @@
 //! | relu, leaky_relu, elu, softplus, sigmoid, tanh | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh |
 //! | silu | Sigmoid, Mul |
 //! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
-//! | a residual block | Add |
+//! | residual, concat, multiply | Add; Concat; Mul, of a gate after Reshape |
 //! | with [`Export::bytes`] | Cast, Mul and, where there is a shift, Add before all |
 //! | with [`Export::inputs`] | Sub, Div before all: the graph takes numbers as they are measured; in double precision, and Cast, where it needs to |
 //! | with [`Export::outputs`] | Mul, Add after all: the graph gives values in their own units; Cast before, in double precision |
@@ -65,7 +65,7 @@
 //! | Dropout | dropout |
 //! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |
 //! | Transpose | nothing: see below |
-//! | Add of two values | a residual block, from where they part |
+//! | Add or Mul of two values, of which one may have a number for each channel; Concat along the channels | residual, multiply, concat: blocks from where the values part |
 //! | Add, Sub, Mul, Div, Neg, and scikit-learn's Scaler, with a number for each feature, or one for all | part of the dense layer or convolution before it, or of the dense layer after it; else a 1×1 convolution with as many groups as channels |
 //! | Greater and Where in PyTorch's softplus | softplus |
 //! | Concat and Sub in scikit-learn's probabilities of two classes | nothing: [`Imported::two_classes`] |

@@ -83,6 +83,22 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "flatten" }, { "kind": "residual", "body": [{ "kind": "dense", "units": 4 }] }] }),
         ),
         (
+            "concat",
+            json!({ "input": [2, 5, 4], "layers": [
+            { "kind": "concat", "branches": [[], [{ "kind": "conv2d", "channels": 3, "kernel": 3, "padding": "same" }, { "kind": "tanh" }],
+                [{ "kind": "concat", "branches": [[{ "kind": "conv2d", "channels": 1, "kernel": 1 }], []] }]] }, { "kind": "relu" },
+            { "kind": "concat", "branches": [[], [{ "kind": "batch_norm" }, { "kind": "relu" }, { "kind": "conv2d", "channels": 2, "kernel": 1 }]] },
+            { "kind": "flatten" }, { "kind": "concat", "branches": [[{ "kind": "dense", "units": 3 }], [{ "kind": "dense", "units": 2 }], []] }] }),
+        ),
+        (
+            "multiply",
+            json!({ "input": [3, 5, 4], "layers": [
+            { "kind": "multiply", "branches": [[], [{ "kind": "global_avg_pool2d" }, { "kind": "dense", "units": 3 }, { "kind": "sigmoid" }]] },
+            { "kind": "multiply", "branches": [[{ "kind": "avg_pool2d", "kernel": [5, 4] }, { "kind": "conv2d", "channels": 3, "kernel": 1 }],
+                [{ "kind": "conv2d", "channels": 3, "kernel": 1 }], [{ "kind": "tanh" }]] }, { "kind": "relu" },
+            { "kind": "flatten" }, { "kind": "multiply", "branches": [[{ "kind": "dense", "units": 4 }], [{ "kind": "dense", "units": 4 }, { "kind": "tanh" }]] }] }),
+        ),
+        (
             "nothing",
             json!({ "input": [3], "layers": [{ "kind": "dropout", "rate": 0.1 }] }),
         ),

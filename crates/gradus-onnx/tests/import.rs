@@ -75,7 +75,7 @@ fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
 #[test]
 fn networks_of_the_frameworks_give_what_they_give_there() {
     let names = names();
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 20, "{names:?}");
     for name in names {
         let imported = imported(&name);
         let (x, y) = case(&name, &imported);
@@ -110,6 +110,14 @@ fn nodes_become_the_layers_that_they_came_from() {
         (
             "torch_resnet_old",
             "residual relu residual relu global_avg_pool2d dense",
+        ),
+        (
+            "torch_joins_old",
+            "concat relu multiply concat concat concat multiply global_avg_pool2d concat dense",
+        ),
+        (
+            "torch_joins_dynamo",
+            "concat relu multiply concat concat concat multiply global_avg_pool2d concat dense",
         ),
         ("sklearn_classes", "dense relu dense relu dense softmax"),
         ("sklearn_pipeline", "dense relu dense softmax"),

@@ -54,6 +54,13 @@ impl Range {
         self.infinite |= !x.is_finite();
     }
 
+    /// The values of both.
+    pub(crate) fn and(mut self, other: Range) -> Range {
+        self.include(other.smallest);
+        self.include(other.largest);
+        self
+    }
+
     /// The scale on which the range takes all bytes.
     pub(crate) fn scale(&self) -> Scale {
         let width = self.largest - self.smallest;

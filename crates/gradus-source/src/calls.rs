@@ -154,6 +154,24 @@ impl Listing {
                 let integers = [*a, *b, i32::from(*shift), *x_zero, *y_zero, *zero];
                 ("add", integers.map(Argument::Integer).into())
             }
+            QuantizedOp::Multiply {
+                multiplier,
+                shift,
+                zeros: [x_zero, y_zero, zero],
+            } => {
+                let integers = [*multiplier, i32::from(*shift), *x_zero, *y_zero, *zero];
+                ("multiply", integers.map(Argument::Integer).into())
+            }
+            QuantizedOp::CopyInto {
+                start,
+                multiplier,
+                shift,
+                x_zero,
+                y_zero,
+            } => {
+                let integers = [*start as i32, *multiplier, i32::from(*shift), *x_zero, *y_zero];
+                ("copy_into", integers.map(Argument::Integer).into())
+            }
             QuantizedOp::Copy => ("copy", vec![]),
         });
         let (places, buffer) = places(&quantized.values, &quantized.steps);
@@ -263,6 +281,9 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
         Op::Map(function) => mapped(*function),
         Op::Softmax => ("softmax", vec![]),
         Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
+        Op::Multiply => ("multiply", vec![]),
+        // Whatever is larger than 32 bits has been refused.
+        Op::CopyInto { start } => ("copy_into", vec![Argument::Integer(*start as i32)]),
         Op::Copy => ("copy", vec![]),
     }
 }
@@ -274,7 +295,8 @@ fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static
         let windowed = arguments.iter().any(|argument| matches!(argument, Argument::Window(_)));
         let counts = match function {
             _ if windowed => vec![],
-            "dense" => vec![values[step.x], values[step.y]],
+            "dense" | "multiply" => vec![values[step.x], values[step.y]],
+            "copy_into" => vec![values[step.x]],
             _ => vec![values[step.y]],
         };
         Call {

@@ -1,7 +1,7 @@
 //! From a network's layers to the steps of a [`Program`].
 
 use gradus::layer::{self, Function, Operation, WindowAxis};
-use gradus::{Error, LayerPart, Network, Part, Result};
+use gradus::{Block, Error, Join, LayerPart, Network, Part, Result};
 
 use crate::fold;
 use crate::kernels::window::{Axis, Window};
@@ -66,7 +66,7 @@ impl Program {
 struct Lowering {
     values: Vec<usize>,
     steps: Vec<Step<Op>>,
-    /// The values that are still wanted as they are: the input, and what goes over a block's shortcut.
+    /// The values that are still wanted as they are: the input, and what a block's branches take and have given.
     kept: Vec<usize>,
 }
 
@@ -76,19 +76,34 @@ impl Lowering {
         for part in parts {
             x = match part {
                 Part::Layer(layer) => self.layer(layer, x)?,
-                Part::Residual { body, shortcut } => {
-                    self.kept.push(x);
-                    let y = self.parts(body, x)?;
-                    self.kept.pop();
-                    // What the body gives is wanted until it is added, and may be the input itself.
-                    self.kept.push(y);
-                    let skip = self.parts(shortcut.as_deref().unwrap_or(&[]), x)?;
-                    self.kept.pop();
-                    self.add(y, skip)
-                }
+                Part::Block(block) => self.block(block, x)?,
             };
         }
         Ok(x)
+    }
+
+    fn block(&mut self, block: &Block<LayerPart<'_>>, x: usize) -> Result<usize> {
+        let outside = self.kept.len();
+        let mut outputs = Vec::with_capacity(block.branches.len());
+        for (i, branch) in block.branches.iter().enumerate() {
+            // The input is wanted until the last branch has it.
+            let others = i + 1 < block.branches.len();
+            self.kept.extend(others.then_some(x));
+            let y = self.parts(branch, x)?;
+            if others {
+                self.kept.pop();
+            }
+            // What a branch gives is wanted until it is joined, and may be the input itself.
+            self.kept.push(y);
+            outputs.push(y);
+        }
+        self.kept.truncate(outside);
+        Ok(match (block.join, &outputs[..]) {
+            (Join::Add, &[a, b]) => self.add(a, b),
+            (Join::Concat, outputs) => self.concat(outputs),
+            (Join::Multiply, outputs) => self.multiply(outputs),
+            (Join::Add, _) => return Err(Error::invalid("a residual block has a body and a shortcut")),
+        })
     }
 
     fn layer(&mut self, layer: &LayerPart<'_>, x: usize) -> Result<usize> {
@@ -275,6 +290,39 @@ impl Lowering {
             (b, self.copy(a, label, &name))
         };
         self.step(label, &name, x, y, Op::Add { relu: false });
+        y
+    }
+}
+
+impl Lowering {
+    /// The values one after the other.
+    fn concat(&mut self, values: &[usize]) -> usize {
+        let (label, name) = ("a block's branches in a row", format!("row_{}", self.steps.len()));
+        let y = self.values.len();
+        self.values.push(values.iter().map(|&x| self.values[x]).sum());
+        let mut start = 0;
+        for &x in values {
+            self.step(label, &name, x, y, Op::CopyInto { start });
+            start += self.values[x];
+        }
+        y
+    }
+
+    /// The product of all values, in the place of the first of the largest, if nobody wants that.
+    fn multiply(&mut self, values: &[usize]) -> usize {
+        let (label, name) = ("a block's product", format!("product_{}", self.steps.len()));
+        let size = values.iter().map(|&x| self.values[x]).max();
+        let whole = values.iter().position(|&x| Some(self.values[x]) == size).unwrap_or(0);
+        let mut factors = values.to_vec();
+        let x = factors.remove(whole);
+        let y = if factors.contains(&x) {
+            self.copy(x, label, &name)
+        } else {
+            self.free(x, label, &name)
+        };
+        for x in factors {
+            self.step(label, &name, x, y, Op::Multiply);
+        }
         y
     }
 }

@@ -89,6 +89,12 @@ pub(crate) enum Op {
     Add {
         relu: bool,
     },
+    /// y *= x, x having a number for each value of y, or one for each channel.
+    Multiply,
+    /// y[start..] = x, one of the parts that y is joined of.
+    CopyInto {
+        start: usize,
+    },
     Copy,
 }
 

@@ -83,6 +83,19 @@ pub(crate) enum QuantizedOp {
         shift: u8,
         zeros: [i32; 3],
     },
+    /// The zeros are of x, of y before and of y after.
+    Multiply {
+        multiplier: i32,
+        shift: u8,
+        zeros: [i32; 3],
+    },
+    CopyInto {
+        start: usize,
+        multiplier: i32,
+        shift: u8,
+        x_zero: i32,
+        y_zero: i32,
+    },
     Copy,
 }
 
@@ -126,6 +139,7 @@ impl Program {
         let mut program = self.clone();
         let mut ranges = program.ranges(samples)?;
         program.widen(&mut ranges);
+        program.join(&mut ranges);
         if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax)) {
             program.steps.pop();
         }
@@ -189,6 +203,16 @@ impl Program {
             if !step.is_some_and(|step| rectifies(&step.op)) {
                 range.include(-LEAST_RANGE);
             }
+        }
+    }
+
+    /// Gives all parts that a value is joined of the range that holds them all: they have one scale.
+    fn join(&self, ranges: &mut Ranges) {
+        let is_part = |step: &Step<Op>| matches!(step.op, Op::CopyInto { .. });
+        for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| is_part(step)) {
+            let parts = || (0..i).filter(|&j| is_part(&self.steps[j]) && self.steps[j].y == step.y);
+            let whole = parts().fold(ranges.steps[i], |whole, part| whole.and(ranges.steps[part]));
+            parts().chain([i]).for_each(|part| ranges.steps[part] = whole);
         }
     }
 
@@ -361,6 +385,24 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
                 multipliers: factors.map(|factor| (factor * unit).round().min(f64::from(i32::MAX)) as i32),
                 shift,
                 zeros: [x.zero(), before.zero(), y.zero()],
+            }
+        }
+        Op::Multiply => {
+            let (multiplier, shift) = fraction(f64::from(x.scale) * f64::from(before.scale) / f64::from(y.scale));
+            QuantizedOp::Multiply {
+                multiplier,
+                shift,
+                zeros: [x.zero(), before.zero(), y.zero()],
+            }
+        }
+        Op::CopyInto { start } => {
+            let (multiplier, shift) = fraction(f64::from(x.scale) / f64::from(y.scale));
+            QuantizedOp::CopyInto {
+                start: *start,
+                multiplier,
+                shift,
+                x_zero: x.zero(),
+                y_zero: y.zero(),
             }
         }
         Op::Copy => QuantizedOp::Copy,

@@ -40,6 +40,8 @@ impl Program {
                 Op::Map(function) => map(*function, y),
                 Op::Softmax => functions::softmax(y),
                 Op::Add { relu } => float::add(x, y, *relu),
+                Op::Multiply => float::multiply(x, y),
+                Op::CopyInto { start } => float::copy_into(x, y, *start as i32),
                 Op::Copy => float::copy(x, y),
             }
             with(i, y);
@@ -106,6 +108,18 @@ impl Quantized {
                 shift,
                 zeros: [x_zero, y_zero, zero],
             } => integer::add(x, y, *a, *b, *shift, *x_zero, *y_zero, *zero),
+            QuantizedOp::Multiply {
+                multiplier,
+                shift,
+                zeros: [x_zero, y_zero, zero],
+            } => integer::multiply(x, y, *multiplier, *shift, *x_zero, *y_zero, *zero),
+            QuantizedOp::CopyInto {
+                start,
+                multiplier,
+                shift,
+                x_zero,
+                y_zero,
+            } => integer::copy_into(x, y, *start as i32, *multiplier, *shift, *x_zero, *y_zero),
             QuantizedOp::Copy => integer::copy(x, y),
         })
     }

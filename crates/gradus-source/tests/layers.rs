@@ -146,6 +146,47 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Dense::new(5)),
         ),
         (
+            "concat",
+            Sequential::new([3, 5, 4])
+                .layer(Concat::new([
+                    Layers::new(),
+                    Layers::new().layer(same(2)).layer(Relu),
+                    Layers::new()
+                        .layer(Tanh)
+                        .layer(Concat::new([Layers::new(), Layers::new().layer(Sigmoid)])),
+                ]))
+                .layer(Relu)
+                .layer(Concat::new([
+                    Layers::new(),
+                    Layers::new().layer(BatchNorm::new()).layer(same(3)),
+                ]))
+                .layer(BatchNorm::new())
+                .layer(GlobalAvgPool2d)
+                .layer(Concat::new([
+                    Layers::new().layer(Dense::new(3)),
+                    Layers::new().layer(Dense::new(2)),
+                ])),
+        ),
+        (
+            "multiply",
+            Sequential::new([3, 5, 4])
+                .layer(Multiply::gate(
+                    Layers::new().layer(GlobalAvgPool2d).layer(Dense::new(3)).layer(Sigmoid),
+                ))
+                .layer(Multiply::new([
+                    Layers::new().layer(AvgPool2d::new((5, 4))).layer(Conv2d::new(3, 1)),
+                    Layers::new().layer(Dropout::new(0.1)),
+                    Layers::new().layer(same(3)).layer(Tanh),
+                ]))
+                .layer(Relu)
+                .layer(Multiply::new([Layers::new(), Layers::new().layer(Dropout::new(0.1))]))
+                .layer(Residual::new(
+                    Layers::new().layer(Multiply::gate(Layers::new().layer(GlobalAvgPool2d))),
+                ))
+                .layer(Flatten)
+                .layer(Dense::new(5)),
+        ),
+        (
             "residual blocks of nothing, and in one another",
             Sequential::new([6])
                 .layer(Residual::new(Layers::new().layer(Dropout::new(0.1))))

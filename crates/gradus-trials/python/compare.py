@@ -94,6 +94,13 @@ class Pass:
             if f"{path}.shortcut.0.weight" not in self.tensors:
                 return y + x
             return y + self.layer(projection(x, y), x, f"{path}.shortcut.0")
+        if kind in ("concat", "multiply"):
+            branches = enumerate(layer["branches"])
+            outputs = [self.layers(branch, x, f"{path}.branches.{i}.") for i, branch in branches]
+            if kind == "concat":
+                return torch.cat(outputs, 1)
+            y, gate = outputs
+            return y * gate.reshape(gate.shape + (1,) * (y.dim() - gate.dim()))
         return {
             "softmax": lambda: F.softmax(x, 1),
             "relu": lambda: F.relu(x),

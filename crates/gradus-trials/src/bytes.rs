@@ -100,11 +100,7 @@ impl Bytes {
             Some((Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) | Layer::MaxPool2d { .. }, rest)) => {
                 self.meets_known_range(rest, ends_network)
             }
-            Some((Layer::Residual { body, shortcut }, _)) => {
-                let shortcut = shortcut.as_deref().unwrap_or(&[]);
-                self.meets_known_range(body, false) || self.meets_known_range(shortcut, false)
-            }
-            _ => false,
+            Some((block, _)) => (block.branches().into_iter()).any(|(_, branch)| self.meets_known_range(branch, false)),
         }
     }
 

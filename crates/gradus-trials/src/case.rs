@@ -63,6 +63,10 @@ pub enum Layer {
         body: Vec<Layer>,
         shortcut: Option<Vec<Layer>>,
     },
+    /// Its branches.
+    Concat(Vec<Vec<Layer>>),
+    /// Its two branches, of which the second may give a number for each channel.
+    Multiply([Vec<Layer>; 2]),
 }
 
 impl Layer {
@@ -109,6 +113,17 @@ impl Layer {
                     None => outputs(&projection(input, &output)?, input)?,
                 };
                 (across == output).then_some(output)
+            }
+            Layer::Concat(branches) => {
+                let shapes = branches.iter().map(|branch| outputs(branch, input));
+                let shapes = shapes.collect::<Option<Vec<_>>>()?;
+                let fits = shapes.iter().all(|shape| shape[1..] == shapes[0][1..]);
+                let joined = shapes.iter().map(|shape| shape[0]).sum();
+                fits.then(|| [&[joined], &shapes[0][1..]].concat())
+            }
+            Layer::Multiply([branch, gate]) => {
+                let (shape, gate) = (outputs(branch, input)?, outputs(gate, input)?);
+                (gate == shape || gate == shape[..1]).then_some(shape)
             }
             _ => Some(input.to_vec()),
         }
@@ -188,18 +203,38 @@ impl Layer {
                 body,
                 shortcut: Some(shortcut),
             } => json!({ "kind": "residual", "body": jsons(body), "shortcut": jsons(shortcut) }),
+            Layer::Concat(branches) => {
+                json!({ "kind": "concat", "branches": branches.iter().map(|branch| jsons(branch)).collect::<Vec<_>>() })
+            }
+            Layer::Multiply([branch, gate]) => json!({ "kind": "multiply", "branches": [jsons(branch), jsons(gate)] }),
         }
     }
 
     /// Whether it, or a layer in it, is one that `which` says.
     pub fn has(&self, which: &dyn Fn(&Layer) -> bool) -> bool {
-        let inside = match self {
+        self.branches()
+            .into_iter()
+            .any(|(_, branch)| branch.iter().any(|layer| layer.has(which)))
+            || which(self)
+    }
+
+    /// The branches of a block, and what they are called in paths; none of a layer.
+    pub fn branches(&self) -> Vec<(String, &[Layer])> {
+        let numbered =
+            |branches: &'_ [Vec<Layer>]| (0..branches.len()).map(|i| format!("branches.{i}")).collect::<Vec<_>>();
+        match self {
             Layer::Residual { body, shortcut } => {
-                (body.iter().chain(shortcut.iter().flatten())).any(|layer| layer.has(which))
+                let shortcut = shortcut.as_deref().unwrap_or(&[]);
+                vec![("body".into(), body), ("shortcut".into(), shortcut)]
             }
-            _ => false,
-        };
-        inside || which(self)
+            Layer::Concat(branches) => (numbered(branches).into_iter())
+                .zip(branches.iter().map(Vec::as_slice))
+                .collect(),
+            Layer::Multiply(branches) => (numbered(branches).into_iter())
+                .zip(branches.iter().map(Vec::as_slice))
+                .collect(),
+            _ => Vec::new(),
+        }
     }
 }
 

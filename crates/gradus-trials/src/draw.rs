@@ -203,7 +203,7 @@ fn layer(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
     match rng.random_range(0..8) {
         0 | 1 => batch_norm(rng),
         2 => Layer::Dropout(choose(rng, &[0.0, 0.1, 0.5])),
-        3 | 4 if depth > 0 => residual(rng, shape, depth - 1),
+        3 | 4 if depth > 0 => block(rng, shape, depth - 1),
         _ => activation(rng),
     }
 }
@@ -299,6 +299,50 @@ fn pooling(rng: &mut Rng) -> ([usize; 2], [usize; 2], Padding) {
     let kernel = pair(rng, 3);
     let stride = if rng.random() { kernel } else { pair(rng, 3) };
     (kernel, stride, padding(rng, [kernel[0] - 1, kernel[1] - 1]))
+}
+
+fn block(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
+    match rng.random_range(0..4) {
+        0 => concat(rng, shape, depth),
+        1 => multiply(rng, shape, depth),
+        _ => residual(rng, shape, depth),
+    }
+}
+
+/// Two or three branches that keep all but the first dimension.
+fn concat(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
+    let branch = |rng: &mut Rng| {
+        let count = rng.random_range(0..=2);
+        let branch = draw_layers(rng, shape, count, depth);
+        match outputs(&branch, shape) {
+            Some(output) if output[1..] == shape[1..] && output[0] <= 8 => branch,
+            _ => vec![activation(rng)],
+        }
+    };
+    Layer::Concat((0..rng.random_range(2..=3)).map(|_| branch(rng)).collect())
+}
+
+/// A gate of the input itself, by channel or value by value, or of another branch.
+fn multiply(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
+    let count = rng.random_range(1..=2);
+    let branch = match rng.random::<bool>() {
+        true => Vec::new(),
+        false => draw_layers(rng, shape, count, depth),
+    };
+    let output = outputs(&branch, shape).expect("the layers fit");
+    let function = choose(rng, &[Layer::Sigmoid, Layer::Tanh]);
+    let gate = match (output.len(), shape.len()) {
+        (3, 3) if rng.random() => {
+            let dense = Layer::Dense {
+                units: output[0],
+                bias: true,
+                init: initializer(rng),
+            };
+            vec![Layer::GlobalAvgPool2d, dense, function]
+        }
+        _ => [branch.clone(), vec![function]].concat(),
+    };
+    Layer::Multiply([branch, gate])
 }
 
 /// A residual block; one without a shortcut if its shapes allow none.

@@ -112,13 +112,12 @@ fn check_layers(layers: &[Layer], prefix: &str, tensors: &[NamedTensor<'_>], out
         let (init, groups) = match layer {
             Layer::Dense { init, .. } => (init, 1),
             Layer::Conv2d { init, groups, .. } => (init, *groups),
-            Layer::Residual { body, shortcut } => {
-                check_layers(body, &format!("{prefix}{i}.body."), tensors, outcome);
-                let shortcut = shortcut.as_deref().unwrap_or(&[]);
-                check_layers(shortcut, &format!("{prefix}{i}.shortcut."), tensors, outcome);
+            block => {
+                for (name, branch) in block.branches() {
+                    check_layers(branch, &format!("{prefix}{i}.{name}."), tensors, outcome);
+                }
                 continue;
             }
-            _ => continue,
         };
         let name = format!("{prefix}{i}.weight");
         let Some(tensor) = tensors.iter().find(|tensor| tensor.name == name) else {

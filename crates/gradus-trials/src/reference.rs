@@ -108,7 +108,7 @@ impl Pass<'_, '_> {
         let parameters = self.parameters;
         let tensor = |name: &str| parameters.get(&format!("{path}.{name}")).map(|values| &values[..]);
         let number = self.number;
-        if !matches!(layer, Layer::Residual { .. }) {
+        if !matches!(layer, Layer::Residual { .. } | Layer::Concat(_) | Layer::Multiply(_)) {
             self.number += 1;
         }
         match layer {
@@ -180,6 +180,33 @@ impl Pass<'_, '_> {
                 (y.iter().zip(&x))
                     .map(|(y, x)| y.iter().zip(x).map(&mut add).collect())
                     .collect()
+            }
+            Layer::Concat(_) => {
+                let mut y = vec![Vec::new(); x.len()];
+                for (name, branch) in layer.branches() {
+                    let of_branch = self.layers(branch, 0..branch.len(), shape, x.clone(), &format!("{path}.{name}."));
+                    y.iter_mut()
+                        .zip(of_branch)
+                        .for_each(|(y, of_branch)| y.extend(of_branch));
+                }
+                y
+            }
+            Layer::Multiply([branch, gate]) => {
+                let y = self.layers(
+                    branch,
+                    0..branch.len(),
+                    shape,
+                    x.clone(),
+                    &format!("{path}.branches.0."),
+                );
+                let gates = self.layers(gate, 0..gate.len(), shape, x, &format!("{path}.branches.1."));
+                let mut product = |(y, gate): (&Vec<Var>, &Vec<Var>)| -> Vec<Var> {
+                    let pixels = y.len() / gate.len();
+                    (y.iter().enumerate())
+                        .map(|(i, &y)| self.tape.mul(y, gate[i / pixels]))
+                        .collect()
+                };
+                y.iter().zip(&gates).map(&mut product).collect()
             }
             _ => {
                 let scale = self.largest(&x);

@@ -52,7 +52,7 @@
 //!
 //! | to | see | of one's own |
 //! | --- | --- | --- |
-//! | declare a network | [`Sequential`], [`Residual`] | |
+//! | declare a network | [`Sequential`], [`Residual`], [`Concat`], [`Multiply`] | |
 //! | use it, inspect it, save it | [`Network`], [`Predictor`], [`save`] | |
 //! | train it | [`Fit`]; step by step, [`TrainingRun`]; in a loop of your own, [`Trainer`] | |
 //! | judge it | [`Network::evaluate`], [`metric`] | [`metric::Metric`] |
@@ -96,6 +96,7 @@
 
 pub mod activation;
 pub mod augment;
+mod blocks;
 pub mod callback;
 pub mod check;
 pub mod data;
@@ -125,9 +126,11 @@ mod sequential;
 mod settings;
 mod shape;
 mod trainer;
+mod tree;
 
 #[doc(no_inline)]
 pub use activation::exports::*;
+pub use blocks::{Concat, Join, Multiply, Residual};
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
 pub use fit::{Fit, TrainingRun};
@@ -143,9 +146,10 @@ pub use parts::{LayerPart, LayerTensor, Part};
 pub use predictor::Predictor;
 pub use profile::{LayerTime, Profile};
 pub use registry::{Family, Registry};
-pub use sequential::{Layers, Node, Residual, Sequential};
+pub use sequential::{Layers, Sequential};
 pub use shape::Shape;
 pub use trainer::Trainer;
+pub use tree::{Block, Node};
 
 /// The programs in the repository's README, for the tests to compile.
 #[cfg(doctest)]

@@ -121,7 +121,7 @@ impl Network {
 fn kind_of(graph: &Graph, v: usize) -> OutputKind {
     let writer = graph.ops.iter().find(|op| match op {
         Op::Layer(op) => op.y == v,
-        Op::Reorder { y, .. } | Op::Add { y, .. } => *y == v,
+        Op::Reorder { y, .. } | Op::Add { y, .. } | Op::Multiply { y, .. } | Op::CopyInto { y, .. } => *y == v,
         Op::Fork { y, .. } => y.contains(&v),
     });
     match writer {
@@ -137,7 +137,7 @@ fn kind_of(graph: &Graph, v: usize) -> OutputKind {
         },
         Some(Op::Reorder { x, .. } | Op::Fork { x, .. }) => kind_of(graph, *x),
         // The network's input, and sums.
-        None | Some(Op::Add { .. }) => OutputKind::Real,
+        None | Some(Op::Add { .. } | Op::Multiply { .. } | Op::CopyInto { .. }) => OutputKind::Real,
     }
 }
 

@@ -4,23 +4,13 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::graph::{LayerOp, Op, Tree};
+use crate::graph::{LayerOp, Op};
 use crate::layer::Operation;
+use crate::tree::Node;
 use crate::{Float, Layer, Network, Result, Shape};
 
-/// A part of a network: a layer, or a residual block of parts.
-#[derive(Debug, Clone)]
-pub enum Part<'n> {
-    /// A layer, with its parameters.
-    Layer(LayerPart<'n>),
-    /// y = body(x) + shortcut(x); without a shortcut, body(x) + x.
-    Residual {
-        /// What is computed.
-        body: Vec<Part<'n>>,
-        /// What it is added to, if not the input itself.
-        shortcut: Option<Vec<Part<'n>>>,
-    },
-}
+/// A part of a network: a layer with its parameters, or a block of parts.
+pub type Part<'n> = Node<LayerPart<'n>>;
 
 /// A layer in its place in a network.
 #[derive(Debug, Clone, Copy)]
@@ -53,21 +43,11 @@ impl Network {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn parts(&self) -> Vec<Part<'_>> {
-        self.parts_of(&self.graph.tree)
-    }
-
-    fn parts_of<'n>(&'n self, tree: &'n [Tree]) -> Vec<Part<'n>> {
-        let part = |tree: &'n Tree| match tree {
-            Tree::Layer(i) => match &self.graph.ops[*i] {
-                Op::Layer(op) => Part::Layer(LayerPart { network: self, op }),
-                _ => unreachable!("the tree names layers"),
-            },
-            Tree::Residual { body, shortcut } => Part::Residual {
-                body: self.parts_of(body),
-                shortcut: shortcut.as_ref().map(|tree| self.parts_of(tree)),
-            },
+        let mut layer = |op: &usize| match &self.graph.ops[*op] {
+            Op::Layer(op) => LayerPart { network: self, op },
+            _ => unreachable!("the tree names layers"),
         };
-        tree.iter().map(part).collect()
+        self.graph.tree.iter().map(|node| node.map(&mut layer)).collect()
     }
 }
 
@@ -106,7 +86,7 @@ impl<'n> LayerPart<'n> {
     /// let network = Sequential::new([2]).layer(Relu).layer(Square).build(1)?;
     /// let operations: Vec<_> = network.parts().iter().map(|part| match part {
     ///     Part::Layer(layer) => layer.operation(),
-    ///     Part::Residual { .. } => None,
+    ///     Part::Block(_) => None,
     /// }).collect();
     /// assert_eq!(operations, [Some(Operation::Map(Function::Relu)), None]);
     /// # Ok::<(), gradus::Error>(())

@@ -12,4 +12,4 @@ pub use crate::layers::exports::*;
 pub use crate::loss::{BinaryCrossEntropy, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError};
 pub use crate::metric::{Accuracy, F1, Precision, Recall, TopK};
 pub use crate::optim::{Adam, AdamW, Clip, RmsProp, Sgd};
-pub use crate::{Fit, Layers, Network, Residual, Sequential, Shape};
+pub use crate::{Concat, Fit, Layers, Multiply, Network, Residual, Sequential, Shape};

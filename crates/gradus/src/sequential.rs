@@ -1,9 +1,7 @@
 //! Networks declared layer by layer.
 
-use std::sync::Arc;
-
 use crate::graph::Graph;
-use crate::layer::Layer;
+use crate::tree::Node;
 use crate::{Error, Network, Result, Shape};
 
 /// A feed-forward network, declared layer by layer; [`build`](Sequential::build) makes a [`Network`] of it.
@@ -39,7 +37,7 @@ impl Sequential {
         }
     }
 
-    /// Adds a layer, or a [`Residual`] block, after the ones already there.
+    /// Adds a layer, or a block of layers (such as [`Residual`](crate::Residual)), after the ones already there.
     pub fn layer(mut self, node: impl Into<Node>) -> Self {
         self.layers.nodes.push(node.into());
         self
@@ -74,7 +72,7 @@ impl Sequential {
     }
 }
 
-/// Layers in a row, without an input shape: the inside of a [`Residual`] block.
+/// Layers in a row, without an input shape: a branch of a block, such as the body of a [`Residual`](crate::Residual).
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     pub(crate) nodes: Vec<Node>,
@@ -86,75 +84,9 @@ impl Layers {
         Layers::default()
     }
 
-    /// Adds a layer or a [`Residual`] block.
+    /// Adds a layer or a block of layers.
     pub fn layer(mut self, node: impl Into<Node>) -> Self {
         self.nodes.push(node.into());
-        self
-    }
-}
-
-/// A place in a network: a layer, or a block with a skip.
-#[derive(Debug, Clone)]
-pub enum Node {
-    /// A layer.
-    Layer(Arc<dyn Layer>),
-    /// A residual block.
-    Residual(Residual),
-}
-
-impl<L: Layer + 'static> From<L> for Node {
-    fn from(layer: L) -> Self {
-        Node::Layer(Arc::new(layer))
-    }
-}
-
-impl From<Box<dyn Layer>> for Node {
-    fn from(layer: Box<dyn Layer>) -> Self {
-        Node::Layer(Arc::from(layer))
-    }
-}
-
-impl From<Residual> for Node {
-    fn from(residual: Residual) -> Self {
-        Node::Residual(residual)
-    }
-}
-
-/// A residual block: y = body(x) + shortcut(x) (He, Zhang, Ren and Sun, *Deep Residual Learning for Image Recognition*, 2016).
-///
-/// The shortcut is the identity. Where the body changes the shape it is a linear projection: for images a 1×1 convolution
-/// without bias, whose stride makes the sizes meet; for flat samples a dense layer without bias.
-/// [`shortcut`](Residual::shortcut) puts any layers there instead. What comes after the sum (usually a ReLU) is the
-/// network's next layer.
-///
-/// ```
-/// use gradus::prelude::*;
-///
-/// let body = Layers::new()
-///     .layer(Conv2d::new(32, 3).stride(2).padding(Padding::Explicit { top: 1, bottom: 1, left: 1, right: 1 }))
-///     .layer(BatchNorm::new())
-///     .layer(Relu)
-///     .layer(Conv2d::new(32, 3).padding(Padding::Same))
-///     .layer(BatchNorm::new());
-/// let network = Sequential::new([16, 32, 32]).layer(Residual::new(body)).layer(Relu).build(1)?;
-/// assert_eq!(network.output_shape(), &Shape::from([32, 16, 16]));
-/// # Ok::<(), gradus::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Residual {
-    pub(crate) body: Layers,
-    pub(crate) shortcut: Option<Layers>,
-}
-
-impl Residual {
-    /// A block with this body.
-    pub fn new(body: Layers) -> Self {
-        Residual { body, shortcut: None }
-    }
-
-    /// Puts these layers on the shortcut.
-    pub fn shortcut(mut self, layers: Layers) -> Self {
-        self.shortcut = Some(layers);
         self
     }
 }

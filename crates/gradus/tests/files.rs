@@ -35,9 +35,14 @@ fn many_layers() -> Network {
         .layer(MaxPool2d::new((2, 1)))
         .layer(AvgPool2d::new(2).stride(1).padding(Padding::Same).exclude_padding())
         .layer(Residual::new(Layers::new().layer(Gelu)))
+        .layer(Concat::new([
+            Layers::new(),
+            Layers::new().layer(Conv2d::new(2, 1)).layer(Multiply::gate(gate(2))),
+        ]))
+        .layer(Multiply::gate(gate(8)))
         .layer(Flatten)
         .layer(Dropout::new(0.25))
-        .layer(Reshape::to([6, 2, 4]))
+        .layer(Reshape::to([8, 2, 4]))
         .layer(GlobalAvgPool2d)
         .layer(Dense::new(7))
         .layer(Softplus)
@@ -54,6 +59,14 @@ fn many_layers() -> Network {
     let fit = Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(2).batch_size(16);
     fit.run(&mut network, &data).unwrap();
     network
+}
+
+/// Squeezes and excites so many channels.
+fn gate(channels: usize) -> Layers {
+    Layers::new()
+        .layer(GlobalAvgPool2d)
+        .layer(Dense::new(channels))
+        .layer(Sigmoid)
 }
 
 fn digits_as_rows() -> Array<Float, ndarray::Ix2> {

@@ -93,6 +93,121 @@ fn blocks_within_blocks() {
 }
 
 #[test]
+fn concatenated_branches() {
+    let branch = |node: Node| Layers::new().layer(node);
+    // One branch is the input, one ends in a view, and the block comes first, last and before what changes values in place.
+    let flat_block = || {
+        Concat::new([
+            Layers::new(),
+            branch(Dense::new(3).into()),
+            body([Dense::new(4).into(), Tanh.into()]),
+        ])
+    };
+    check_values(flat().layer(flat_block()));
+    check_values(
+        flat()
+            .layer(Dense::new(5))
+            .layer(flat_block())
+            .layer(Tanh)
+            .layer(Dense::new(2)),
+    );
+    let images = || {
+        Concat::new([
+            branch(same(2).into()),
+            body([
+                AvgPool2d::new(3).stride(1).padding(Padding::Same).into(),
+                Conv2d::new(1, 1).into(),
+                Tanh.into(),
+            ]),
+            Layers::new(),
+        ])
+    };
+    check_values(
+        image()
+            .layer(same(3))
+            .layer(images())
+            .layer(BatchNorm::new())
+            .layer(same(2)),
+    );
+    // Dense connections: what was joined is joined again.
+    let grow = || {
+        Concat::new([
+            Layers::new(),
+            body([BatchNorm::new().into(), Tanh.into(), same(2).into()]),
+        ])
+    };
+    check_values(
+        image()
+            .layer(grow())
+            .layer(grow())
+            .layer(grow())
+            .layer(GlobalAvgPool2d)
+            .layer(Dense::new(2)),
+    );
+    // Nothing but copies of the input.
+    check_values(
+        flat()
+            .layer(Dense::new(3))
+            .layer(Concat::new([Layers::new(), Layers::new()]))
+            .layer(Tanh),
+    );
+}
+
+#[test]
+fn multiplied_branches() {
+    let dense = |units| body([Dense::new(units).into(), Tanh.into()]);
+    check_values(flat().layer(Multiply::new([dense(3), body([Dense::new(3).into()]), dense(3)])));
+    check_values(flat().layer(Dense::new(4)).layer(Multiply::gate(dense(4))).layer(Tanh));
+    // Gates of channels, before and after what they let through, with and without dimensions of 1.
+    let squeezed = || body([GlobalAvgPool2d.into(), Dense::new(3).into(), Sigmoid.into()]);
+    check_values(image().layer(same(3)).layer(Multiply::gate(squeezed())).layer(same(2)));
+    let pooled = body([AvgPool2d::new((6, 5)).into(), Conv2d::new(3, 1).into()]);
+    check_values(
+        image()
+            .layer(same(3))
+            .layer(Multiply::new([squeezed(), Layers::new(), pooled])),
+    );
+    // The gate has no parameters; and only the gate has any.
+    check_values(
+        image()
+            .layer(same(3))
+            .layer(Multiply::gate(body([GlobalAvgPool2d.into()]))),
+    );
+    let only = body([GlobalAvgPool2d.into(), Dense::new(2).into()]);
+    check_values(image().layer(Multiply::gate(only)).layer(Tanh));
+}
+
+#[test]
+fn blocks_of_all_kinds_within_each_other() {
+    let gate = || Multiply::gate(body([GlobalAvgPool2d.into(), Dense::new(3).into(), Sigmoid.into()]));
+    let inner = Concat::new([
+        body([same(1).into(), Tanh.into()]),
+        body([same(2).into(), gate_of(2).into()]),
+    ]);
+    check_values(
+        image()
+            .layer(same(3))
+            .layer(Residual::new(body([inner.into(), gate().into()])))
+            .layer(Tanh),
+    );
+    let product = Multiply::new([
+        body([Residual::new(body([same(3).into()])).into()]),
+        body([Concat::new([body([same(1).into()]), body([same(2).into()])]).into()]),
+    ]);
+    check_values(
+        image()
+            .layer(same(3))
+            .layer(product)
+            .layer(Flatten)
+            .layer(Dense::new(2)),
+    );
+}
+
+fn gate_of(channels: usize) -> Multiply {
+    Multiply::gate(body([GlobalAvgPool2d.into(), Dense::new(channels).into()]))
+}
+
+#[test]
 fn batch_norm_first_and_within_blocks() {
     check_values(flat().layer(BatchNorm::new()).layer(Dense::new(3)).layer(Tanh));
     check_values(image().layer(BatchNorm::new()).layer(same(2)).layer(Tanh));

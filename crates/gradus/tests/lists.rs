@@ -147,7 +147,10 @@ fn names_of_layers_are_refused_if_they_are_taken_or_no_words() {
 fn an_unknown_layer_is_refused_with_the_known_ones() {
     let error = Registry::default().layer("dens", json!({})).unwrap_err().to_string();
     let start = "there is no layer \"dens\"; did you mean \"dense\"? Choose one of dense, conv2d, ";
-    assert!(error.starts_with(start) && error.ends_with("residual"), "{error}");
+    assert!(
+        error.starts_with(start) && error.ends_with("residual, concat, multiply"),
+        "{error}"
+    );
 }
 
 /// An initializer of a user's own, with a setting.

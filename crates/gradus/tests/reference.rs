@@ -4,7 +4,7 @@ use gradus::data::{Arrays, Dataset, digits};
 use gradus::prelude::*;
 use gradus::{Float, Result};
 
-/// A perceptron, a convolutional network and a residual network with batch normalization, for the digits in the library.
+/// A perceptron, a convolutional network, a residual network and one with dense connections and a gate, for the digits in the library.
 fn networks() -> Result<Vec<(&'static str, Network)>> {
     let same = |channels| Conv2d::new(channels, 3).padding(Padding::Same);
     let perceptron = Sequential::new([1, 8, 8])
@@ -36,7 +36,26 @@ fn networks() -> Result<Vec<(&'static str, Network)>> {
         .layer(GlobalAvgPool2d::new())
         .layer(Dense::new(10))
         .layer(Softmax);
+    let grow = || {
+        Concat::new([
+            Layers::new(),
+            Layers::new().layer(BatchNorm::new()).layer(Relu).layer(same(3)),
+        ])
+    };
+    let gate = Layers::new()
+        .layer(GlobalAvgPool2d::new())
+        .layer(Dense::new(10))
+        .layer(Sigmoid);
+    let joined = Sequential::new([1, 8, 8])
+        .layer(same(4))
+        .layer(grow())
+        .layer(grow())
+        .layer(Multiply::gate(gate))
+        .layer(GlobalAvgPool2d::new())
+        .layer(Dense::new(10))
+        .layer(Softmax);
     Ok(vec![
+        ("joined", joined.build(1)?),
         ("perceptron", perceptron.build(1)?),
         ("convolutional", convolutional.build(1)?),
         ("residual", residual.build(1)?),
@@ -113,7 +132,7 @@ fn networks_learn_the_same_by_the_plain_loops() {
 
 #[test]
 fn the_plain_loops_know_no_bfloat16() {
-    let (_, mut network) = networks().unwrap().swap_remove(0);
+    let (_, mut network) = networks().unwrap().swap_remove(1);
     network.set_reference(true).unwrap();
     let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1)).bfloat16(true);
     let error = fit.run(&mut network, &some_digits(20)).unwrap_err().to_string();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Layer, LeakyRelu, MaxPool2d, Padding,
-    Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer, LeakyRelu, MaxPool2d,
+    Padding, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "Softmax" => self.softmax(node),
-            "Concat" => self.pair(node),
+            "Concat" => self.concat(node),
             "Greater" => {
                 let x = self.input(node, 0)?;
                 let bound = node
@@ -213,19 +213,10 @@ impl<'a> Reader<'a> {
         let operator = node.operator();
         if !node.is_constant(0) && !node.is_constant(1) {
             let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
-            if a.dims != b.dims || a.order != b.order {
-                return Err(format!(
-                    "its inputs have the dimensions {:?} and {:?}, or another order of their axes",
-                    a.dims, b.dims
-                ));
-            }
             return match operator {
-                "Add" => {
-                    let (a, b) = (self.own(&a)?, self.own(&b)?);
-                    Ok(a.at(self.steps.sum(a.step, b.step)?))
-                }
-                "Mul" => self.gated(&a, &b),
-                _ => Err("it combines two values of the network: only Add can, and Mul in SiLU and GELU".into()),
+                "Add" => self.add(&a, &b),
+                "Mul" => self.multiply(&a, &b),
+                _ => Err("it combines two values of the network: only Add and Mul can".into()),
             };
         }
         let (value, constant) = if node.is_constant(0) { (1, 0) } else { (0, 1) };
@@ -266,8 +257,13 @@ impl<'a> Reader<'a> {
         self.scaled(&moved, scale, vec![0.0])
     }
 
-    /// A product of two values: x · σ(x), or GELU as x · (1 + erf(x / √2)) and the like.
-    fn gated(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
+    fn add(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
+        let (one, other) = self.alike(a, b)?;
+        Ok(a.at(self.steps.sum(one, other)?))
+    }
+
+    /// A product of two values: x · σ(x), GELU as x · (1 + erf(x / √2)) and the like, or any other.
+    fn multiply(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
         for (x, gate) in [(a, b), (b, a)] {
             let step = &self.steps.all[gate.step];
             match &step.kind {
@@ -281,7 +277,29 @@ impl<'a> Reader<'a> {
                 return Ok(x.at(self.steps.scale(gelu, vec![factor], vec![0.0])));
             }
         }
-        Err("it multiplies two values of the network, which no layer does but SiLU and GELU".into())
+        for (x, gate) in [(a, b), (b, a)] {
+            if let Some(channels) = channels_of_gate(x, gate) {
+                let x = self.own(x)?;
+                let gate = match self.steps.output(gate.step).dims() {
+                    [c] | [c, 1, 1] if *c == channels => gate.step,
+                    _ => self.steps.shaped(gate.step, &[channels])?,
+                };
+                return Ok(x.at(self.steps.join(Join::Multiply, &[x.step, gate])?));
+            }
+        }
+        let (one, other) = self.alike(a, b)?;
+        Ok(a.at(self.steps.join(Join::Multiply, &[one, other])?))
+    }
+
+    /// The steps of two values that have the same dimensions.
+    fn alike(&mut self, a: &Value, b: &Value) -> Result<(usize, usize), String> {
+        if a.dims != b.dims || a.order != b.order {
+            return Err(format!(
+                "its inputs have the dimensions {:?} and {:?}, or another order of their axes",
+                a.dims, b.dims
+            ));
+        }
+        Ok((self.own(a)?.step, self.own(b)?.step))
     }
 
     /// The product of x and a gate, if it is factor · GELU(u): where x = m · u and the gate is s · (1 + erf(u / √2)), the factor
@@ -549,30 +567,67 @@ impl<'a> Reader<'a> {
         Ok(x.at(self.steps.layer(step, Softmax::new(), vec![])?))
     }
 
-    /// The probabilities 1 − x and x, as scikit-learn has them of two classes.
-    fn pair(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let refuse =
-            "it joins values, which no layer does; only the probabilities 1 - x and x of two classes can be imported";
-        if node.inputs() != 2
-            || node.is_constant(0)
-            || node.is_constant(1)
-            || ![1, -1].contains(&node.integer("axis", 1)?)
-        {
-            return Err(refuse.into());
+    /// Values one after the other along their first axis.
+    fn concat(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let values = (0..node.inputs())
+            .map(|i| self.input(node, i))
+            .collect::<Result<Vec<_>, _>>()?;
+        let first = values.first().ok_or("it has no inputs")?.clone();
+        let rank = first.dims.len() + 1;
+        let along = axis(node.integer("axis", 1)?, rank)?;
+        if let Some(pair) = self.pair(&values, along)? {
+            return Ok(pair);
         }
-        let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
-        let from = self.steps.fork(a.step, b.step);
+        let fits = |value: &Value| {
+            let others = |value: &Value| {
+                (1..rank)
+                    .filter(|i| *i != along)
+                    .map(|i| value.dims[i - 1])
+                    .collect::<Vec<_>>()
+            };
+            value.dims.len() + 1 == rank
+                && value.order == first.order
+                && !matches!(value.order, Order::Row { .. })
+                && others(value) == others(&first)
+        };
+        if along == 0 || first.own_axis(along - 1) != 0 || !values.iter().all(fits) {
+            let dims: Vec<_> = values.iter().map(|value| &value.dims).collect();
+            return Err(format!(
+                "it joins samples of {dims:?} along axis {along}: only channels, or the values of flat samples, can be joined"
+            ));
+        }
+        let mut steps = Vec::with_capacity(values.len());
+        for value in &values {
+            steps.push(self.own(value)?.step);
+        }
+        let mut joined = first.at(match steps[..] {
+            [only] => only,
+            _ => self.steps.concat(&steps)?,
+        });
+        joined.dims[along - 1] = values.iter().map(|value| value.dims[along - 1]).sum();
+        Ok(joined)
+    }
+
+    /// The probabilities 1 − x and x, as scikit-learn has them of two classes; none if these values are others.
+    fn pair(&mut self, values: &[Value], along: usize) -> Result<Option<Value>, String> {
+        let [a, b] = values else { return Ok(None) };
+        let from = self.steps.fork(&[a.step, b.step]);
         let row = self.steps.between(from, a.step);
         let kinds: Vec<_> = row.iter().map(|&step| &self.steps.all[step].kind).collect();
         match kinds[..] {
             [Kind::Scale { scale, shift }]
-                if from == b.step && scale == &[-1.0] && shift == &[1.0] && a.dims == [1] && b.dims == [1] =>
+                if from == b.step
+                    && scale == &[-1.0]
+                    && shift == &[1.0]
+                    && a.dims == [1]
+                    && b.dims == [1]
+                    && along == 1 =>
             {
                 let step = self.steps.shaped(b.step, &[1])?;
                 let step = self.steps.push(step, Kind::Pair);
-                Ok(Value::with_axes(step, vec![2], vec![0]))
+                Ok(Some(Value::with_axes(step, vec![2], vec![0])))
             }
-            _ => Err(refuse.into()),
+            _ => Ok(None),
         }
     }
 
@@ -591,6 +646,15 @@ impl<'a> Reader<'a> {
             _ => Err("it chooses between values, which no layer does but softplus".into()),
         }
     }
+}
+
+/// How many channels x has, if the other value has one number for each of them.
+fn channels_of_gate(x: &Value, gate: &Value) -> Option<usize> {
+    let channels = (0..x.dims.len()).find(|&i| x.own_axis(i) == 0)?;
+    let is_gate = gate.dims.len() == x.dims.len()
+        && gate.dims != x.dims
+        && (0..x.dims.len()).all(|i| gate.dims[i] == if i == channels { x.dims[i] } else { 1 });
+    is_gate.then_some(x.dims[channels])
 }
 
 /// A product that is factor · GELU(input).

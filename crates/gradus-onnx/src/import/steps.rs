@@ -1,10 +1,10 @@
 //! The network that a graph turns out to be, while it is read.
 //!
 //! Every value that depends on the input is given by a step: a layer, or a part of one that takes several nodes. A step has one
-//! other before it, so that steps form a tree; a sum of two values closes a block, whose steps are then taken from the tree.
+//! other before it, so that steps form a tree; where values are joined a block ends, whose steps are then taken from the tree.
 //! What remains at the end is the row of steps from the input to the output.
 
-use gradus::{Conv2d, Dense, Flatten, Float, Layer, Reshape, Shape};
+use gradus::{Conv2d, Dense, Flatten, Float, Join, Layer, Reshape, Shape};
 
 /// The most blocks that can be in one another: what walks through them is recursive.
 const MOST_NESTED: usize = 32;
@@ -21,11 +21,8 @@ pub(super) enum Kind {
     Linear(Linear),
     /// Any other layer.
     Layer { layer: Box<dyn Layer>, tensors: Tensors },
-    /// A residual block.
-    Residual {
-        body: Vec<Part>,
-        shortcut: Option<Vec<Part>>,
-    },
+    /// A block of layers in branches.
+    Block { join: Join, branches: Vec<Vec<Part>> },
     /// y = scale · x + shift, with a number for each feature or one for all.
     Scale { scale: Vec<Float>, shift: Vec<Float> },
     /// erf(x), a part of GELU.
@@ -114,14 +111,8 @@ pub(super) struct Step {
 /// A part of the network that is made.
 #[derive(Debug)]
 pub(super) enum Part {
-    Layer {
-        layer: Box<dyn Layer>,
-        tensors: Tensors,
-    },
-    Residual {
-        body: Vec<Part>,
-        shortcut: Option<Vec<Part>>,
-    },
+    Layer { layer: Box<dyn Layer>, tensors: Tensors },
+    Block { join: Join, branches: Vec<Vec<Part>> },
 }
 
 impl Part {
@@ -139,6 +130,8 @@ pub(super) struct Steps {
     pub(super) all: Vec<Step>,
     /// The node that is read now.
     pub(super) label: String,
+    /// Values that were joined one after the other, and the step that did it.
+    joined: Vec<(Vec<usize>, usize)>,
     /// How many more values layers may have.
     values_left: usize,
 }
@@ -156,6 +149,7 @@ impl Steps {
                 nesting: 0,
             }],
             label: String::new(),
+            joined: Vec::new(),
             values_left: most_values,
         }
     }
@@ -277,17 +271,20 @@ impl Steps {
         }
     }
 
-    /// The last step that both come from.
-    pub(super) fn fork(&self, mut a: usize, mut b: usize) -> usize {
-        while a != b {
-            let deeper = if self.all[a].depth >= self.all[b].depth {
-                &mut a
-            } else {
-                &mut b
-            };
-            *deeper = self.all[*deeper].parent;
-        }
-        a
+    /// The last step that all come from.
+    pub(super) fn fork(&self, values: &[usize]) -> usize {
+        let both = |mut a: usize, mut b: usize| {
+            while a != b {
+                let deeper = if self.all[a].depth >= self.all[b].depth {
+                    &mut a
+                } else {
+                    &mut b
+                };
+                *deeper = self.all[*deeper].parent;
+            }
+            a
+        };
+        values.iter().copied().reduce(both).unwrap_or(0)
     }
 
     /// The steps after `from` up to `to`, in order.
@@ -302,38 +299,66 @@ impl Steps {
         row
     }
 
-    /// y = a + b: a residual block from where they part.
+    /// y = a + b: a residual block, whose body is the longer branch.
     pub(super) fn sum(&mut self, a: usize, b: usize) -> Result<usize, String> {
-        let from = self.fork(a, b);
-        let (mut body, mut shortcut) = (self.between(from, a), self.between(from, b));
-        if shortcut.len() > body.len() {
-            std::mem::swap(&mut body, &mut shortcut);
-        }
-        if body.is_empty() {
+        if a == b {
             return Ok(self.scale(a, vec![2.0], vec![0.0]));
         }
-        let nesting = 1 + body
-            .iter()
-            .chain(&shortcut)
-            .map(|&step| self.all[step].nesting)
-            .max()
-            .unwrap_or(0);
+        let from = self.fork(&[a, b]);
+        let is_longer = |a: usize, b: usize| self.between(from, a).len() >= self.between(from, b).len();
+        let values = if is_longer(a, b) { [a, b] } else { [b, a] };
+        self.join(Join::Add, &values)
+    }
+
+    /// Values one after the other. Where the first of them are what was joined before, that is taken: networks with dense
+    /// connections join all that they have computed, again and again.
+    pub(super) fn concat(&mut self, values: &[usize]) -> Result<usize, String> {
+        let known = (self.joined.iter().rev()).find(|(before, _)| values.starts_with(before));
+        let step = match known {
+            Some((before, joined)) if before.len() == values.len() => return Ok(*joined),
+            Some((before, joined)) => self.concat_branches(&[&[*joined], &values[before.len()..]].concat())?,
+            None => self.concat_branches(values)?,
+        };
+        self.joined.push((values.to_vec(), step));
+        Ok(step)
+    }
+
+    /// Values one after the other, where those that have more in common than the others are joined first: exporters make one node
+    /// of a concatenation within another.
+    fn concat_branches(&mut self, values: &[usize]) -> Result<usize, String> {
+        let from = self.fork(values);
+        let branch = |&value: &usize| self.between(from, value).first().copied();
+        let together = |a: &usize, b: &usize| branch(a).is_some() && branch(a) == branch(b);
+        let groups: Vec<Vec<usize>> = values.chunk_by(together).map(<[usize]>::to_vec).collect();
+        let mut joined = Vec::with_capacity(groups.len());
+        for group in groups {
+            joined.push(match group[..] {
+                [value] => value,
+                _ => self.concat_branches(&group)?,
+            });
+        }
+        self.join(Join::Concat, &joined)
+    }
+
+    /// A block whose branches give these values; they begin where the values part.
+    pub(super) fn join(&mut self, join: Join, values: &[usize]) -> Result<usize, String> {
+        let from = self.fork(values);
+        let rows: Vec<_> = values.iter().map(|&value| self.between(from, value)).collect();
+        let inner = rows.iter().flatten().map(|&step| self.all[step].nesting).max();
+        let nesting = 1 + inner.unwrap_or(0);
         if nesting > MOST_NESTED {
             return Err(format!(
                 "it ends a block in which more than {MOST_NESTED} others are, one in another"
             ));
         }
-        let output = self.output(a).clone();
-        let body = self.take(&body)?;
-        let shortcut = if shortcut.is_empty() {
-            None
-        } else {
-            Some(self.take(&shortcut)?)
-        };
-        if body.is_empty() {
-            return Err("it adds a value to itself".into());
+        let shapes: Vec<Shape> = values.iter().map(|&value| self.output(value).clone()).collect();
+        let output = join.output(&shapes).map_err(|error| error.to_string())?;
+        let branches = rows.iter().map(|row| self.take(row)).collect::<Result<Vec<_>, _>>()?;
+        let without_layers = branches.iter().filter(|branch| branch.is_empty()).count();
+        if join != Join::Concat && without_layers > 1 {
+            return Err("it combines a value with itself".into());
         }
-        let step = self.push_to(from, Kind::Residual { body, shortcut }, output);
+        let step = self.push_to(from, Kind::Block { join, branches }, output);
         self.all[step].nesting = nesting;
         Ok(step)
     }
@@ -367,7 +392,7 @@ impl Steps {
             match kind {
                 Kind::Linear(linear) => waiting = Some(Waiting::Linear(linear)),
                 Kind::Layer { layer, tensors } => parts.push(Part::Layer { layer, tensors }),
-                Kind::Residual { body, shortcut } => parts.push(Part::Residual { body, shortcut }),
+                Kind::Block { join, branches } => parts.push(Part::Block { join, branches }),
                 Kind::Scale { scale, shift } => waiting = Some(Waiting::Scale { scale, shift, input }),
                 Kind::Pair if Some(&i) == row.last() => {}
                 Kind::Pair => return Err(unfinished("nothing can follow the probabilities of two classes")),
@@ -375,7 +400,7 @@ impl Steps {
                 Kind::Above(_) => return Err(unfinished("there is a layer for it only as a part of softplus")),
                 Kind::Input | Kind::Taken => {
                     return Err(unfinished(
-                        "what it gives is used inside and outside of a block: only blocks y = body(x) + shortcut(x) can be imported",
+                        "what it gives is used inside and outside of a block: only blocks whose branches part and are joined again can be imported",
                     ));
                 }
             }

@@ -327,7 +327,7 @@ fn gelu_is_found_behind_what_scales_and_shifts() {
         &[GELU_2 / 2.0, GELU_MINUS_1 / 2.0],
     );
     // What isn't proportional is no GELU.
-    let product = "multiplies two values of the network, which no layer does but SiLU and GELU";
+    let product = "there is a layer for it only as a part of GELU";
     refused(&after(&bias, "a", "m"), product);
     refused(&after(&each, "a", "m"), product);
     refused(&after(&[dense(), node("Relu", &["m"], "a", vec![])], "a", "m"), product);

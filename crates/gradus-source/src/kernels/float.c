@@ -97,6 +97,17 @@ static void gradus_add(const float *x, float *y, int32_t n, int relu) {
     }
 }
 
+/* y *= x, which has a number for each of n values of y, or one for each of m channels */
+static void gradus_multiply(const float *x, float *y, int32_t m, int32_t n) {
+    const int32_t each = n / m;
+    int32_t i;
+    for (; m > 0; m--, x++) {
+        for (i = 0; i < each; i++) {
+            *y++ *= *x;
+        }
+    }
+}
+
 /* y = (x - mean) / deviation, value by value */
 static void gradus_standardize(const float *x, float *y, int32_t n, const float *mean, const float *deviation) {
     for (; n > 0; n--) {
@@ -108,6 +119,13 @@ static void gradus_standardize(const float *x, float *y, int32_t n, const float 
 static void gradus_rescale(float *y, int32_t n, const float *mean, const float *deviation) {
     for (; n > 0; n--, y++) {
         *y = *y * *deviation++ + *mean++;
+    }
+}
+
+/* y = x from place `start` on */
+static void gradus_copy_into(const float *x, float *y, int32_t n, int32_t start) {
+    for (y += start; n > 0; n--) {
+        *y++ = *x++;
     }
 }
 

@@ -103,6 +103,16 @@ pub(crate) fn add(x: &[f32], y: &mut [f32], relu: bool) {
     }
 }
 
+/// y *= x, which has a number for each value of y, or one for each channel
+pub(crate) fn multiply(x: &[f32], y: &mut [f32]) {
+    let each = y.len() / x.len();
+    for (y, x) in y.chunks_exact_mut(each).zip(x) {
+        for y in y {
+            *y *= x;
+        }
+    }
+}
+
 /// y = (x - mean) / deviation, value by value
 pub(crate) fn standardize(x: &[f32], y: &mut [f32], mean: &[f32], deviation: &[f32]) {
     for ((y, x), (mean, deviation)) in y.iter_mut().zip(x).zip(mean.iter().zip(deviation)) {
@@ -115,6 +125,11 @@ pub(crate) fn rescale(y: &mut [f32], mean: &[f32], deviation: &[f32]) {
     for (y, (mean, deviation)) in y.iter_mut().zip(mean.iter().zip(deviation)) {
         *y = *y * deviation + mean;
     }
+}
+
+/// y = x from place `start` on
+pub(crate) fn copy_into(x: &[f32], y: &mut [f32], start: i32) {
+    y[start as usize..][..x.len()].copy_from_slice(x);
 }
 
 /// y = x

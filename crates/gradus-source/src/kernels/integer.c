@@ -105,6 +105,19 @@ static void gradus_add(const uint8_t *x, uint8_t *y, int32_t n, int32_t x_multip
     }
 }
 
+/* y *= x, each in its own scale; x has a number for each of n values of y, or one for each of m channels. */
+static void gradus_multiply(const uint8_t *x, uint8_t *y, int32_t m, int32_t n, int32_t multiplier, uint8_t shift,
+                            int32_t x_zero, int32_t y_zero, int32_t zero) {
+    const int32_t each = n / m;
+    int32_t i;
+    for (; m > 0; m--, x++) {
+        const int64_t factor = (int64_t)(*x - x_zero) * multiplier;
+        for (i = 0; i < each; i++, y++) {
+            *y = gradus_byte((*y - y_zero) * factor, shift, zero);
+        }
+    }
+}
+
 /* A function of one value, from its table. */
 static void gradus_map(uint8_t *y, int32_t n, const uint8_t *table) {
     for (; n > 0; n--, y++) {
@@ -133,6 +146,14 @@ static void gradus_softmax(uint8_t *y, int32_t n, const uint32_t *table) {
 static uint8_t gradus_nearest(float x, float mean, float scale, float zero) {
     const float q = (x - mean) / scale + zero + 0.5f;
     return (uint8_t)(q > 255.0f ? 255.0f : q > 0.0f ? q : 0.0f);
+}
+
+/* y = x from place `start` on, each in its own scale. */
+static void gradus_copy_into(const uint8_t *x, uint8_t *y, int32_t n, int32_t start, int32_t multiplier, uint8_t shift,
+                             int32_t x_zero, int32_t y_zero) {
+    for (y += start; n > 0; n--) {
+        *y++ = gradus_byte((int64_t)(*x++ - x_zero) * multiplier, shift, y_zero);
+    }
 }
 
 /* y = x */

@@ -148,6 +148,17 @@ pub(crate) fn add(
     }
 }
 
+/// y *= x, each in its own scale; x has a number for each value of y, or one for each channel.
+pub(crate) fn multiply(x: &[u8], y: &mut [u8], multiplier: i32, shift: u8, x_zero: i32, y_zero: i32, zero: i32) {
+    let each = y.len() / x.len();
+    for (y, x) in y.chunks_exact_mut(each).zip(x) {
+        let factor = i64::from(i32::from(*x) - x_zero) * i64::from(multiplier);
+        for y in y {
+            *y = byte(i64::from(i32::from(*y) - y_zero) * factor, shift, zero);
+        }
+    }
+}
+
 /// A function of one value, from its table.
 pub(crate) fn map(y: &mut [u8], table: &[u8; 256]) {
     for y in y {
@@ -176,6 +187,13 @@ pub(crate) fn nearest(x: f32, mean: f32, scale: f32, zero: f32) -> u8 {
         q as u8
     } else {
         0
+    }
+}
+
+/// y = x from place `start` on, each in its own scale.
+pub(crate) fn copy_into(x: &[u8], y: &mut [u8], start: i32, multiplier: i32, shift: u8, x_zero: i32, y_zero: i32) {
+    for (y, x) in y[start as usize..].iter_mut().zip(x) {
+        *y = byte(i64::from(i32::from(*x) - x_zero) * i64::from(multiplier), shift, y_zero);
     }
 }
 

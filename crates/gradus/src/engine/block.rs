@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use gradus_kernels::bfloat16::Pair;
 use gradus_kernels::interleaved::{LANES, deinterleave, interleave};
-use gradus_kernels::{Buffer, DisjointRanges, vectorize};
+use gradus_kernels::{Buffer, DisjointRanges};
 
 use super::bfloat16::{Copies, Pairs};
 use super::clock::{Clock, Other};
+use super::join::{self, Rows};
 use super::memory_plan::{Arena, Execution, MemoryPlan, Operands, Place, spans};
 use crate::graph::{Graph, LayerOp, Op};
 use crate::layer::advanced::{
@@ -249,7 +250,9 @@ impl Block {
                     y.copy_from_slice(x);
                     z.copy_from_slice(x);
                 }
-                Op::Add { .. } => add(x, y, z),
+                Op::Add { .. } => join::add(x, y, z),
+                Op::Multiply { .. } => join::multiply(Rows::new(n, *layout), x, y, z),
+                Op::CopyInto { start, .. } => Rows::new(n, *layout).copy_into(x, y, *start),
             }
             self.clock.forward(i, started);
         }
@@ -309,7 +312,7 @@ impl Block {
                 }
                 Op::Fork { x, .. } if needed(*x) => {
                     let [dx, dy0, dy1, ..] = operands;
-                    add(dy0, dy1, dx);
+                    join::add(dy0, dy1, dx);
                 }
                 Op::Add { .. } => {
                     let [dx0, dx1, dy, ..] = operands;
@@ -320,7 +323,21 @@ impl Block {
                         }
                     }
                 }
-                Op::Layer(_) | Op::Reorder { .. } | Op::Fork { .. } => {}
+                Op::Multiply { .. } => {
+                    let [x0, x1, dy, dx0, dx1] = operands;
+                    let rows = Rows::new(n, *layout);
+                    if !dx0.is_empty() {
+                        join::multiply(rows, dy, x1, dx0);
+                    }
+                    if !dx1.is_empty() {
+                        join::multiply_backward(rows, dy, x0, dx1);
+                    }
+                }
+                Op::CopyInto { x, start, .. } if needed(*x) => {
+                    let [dx, dy, ..] = operands;
+                    Rows::new(n, *layout).copy_out(dy, dx, *start);
+                }
+                Op::Layer(_) | Op::Reorder { .. } | Op::Fork { .. } | Op::CopyInto { .. } => {}
             }
             self.clock.backward(i, started);
         }
@@ -402,13 +419,4 @@ fn reorder(samples: usize, to: Layout, x: &[Float], y: &mut [Float]) {
             Layout::Interleaved => interleave(&x[rows], count, &mut y[lanes]),
         }
     }
-}
-
-/// sum ← a + b.
-fn add(a: &[Float], b: &[Float], sum: &mut [Float]) {
-    vectorize(|| {
-        for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
-            *sum = a + b;
-        }
-    });
 }

@@ -5,6 +5,9 @@
 //! backward pass of the operation that reads it. What is never needed at the same time may lie in the same place; so memory
 //! stays small enough for the cache. What the update still needs, when all blocks are done, lives on.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use gradus_kernels::DisjointRanges;
@@ -64,7 +67,7 @@ pub(crate) struct Operands {
     pub layout: Layout,
     /// Of a layer: x, y and what it keeps. Of the others: their inputs, then their outputs. None if there is nothing to do.
     pub forward: Option<[Place; 3]>,
-    /// Of a layer: x, y, dy, dx and what it kept. Of the others: their inputs' gradients, then their outputs'.
+    /// Of a layer: x, y, dy, dx and what it kept. Of a product: its inputs, dy, and the inputs' gradients. Of the others: their inputs' gradients, then their outputs'.
     pub backward: Option<[Place; 5]>,
 }
 
@@ -81,6 +84,16 @@ impl Operands {
             Op::Layer(op) => (
                 [values[op.x], values[op.y], saved],
                 [values[op.x], values[op.y], gradients[op.y], gradients[op.x], saved],
+            ),
+            Op::Multiply { x, y } => (
+                [values[x[0]], values[x[1]], values[*y]],
+                [
+                    values[x[0]],
+                    values[x[1]],
+                    gradients[*y],
+                    gradients[x[0]],
+                    gradients[x[1]],
+                ],
             ),
             _ => {
                 let ends: Vec<usize> = x.iter().chain(&y).copied().collect();
@@ -288,6 +301,7 @@ fn alias_classes(graph: &Graph, executions: &[Execution]) -> [Vec<usize>; 2] {
             }
             Op::Fork { .. } => y.iter().for_each(|&y| join(&mut values, x[0], y)),
             Op::Add { .. } => [x[1], y[0]].iter().for_each(|&v| join(&mut gradients, x[0], v)),
+            Op::Multiply { .. } | Op::CopyInto { .. } => {}
         }
     }
     [values, gradients]
@@ -297,9 +311,9 @@ fn alias_classes(graph: &Graph, executions: &[Execution]) -> [Vec<usize>; 2] {
 fn ends(op: &Op) -> (Vec<usize>, Vec<usize>) {
     match op {
         Op::Layer(op) => (vec![op.x], vec![op.y]),
-        Op::Reorder { x, y } => (vec![*x], vec![*y]),
+        Op::Reorder { x, y } | Op::CopyInto { x, y, .. } => (vec![*x], vec![*y]),
         Op::Fork { x, y } => (vec![*x], y.to_vec()),
-        Op::Add { x, y } => (x.to_vec(), vec![*y]),
+        Op::Add { x, y } | Op::Multiply { x, y } => (x.to_vec(), vec![*y]),
     }
 }
 
@@ -331,6 +345,11 @@ impl Liveness {
         for (i, op) in graph.ops.iter().enumerate() {
             let (x, y) = ends(op);
             for &v in &y {
+                // What is joined of several parts lives from the first of them.
+                if let Some(known) = &mut values[v] {
+                    known.to = known.to.max(i);
+                    continue;
+                }
                 values[v] = Some(need(v, i, if options.training { back(i) } else { i }));
                 if options.training && graph.values[v].needs_gradient {
                     // Until a reader is found, it is the loss.

@@ -8,6 +8,7 @@ mod bfloat16;
 mod block;
 mod clock;
 mod inference;
+pub(crate) mod join;
 mod memory_plan;
 mod update;
 mod workers;

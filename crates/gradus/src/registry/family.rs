@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::Registry;
 use crate::augment::Augmentation;
+use crate::blocks::BLOCKS;
 use crate::init::Initializer;
 use crate::layer::Layer;
 use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::optim::Optimizer;
-use crate::save::BLOCKS;
 use crate::schedule::Schedule;
 use crate::{Error, Result, settings};
 

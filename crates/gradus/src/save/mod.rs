@@ -11,7 +11,6 @@ mod safetensors;
 pub(crate) mod snapshot;
 
 pub use crate::registry::Registry;
-pub(crate) use architecture::BLOCKS;
 pub use bounded::read_at_most;
 pub use safetensors::is_pickle;
 pub use snapshot::Snapshot;

@@ -5,7 +5,7 @@ use crate::data::two_classes;
 use gradus::init::Normal;
 use gradus::layer::{Backward, BoundLayer, Forward, Layer, Parameter, Passes};
 use gradus::prelude::*;
-use gradus::{Float, Node, Result};
+use gradus::{Block, Float, Node, Result};
 use ndarray::{Array1, Array2, Array4, array};
 
 #[test]
@@ -114,6 +114,58 @@ fn networks_that_cannot_be_built() {
         Sequential::new([4]).layer(shortcut).build(1),
         &["layer 0 (residual)", "body gives 3", "shortcut 2"],
     );
+    let dense = |units| Layers::new().layer(Dense::new(units));
+    let of = |node: Node| Sequential::new([4]).layer(node).build(1);
+    refused(
+        of(Concat::new([]).into()),
+        &["layer 0 (concat)", "no branches", "at least two"],
+    );
+    refused(
+        of(Multiply::new([dense(3)]).into()),
+        &["layer 0 (multiply)", "one branch", "at least two"],
+    );
+    let twice = Multiply::new([Layers::new(), Layers::new()]);
+    refused(
+        of(twice.into()),
+        &["layer 0 (multiply)", "2 of its branches have no layers"],
+    );
+    refused(
+        of(Multiply::new([dense(3), Layers::new()]).into()),
+        &["layer 0 (multiply)", "branch 0 gives 3 beside 4"],
+    );
+    refused(
+        of(Concat::new([dense(3), dense(0)]).into()),
+        &["layer 0.branches.1.0 (dense)"],
+    );
+    let images = |branch: Layers| {
+        Sequential::new([2, 4, 4])
+            .layer(Concat::new([Layers::new(), branch]))
+            .build(1)
+    };
+    refused(
+        images(Layers::new().layer(MaxPool2d::new(2))),
+        &[
+            "layer 0 (concat)",
+            "branch 0 gives 2×4×4",
+            "branch 1 gives 2×2×2",
+            "first dimension",
+        ],
+    );
+    refused(
+        images(Layers::new().layer(Flatten)),
+        &["layer 0 (concat)", "branch 1 gives 32"],
+    );
+    let gate = Multiply::gate(Layers::new().layer(GlobalAvgPool2d).layer(Dense::new(3)));
+    refused(
+        Sequential::new([2, 4, 4]).layer(gate).build(1),
+        &[
+            "layer 0 (multiply)",
+            "branch 1 gives 3 beside 2×4×4",
+            "each of 2 channels",
+        ],
+    );
+    let three = Block::new(gradus::Join::Add, [dense(4), dense(4), dense(4)]);
+    refused(of(three.into()), &["layer 0 (residual)", "3 branches"]);
     let pooled = Residual::new(Layers::new().layer(Conv2d::new(2, 3)));
     refused(
         Sequential::new([1, 9, 9]).layer(pooled).build(1),

@@ -1,12 +1,12 @@
-//! Whole networks: a residual block, and ten steps of training the report's two networks.
+//! Whole networks: blocks of layers, and ten steps of training the report's two networks.
 
 use gradus::data::{Target, Targets};
 use gradus::loss::Loss;
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
-use gradus::{Float, Result, Shape};
+use gradus::{Float, Registry, Result, Shape};
 use ndarray::{Array, IxDyn};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::file::{all, close, count, counts, floats, list, near, number, numbers, text, truth};
 
@@ -104,9 +104,15 @@ fn residual(case: &Value) -> Result<Network> {
         .build(1)
 }
 
-fn check_residual(case: &Value) -> Result<(), String> {
+/// The layers that a case declares.
+fn declared(case: &Value) -> Result<Network> {
+    let declared = json!({ "input": case["input"], "layers": case["settings"]["layers"] });
+    Sequential::from_json(&declared, &Registry::default())?.build(1)
+}
+
+fn check_block(case: &Value, network: Result<Network>) -> Result<(), String> {
     let sentence = |e: gradus::Error| e.to_string();
-    let mut network = residual(case).map_err(sentence)?;
+    let mut network = network.map_err(sentence)?;
     set(&mut network, &case["parameters"]).map_err(sentence)?;
     set(&mut network, &case["state"]).map_err(sentence)?;
     let (samples, x) = (count(&case["samples"]), floats(&case["x"]));
@@ -133,11 +139,8 @@ fn check_residual(case: &Value) -> Result<(), String> {
     for (what, tensors) in [("gradient of", &case["gradients"]), ("state", &case["state_after"])] {
         for tensor in list(tensors) {
             let name = text(&tensor["name"]);
-            close(
-                &format!("{what} {name}"),
-                values(&network, name),
-                &numbers(&tensor["values"]),
-            )?;
+            let expected = in_our_layout(&counts(&tensor["shape"]), &numbers(&tensor["values"]));
+            close(&format!("{what} {name}"), values(&network, name), &expected)?;
         }
     }
     Ok(())
@@ -145,7 +148,12 @@ fn check_residual(case: &Value) -> Result<(), String> {
 
 #[test]
 fn residual_blocks() {
-    all("residual", "residual", check_residual);
+    all("residual", "residual", |case| check_block(case, residual(case)));
+}
+
+#[test]
+fn joined_branches() {
+    all("joins", "joins", |case| check_block(case, declared(case)));
 }
 
 /// The report's networks, as `golden/training.py` describes them.
