@@ -34,6 +34,7 @@ mod passes;
 mod per_sample;
 mod tensors;
 
+pub(crate) use bound::Plain;
 pub use bound::{BoundLayer, Parameter, State};
 pub use operation::{Function, Operation, Window, WindowAxis};
 pub use output_kind::OutputKind;

@@ -107,6 +107,7 @@ mod fit;
 mod graph;
 pub mod history;
 pub mod init;
+mod inspect;
 pub mod layer;
 pub mod layers;
 pub mod loss;
@@ -135,6 +136,7 @@ pub use error::{Error, Result};
 pub use evaluation::Evaluation;
 pub use fit::{Fit, TrainingRun};
 pub use gradus_kernels::Float;
+pub use inspect::{Gradients, Inspection};
 pub use layer::Layer;
 #[doc(no_inline)]
 pub use layers::exports::*;

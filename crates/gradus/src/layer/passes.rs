@@ -104,6 +104,9 @@ pub trait BatchPasses: Debug + Send + Sync + 'static {
 
     /// Computes `dx` from `dy`, and adds to the parameters' gradients.
     fn backward(&self, pass: Backward<'_>, batch: BatchStatistics<'_>);
+
+    /// The same at inference, after [`infer`](BatchPasses::infer): nothing depends on the batch. Nothing was saved.
+    fn infer_backward(&self, pass: Backward<'_>, state: Tensors<'_>);
 }
 
 /// What is known of a whole training batch in the backward pass of a sample.

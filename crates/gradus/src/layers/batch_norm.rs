@@ -11,7 +11,8 @@ use self::moments::Moments;
 use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{
-    Backward, BatchPasses, BatchStatistics, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, TensorsMut,
+    Backward, BatchPasses, BatchStatistics, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, Tensors,
+    TensorsMut,
 };
 use crate::optim::flush;
 use crate::{Float, Shape};
@@ -252,6 +253,18 @@ impl BatchPasses for BoundBatchNorm {
     fn infer(&self, pass: Forward<'_>) {
         let [mean, variance] = pass.state.split();
         self.normalize(pass, |f| [mean[f], 0.0], |f| variance[f]);
+    }
+
+    fn infer_backward(&self, mut pass: Backward<'_>, state: Tensors<'_>) {
+        let [mean, variance] = state.split();
+        for f in 0..self.features {
+            let inverse = self.inverse_deviation(variance[f]);
+            for at in self.places(f, 1) {
+                pass.dx[at] = pass.parameters[0][f] * inverse * pass.dy[at];
+                pass.gradients[0][f] += pass.dy[at] * (pass.x[at] - mean[f]) * inverse;
+                pass.gradients[1][f] += pass.dy[at];
+            }
+        }
     }
 
     fn backward(&self, mut pass: Backward<'_>, batch: BatchStatistics<'_>) {
