@@ -126,6 +126,7 @@ pub mod schedule;
 mod sequential;
 mod settings;
 mod shape;
+mod summary;
 mod trainer;
 mod tree;
 
@@ -143,13 +144,14 @@ pub use layers::exports::*;
 pub use layers::{Padding, Size2};
 /// The arrays that networks take and give, in the version that this library is built with.
 pub use ndarray;
-pub use network::{NamedTensor, Network, Summary, SummaryRow, Weights};
+pub use network::{NamedTensor, Network, Weights};
 pub use parts::{LayerPart, LayerTensor, Part};
 pub use predictor::Predictor;
 pub use profile::{LayerTime, Profile};
 pub use registry::{Family, Registry};
 pub use sequential::{Layers, Sequential};
 pub use shape::Shape;
+pub use summary::{Summary, SummaryRow};
 pub use trainer::Trainer;
 pub use tree::{Block, Node};
 

@@ -1,7 +1,6 @@
 //! A network that can be used and trained.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use gradus_kernels::Buffer;
@@ -277,114 +276,5 @@ impl Network {
     /// Whether everything is computed by the plain loops.
     pub fn is_reference(&self) -> bool {
         self.graph.reference
-    }
-
-    /// A table of the layers: output shape, parameters, multiply-adds and memory.
-    pub fn summary(&self) -> Summary<'_> {
-        Summary { network: self }
-    }
-}
-
-/// A table of a network's layers, which [`Display`](fmt::Display) prints.
-#[derive(Debug)]
-pub struct Summary<'a> {
-    network: &'a Network,
-}
-
-/// A line of a [`Summary`].
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct SummaryRow {
-    /// The layer's path and kind.
-    pub layer: String,
-    /// The shape of its output.
-    pub output: Shape,
-    /// Its trained values.
-    pub parameters: usize,
-    /// Its multiply-adds for one sample.
-    pub multiply_adds: u64,
-    /// The bytes of its output, its gradient and what it keeps, for one sample in training.
-    pub bytes_per_sample: usize,
-}
-
-impl Summary<'_> {
-    /// A row for each layer.
-    pub fn rows(&self) -> Vec<SummaryRow> {
-        (self.network.graph.layers())
-            .map(|op| SummaryRow {
-                layer: format!("{} {}", op.path, op.layer.kind()),
-                output: op.bound.output.clone(),
-                parameters: op.parameters.len(),
-                multiply_adds: op.bound.multiply_adds,
-                bytes_per_sample: (2 * op.bound.output.size() + op.bound.saved) * size_of::<Float>(),
-            })
-            .collect()
-    }
-}
-
-impl fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.rows();
-        let name = rows.iter().map(|r| r.layer.len()).max().unwrap_or(0).max(8);
-        let line = |f: &mut fmt::Formatter<'_>, a: &str, b: &str, c: &str, d: &str, e: &str| {
-            writeln!(f, "{a:<name$}  {b:>12}  {c:>12}  {d:>14}  {e:>12}")
-        };
-        line(f, "layer", "output", "parameters", "multiply-adds", "memory")?;
-        let input = self.network.input_shape();
-        line(
-            f,
-            "input",
-            &input.to_string(),
-            "",
-            "",
-            &bytes(input.size() * size_of::<Float>()),
-        )?;
-        for row in &rows {
-            line(
-                f,
-                &row.layer,
-                &row.output.to_string(),
-                &grouped(row.parameters as u64),
-                &grouped(row.multiply_adds),
-                &bytes(row.bytes_per_sample),
-            )?;
-        }
-        let parameters = self.network.parameter_count();
-        let graph = &self.network.graph;
-        let sample = (2 * graph.values_size + graph.saved) * size_of::<Float>();
-        line(
-            f,
-            "total",
-            &self.network.output_shape().to_string(),
-            &grouped(parameters as u64),
-            &grouped(self.network.multiply_adds()),
-            &bytes(sample),
-        )?;
-        writeln!(
-            f,
-            "Parameters take {}; memory is that of one sample's values, gradients and what is kept, if none of it shares a place.",
-            bytes(parameters * size_of::<Float>())
-        )
-    }
-}
-
-/// 1234567 as `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// A number of bytes in a unit that keeps it short.
-fn bytes(n: usize) -> String {
-    match n {
-        0..1024 => format!("{n} B"),
-        1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
-        _ => format!("{:.1} MiB", n as f64 / 1_048_576.0),
     }
 }

@@ -128,6 +128,16 @@ impl<'n> LayerPart<'n> {
         &self.op.bound.output
     }
 
+    /// Its multiply-adds for one sample.
+    pub fn multiply_adds(&self) -> u64 {
+        self.op.bound.multiply_adds
+    }
+
+    /// The values that it keeps of one sample for its backward pass.
+    pub(crate) fn saved(&self) -> usize {
+        self.op.bound.saved
+    }
+
     /// Its trained parameters, in the layouts of the library.
     pub fn parameters(&self) -> impl Iterator<Item = LayerTensor<'n>> + use<'n> {
         let values = &self.network.weights.parameters[self.op.parameters.clone()];
