@@ -7,6 +7,7 @@ use gradus_kernels::Buffer;
 use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Inference;
+use crate::evaluation::default_threads;
 use crate::graph::Graph;
 use crate::layer::OutputKind;
 use crate::metric::predicted_class;
@@ -176,6 +177,12 @@ impl Network {
     /// The outputs for a batch of samples: the first axis counts samples, the rest have the
     /// [input shape](Network::input_shape). The array may be owned, borrowed or a view, of any memory layout.
     ///
+    /// It computes on as many of the machine's threads as the samples are worth, with the same bits on any number. A sample alone is
+    /// computed on the caller's thread.
+    ///
+    /// Every call allocates the outputs and, until it returns, memory for up to 128 samples on each thread, and it starts the threads;
+    /// of an array that is not in row-major order it makes a copy. A [`Predictor`](crate::Predictor) allocates once for many calls.
+    ///
     /// ```
     /// use gradus::prelude::*;
     /// use gradus::ndarray::array;
@@ -202,7 +209,7 @@ impl Network {
             )));
         }
         let n = x.len_of(Axis(0));
-        let mut inference = Inference::new(self, n.clamp(1, 64), 1)?;
+        let mut inference = Inference::for_one_call(self, n, default_threads)?;
         let x = x.as_standard_layout();
         let y = inference.outputs(self, x.as_slice().expect("standard layout"), n)?;
         let mut shape = vec![n];

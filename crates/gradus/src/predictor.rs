@@ -68,6 +68,11 @@ impl<N: Borrow<Network>> Predictor<N> {
         self.inference.batch()
     }
 
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.inference.threads()
+    }
+
     /// The outputs for the samples in `x`, one after the other.
     ///
     /// # Errors

@@ -48,10 +48,28 @@ const MOST: usize = 128;
 /// Fewer samples than this are not divided.
 const LEAST: usize = 32;
 
+/// Fewer multiply-adds than this are not worth starting a thread for: ten times what is worth waking one for.
+const WORTH_A_NEW_THREAD: u64 = 4_000_000;
+
 /// About how many values a block holds beyond the least number of samples: few enough for a thread's cache.
 const VALUES: usize = 1 << 18;
 
 impl Inference {
+    /// Memory for one call with `n` samples, on as many of the threads that there are as are worth starting for it.
+    pub fn for_one_call(network: &Network, n: usize, threads: impl FnOnce() -> usize) -> Result<Self> {
+        let work = network.multiply_adds().saturating_mul(n as u64);
+        let worth = usize::try_from(work / WORTH_A_NEW_THREAD).unwrap_or(usize::MAX);
+        // To ask how many threads there are takes longer than a sample of a small network.
+        let threads = if n <= LEAST || worth <= 1 {
+            1
+        } else {
+            threads().min(worth)
+        };
+        // Passes of equal size, so that the last one has work for all threads.
+        let passes = n.div_ceil(MOST.saturating_mul(threads)).max(1);
+        Self::new(network, n.div_ceil(passes).max(1), threads)
+    }
+
     /// Memory for up to `batch` samples in a pass.
     pub fn new(network: &Network, batch: usize, threads: usize) -> Result<Self> {
         if batch == 0 {
@@ -94,6 +112,11 @@ impl Inference {
     /// How many samples one pass takes.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.workers.threads()
     }
 
     /// The outputs for the samples in `x`, one after the other.
@@ -184,5 +207,74 @@ impl Inference {
             Some((_, error)) => Err(error),
             None => Ok((&self.outputs, &self.watched)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    /// Networks with 84,480 and with about 160,000 multiply-adds, and one that is worth no second thread.
+    fn networks() -> [Network; 3] {
+        let perceptron = Sequential::new([64]).layer(Dense::new(256)).layer(Relu);
+        let image = || Conv2d::new(16, 3);
+        let convolutional = Sequential::new([1, 12, 12])
+            .layer(image())
+            .layer(Relu)
+            .layer(image())
+            .layer(BatchNorm::new());
+        let small = Sequential::new([3]).layer(Dense::new(2)).layer(Softmax);
+        [
+            perceptron
+                .layer(Dense::new(256))
+                .layer(Relu)
+                .layer(Dense::new(10))
+                .layer(Softmax),
+            convolutional.layer(Flatten).layer(Dense::new(2)),
+            small,
+        ]
+        .map(|network| network.build(1).unwrap())
+    }
+
+    #[test]
+    fn one_call_has_the_same_bits_on_any_number_of_threads() {
+        let mut most = [0; 3];
+        for (network, most) in networks().iter().zip(&mut most) {
+            let (size, outputs) = (network.input_shape().size(), network.output_shape().size());
+            let x: Vec<Float> = (0..900 * size).map(|i| ((i % 1009) as Float).sin()).collect();
+            let mut alone = network.predictor(1, 1).unwrap();
+            let expected: Vec<Float> = x.chunks(size).flat_map(|x| alone.run(x).unwrap().to_vec()).collect();
+            for threads in [1, 2, 3] {
+                for n in [0, 1, 2, 31, 32, 33, 65, 127, 129, 255, 257, 383, 385, 769, 900] {
+                    let mut inference = Inference::for_one_call(network, n, || threads).unwrap();
+                    let y = inference.outputs(network, &x[..n * size], n).unwrap();
+                    let same = y.iter().zip(&expected).all(|(y, e)| y.to_bits() == e.to_bits());
+                    assert!(same && y.len() == n * outputs, "{n} samples on {threads} threads");
+                    *most = inference.threads().max(*most);
+                }
+            }
+        }
+        assert_eq!(most, [3, 3, 1]);
+    }
+
+    /// No thread is started, and nobody asks how many there are.
+    #[test]
+    fn few_samples_are_computed_by_the_caller() {
+        for network in &networks() {
+            for n in [0, 1, 2, LEAST] {
+                let inference = Inference::for_one_call(network, n, || unreachable!()).unwrap();
+                assert_eq!((inference.threads(), inference.batch()), (1, n.max(1)));
+            }
+        }
+        let [perceptron, _, small] = &networks();
+        let layout = |network, n, threads| {
+            let inference = Inference::for_one_call(network, n, || threads).unwrap();
+            (inference.threads(), inference.batch())
+        };
+        assert_eq!(layout(small, 100_000, 2), (1, 128));
+        assert_eq!(layout(perceptron, 96, 2), (2, 96));
+        assert_eq!(layout(perceptron, 300, 8), (6, 300));
+        assert_eq!(layout(perceptron, 300, 2), (2, 150));
     }
 }
