@@ -85,8 +85,8 @@ fuzz_target!(|bytes: &[u8]| {
 
     let train = |threads: usize| -> Result<(Network, String), Error> {
         let loss = recipe.loss.as_ref().expect("it was chosen").loss().expect("it is one");
-        let mut fit = Fit::boxed(loss, recipe.optimizer().expect("it is one"))
-            .schedule_boxed(recipe.schedule().expect("it is one"))
+        let mut fit = Fit::new(loss, recipe.optimizer().expect("it is one"))
+            .schedule(recipe.schedule().expect("it is one"))
             .epochs(epochs)
             .batch_size(batch)
             .validation_split(split)

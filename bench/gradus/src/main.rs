@@ -39,7 +39,7 @@ fn measure(args: &Args) -> Result<()> {
         return report.print();
     }
     let fit = || {
-        Fit::boxed(std::sync::Arc::new(CrossEntropy::new()), works::optimizer(work))
+        Fit::new(CrossEntropy::new(), works::optimizer(work))
             .batch_size(work.batch)
             .threads(args.threads)
     };
@@ -106,8 +106,7 @@ impl Clock {
     }
 }
 
-/// A callback that is lent.
-impl Callback for &mut Clock {
+impl Callback for Clock {
     fn on_epoch(&mut self, _end: &EpochEnd<'_>) -> gradus::Result<Flow> {
         let now = Instant::now();
         self.times.push((now - self.last).as_secs_f64());

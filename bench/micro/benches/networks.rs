@@ -5,7 +5,6 @@
 #[path = "../../gradus/src/works.rs"]
 mod works;
 
-use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bench_micro::{bench, criterion, numbers};
@@ -42,7 +41,7 @@ fn step(name: &'static str, batch: usize, threads: usize) -> impl FnMut() {
     };
     let x = numbers(batch * network.input_shape().size());
     let classes = network.output_shape().size();
-    let mut trainer = Fit::boxed(Arc::new(CrossEntropy::new()), works::optimizer(work))
+    let mut trainer = Fit::new(CrossEntropy::new(), works::optimizer(work))
         .batch_size(batch)
         .threads(threads)
         .trainer(network)

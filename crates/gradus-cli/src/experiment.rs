@@ -101,7 +101,7 @@ pub fn run(
     // Too many classes are refused before training.
     let matrix = confusion_matrix(network.output_shape().size())?;
     let threads = ThreadsUsed::default();
-    let mut fit = Fit::boxed(Arc::new(CrossEntropy::new()), config.optimizer.clone())
+    let mut fit = Fit::new(CrossEntropy::new(), config.optimizer.clone())
         .epochs(config.epochs)
         .batch_size(config.batch_size)
         .metric(Accuracy)

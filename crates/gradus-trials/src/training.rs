@@ -288,7 +288,7 @@ fn fit<'a>(case: &Case, threads: usize) -> Fit<'a> {
 }
 
 fn fit_with<'a>(case: &Case, optimizer: Arc<dyn optim::Optimizer>, threads: usize) -> Fit<'a> {
-    let fit = Fit::boxed(case.loss.loss(), optimizer).batch_size(case.batch);
+    let fit = Fit::new(case.loss.loss(), optimizer).batch_size(case.batch);
     let fit = fit.seed(case.seed).threads(threads).bfloat16(case.bfloat16);
     match case.optimization.clip {
         Some(clip) => fit.clip(clip),
@@ -379,7 +379,7 @@ pub fn epochs(case: &Case, outcome: &mut Outcome) -> gradus::Result<Network> {
         let mut network = network(case)?;
         let mut fit = fit_with(case, optimizer, threads)
             .epochs(EPOCHS)
-            .schedule_boxed(case.schedule.schedule())
+            .schedule(case.schedule.schedule())
             .validation(&validation);
         if classes {
             fit = fit.metric(Accuracy);

@@ -102,17 +102,24 @@ impl fmt::Debug for Fit<'_> {
 
 impl<'a> Fit<'a> {
     /// Training with this loss and this optimizer: 10 epochs in batches of 32, unless told otherwise.
+    ///
+    /// Whatever is chosen at run time, here and below, is given as it is, in its box:
+    ///
+    /// ```
+    /// use gradus::{loss, metric, optim, prelude::*, schedule};
+    /// let fit = Fit::new(loss::by_name("cross_entropy")?, optim::by_name("adam", 0.01)?);
+    /// let fit = fit.schedule(schedule::by_name("cosine")?).metric(metric::by_name("top_3")?);
+    /// # let (train, _) = digits::load()?;
+    /// # let mut network = Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(10)).build(1)?;
+    /// # assert!(fit.epochs(1).run(&mut network, &train)?.last("top_3") > Some(0.5));
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     #[doc(alias = "compile")]
     #[doc(alias = "cost")]
     pub fn new(loss: impl Loss + 'static, optimizer: impl Optimizer + 'static) -> Self {
-        Self::boxed(Arc::new(loss), Arc::new(optimizer))
-    }
-
-    /// The same from a loss and an optimizer chosen at run time.
-    pub fn boxed(loss: Arc<dyn Loss>, optimizer: Arc<dyn Optimizer>) -> Self {
         Fit {
-            loss,
-            optimizer,
+            loss: Arc::new(loss),
+            optimizer: Arc::new(optimizer),
             schedule: None,
             clip: None,
             epochs: 10,
@@ -149,12 +156,6 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The same, chosen at run time.
-    pub fn schedule_boxed(mut self, schedule: Box<dyn Schedule>) -> Self {
-        self.schedule = Some(schedule);
-        self
-    }
-
     /// Limits the gradients.
     pub fn clip(mut self, clip: Clip) -> Self {
         self.clip = Some(clip);
@@ -180,21 +181,9 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The same, chosen at run time.
-    pub fn metric_boxed(mut self, metric: Box<dyn Metric>) -> Self {
-        self.metrics.push(metric);
-        self
-    }
-
     /// Changes training samples at random as they are met. Validation samples are never changed.
     pub fn augment(mut self, augmentation: impl Augmentation + 'static) -> Self {
         self.augmentation = Some(Box::new(augmentation));
-        self
-    }
-
-    /// The same, chosen at run time.
-    pub fn augment_boxed(mut self, augmentation: Box<dyn Augmentation>) -> Self {
-        self.augmentation = Some(augmentation);
         self
     }
 

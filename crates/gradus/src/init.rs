@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::boxed::behind_pointers;
 use crate::random::Rng;
 use crate::registry::{Registry, list, named, read_named};
 use crate::{Float, Result, Shape};
@@ -112,6 +113,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Initializer>> {
 
 /// What a file says of an initializer, if anything.
 pub(crate) fn written(init: &dyn Initializer) -> Option<Value> {
+    let init = behind_pointers(init);
     let (name, any) = (init.name(), init as &dyn Any);
     let ours = Registry::default().initializers;
     let written = named(init)?;

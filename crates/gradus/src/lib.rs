@@ -97,6 +97,7 @@
 pub mod activation;
 pub mod augment;
 mod blocks;
+mod boxed;
 pub mod callback;
 pub mod check;
 pub mod data;

@@ -141,14 +141,11 @@ fn every_optimizer_goes_on() {
     let file = folder("resume-optimizers").join("checkpoint");
     for name in ["sgd", "adam", "adamw", "rmsprop"] {
         let fit = || {
-            Fit::boxed(
-                std::sync::Arc::new(CrossEntropy::new()),
-                gradus::optim::by_name(name, 0.01).unwrap().into(),
-            )
-            .epochs(2)
-            .batch_size(50)
-            .seed(1)
-            .schedule(OneCycle::default())
+            Fit::new(CrossEntropy::new(), gradus::optim::by_name(name, 0.01).unwrap())
+                .epochs(2)
+                .batch_size(50)
+                .seed(1)
+                .schedule(OneCycle::default())
         };
         let (mut whole, mut resumed) = (perceptron(1), perceptron(1));
         fit().run(&mut whole, &train).unwrap();
@@ -244,7 +241,7 @@ fn training_goes_on_for_more_epochs_where_the_schedule_does_not_depend_on_them()
             let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1))
                 .epochs(epochs)
                 .batch_size(50);
-            fit.schedule_boxed(schedule())
+            fit.schedule(schedule())
         };
         fit(2).checkpoint(&file, NEVER).run(&mut perceptron(1), &train).unwrap();
         let mut further = perceptron(1);

@@ -61,7 +61,7 @@ fn every_optimizer_learns_the_digits() {
         Box::new(RmsProp::new(0.001)),
     ] {
         let name = format!("{optimizer:?}");
-        let fit = Fit::boxed(std::sync::Arc::new(CrossEntropy::new()), optimizer.into());
+        let fit = Fit::new(CrossEntropy::new(), optimizer);
         let found = accuracy(perceptron(1), fit, 12);
         assert!(found >= 0.9, "{name}: {found}");
     }
@@ -86,7 +86,7 @@ fn every_loss_learns_the_digits() {
         Box::new(Huber { delta: 0.5 }),
     ] {
         let name = format!("{loss:?}");
-        let fit = Fit::boxed(loss.into(), std::sync::Arc::new(Adam::new(0.002)));
+        let fit = Fit::new(loss, Adam::new(0.002));
         let found = accuracy(perceptron(1), fit, 12);
         assert!(found >= 0.9, "{name}: {found}");
     }
@@ -281,7 +281,7 @@ fn schedules_are_followed() {
     let rates = |schedule: Box<dyn Schedule>, rate: f64, epochs: usize| {
         let fit = Fit::new(CrossEntropy::new(), Sgd::new(rate))
             .epochs(epochs)
-            .schedule_boxed(schedule);
+            .schedule(schedule);
         let history = fit.run(&mut perceptron(1), &data).unwrap();
         history
             .epochs

@@ -273,10 +273,10 @@ impl<'a> TrainJob<'a> {
 
     fn fit(&self, network: &mut Network, folder: &OutputFolder) -> Result<(History, Option<Profile>)> {
         let TrainJob { options, recipe, .. } = self;
-        let mut fit = Fit::boxed(self.loss.clone(), recipe.optimizer()?)
+        let mut fit = Fit::new(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
             .batch_size(recipe.batch_size.unwrap_or(128))
-            .schedule_boxed(recipe.schedule()?)
+            .schedule(recipe.schedule()?)
             .seed(self.settings.seed)
             .threads(self.settings.thread_count())
             .callback(self.threads.clone())
@@ -315,10 +315,10 @@ impl<'a> TrainJob<'a> {
             fit = fit.clip(clip);
         }
         if let Some(augmentation) = recipe.augmentation()? {
-            fit = fit.augment_boxed(augmentation);
+            fit = fit.augment(augmentation);
         }
         for metric in self.metrics()? {
-            fit = fit.metric_boxed(metric);
+            fit = fit.metric(metric);
         }
         if !self.settings.quiet {
             fit = fit.callback(Progress::new());

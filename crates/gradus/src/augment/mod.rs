@@ -19,7 +19,6 @@ mod noise;
 mod warp;
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 // An augmentation's file and its type, and an example with other settings than the default ones.
 list! {
@@ -79,24 +78,3 @@ pub trait Augmentation: Debug + Send + Sync {
     /// Changes the sample `x` in place. `scratch` is the thread's own, grown once and then reused.
     fn apply(&self, shape: &Shape, x: &mut [Float], rng: &mut Rng, scratch: &mut Vec<Float>);
 }
-
-/// A pointer to an augmentation is that augmentation.
-macro_rules! delegate {
-    ($($pointer:ty),*) => {$(
-        impl<A: Augmentation + ?Sized> Augmentation for $pointer {
-            fn name(&self) -> &'static str {
-                (**self).name()
-            }
-            fn settings(&self) -> Option<serde_json::Value> {
-                (**self).settings()
-            }
-            fn validate(&self, shape: &Shape) -> Result<()> {
-                (**self).validate(shape)
-            }
-            fn apply(&self, shape: &Shape, x: &mut [Float], rng: &mut Rng, scratch: &mut Vec<Float>) {
-                (**self).apply(shape, x, rng, scratch);
-            }
-        }
-    )*};
-}
-delegate!(Box<A>, Arc<A>);

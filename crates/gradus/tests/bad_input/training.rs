@@ -54,10 +54,7 @@ fn settings_of_training_that_make_no_sense() {
         (Box::new(RmsProp::new(f64::NAN)), &["RMSProp", "learning rate", "NaN"]),
         (Box::new(Greedy), &["greedy", "9 slots", "8"]),
     ] {
-        refused(
-            run(Fit::boxed(std::sync::Arc::new(CrossEntropy::new()), optimizer.into())),
-            words,
-        );
+        refused(run(Fit::new(CrossEntropy::new(), optimizer)), words);
     }
     let mut nothing = Sequential::new([2]).layer(Softmax).build(1).unwrap();
     refused(fit().run(&mut nothing, &data), &["no parameters", "nothing to train"]);
@@ -101,9 +98,7 @@ fn losses_and_metrics_that_do_not_fit() {
             .build(1)
             .unwrap()
     };
-    let run = |loss: Box<dyn Loss>, mut network: Network| {
-        Fit::boxed(loss.into(), std::sync::Arc::new(Sgd::new(0.1))).run(&mut network, &data)
-    };
+    let run = |loss: Box<dyn Loss>, mut network: Network| Fit::new(loss, Sgd::new(0.1)).run(&mut network, &data);
     refused(
         run(Box::new(CrossEntropy::new()), one()),
         &["cross entropy", "gives 1", "binary"],
