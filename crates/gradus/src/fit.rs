@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod checkpoint;
+mod freeze;
 mod run;
 
 use checkpoint::Checkpoints;
@@ -60,6 +61,8 @@ pub struct Fit<'a> {
     optimizer: Arc<dyn Optimizer>,
     schedule: Option<Box<dyn Schedule>>,
     clip: Option<Clip>,
+    /// Names of parameters and layers that are not trained.
+    frozen: Vec<String>,
     epochs: usize,
     batch_size: usize,
     validation: Validation<'a>,
@@ -122,6 +125,7 @@ impl<'a> Fit<'a> {
             optimizer: Arc::new(optimizer),
             schedule: None,
             clip: None,
+            frozen: Vec::new(),
             epochs: 10,
             batch_size: 32,
             validation: Validation::None,
@@ -159,6 +163,59 @@ impl<'a> Fit<'a> {
     /// Limits the gradients.
     pub fn clip(mut self, clip: Clip) -> Self {
         self.clip = Some(clip);
+        self
+    }
+
+    /// Freezes parameters: they keep their values, bit for bit, have no part in the norm by which gradients are clipped, and no weight
+    /// decays. A name is that of a parameter (`0.weight`), or of a layer or block (`0`, `2.body`), whose parameters are all frozen;
+    /// [`Network::parameters`] has the names. The layers before the first one that is trained are not gone through backward. State
+    /// such as running statistics changes all the same. Called again, it adds to the names.
+    ///
+    /// A network that is trained on what another has learned (transfer):
+    ///
+    /// ```
+    /// use gradus::{data::Arrays, prelude::*};
+    /// use ndarray::Array4;
+    ///
+    /// let (train, test) = digits::load()?;
+    /// let features = || Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(64)).layer(Relu);
+    /// let mut digits = features().layer(Dense::new(10)).layer(Softmax).build(1)?;
+    /// Fit::new(CrossEntropy::new(), Adam::new(0.002)).epochs(5).run(&mut digits, &train)?;
+    /// # let file = std::env::temp_dir().join(format!("gradus-doc-freeze-{}.safetensors", std::process::id()));
+    /// digits.save(&file)?;
+    ///
+    /// // Odd or even? The first dense layer is that of the digits, the last one is new.
+    /// let digits = Network::load(&file)?;
+    /// let mut parity = features().layer(Dense::new(2)).layer(Softmax).build(2)?;
+    /// for parameter in digits.parameters().filter(|parameter| parameter.name.starts_with("1.")) {
+    ///     parity.set_parameter(&parameter.name, parameter.array())?;
+    /// }
+    /// let odd = |data: &dyn Dataset| -> gradus::Result<Arrays> {
+    ///     let mut x = Array4::zeros((data.len(), 1, 8, 8));
+    ///     for (i, mut x) in x.outer_iter_mut().enumerate() {
+    ///         data.read(i, x.as_slice_mut().expect("a row of a new array"))?;
+    ///     }
+    ///     let class = |i| match data.target(i) {
+    ///         Target::Class(digit) => digit % 2,
+    ///         Target::Values(_) => 0,
+    ///     };
+    ///     Arrays::classes(x, (0..data.len()).map(class), 2)
+    /// };
+    /// let fit = Fit::new(CrossEntropy::new(), Adam::new(0.002)).freeze(["1"]).epochs(5);
+    /// fit.run(&mut parity, &odd(&train)?)?;
+    /// assert_eq!(parity.parameter("1.weight")?.values, digits.parameter("1.weight")?.values);
+    /// let evaluation = parity.evaluate(&odd(&test)?, &CrossEntropy::new(), &[&Accuracy])?;
+    /// assert!(evaluation.metric("accuracy") > Some(0.8), "{evaluation}");
+    /// # std::fs::remove_file(file).ok();
+    /// # use gradus::data::{Dataset, Target};
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// Training refuses a name that nothing has, and to train nothing at all.
+    #[doc(alias = "requires_grad")]
+    #[doc(alias = "trainable")]
+    pub fn freeze(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.frozen.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -300,7 +357,7 @@ impl<'a> Fit<'a> {
     }
 
     /// What trains a network step by step, for a loop of one's own. It borrows the network (`&mut network`), or owns it. It has this
-    /// loss, optimizer, batch size, clipping, seed, threads and bfloat16; epochs, schedule, validation, metrics, augmentation and
+    /// loss, optimizer, batch size, clipping, frozen parameters, seed, threads and bfloat16; epochs, schedule, validation, metrics, augmentation and
     /// callbacks are the loop's.
     ///
     /// # Errors
@@ -323,6 +380,7 @@ impl<'a> Fit<'a> {
             threads: self.threads.unwrap_or_else(default_threads),
             bfloat16: self.bfloat16,
             clip: self.clip,
+            frozen: freeze::frozen(network, &self.frozen)?,
             seed: self.seed.unwrap_or(network.seed()),
         };
         TrainingSteps::new(network, self.loss.clone(), self.optimizer.clone(), options)

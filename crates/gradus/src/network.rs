@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gradus_kernels::Buffer;
-use ndarray::{Array2, ArrayD, Axis, CowArray, Dimension, IxDyn};
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, CowArray, Dimension, IxDyn};
 
 use crate::engine::Inference;
 use crate::evaluation::default_threads;
@@ -42,6 +42,13 @@ pub struct NamedTensor<'a> {
     pub shape: Shape,
     /// Its values, row-major.
     pub values: &'a [Float],
+}
+
+impl<'a> NamedTensor<'a> {
+    /// Its values as an array of its shape.
+    pub fn array(&self) -> ArrayViewD<'a, Float> {
+        ArrayViewD::from_shape(IxDyn(&self.shape), self.values).expect("as many values as the shape has")
+    }
 }
 
 impl Weights {
@@ -104,7 +111,7 @@ impl Network {
         self.graph.multiply_adds()
     }
 
-    /// Every parameter tensor, in order.
+    /// Every parameter tensor, in order: names, shapes and values.
     pub fn parameters(&self) -> impl Iterator<Item = NamedTensor<'_>> {
         self.graph.named_parameters().map(|named| NamedTensor {
             name: named.name,
@@ -122,10 +129,59 @@ impl Network {
         })
     }
 
-    /// Sets the values of one parameter, or of one tensor of the state, by its name.
+    /// The parameter, or the tensor of the state, of this name.
+    ///
+    /// ```
+    /// use gradus::prelude::*;
+    /// let network = Sequential::new([2]).layer(Dense::new(3)).build(7)?;
+    /// let bias = network.parameter("0.bias")?;
+    /// assert_eq!((&bias.shape, bias.values), (&Shape::from(3), &[0.0; 3][..]));
+    /// let error = network.parameter("0.beta").unwrap_err().to_string();
+    /// assert_eq!(error, "the network has no parameter `0.beta`; it has 0.weight, 0.bias");
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// If there is no such tensor, or it has another size.
+    /// If there is none of this name; the sentence lists the names.
+    pub fn parameter(&self, name: &str) -> Result<NamedTensor<'_>> {
+        let found = self.parameters().chain(self.state()).find(|tensor| tensor.name == name);
+        found.ok_or_else(|| self.unknown(name))
+    }
+
+    /// Sets a parameter, or a tensor of the state, to an array of its shape: owned, borrowed or a view, of any memory layout.
+    ///
+    /// ```
+    /// use gradus::{ndarray::array, prelude::*};
+    /// let mut network = Sequential::new([2]).layer(Dense::new(3)).build(7)?;
+    /// network.set_parameter("0.bias", array![1.0, 2.0, 3.0])?;
+    /// assert_eq!(network.parameter("0.bias")?.array(), array![1.0, 2.0, 3.0].into_dyn());
+    /// let error = network.set_parameter("0.bias", array![[1.0, 2.0, 3.0]]).unwrap_err().to_string();
+    /// assert_eq!(error, "the parameter `0.bias` has the shape 3, got an array of shape 1×3");
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is none of this name, or it has another shape.
+    pub fn set_parameter<'a, D: Dimension>(
+        &mut self,
+        name: &str,
+        array: impl Into<CowArray<'a, Float, D>>,
+    ) -> Result<()> {
+        let array = array.into();
+        let shape = self.parameter(name)?.shape;
+        if array.shape() != &*shape {
+            let found = Shape::from(array.shape());
+            return Err(Error::invalid(format!(
+                "the parameter `{name}` has the shape {shape}, got an array of shape {found}"
+            )));
+        }
+        self.set(name, array.as_standard_layout().as_slice().expect("standard layout"))
+    }
+
+    /// Sets the values of one parameter, or of one tensor of the state, in row-major order.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it has another size.
     pub fn set(&mut self, name: &str, values: &[Float]) -> Result<()> {
         let target = self.tensor_mut(name)?;
         if target.len() != values.len() {
@@ -146,11 +202,24 @@ impl Network {
         if let Some((_, _, range)) = self.graph.named_state().find(|(n, _, _)| n == name) {
             return Ok(&mut self.weights.state[range]);
         }
-        let names: Vec<String> = self.graph.named_parameters().map(|p| p.name).collect();
-        Err(Error::invalid(format!(
-            "the network has no tensor `{name}`; its parameters are {}",
-            names.join(", ")
-        )))
+        Err(self.unknown(name))
+    }
+
+    /// That there is no parameter of this name.
+    fn unknown(&self, name: &str) -> Error {
+        let names: Vec<String> = self
+            .parameters()
+            .chain(self.state())
+            .map(|tensor| tensor.name)
+            .collect();
+        Error::invalid(format!(
+            "the network has no parameter `{name}`; it has {}",
+            if names.is_empty() {
+                "none".to_string()
+            } else {
+                names.join(", ")
+            }
+        ))
     }
 
     /// The values of all parameters and state, to keep a moment of training.

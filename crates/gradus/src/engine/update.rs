@@ -31,9 +31,11 @@ struct Shard {
     /// Its place in its layer's parameters.
     within: Range<usize>,
     decays: bool,
+    /// Whether it keeps its values.
+    frozen: bool,
 }
 
-/// Values that follow one another in a task and are updated together.
+/// Values that follow one another in a task and are updated together; none of them is frozen.
 #[derive(Debug)]
 struct Run {
     values: Range<usize>,
@@ -86,9 +88,9 @@ pub(crate) struct Rule<'a> {
 }
 
 impl Update {
-    /// Memory for the gradients of a network and for the optimizer's slots.
-    pub fn new(graph: &Graph, optimizer: &dyn Optimizer) -> Self {
-        let (mut tasks, bounds) = tasks(graph);
+    /// Memory for the gradients of a network and for the optimizer's slots. `frozen` says of each parameter whether it keeps its values.
+    pub fn new(graph: &Graph, optimizer: &dyn Optimizer, frozen: &[bool]) -> Self {
+        let (mut tasks, bounds) = tasks(graph, frozen);
         tasks.iter_mut().for_each(|task| task.divide(optimizer.decays()));
         Update {
             gradients: Buffer::default(),
@@ -137,18 +139,23 @@ impl Update {
         &self.gradients
     }
 
-    /// Computes all gradients from the blocks of a training pass.
+    /// Computes the gradients of all parameters from the blocks of a training pass.
     pub fn compute(&mut self, graph: &Graph, blocks: &[Block], workers: &mut Workers) {
+        self.compute_those(graph, blocks, workers, |_| true);
+    }
+
+    /// Computes the gradients of these shards.
+    fn compute_those(&mut self, graph: &Graph, blocks: &[Block], workers: &mut Workers, wanted: fn(&Shard) -> bool) {
         if self.gradients.is_empty() {
             self.gradients = Buffer::zeros(graph.parameters);
         }
         let (gradients, tasks) = (self.gradient_cuts.cut(&mut self.gradients), &self.tasks);
         workers.each(tasks.len(), &|task, _, scratch| {
-            tasks[task].gradients(graph, blocks, &mut gradients.take(task), scratch);
+            tasks[task].gradients(graph, blocks, wanted, &mut gradients.take(task), scratch);
         });
     }
 
-    /// Computes all gradients and lets the optimizer follow them.
+    /// Applies the optimizer to the gradients of all parameters that are not frozen.
     #[allow(clippy::too_many_arguments)]
     pub fn apply(
         &mut self,
@@ -161,7 +168,7 @@ impl Update {
         // The norm is over all gradients: they have to be there first.
         let scale = match rule.clip {
             Some(clip @ Clip::Norm(_)) => {
-                self.compute(graph, blocks, workers);
+                self.compute_those(graph, blocks, workers, Shard::is_trained);
                 Some(clip.scale(self.norm(workers)))
             }
             _ => None,
@@ -198,24 +205,40 @@ impl Update {
         });
     }
 
-    /// The Euclidean norm of all gradients.
+    /// The Euclidean norm of the gradients of all parameters that are not frozen.
     fn norm(&mut self, workers: &mut Workers) -> f64 {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
-        let squares = self.square_cuts.cut(&mut self.squares);
-        workers.each(self.tasks.len(), &|task, _, _| {
-            squares.take(task)[0] = gradients.take(task).iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+        let (squares, tasks) = (self.square_cuts.cut(&mut self.squares), &self.tasks);
+        workers.each(tasks.len(), &|task, _, _| {
+            let gradients = gradients.take(task);
+            let mut sum = 0.0;
+            for run in &tasks[task].runs {
+                gradients[run.values.clone()]
+                    .iter()
+                    .for_each(|&g| sum += f64::from(g) * f64::from(g));
+            }
+            squares.take(task)[0] = sum;
         });
         self.squares.iter().sum::<f64>().sqrt()
     }
 }
 
 impl Task {
-    /// Computes the gradients of all its shards.
-    fn gradients(&self, graph: &Graph, blocks: &[Block], gradients: &mut [Float], scratch: &mut [Float]) {
+    /// Computes the gradients of those of its shards that are wanted.
+    fn gradients(
+        &self,
+        graph: &Graph,
+        blocks: &[Block],
+        wanted: fn(&Shard) -> bool,
+        gradients: &mut [Float],
+        scratch: &mut [Float],
+    ) {
         let mut rest = gradients;
         for shard in &self.shards {
             let gradient = rest.split_off_mut(..shard.within.len()).unwrap_or_default();
-            shard.gradient(graph, blocks, gradient, scratch);
+            if wanted(shard) {
+                shard.gradient(graph, blocks, gradient, scratch);
+            }
         }
     }
 
@@ -231,6 +254,10 @@ impl Task {
         state: &mut [&mut [Float]],
         scratch: &mut [Float],
     ) {
+        if self.runs.is_empty() {
+            // All of it is frozen.
+            return;
+        }
         if let Some((scale, dw)) = ready {
             if scale < 1.0 {
                 dw.iter_mut().for_each(|g| *g *= scale);
@@ -238,7 +265,7 @@ impl Task {
             self.update(rule, w, dw, state);
         } else {
             let (dw, scratch) = scratch.split_at_mut(self.size);
-            self.gradients(graph, blocks, dw, scratch);
+            self.gradients(graph, blocks, Shard::is_trained, dw, scratch);
             if let Some(clip) = rule.clip {
                 clip.clamp(dw);
             }
@@ -246,14 +273,17 @@ impl Task {
         }
     }
 
-    /// Divides the values where the optimizer has to know whether they decay.
+    /// Divides the values where the optimizer has to know whether they decay, and leaves out those that are frozen.
     fn divide(&mut self, decays: bool) {
         let mut end = 0;
         for shard in &self.shards {
             let start = end;
             end += shard.within.len();
+            if shard.frozen {
+                continue;
+            }
             match self.runs.last_mut() {
-                Some(run) if run.decays == shard.decays || !decays => run.values.end = end,
+                Some(run) if run.values.end == start && (run.decays == shard.decays || !decays) => run.values.end = end,
                 _ => self.runs.push(Run {
                     values: start..end,
                     decays: shard.decays,
@@ -281,6 +311,11 @@ impl Task {
 }
 
 impl Shard {
+    /// Whether the optimizer is applied to it.
+    fn is_trained(&self) -> bool {
+        !self.frozen
+    }
+
     /// Computes its gradient.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
         let op = layer(graph, self.op);
@@ -316,15 +351,15 @@ impl Shard {
 
 /// How much scratch memory a thread needs for the gradients of a task, beside what the layers want.
 pub(super) fn scratch(graph: &Graph) -> usize {
-    let (tasks, _) = tasks(graph);
+    let (tasks, _) = tasks(graph, &[]);
     tasks.iter().map(|task| task.size).max().unwrap_or(0)
 }
 
 /// All tasks, in the order of the parameters, and where each begins.
-fn tasks(graph: &Graph) -> (Vec<Task>, Vec<usize>) {
+fn tasks(graph: &Graph, frozen: &[bool]) -> (Vec<Task>, Vec<usize>) {
     let (mut tasks, mut bounds): (Vec<Task>, _) = (Vec::new(), vec![0]);
     let mut end = 0;
-    for shard in shards(graph) {
+    for shard in shards(graph, frozen) {
         let size = shard.within.len();
         end += size;
         match tasks.last_mut() {
@@ -344,13 +379,16 @@ fn tasks(graph: &Graph) -> (Vec<Task>, Vec<usize>) {
     (tasks, bounds)
 }
 
-/// All shards, in the order of the parameters.
-fn shards(graph: &Graph) -> Vec<Shard> {
+/// All shards, in the order of the parameters. `frozen` says of each parameter whether it keeps its values; of those beyond its end,
+/// that they don't.
+fn shards(graph: &Graph, frozen: &[bool]) -> Vec<Shard> {
     let mut shards = Vec::new();
+    let mut frozen = frozen.iter();
     for (i, op) in graph.ops.iter().enumerate() {
         let Op::Layer(op) = op else { continue };
         let mut start = 0;
         for (p, parameter) in op.bound.parameters.iter().enumerate() {
+            let frozen = frozen.next().copied().unwrap_or(false);
             let rows = parameter.shape.first().copied().unwrap_or(1).max(1);
             let width = op.sizes[p] / rows;
             let step = (SHARD / width.max(1)).clamp(1, rows);
@@ -362,6 +400,7 @@ fn shards(graph: &Graph) -> Vec<Shard> {
                     within: start + range.start * width..start + range.end * width,
                     rows: range,
                     decays: parameter.decays,
+                    frozen,
                 });
             }
             start += op.sizes[p];

@@ -139,8 +139,10 @@ pub(crate) struct Training<'a> {
     pub input: &'a (dyn Fn(&mut Block, &mut ThreadScratch<'_>) + Sync),
     /// Reads a block's outputs; writes the losses and their gradients.
     pub loss: &'a (dyn Fn(&mut Block) + Sync),
-    /// Where the forward pass ends and where the backward pass starts: before these operations.
+    /// The forward pass goes through the operations before this one.
     pub forward_end: usize,
+    /// The backward pass goes through the operations from `backward_start` to before `backward_end`, the last one first.
+    pub backward_start: usize,
     pub backward_end: usize,
 }
 
@@ -306,7 +308,8 @@ impl Workspace {
         // Backward, a layer across the batch runs after the barrier that it needs: with the segment before its own.
         let backward_range = |s: usize| {
             let start = |s: usize| segments[s].start + usize::from(s > 0);
-            start(s)..if s == last { training.backward_end } else { start(s + 1) }
+            let end = if s == last { training.backward_end } else { start(s + 1) };
+            start(s).max(training.backward_start).min(end)..end
         };
 
         for (s, segment) in segments.iter().enumerate() {

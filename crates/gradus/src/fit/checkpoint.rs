@@ -7,8 +7,8 @@ use std::time::Duration;
 use gradus_kernels::vectorize;
 use serde_json::json;
 
-use super::Fit;
 use super::run::TrainingRun;
+use super::{Fit, freeze};
 use crate::callback::Memory;
 use crate::data::{Dataset, Target};
 use crate::history::History;
@@ -192,6 +192,10 @@ pub(super) fn settings(
         (
             "clipping".to_string(),
             fit.clip.map_or("nothing".into(), |clip| json!(clip).to_string()),
+        ),
+        (
+            "frozen parameters".to_string(),
+            freeze::described(network, &fit.frozen)?,
         ),
         ("batch size".to_string(), fit.batch_size.to_string()),
         (

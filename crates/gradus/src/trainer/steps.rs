@@ -30,6 +30,8 @@ pub(crate) struct TrainingSteps {
     objective: Objective,
     optimizer: Arc<dyn Optimizer>,
     options: StepOptions,
+    /// The first operation with a parameter that is trained.
+    first_trained: usize,
     /// The number of steps done.
     step: u64,
     /// The kind of targets that the loss was last found to fit.
@@ -39,7 +41,7 @@ pub(crate) struct TrainingSteps {
 }
 
 /// How training steps are done, beside loss and optimizer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct StepOptions {
     /// The most samples of a step.
     pub batch: usize,
@@ -47,6 +49,8 @@ pub(crate) struct StepOptions {
     pub threads: usize,
     pub bfloat16: bool,
     pub clip: Option<Clip>,
+    /// Whether each parameter, in the network's order, keeps its values.
+    pub frozen: Vec<bool>,
     /// The seed of the layers' random numbers.
     pub seed: u64,
 }
@@ -62,6 +66,16 @@ fn check_batch(graph: &Graph, samples: usize) -> Result<()> {
         "{layer} takes statistics over each training batch, which needs at least {least} samples for them; got a batch of \
          {samples}: use more samples in a batch"
     )))
+}
+
+/// The first operation with a parameter that is trained.
+fn first_trained(graph: &Graph, frozen: &[bool]) -> usize {
+    let mut frozen = frozen.iter();
+    let trains = |op: &Op| match op {
+        Op::Layer(op) => frozen.by_ref().take(op.sizes.len()).any(|frozen| !frozen),
+        _ => false,
+    };
+    graph.ops.iter().position(trains).unwrap_or(0)
 }
 
 const REMEDIES: &str =
@@ -102,10 +116,11 @@ impl TrainingSteps {
         Ok(TrainingSteps {
             graph: graph.clone(),
             workspace: Workspace::new(graph, options.batch, options.threads, options.bfloat16)?,
-            update: Update::new(graph, &*optimizer),
+            update: Update::new(graph, &*optimizer, &options.frozen),
             objective: Objective::new(network, &*loss)?,
             loss,
             optimizer,
+            first_trained: first_trained(graph, &options.frozen),
             options,
             step: 0,
             checked_targets: None,
@@ -149,7 +164,9 @@ impl TrainingSteps {
     /// their mean loss before the step.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
         let rate = self.optimizer.learning_rate();
-        let loss = self.on_slices(network, x, targets, |steps, samples| steps.pass(network, samples))?;
+        let loss = self.on_slices(network, x, targets, |steps, samples| {
+            steps.pass(network, samples, steps.first_trained)
+        })?;
         self.update(network, rate);
         Ok(loss)
     }
@@ -157,7 +174,7 @@ impl TrainingSteps {
     /// The mean loss of some samples and the gradient of every parameter; changes nothing in the network.
     pub fn gradients(&mut self, network: &Network, x: &[Float], targets: &[Target<'_>]) -> Result<(f64, &[Float])> {
         let loss = self.on_slices(network, x, targets, |steps, samples| {
-            let loss = steps.pass(network, samples)?;
+            let loss = steps.pass(network, samples, 0)?;
             let (blocks, workers) = steps.workspace.blocks_and_workers();
             steps.update.compute(&network.graph, blocks, workers);
             Ok(loss)
@@ -227,7 +244,7 @@ impl TrainingSteps {
         samples: Samples<'_, '_>,
         learning_rate: Float,
     ) -> Result<f64> {
-        let loss = self.pass(network, samples)?;
+        let loss = self.pass(network, samples, self.first_trained)?;
         self.update(network, learning_rate);
         Ok(loss)
     }
@@ -251,8 +268,8 @@ impl TrainingSteps {
         );
     }
 
-    /// Runs a batch forward and backward; gives its mean loss.
-    fn pass(&mut self, network: &Network, samples: Samples<'_, '_>) -> Result<f64> {
+    /// Runs a batch forward, and backward down to this operation; returns its mean loss.
+    fn pass(&mut self, network: &Network, samples: Samples<'_, '_>, backward_start: usize) -> Result<f64> {
         let TrainingSteps {
             graph,
             workspace,
@@ -281,6 +298,7 @@ impl TrainingSteps {
                 input: &|block, desk| block.fill(desk, samples.read),
                 loss: &compute_loss,
                 forward_end,
+                backward_start,
                 backward_end,
             },
         );
