@@ -59,7 +59,7 @@ def case(name, kind, settings, module, shape, samples=3, training=True, distinct
 
 
 class PadThen(nn.Module):
-    """Pads the image by zeros on [top, bottom, left, right], then applies a module."""
+    """Pads the image by zeros on [top, bottom, left, right], or the sequence by [0, 0, before, after]; then applies a module."""
 
     def __init__(self, padding, module):
         super().__init__()
@@ -68,7 +68,7 @@ class PadThen(nn.Module):
 
     def forward(self, x):
         top, bottom, left, right = self.padding
-        return self.module(F.pad(x, (left, right, top, bottom)))
+        return self.module(F.pad(x, (left, right, top, bottom)[: 2 * (x.dim() - 2)]))
 
     def named_parameters(self, *args, **kwargs):
         return self.module.named_parameters(*args, **kwargs)
@@ -109,6 +109,31 @@ def conv(name, shape, channels, kernel, stride=(1, 1), padding="valid", dilation
         pad = padding["explicit"].values()
     module = PadThen(pad, nn.Conv2d(shape[0], channels, kernel, stride, 0, dilation, groups, bias))
     return case(name, "conv2d", settings, module, shape, samples)
+
+
+def conv1d(name, shape, channels, kernel, stride=1, padding="valid", dilation=1, groups=1, bias=True):
+    settings = {
+        "channels": channels,
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": bias,
+    }
+    if padding == "valid":
+        pad = (0, 0)
+    elif padding == "same":
+        pad = same(shape[1], kernel, stride, dilation)
+    else:
+        pad = (padding["explicit"]["before"], padding["explicit"]["after"])
+    module = PadThen((0, 0, *pad), nn.Conv1d(shape[0], channels, kernel, stride, 0, dilation, groups, bias))
+    return case(name, "conv1d", settings, module, shape, 2)
+
+
+def ends(before, after):
+    """Explicit padding of a sequence."""
+    return {"explicit": {"before": before, "after": after}}
 
 
 def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), exclude_padding=None, samples=2):
@@ -272,6 +297,13 @@ def layers():
         conv("conv2d 1×1, strided", (3, 5, 6), 4, (1, 1), stride=(2, 2)),
         conv("conv2d kernel as large as the image", (2, 4, 3), 5, (4, 3)),
         conv("conv2d wider than a vector", (1, 5, 39), 17, (3, 3), samples=1),
+        conv1d("conv1d valid", (2, 9), 3, 4),
+        conv1d("conv1d same", (3, 8), 2, 3, padding="same"),
+        conv1d("conv1d same, strided, even kernel", (2, 9), 3, 4, 3, "same"),
+        conv1d("conv1d explicit padding, dilated", (2, 7), 3, 3, padding=ends(4, 1), dilation=2),
+        conv1d("conv1d in groups, strided, padded", (6, 9), 3, 3, 2, ends(1, 1), groups=3),
+        conv1d("conv1d without bias, one value", (3, 1), 4, 1, bias=False),
+        conv1d("conv1d wider than a vector", (1, 39), 17, 5),
         pool("max_pool2d", "max_pool2d", (2, 6, 8), (2, 2)),
         pool("max_pool2d leaves a rest", "max_pool2d", (2, 7, 5), (2, 2)),
         pool("max_pool2d rectangular", "max_pool2d", (2, 6, 9), (2, 3)),
@@ -295,6 +327,8 @@ def layers():
         case("dropout does nothing at inference", "dropout", {"rate": 0.4}, nn.Dropout(0.4), (12,), 2, False),
         norm("batch_norm over features", (6,), True),
         norm("batch_norm over features, inference", (6,), False),
+        norm("batch_norm over channels of sequences", (3, 6), True),
+        norm("batch_norm over channels of sequences, inference", (3, 6), False),
         norm("batch_norm over channels", (3, 4, 5), True),
         norm("batch_norm over channels, inference", (3, 4, 5), False),
         case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),

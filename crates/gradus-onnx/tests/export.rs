@@ -44,6 +44,15 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "conv2d", "channels": 2, "kernel": 1, "stride": 2 }] }),
         ),
         (
+            "conv1d",
+            json!({ "input": [4, 19], "layers": [
+            { "kind": "conv1d", "channels": 6, "kernel": 3, "stride": 2, "padding": { "explicit": { "before": 4, "after": 1 } },
+              "dilation": 2, "groups": 2, "bias": false },
+            { "kind": "batch_norm" }, { "kind": "relu" }, { "kind": "conv1d", "channels": 5, "kernel": 4, "stride": 3, "padding": "same" },
+            { "kind": "residual", "body": [{ "kind": "conv1d", "channels": 5, "kernel": 3, "padding": 1 }] },
+            { "kind": "conv1d", "channels": 2, "kernel": 1, "stride": 2 }] }),
+        ),
+        (
             "beyond",
             json!({ "input": [2, 5, 5], "layers": [
             { "kind": "conv2d", "channels": 2, "kernel": 2, "stride": 4, "padding": sides([0, 3, 1, 3]) },

@@ -84,6 +84,17 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Conv2d::new(3, 1).bias(false)),
         ),
         (
+            "sequences",
+            Sequential::new([4, 17])
+                .layer(Conv1d::new(6, 3).stride(2).padding(4).groups(2).bias(false))
+                .layer(BatchNorm::new())
+                .layer(Relu)
+                .layer(Conv1d::new(5, 4).dilation(2).padding(Padding1d::Same))
+                .layer(Tanh)
+                .layer(Flatten)
+                .layer(Dense::new(3)),
+        ),
+        (
             "padding alone",
             Sequential::new([1, 2, 2]).layer(Conv2d::new(2, 3).stride(3).padding(explicit(4, 4, 4, 4))),
         ),

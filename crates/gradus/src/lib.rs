@@ -142,7 +142,7 @@ pub use inspect::{Gradients, Inspection};
 pub use layer::Layer;
 #[doc(no_inline)]
 pub use layers::exports::*;
-pub use layers::{Padding, Size2};
+pub use layers::{Padding, Padding1d, Size2};
 /// The arrays that networks take and give, in the version that this library is built with.
 pub use ndarray;
 pub use network::{NamedTensor, Network, Weights};

@@ -7,8 +7,8 @@ pub use crate::data::Dataset;
 pub use crate::data::digits;
 #[cfg(feature = "idx")]
 pub use crate::data::mnist;
-pub use crate::layers::Padding;
 pub use crate::layers::exports::*;
+pub use crate::layers::{Padding, Padding1d};
 pub use crate::loss::{BinaryCrossEntropy, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError};
 pub use crate::metric::{Accuracy, F1, Precision, Recall, TopK};
 pub use crate::optim::{Adam, AdamW, Clip, RmsProp, Sgd};

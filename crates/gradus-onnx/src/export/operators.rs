@@ -1,6 +1,6 @@
 //! Which operators a layer becomes.
 
-use gradus::layer::{Function, Operation, Window};
+use gradus::layer::{Function, Operation, Window, WindowAxis};
 use gradus::{Error, LayerPart, Result};
 
 use super::Graph;
@@ -20,7 +20,7 @@ impl Graph {
         Ok(match operation {
             Operation::Dense => self.dense(x, layer)?,
             Operation::Convolution { window, groups } => {
-                let mut attributes = windows(&window);
+                let mut attributes = windows(layer, &window);
                 attributes.push(integer("group", groups as i64));
                 self.with_parameters("Conv", &x, layer, attributes)?
             }
@@ -32,12 +32,12 @@ impl Graph {
                 ];
                 self.with_parameters("BatchNormalization", &x, layer, attributes)?
             }
-            Operation::MaxPool { window } => self.node("MaxPool", path, &[&x], windows(&window)),
+            Operation::MaxPool { window } => self.node("MaxPool", path, &[&x], windows(layer, &window)),
             Operation::MeanPool {
                 window,
                 exclude_padding,
             } => {
-                let mut attributes = windows(&window);
+                let mut attributes = windows(layer, &window);
                 attributes.push(integer("count_include_pad", i64::from(!exclude_padding)));
                 self.node("AveragePool", path, &[&x], attributes)
             }
@@ -126,15 +126,21 @@ impl Graph {
 
 /// The attributes of windows. The padding is what the windows reach, which may be less than what is declared: so runtimes
 /// take it that refuse padding beyond the window.
-fn windows(window: &Window) -> Vec<Message> {
-    let Window { rows, columns } = window;
+///
+/// Windows over sequences have one axis there.
+fn windows(layer: &LayerPart<'_>, window: &Window) -> Vec<Message> {
+    let axes = [window.rows, window.columns];
+    let axes = if layer.input().len() == 2 { &axes[1..] } else { &axes };
+    let of_each = |of: fn(&WindowAxis) -> usize| axes.iter().map(of).collect::<Vec<_>>();
+    let pads = [of_each(|axis| axis.before), of_each(WindowAxis::after)].concat();
     let mut attributes = vec![
-        integers("kernel_shape", &[rows.kernel, columns.kernel]),
-        integers("strides", &[rows.stride, columns.stride]),
-        integers("pads", &[rows.before, columns.before, rows.after(), columns.after()]),
+        integers("kernel_shape", &of_each(|axis| axis.kernel)),
+        integers("strides", &of_each(|axis| axis.stride)),
+        integers("pads", &pads),
     ];
-    if [rows.dilation, columns.dilation] != [1, 1] {
-        attributes.push(integers("dilations", &[rows.dilation, columns.dilation]));
+    let dilations = of_each(|axis| axis.dilation);
+    if dilations.iter().any(|&dilation| dilation != 1) {
+        attributes.push(integers("dilations", &dilations));
     }
     attributes
 }

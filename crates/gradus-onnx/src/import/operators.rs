@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool2d, BatchNorm, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer, LeakyRelu, MaxPool2d,
-    Padding, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer, LeakyRelu,
+    MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
 use super::operands::Operands;
-use super::steps::{Kind, Linear, Steps, of};
+use super::steps::{Convolution, Kind, Linear, Steps, of};
 use super::value::{Order, Value};
 use crate::model::data_type;
 
@@ -154,10 +154,28 @@ impl<'a> Reader<'a> {
                 x.dims
             ));
         }
+        self.channels_first(&x)
+    }
+
+    /// An input that is an image, or a sequence of channels × length.
+    fn image_or_sequence(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        if ![2, 3].contains(&x.dims.len()) {
+            return Err(format!(
+                "its input has the dimensions {:?}: only sequences of channels × length and images of channels × height × width can be \
+                 imported",
+                x.dims
+            ));
+        }
+        self.channels_first(&x)
+    }
+
+    /// The value, if its channels come first in the network too.
+    fn channels_first(&mut self, x: &Value) -> Result<Value, String> {
         if x.order != Order::Same {
             return Err("its channels do not come first in the network, and a transposition can't be absorbed".into());
         }
-        self.own(&x)
+        self.own(x)
     }
 
     /// The value, given by a step whose output has its dimensions in the network.
@@ -405,21 +423,29 @@ impl<'a> Reader<'a> {
     }
 
     fn conv(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let x = self.image(node)?;
+        let x = self.image_or_sequence(node)?;
         let weight = node.constant(1)?;
-        let &[channels, _, height, width] = &weight.dims[..] else {
-            return Err(format!(
-                "its weight has the dimensions {:?}: only images can be convolved",
-                weight.dims
-            ));
+        let (channels, kernel) = match weight.dims[..] {
+            [channels, _, ref kernel @ ..] if kernel.len() + 1 == x.dims.len() => (channels, kernel),
+            _ => {
+                return Err(format!(
+                    "its weight has the dimensions {:?}, and its input {:?} in each sample: it must have two more than a kernel",
+                    weight.dims, x.dims
+                ));
+            }
         };
-        let window = Window::read(node, [height, width])?;
+        let window = Window::read(node, kernel)?;
         let groups = usize::try_from(node.integer("group", 1)?).map_err(|_| "it has a negative number of groups")?;
-        let layer = Conv2d::new(channels, window.kernel)
-            .stride(window.stride)
-            .dilation(window.dilation)
-            .padding(window.padding(&x.dims)?)
-            .groups(groups);
+        let padding = window.padding(&x.dims)?;
+        let layer = if kernel.len() == 1 {
+            let layer = Conv1d::new(channels, window.kernel.width).stride(window.stride.width);
+            let layer = layer.dilation(window.dilation.width).padding(of_ends(padding));
+            Convolution::OfSequences(layer.groups(groups))
+        } else {
+            let layer = Conv2d::new(channels, window.kernel).stride(window.stride);
+            let layer = layer.dilation(window.dilation).padding(padding);
+            Convolution::OfImages(layer.groups(groups))
+        };
         let linear = Linear {
             conv: Some(layer),
             units: channels,
@@ -445,7 +471,7 @@ impl<'a> Reader<'a> {
             return Err("it is exported for training: export the network in evaluation mode".into());
         }
         let x = self.input(node, 0)?;
-        if x.dims.len() != 1 && (x.dims.len() != 3 || x.order != Order::Same) {
+        if x.dims.len() != 1 && (x.dims.len() > 3 || x.order != Order::Same) {
             return Err(format!(
                 "its input has the dimensions {:?} in each sample, or its channels not first",
                 x.dims
@@ -478,8 +504,8 @@ impl<'a> Reader<'a> {
         if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
             return Err("it also gives the places of the largest values".into());
         }
-        let kernel = node.sizes("kernel_shape")?.ok_or("it has no kernel_shape")?;
-        let window = Window::read(node, kernel)?;
+        let kernel: [usize; 2] = node.sizes("kernel_shape")?.ok_or("it has no kernel_shape")?;
+        let window = Window::read(node, &kernel)?;
         if window.dilation != Size2::from(1) {
             return Err("its window is dilated".into());
         }
@@ -689,7 +715,7 @@ fn in_own_order(x: &Value, values: &[Float]) -> Vec<Float> {
     own
 }
 
-/// The window of a convolution or a pooling.
+/// The window of a convolution or a pooling. One over sequences is one over images of height 1.
 struct Window {
     kernel: Size2,
     stride: Size2,
@@ -698,6 +724,27 @@ struct Window {
     pads: [usize; 4],
     /// How it is to be computed, if it is not given.
     same: Option<Same>,
+}
+
+/// The height and the width of a sample; a sequence is an image of height 1.
+fn height_and_width(sample: &[usize]) -> [usize; 2] {
+    match *sample {
+        [_, width] => [1, width],
+        [_, height, width] => [height, width],
+        _ => [1, 1],
+    }
+}
+
+/// Padding of images of height 1, as that of sequences.
+fn of_ends(padding: Padding) -> Padding1d {
+    match padding {
+        Padding::Valid => Padding1d::Valid,
+        Padding::Same => Padding1d::Same,
+        Padding::Explicit { left, right, .. } => Padding1d::Explicit {
+            before: left,
+            after: right,
+        },
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -709,11 +756,30 @@ enum Same {
 }
 
 impl Window {
-    fn read(node: &Operands<'_, '_>, kernel: [usize; 2]) -> Result<Self, String> {
-        if node.sizes("kernel_shape")?.is_some_and(|given| given != kernel) {
-            return Err(format!("its kernel_shape is not that of its weight, {kernel:?}"));
+    /// The window whose kernel has these sizes: two over images, one over sequences.
+    fn read(node: &Operands<'_, '_>, kernel: &[usize]) -> Result<Self, String> {
+        let each = |name: &str| match kernel.len() {
+            1 => Ok(node.sizes(name)?.map(|[size]| [1, size])),
+            _ => node.sizes(name),
+        };
+        let pads = match kernel.len() {
+            1 => node.sizes("pads")?.map(|[left, right]| [0, left, 0, right]),
+            _ => node.sizes("pads")?,
+        };
+        let pads = pads.unwrap_or([0; 4]);
+        let given = kernel;
+        let kernel = match *kernel {
+            [width] => [1, width],
+            [height, width] => [height, width],
+            _ => {
+                return Err(format!(
+                    "its window has the sizes {kernel:?}: only one or two can be imported"
+                ));
+            }
+        };
+        if each("kernel_shape")?.is_some_and(|sizes| sizes != kernel) {
+            return Err(format!("its kernel_shape is not that of its weight, {given:?}"));
         }
-        let pads = node.sizes("pads")?.unwrap_or([0; 4]);
         let same = match node.text("auto_pad") {
             None | Some(b"NOTSET") => None,
             Some(b"VALID") if pads == [0; 4] => None,
@@ -723,15 +789,16 @@ impl Window {
         };
         Ok(Window {
             kernel: kernel.into(),
-            stride: node.sizes("strides")?.unwrap_or([1; 2]).into(),
-            dilation: node.sizes("dilations")?.unwrap_or([1; 2]).into(),
+            stride: each("strides")?.unwrap_or([1; 2]).into(),
+            dilation: each("dilations")?.unwrap_or([1; 2]).into(),
             pads,
             same,
         })
     }
 
-    /// The padding over an image of channels × height × width.
-    fn padding(&self, image: &[usize]) -> Result<Padding, String> {
+    /// The padding over a sample of channels × length, or channels × height × width.
+    fn padding(&self, sample: &[usize]) -> Result<Padding, String> {
+        let [height, width] = height_and_width(sample);
         let [top, left, bottom, right] = match self.same {
             Some(Same::Upper) => return Ok(Padding::Same),
             None if self.pads == [0; 4] => return Ok(Padding::Valid),
@@ -751,8 +818,8 @@ impl Window {
                     dilation,
                     ..
                 } = self;
-                let rows = side(image[1], kernel.height, stride.height, dilation.height);
-                let columns = side(image[2], kernel.width, stride.width, dilation.width);
+                let rows = side(height, kernel.height, stride.height, dilation.height);
+                let columns = side(width, kernel.width, stride.width, dilation.width);
                 let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("its window is larger than any image")?;
                 [top, left, bottom, right]
             }
@@ -766,7 +833,8 @@ impl Window {
     }
 
     /// Whether the last windows end where the padded image does.
-    fn fits(&self, image: &[usize], padding: Padding) -> bool {
+    fn fits(&self, sample: &[usize], padding: Padding) -> bool {
+        let [height, width] = height_and_width(sample);
         let Padding::Explicit {
             top,
             bottom,
@@ -780,8 +848,8 @@ impl Window {
                         .checked_sub(kernel)
                         .is_some_and(|rest| rest.is_multiple_of(stride))
             };
-            return whole(image[1], self.kernel.height, self.stride.height)
-                && whole(image[2], self.kernel.width, self.stride.width);
+            return whole(height, self.kernel.height, self.stride.height)
+                && whole(width, self.kernel.width, self.stride.width);
         };
         let whole = |input: usize, before: usize, after: usize, kernel: usize, stride: usize| {
             let padded = input.saturating_add(before).saturating_add(after);
@@ -789,7 +857,7 @@ impl Window {
                 .checked_sub(kernel)
                 .is_some_and(|rest| rest.is_multiple_of(stride))
         };
-        whole(image[1], top, bottom, self.kernel.height, self.stride.height)
-            && whole(image[2], left, right, self.kernel.width, self.stride.width)
+        whole(height, top, bottom, self.kernel.height, self.stride.height)
+            && whole(width, left, right, self.kernel.width, self.stride.width)
     }
 }

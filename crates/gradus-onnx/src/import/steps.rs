@@ -4,7 +4,7 @@
 //! other before it, so that steps form a tree; where values are joined a block ends, whose steps are then taken from the tree.
 //! What remains at the end is the row of steps from the input to the output.
 
-use gradus::{Conv2d, Dense, Flatten, Float, Join, Layer, Reshape, Shape};
+use gradus::{Conv1d, Conv2d, Dense, Flatten, Float, Join, Layer, Reshape, Shape};
 
 /// The most blocks that can be in one another: what walks through them is recursive.
 const MOST_NESTED: usize = 32;
@@ -39,7 +39,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Linear {
     /// The convolution's settings; none for a dense layer.
-    pub(super) conv: Option<Conv2d>,
+    pub(super) conv: Option<Convolution>,
     /// Units, or output channels.
     pub(super) units: usize,
     /// As the layer has it: inputs × units, or channel after channel.
@@ -47,10 +47,18 @@ pub(super) struct Linear {
     pub(super) bias: Option<Vec<Float>>,
 }
 
+/// A convolution's settings.
+#[derive(Debug)]
+pub(super) enum Convolution {
+    OfImages(Conv2d),
+    OfSequences(Conv1d),
+}
+
 impl Linear {
     fn layer(&self) -> Box<dyn Layer> {
         match &self.conv {
-            Some(conv) => Box::new(conv.clone().bias(self.bias.is_some())),
+            Some(Convolution::OfImages(conv)) => Box::new(conv.clone().bias(self.bias.is_some())),
+            Some(Convolution::OfSequences(conv)) => Box::new(conv.clone().bias(self.bias.is_some())),
             None => Box::new(Dense::new(self.units).bias(self.bias.is_some())),
         }
     }

@@ -17,9 +17,9 @@ use crate::layer::{
 use crate::optim::flush;
 use crate::{Float, Shape};
 
-/// Batch normalization of flat samples `[features]` or images `[channels, height, width]`.
+/// Batch normalization of flat samples `[features]`, sequences `[channels, length]` or images `[channels, height, width]`.
 ///
-/// Each feature (a channel at all its pixels, or a value of a flat sample) is normalized over the N values that it has in a
+/// Each feature (a channel at all its positions, or a value of a flat sample) is normalized over the N values that it has in a
 /// batch, then scaled and shifted as is learnt:
 ///
 /// | | formula |
@@ -37,7 +37,7 @@ use crate::{Float, Shape};
 /// Parameters, without weight decay: `weight` (γ, 1 at first) and `bias` (β, 0 at first). State: `running_mean` (0 at
 /// first) and `running_var` (1 at first).
 ///
-/// Of a single value there is no variance: a batch of one flat sample (or of one image of one pixel) can't be trained on.
+/// Of a single value there is no variance: a batch of one flat sample (or of one image of one pixel, or one sequence of one value) can't be trained on.
 ///
 /// ```
 /// use gradus::layers::BatchNorm;
@@ -101,9 +101,9 @@ impl Layer for BatchNorm {
                 "the epsilon of batch_norm must be a positive number, not {epsilon}"
             ));
         }
-        if !(input.len() == 1 || input.len() == 3) || input.size() == 0 {
+        if input.len() > 3 || input.size() == 0 {
             return Err(format!(
-                "batch_norm needs flat samples or images of shape channels×height×width, got {input}"
+                "batch_norm needs flat samples, sequences of shape channels×length or images of shape channels×height×width, got {input}"
             ));
         }
         let n = input[0];
@@ -501,8 +501,8 @@ mod tests {
             "the epsilon of batch_norm must be a positive number, not 0"
         );
         assert_eq!(
-            refuse(BatchNorm::new(), &[2, 3]),
-            "batch_norm needs flat samples or images of shape channels×height×width, got 2×3"
+            refuse(BatchNorm::new(), &[2, 3, 1, 4]),
+            "batch_norm needs flat samples, sequences of shape channels×length or images of shape channels×height×width, got 2×3×1×4"
         );
     }
 

@@ -5,11 +5,12 @@
 mod fast;
 mod matrices;
 
+pub(super) use fast::FastConv2d;
 use gradus_kernels::interleaved::LANES;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Geometry, Padding, Size2};
-use super::{Init, checked_size, indices, on};
+use super::{Init, checked_size, indices, on, one};
 use crate::Shape;
 use crate::init::{Fans, Initializer};
 use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, Passes};
@@ -70,10 +71,6 @@ pub struct Conv2d {
     init: Init,
 }
 
-fn one() -> usize {
-    1
-}
-
 impl Conv2d {
     /// A convolution with so many output channels and a kernel of this size; without padding, with a bias.
     pub fn new(channels: usize, kernel: impl Into<Size2>) -> Self {
@@ -128,33 +125,7 @@ impl Conv2d {
     /// The convolution of images of this shape.
     fn of(&self, input: &Shape) -> Result<BoundConv2d, String> {
         let geometry = Geometry::new("conv2d", input, self.kernel, self.stride, self.dilation, self.padding)?;
-        let (channels, groups) = (self.channels, self.groups);
-        if channels == 0 {
-            return Err("conv2d needs at least one output channel, got 0".into());
-        }
-        for (what, channels) in [("input", geometry.channels), ("output", channels)] {
-            if groups == 0 || !channels.is_multiple_of(groups) {
-                return Err(format!(
-                    "conv2d can't divide {channels} {what} channels into {groups} groups"
-                ));
-            }
-        }
-        let group_in = geometry.channels / groups;
-        checked_size(
-            "the weight of conv2d",
-            &[channels, group_in, self.kernel.height, self.kernel.width],
-        )?;
-        let (rows, columns) = (geometry.rows.output, geometry.columns.output);
-        checked_size("the output of conv2d", &[channels, rows, columns])?;
-        let reach = [geometry.rows.reach(), geometry.columns.reach(), LANES];
-        checked_size("with its padding, an image of conv2d", &reach)?;
-        Ok(BoundConv2d {
-            geometry,
-            groups,
-            group_in,
-            group_out: channels / groups,
-            bias: self.bias,
-        })
+        BoundConv2d::new("conv2d", geometry, self.channels, self.groups, self.bias)
     }
 }
 
@@ -181,7 +152,7 @@ impl Layer for Conv2d {
             .with_multiply_adds(per_position.saturating_mul(geometry.out_plane() as u64))
             .with_operation(Operation::Convolution { window, groups })
             .with_output_kind(OutputKind::Real)
-            .with_fast(fast::FastConv2d::new(convolution)?);
+            .with_fast(FastConv2d::new(convolution)?);
         if self.bias {
             bound = bound.with_parameter(Parameter::bias(self.channels));
         }
@@ -195,7 +166,7 @@ impl Layer for Conv2d {
 
 /// A convolution bound to its images.
 #[derive(Debug, Clone, Copy)]
-struct BoundConv2d {
+pub(super) struct BoundConv2d {
     geometry: Geometry,
     groups: usize,
     /// Input channels of a group.
@@ -206,6 +177,41 @@ struct BoundConv2d {
 }
 
 impl BoundConv2d {
+    /// The convolution with these windows, for the layer named `kind`; or a sentence that says why there is none.
+    pub(super) fn new(
+        kind: &str,
+        geometry: Geometry,
+        channels: usize,
+        groups: usize,
+        bias: bool,
+    ) -> Result<Self, String> {
+        if channels == 0 {
+            return Err(format!("{kind} needs at least one output channel, got 0"));
+        }
+        for (what, channels) in [("input", geometry.channels), ("output", channels)] {
+            if groups == 0 || !channels.is_multiple_of(groups) {
+                return Err(format!(
+                    "{kind} can't divide {channels} {what} channels into {groups} groups"
+                ));
+            }
+        }
+        let Geometry { rows, columns, .. } = geometry;
+        let group_in = geometry.channels / groups;
+        let weights = [channels, group_in, rows.kernel, columns.kernel];
+        checked_size(format_args!("the weight of {kind}"), &weights)?;
+        let outputs = [channels, rows.output, columns.output];
+        checked_size(format_args!("the output of {kind}"), &outputs)?;
+        let reach = [rows.reach(), columns.reach(), LANES];
+        checked_size(format_args!("with its padding, a sample of {kind}"), &reach)?;
+        Ok(BoundConv2d {
+            geometry,
+            groups,
+            group_in,
+            group_out: channels / groups,
+            bias,
+        })
+    }
+
     /// The number of weights of an output channel.
     fn weights(&self) -> usize {
         self.group_in * self.geometry.taps()

@@ -2,6 +2,7 @@
 
 mod avg_pool2d;
 mod batch_norm;
+mod conv1d;
 mod conv2d;
 mod dense;
 mod dropout;
@@ -10,6 +11,7 @@ mod global_avg_pool2d;
 mod max_pool2d;
 mod pixel;
 mod reshape;
+mod sequence;
 mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,6 +20,7 @@ mod window;
 use std::fmt::Display;
 use std::sync::Arc;
 
+pub use sequence::Padding1d;
 pub use window::{Padding, Size2};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -51,6 +54,7 @@ macro_rules! layers {
 layers! {
     dense::Dense, Dense::new(4), [4];
     conv2d::Conv2d, Conv2d::new(2, 3).padding(Padding::Same), [2, 4, 4];
+    conv1d::Conv1d, Conv1d::new(2, 3).padding(Padding1d::Same), [2, 6];
     max_pool2d::MaxPool2d, MaxPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
     avg_pool2d::AvgPool2d, AvgPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
     global_avg_pool2d::GlobalAvgPool2d, GlobalAvgPool2d, [2, 4, 4];
@@ -94,6 +98,11 @@ impl<'de> Deserialize<'de> for Init {
         let told = Value::deserialize(deserializer)?;
         init::read(told).map(Init).map_err(serde::de::Error::custom)
     }
+}
+
+/// What a setting that is 1 unless set reads from a file that doesn't mention it.
+fn one() -> usize {
+    1
 }
 
 /// What an option that is on unless switched off reads from a file that doesn't mention it.

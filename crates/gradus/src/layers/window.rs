@@ -13,7 +13,7 @@ use crate::Shape;
 use crate::layer::{Window, WindowAxis};
 
 /// The most pixels of a window: with more, a pass would hardly end, however small the image and its output are.
-const MOST_TAPS: usize = 1 << 24;
+pub(super) const MOST_TAPS: usize = 1 << 24;
 
 /// A height and a width, of a window or of its steps. A number is both: `3`; else `(height, width)` or `[height, width]`.
 ///
@@ -324,7 +324,7 @@ impl Geometry {
 
 impl WindowAxis {
     /// `padding` is what comes before and after the input; `None` for as much as makes output = ⌈input / stride⌉.
-    fn new(
+    pub(super) fn new(
         name: &str,
         input: usize,
         kernel: usize,

@@ -12,17 +12,20 @@ use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer, Layout, La
 use crate::layers::checked_size;
 
 #[derive(Debug)]
-pub(super) struct FastConv2d {
+pub(in crate::layers) struct FastConv2d {
     of: BoundConv2d,
     kernel: Convolution,
     matrices: matrices::Sizes,
 }
 
 impl FastConv2d {
-    pub(super) fn new(of: BoundConv2d) -> Result<Self, String> {
+    pub(in crate::layers) fn new(of: BoundConv2d) -> Result<Self, String> {
         let matrices = matrices::Sizes::of(&of);
         if matrices.gathered > 0 {
-            checked_size("the scratch memory of conv2d", &[of.weights(), of.geometry.out_plane()])?;
+            checked_size(
+                "the scratch memory of a convolution",
+                &[of.weights(), of.geometry.out_plane()],
+            )?;
         }
         Ok(FastConv2d {
             of,
