@@ -148,6 +148,18 @@ def pool(name, kind, shape, kernel, stride=None, padding=(0, 0), exclude_padding
     return case(name, kind, settings, module, shape, samples, distinct=True)
 
 
+def pool1d(name, kind, shape, kernel, stride=None, padding=0, exclude_padding=None):
+    """Max or average pooling of sequences; the stride is the kernel's length unless given."""
+    stride = stride or kernel
+    settings = {"kernel": kernel, "stride": stride, "padding": ends(padding, padding)}
+    if kind == "max_pool1d":
+        module = nn.MaxPool1d(kernel, stride, padding)
+    else:
+        settings["exclude_padding"] = exclude_padding
+        module = nn.AvgPool1d(kernel, stride, padding, count_include_pad=not exclude_padding)
+    return case(name, kind, settings, module, shape, 2, distinct=True)
+
+
 class Residual(nn.Module):
     """body(x) + shortcut(x)."""
 
@@ -304,6 +316,11 @@ def layers():
         conv1d("conv1d in groups, strided, padded", (6, 9), 3, 3, 2, ends(1, 1), groups=3),
         conv1d("conv1d without bias, one value", (3, 1), 4, 1, bias=False),
         conv1d("conv1d wider than a vector", (1, 39), 17, 5),
+        pool1d("max_pool1d leaves a rest", "max_pool1d", (2, 7), 2),
+        pool1d("max_pool1d overlapping, padded", "max_pool1d", (3, 8), 3, 2, 1),
+        pool1d("avg_pool1d overlapping", "avg_pool1d", (2, 8), 3, 2, 0, False),
+        pool1d("avg_pool1d padded", "avg_pool1d", (2, 7), 4, 3, 2, False),
+        pool1d("avg_pool1d padded, zeros not counted", "avg_pool1d", (2, 7), 4, 3, 2, True),
         pool("max_pool2d", "max_pool2d", (2, 6, 8), (2, 2)),
         pool("max_pool2d leaves a rest", "max_pool2d", (2, 7, 5), (2, 2)),
         pool("max_pool2d rectangular", "max_pool2d", (2, 6, 9), (2, 3)),

@@ -72,6 +72,14 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "avg_pool2d", "kernel": 2, "padding": sides([0, 1, 1, 0]) }] }),
         ),
         (
+            "pools of sequences",
+            json!({ "input": [2, 19], "layers": [
+            { "kind": "max_pool1d", "kernel": 3, "stride": 1, "padding": "same" }, { "kind": "max_pool1d", "kernel": 2 },
+            { "kind": "avg_pool1d", "kernel": 3, "stride": 1, "padding": "same" },
+            { "kind": "avg_pool1d", "kernel": 3, "stride": 2, "padding": { "explicit": { "before": 2, "after": 0 } }, "exclude_padding": true },
+            { "kind": "avg_pool1d", "kernel": 2, "padding": 1 }] }),
+        ),
+        (
             "batch_norm",
             json!({ "input": [3, 4, 5], "layers": [
             { "kind": "batch_norm", "momentum": 0.3, "epsilon": 0.01 }, { "kind": "global_avg_pool2d" }, { "kind": "batch_norm" }] }),

@@ -89,8 +89,10 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Conv1d::new(6, 3).stride(2).padding(4).groups(2).bias(false))
                 .layer(BatchNorm::new())
                 .layer(Relu)
+                .layer(MaxPool1d::new(2).stride(1).padding(1))
                 .layer(Conv1d::new(5, 4).dilation(2).padding(Padding1d::Same))
                 .layer(Tanh)
+                .layer(AvgPool1d::new(3).stride(2).padding(1).exclude_padding())
                 .layer(Flatten)
                 .layer(Dense::new(3)),
         ),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer, LeakyRelu,
-    MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer,
+    LeakyRelu, MaxPool1d, MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -500,12 +500,17 @@ impl<'a> Reader<'a> {
     }
 
     fn pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let x = self.image(node)?;
+        let x = self.image_or_sequence(node)?;
         if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
             return Err("it also gives the places of the largest values".into());
         }
-        let kernel: [usize; 2] = node.sizes("kernel_shape")?.ok_or("it has no kernel_shape")?;
-        let window = Window::read(node, &kernel)?;
+        let of_sequences = x.dims.len() == 2;
+        let missing = "it has no kernel_shape";
+        let window = if of_sequences {
+            Window::read(node, &node.sizes::<1>("kernel_shape")?.ok_or(missing)?)?
+        } else {
+            Window::read(node, &node.sizes::<2>("kernel_shape")?.ok_or(missing)?)?
+        };
         if window.dilation != Size2::from(1) {
             return Err("its window is dilated".into());
         }
@@ -513,15 +518,25 @@ impl<'a> Reader<'a> {
         if node.integer("ceil_mode", 0)? != 0 && !window.fits(&x.dims, padding) {
             return Err("its last windows reach beyond the image (ceil_mode)".into());
         }
-        let step = if node.operator() == "MaxPool" {
-            let layer = MaxPool2d::new(window.kernel).stride(window.stride).padding(padding);
-            self.steps.layer(x.step, layer, vec![])?
-        } else {
-            let layer = AvgPool2d::new(window.kernel).stride(window.stride).padding(padding);
-            let counted = padding == Padding::Valid || node.integer("count_include_pad", 0)? != 0;
-            let layer = if counted { layer } else { layer.exclude_padding() };
-            self.steps.layer(x.step, layer, vec![])?
+        let Window { kernel, stride, .. } = window;
+        let excluded = padding != Padding::Valid && node.integer("count_include_pad", 0)? == 0;
+        let layer: Box<dyn Layer> = match (node.operator(), of_sequences) {
+            ("MaxPool", false) => Box::new(MaxPool2d::new(kernel).stride(stride).padding(padding)),
+            ("MaxPool", true) => {
+                let layer = MaxPool1d::new(kernel.width).stride(stride.width);
+                Box::new(layer.padding(of_ends(padding)))
+            }
+            (_, false) => {
+                let layer = AvgPool2d::new(kernel).stride(stride).padding(padding);
+                Box::new(if excluded { layer.exclude_padding() } else { layer })
+            }
+            (_, true) => {
+                let layer = AvgPool1d::new(kernel.width).stride(stride.width);
+                let layer = layer.padding(of_ends(padding));
+                Box::new(if excluded { layer.exclude_padding() } else { layer })
+            }
         };
+        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
         Ok(self.fresh(step))
     }
 

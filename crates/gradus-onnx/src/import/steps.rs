@@ -185,12 +185,20 @@ impl Steps {
 
     /// A layer, with all its parameters and state.
     pub(super) fn layer(&mut self, parent: usize, layer: impl Layer, tensors: Tensors) -> Result<usize, String> {
+        self.boxed_layer(parent, Box::new(layer), tensors)
+    }
+
+    pub(super) fn boxed_layer(
+        &mut self,
+        parent: usize,
+        layer: Box<dyn Layer>,
+        tensors: Tensors,
+    ) -> Result<usize, String> {
         let output = self.planned(
             parent,
-            &layer,
+            &*layer,
             tensors.iter().map(|(name, values)| (*name, values.len())),
         )?;
-        let layer = Box::new(layer);
         Ok(self.push_to(parent, Kind::Layer { layer, tensors }, output))
     }
 

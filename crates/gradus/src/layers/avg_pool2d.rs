@@ -2,6 +2,7 @@
 
 mod fast;
 
+pub(super) use fast::FastAvgPool;
 use serde::{Deserialize, Serialize};
 
 use super::indices;
@@ -86,17 +87,14 @@ impl Layer for AvgPool2d {
         let geometry = self.geometry(input)?;
         geometry.every_window_sees_the_image(self.kind())?;
         let exclude_padding = self.exclude_padding;
-        let pool = BoundAvgPool {
-            geometry,
-            exclude_padding,
-        };
+        let pool = BoundAvgPool::new(geometry, exclude_padding);
         Ok(BoundLayer::new(geometry.output(geometry.channels), pool)
             .with_operation(Operation::MeanPool {
                 window: geometry.window(),
                 exclude_padding,
             })
             .with_output_kind(OutputKind::SameAsInput)
-            .with_fast(fast::FastAvgPool(pool)))
+            .with_fast(FastAvgPool(pool)))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
@@ -106,12 +104,19 @@ impl Layer for AvgPool2d {
 
 /// Average pooling bound to its images.
 #[derive(Debug, Clone, Copy)]
-struct BoundAvgPool {
+pub(super) struct BoundAvgPool {
     geometry: Geometry,
     exclude_padding: bool,
 }
 
 impl BoundAvgPool {
+    pub(super) fn new(geometry: Geometry, exclude_padding: bool) -> Self {
+        BoundAvgPool {
+            geometry,
+            exclude_padding,
+        }
+    }
+
     /// The number of pixels that the mean of window (i, j) is over.
     #[inline(always)]
     fn count(&self, i: usize, j: usize) -> Float {
@@ -125,7 +130,7 @@ impl BoundAvgPool {
     }
 
     /// How many pixels are added up before their sum is added to the total.
-    fn part(&self) -> usize {
+    pub(super) fn part(&self) -> usize {
         let taps = self.geometry.taps();
         if taps > MANY { taps.isqrt() } else { taps }
     }

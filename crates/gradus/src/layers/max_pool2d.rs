@@ -4,6 +4,7 @@
 
 mod fast;
 
+pub(super) use fast::FastMaxPool;
 use serde::{Deserialize, Serialize};
 
 use super::indices;
@@ -82,7 +83,7 @@ impl Layer for MaxPool2d {
             .with_saved(output.size())
             .with_operation(Operation::MaxPool { window })
             .with_output_kind(OutputKind::SameAsInput)
-            .with_fast(fast::FastMaxPool { geometry }))
+            .with_fast(FastMaxPool { geometry }))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {

@@ -1,5 +1,6 @@
 //! The layers that come with the library, a file for each.
 
+mod avg_pool1d;
 mod avg_pool2d;
 mod batch_norm;
 mod conv1d;
@@ -8,6 +9,7 @@ mod dense;
 mod dropout;
 mod flatten;
 mod global_avg_pool2d;
+mod max_pool1d;
 mod max_pool2d;
 mod pixel;
 mod reshape;
@@ -55,6 +57,8 @@ layers! {
     dense::Dense, Dense::new(4), [4];
     conv2d::Conv2d, Conv2d::new(2, 3).padding(Padding::Same), [2, 4, 4];
     conv1d::Conv1d, Conv1d::new(2, 3).padding(Padding1d::Same), [2, 6];
+    max_pool1d::MaxPool1d, MaxPool1d::new(3).stride(1).padding(Padding1d::Same), [2, 6];
+    avg_pool1d::AvgPool1d, AvgPool1d::new(3).stride(1).padding(1), [2, 6];
     max_pool2d::MaxPool2d, MaxPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
     avg_pool2d::AvgPool2d, AvgPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];
     global_avg_pool2d::GlobalAvgPool2d, GlobalAvgPool2d, [2, 4, 4];

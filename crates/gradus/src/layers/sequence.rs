@@ -124,6 +124,18 @@ impl Geometry {
             columns,
         })
     }
+
+    /// Refuses padding that leaves a window over a sequence with nothing but padding in it.
+    pub(super) fn every_window_sees_the_sequence(&self, kind: &str) -> Result<(), String> {
+        let axis = self.columns;
+        if axis.inside(0).is_empty() || axis.inside(axis.output - 1).is_empty() {
+            return Err(format!(
+                "the padding of {kind} leaves windows of length {} that see nothing but padding",
+                axis.kernel
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The channels and the length of a sequence; or a sentence if `input` is none, or is empty.

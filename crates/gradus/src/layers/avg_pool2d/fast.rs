@@ -9,7 +9,7 @@ use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer, Layout, La
 use crate::layers::pixel::{pixels, pixels_mut};
 
 #[derive(Debug)]
-pub(super) struct FastAvgPool(pub(super) BoundAvgPool);
+pub(in crate::layers) struct FastAvgPool(pub(in crate::layers) BoundAvgPool);
 
 impl FastAvgPool {
     /// Calls `with` with each output pixel and the number of pixels in its window.

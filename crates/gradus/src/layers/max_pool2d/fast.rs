@@ -8,8 +8,8 @@ use crate::layer::advanced::{BlockBackward, BlockForward, BlockLayer, Layout, La
 use crate::layers::window::Geometry;
 
 #[derive(Debug)]
-pub(super) struct FastMaxPool {
-    pub(super) geometry: Geometry,
+pub(in crate::layers) struct FastMaxPool {
+    pub(in crate::layers) geometry: Geometry,
 }
 
 impl FastMaxPool {
