@@ -339,6 +339,25 @@ def layers():
             nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             (3, 4, 5),
         ),
+        case(
+            "global_max_pool2d",
+            "global_max_pool2d",
+            {},
+            nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+            (3, 4, 5),
+            distinct=True,
+        ),
+        case(
+            "global_avg_pool1d", "global_avg_pool1d", {}, nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten()), (3, 7)
+        ),
+        case(
+            "global_max_pool1d",
+            "global_max_pool1d",
+            {},
+            nn.Sequential(nn.AdaptiveMaxPool1d(1), nn.Flatten()),
+            (3, 7),
+            distinct=True,
+        ),
         case("flatten", "flatten", {}, nn.Flatten(), (2, 3, 4), 2),
         case("reshape", "reshape", {"shape": [3, 2, 4]}, nn.Unflatten(1, (3, 2, 4)), (24,), 2),
         case("dropout does nothing at inference", "dropout", {"rate": 0.4}, nn.Dropout(0.4), (12,), 2, False),

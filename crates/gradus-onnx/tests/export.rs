@@ -80,6 +80,17 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "avg_pool1d", "kernel": 2, "padding": 1 }] }),
         ),
         (
+            "global pools",
+            json!({ "input": [5, 4, 3], "layers": [
+            { "kind": "residual", "body": [{ "kind": "relu" }] }, { "kind": "global_max_pool2d" }, { "kind": "relu" }] }),
+        ),
+        (
+            "global pools of sequences",
+            json!({ "input": [4, 7], "layers": [
+            { "kind": "residual", "body": [{ "kind": "relu" }] }, { "kind": "global_max_pool1d" }, { "kind": "reshape", "shape": [2, 2] },
+            { "kind": "global_avg_pool1d" }, { "kind": "relu" }] }),
+        ),
+        (
             "batch_norm",
             json!({ "input": [3, 4, 5], "layers": [
             { "kind": "batch_norm", "momentum": 0.3, "epsilon": 0.01 }, { "kind": "global_avg_pool2d" }, { "kind": "batch_norm" }] }),

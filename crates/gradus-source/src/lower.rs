@@ -1,7 +1,7 @@
 //! From a network's layers to the steps of a [`Program`].
 
 use gradus::layer::{self, Function, Operation, WindowAxis};
-use gradus::{Block, Error, Join, LayerPart, Network, Part, Result};
+use gradus::{Block, Error, Join, LayerPart, Network, Part, Result, Shape};
 
 use crate::fold;
 use crate::kernels::window::{Axis, Window};
@@ -150,23 +150,15 @@ impl Lowering {
                 self.push(layer, x, op)
             }
             Operation::GlobalMeanPool => {
-                let whole = |size| WindowAxis {
-                    input: size,
-                    output: 1,
-                    kernel: size,
-                    stride: size,
-                    dilation: 1,
-                    before: 0,
-                };
-                let window = layer::Window {
-                    rows: whole(input[1]),
-                    columns: whole(input[2]),
-                };
                 let op = Op::MeanPool {
-                    window: windows(layer, &window, 1)?,
+                    window: windows(layer, &whole(input), 1)?,
                     exclude_padding: false,
                 };
                 self.push(layer, x, op)
+            }
+            Operation::GlobalMaxPool => {
+                let window = windows(layer, &whole(input), 1)?;
+                self.push(layer, x, Op::MaxPool { window })
             }
             Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
             Operation::Softmax => self.in_place(layer, x, Op::Softmax),
@@ -351,6 +343,22 @@ fn finite(layer: &LayerPart<'_>, tensors: [&[f32]; 2]) -> Result<()> {
             layer,
             format!("its weights must be finite numbers to be written into a file, and one is {value}"),
         )),
+    }
+}
+
+/// The window over all of an image, or of a sequence.
+fn whole(input: &Shape) -> layer::Window {
+    let axis = |size| WindowAxis {
+        input: size,
+        output: 1,
+        kernel: size,
+        stride: size,
+        dilation: 1,
+        before: 0,
+    };
+    layer::Window {
+        rows: axis(if input.len() == 3 { input[1] } else { 1 }),
+        columns: axis(input[input.len() - 1]),
     }
 }
 

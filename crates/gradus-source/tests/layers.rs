@@ -97,6 +97,16 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Dense::new(3)),
         ),
         (
+            "global pools",
+            Sequential::new([3, 4, 6])
+                .layer(Conv2d::new(12, 1))
+                .layer(GlobalMaxPool2d)
+                .layer(Reshape::to([3, 4]))
+                .layer(GlobalMaxPool1d)
+                .layer(Reshape::to([1, 3]))
+                .layer(GlobalAvgPool1d),
+        ),
+        (
             "padding alone",
             Sequential::new([1, 2, 2]).layer(Conv2d::new(2, 3).stride(3).padding(explicit(4, 4, 4, 4))),
         ),

@@ -45,6 +45,10 @@ impl Graph {
                 let mean = self.node("GlobalAveragePool", path, &[&x], vec![]);
                 self.node("Flatten", path, &[&mean], vec![integer("axis", 1)])
             }
+            Operation::GlobalMaxPool => {
+                let largest = self.node("GlobalMaxPool", path, &[&x], vec![]);
+                self.node("Flatten", path, &[&largest], vec![integer("axis", 1)])
+            }
             Operation::Reshape if layer.output().len() == 1 => {
                 self.node("Flatten", path, &[&x], vec![integer("axis", 1)])
             }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool2d, Join, Layer,
-    LeakyRelu, MaxPool1d, MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -51,18 +50,7 @@ impl<'a> Reader<'a> {
             "Conv" => self.conv(node),
             "BatchNormalization" => self.batch_norm(node),
             "MaxPool" | "AveragePool" => self.pool(node),
-            "GlobalAveragePool" => {
-                let x = self.image(node)?;
-                let dims = vec![x.dims[0], 1, 1];
-                let step = self.steps.layer(x.step, GlobalAvgPool2d::new(), vec![])?;
-                Ok(Value::with_axes(step, dims, vec![0, 1, 2]))
-            }
-            "GlobalMaxPool" => {
-                let x = self.image(node)?;
-                let layer = MaxPool2d::new((x.dims[1], x.dims[2]));
-                let step = self.steps.layer(x.step, layer, vec![])?;
-                Ok(Value::with_axes(step, vec![x.dims[0], 1, 1], vec![0, 1, 2]))
-            }
+            "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(node),
             "ReduceMean" => self.mean(node),
             "Flatten" => {
                 let x = self.input(node, 0)?;
@@ -145,18 +133,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An input that is an image of channels × height × width.
-    fn image(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let x = self.input(node, 0)?;
-        if x.dims.len() != 3 {
-            return Err(format!(
-                "its input has the dimensions {:?}: only images of channels × height × width can be imported",
-                x.dims
-            ));
-        }
-        self.channels_first(&x)
-    }
-
     /// An input that is an image, or a sequence of channels × length.
     fn image_or_sequence(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
         let x = self.input(node, 0)?;
@@ -167,15 +143,10 @@ impl<'a> Reader<'a> {
                 x.dims
             ));
         }
-        self.channels_first(&x)
-    }
-
-    /// The value, if its channels come first in the network too.
-    fn channels_first(&mut self, x: &Value) -> Result<Value, String> {
         if x.order != Order::Same {
             return Err("its channels do not come first in the network, and a transposition can't be absorbed".into());
         }
-        self.own(x)
+        self.own(&x)
     }
 
     /// The value, given by a step whose output has its dimensions in the network.
@@ -540,6 +511,20 @@ impl<'a> Reader<'a> {
         Ok(self.fresh(step))
     }
 
+    fn global_pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.image_or_sequence(node)?;
+        let layer: Box<dyn Layer> = match (node.operator(), x.dims.len()) {
+            ("GlobalMaxPool", 2) => Box::new(GlobalMaxPool1d::new()),
+            ("GlobalMaxPool", _) => Box::new(GlobalMaxPool2d::new()),
+            (_, 2) => Box::new(GlobalAvgPool1d::new()),
+            _ => Box::new(GlobalAvgPool2d::new()),
+        };
+        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
+        let mut dims = vec![1; x.dims.len()];
+        dims[0] = x.dims[0];
+        Ok(Value::with_axes(step, dims, (0..x.dims.len()).collect()))
+    }
+
     /// The mean of each channel.
     fn mean(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
         let x = self.input(node, 0)?;
@@ -551,17 +536,23 @@ impl<'a> Reader<'a> {
             .map(|&axis| axis.checked_sub(1).map(|i| x.own_axis(i)))
             .collect();
         own.sort_unstable();
-        if rank != 4 || own != [Some(1), Some(2)] {
-            return Err(format!(
-                "it takes the mean along the axes {axes:?}: only that of all pixels of a channel can be imported"
-            ));
-        }
+        let layer: Box<dyn Layer> = match (rank, &own[..]) {
+            (3, [Some(1)]) => Box::new(GlobalAvgPool1d::new()),
+            (4, [Some(1), Some(2)]) => Box::new(GlobalAvgPool2d::new()),
+            _ => {
+                return Err(format!(
+                    "it takes the mean along the axes {axes:?}: only that of all values of a channel can be imported"
+                ));
+            }
+        };
         let channels = x.own_dims()[0];
         let x = self.own(&x)?;
-        let step = self.steps.layer(x.step, GlobalAvgPool2d::new(), vec![])?;
+        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
         let dims = match node.integer("keepdims", 1)? {
             0 => vec![channels],
-            _ => (0..3).map(|i| if x.own_axis(i) == 0 { channels } else { 1 }).collect(),
+            _ => (0..rank - 1)
+                .map(|i| if x.own_axis(i) == 0 { channels } else { 1 })
+                .collect(),
         };
         let axes = (0..dims.len()).collect();
         Ok(Value::with_axes(step, dims, axes))

@@ -43,8 +43,10 @@ pub enum Operation {
         /// Whether the mean is over the pixels of the image alone; otherwise padding counts as zeros.
         exclude_padding: bool,
     },
-    /// The mean of each channel: from channels × height × width to channels.
+    /// The mean of each channel: from channels × height × width, or channels × length, to channels.
     GlobalMeanPool,
+    /// The largest value of each channel: from channels × height × width, or channels × length, to channels.
+    GlobalMaxPool,
     /// y = γ · (x − mean) / √(variance + ε) + β, channel by channel, the first dimension being the channels: parameters `weight` and
     /// `bias`, state `running_mean` and `running_var`.
     BatchNorm {

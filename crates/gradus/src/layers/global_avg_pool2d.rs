@@ -44,15 +44,7 @@ impl Layer for GlobalAvgPool2d {
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         match input.image() {
             Some(_) if input.size() == 0 => Err(format!("{} needs at least one pixel, got {input}", self.kind())),
-            // A loss is computed through a view, from logits before it.
-            Some((channels, 1, 1)) => Ok(BoundLayer::view(channels).with_operation(Operation::GlobalMeanPool)),
-            Some((channels, height, width)) => {
-                let pool = BoundPool { size: height * width };
-                Ok(BoundLayer::new(channels, pool)
-                    .with_operation(Operation::GlobalMeanPool)
-                    .with_output_kind(OutputKind::SameAsInput)
-                    .with_fast(FastPool { size: pool.size }))
-            }
+            Some((channels, height, width)) => Ok(bound(channels, height * width)),
             None => Err(not_an_image(self.kind(), input)),
         }
     }
@@ -60,6 +52,18 @@ impl Layer for GlobalAvgPool2d {
     fn settings(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()
     }
+}
+
+/// The mean of `size` values of each of the channels.
+pub(super) fn bound(channels: usize, size: usize) -> BoundLayer {
+    if size == 1 {
+        // A loss is computed through a view, from logits before it.
+        return BoundLayer::view(channels).with_operation(Operation::GlobalMeanPool);
+    }
+    BoundLayer::new(channels, BoundPool { size })
+        .with_operation(Operation::GlobalMeanPool)
+        .with_output_kind(OutputKind::SameAsInput)
+        .with_fast(FastPool { size })
 }
 
 /// The mean of `size` pixels of each channel.
