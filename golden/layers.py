@@ -131,6 +131,21 @@ def conv1d(name, shape, channels, kernel, stride=1, padding="valid", dilation=1,
     return case(name, "conv1d", settings, module, shape, 2)
 
 
+def conv_transpose(name, shape, channels, kernel, stride=(1, 1), padding=(0, 0), more=(0, 0), dilation=(1, 1), groups=1, bias=True):
+    settings = {
+        "channels": channels,
+        "kernel": list(kernel),
+        "stride": list(stride),
+        "padding": around(*padding),
+        "output_padding": list(more),
+        "dilation": list(dilation),
+        "groups": groups,
+        "bias": bias,
+    }
+    module = nn.ConvTranspose2d(shape[0], channels, kernel, stride, padding, more, groups, bias, dilation)
+    return case(name, "conv_transpose2d", settings, module, shape, 2)
+
+
 def ends(before, after):
     """Explicit padding of a sequence."""
     return {"explicit": {"before": before, "after": after}}
@@ -316,6 +331,13 @@ def layers():
         conv1d("conv1d in groups, strided, padded", (6, 9), 3, 3, 2, ends(1, 1), groups=3),
         conv1d("conv1d without bias, one value", (3, 1), 4, 1, bias=False),
         conv1d("conv1d wider than a vector", (1, 39), 17, 5),
+        conv_transpose("conv_transpose2d", (2, 3, 4), 3, (3, 2)),
+        conv_transpose("conv_transpose2d strided, padded", (3, 4, 3), 2, (4, 4), (2, 2), (1, 1)),
+        conv_transpose("conv_transpose2d with output padding", (2, 3, 4), 2, (3, 3), (2, 3), (1, 0), (1, 2)),
+        conv_transpose("conv_transpose2d dilated, strided, padded", (2, 3, 3), 2, (3, 2), (2, 1), (2, 1), dilation=(2, 3)),
+        conv_transpose("conv_transpose2d in groups, strided", (4, 3, 2), 6, (3, 3), (2, 2), groups=2),
+        conv_transpose("conv_transpose2d without bias, strided apart", (2, 2, 3), 3, (2, 2), (3, 3), bias=False),
+        conv_transpose("conv_transpose2d wider than a vector", (2, 3, 20), 5, (3, 3), (1, 2)),
         pool1d("max_pool1d leaves a rest", "max_pool1d", (2, 7), 2),
         pool1d("max_pool1d overlapping, padded", "max_pool1d", (3, 8), 3, 2, 1),
         pool1d("avg_pool1d overlapping", "avg_pool1d", (2, 8), 3, 2, 0, False),

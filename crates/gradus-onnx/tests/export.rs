@@ -53,6 +53,13 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "conv1d", "channels": 2, "kernel": 1, "stride": 2 }] }),
         ),
         (
+            "conv_transpose2d",
+            json!({ "input": [4, 3, 5], "layers": [
+            { "kind": "conv_transpose2d", "channels": 6, "kernel": [3, 2], "stride": [2, 1], "padding": sides([1, 0, 0, 1]), "groups": 2,
+              "bias": false },
+            { "kind": "batch_norm" }, { "kind": "conv_transpose2d", "channels": 2, "kernel": 3, "stride": 2, "padding": "same" }] }),
+        ),
+        (
             "beyond",
             json!({ "input": [2, 5, 5], "layers": [
             { "kind": "conv2d", "channels": 2, "kernel": 2, "stride": 4, "padding": sides([0, 3, 1, 3]) },

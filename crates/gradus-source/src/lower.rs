@@ -135,6 +135,9 @@ impl Lowering {
                 };
                 self.push(layer, x, op)
             }
+            Operation::TransposedConvolution { .. } => {
+                return Err(refuse(layer, "a network as source can have no transposed convolution"));
+            }
             Operation::MaxPool { window } => {
                 let window = windows(layer, &window, 1)?;
                 self.push(layer, x, Op::MaxPool { window })

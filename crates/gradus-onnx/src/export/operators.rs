@@ -24,6 +24,10 @@ impl Graph {
                 attributes.push(integer("group", groups as i64));
                 self.with_parameters("Conv", &x, layer, attributes)?
             }
+            Operation::TransposedConvolution { window, groups } => {
+                let attributes = transposed(&window, groups);
+                self.with_parameters("ConvTranspose", &x, layer, attributes)?
+            }
             Operation::BatchNorm { epsilon, momentum } => {
                 let attributes = vec![
                     float("epsilon", epsilon as f32),
@@ -126,6 +130,31 @@ impl Graph {
         let twice = self.node("Mul", path, &[x, &gate], vec![]);
         Ok(self.node("Mul", &format!("{path}.half"), &[&twice, &half], vec![]))
     }
+}
+
+/// The attributes of a transposed convolution, of the windows of the convolution from its output to its input.
+fn transposed(window: &Window, groups: usize) -> Vec<Message> {
+    let axes = [window.rows, window.columns];
+    let of_each = |of: fn(&WindowAxis) -> usize| axes.iter().map(of).collect::<Vec<_>>();
+    // What the kernels reach, and the output has not, is padding; what the output has more is output padding.
+    let reach = |axis: &WindowAxis| (axis.output - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+    let after = axes.map(|axis| reach(&axis).saturating_sub(axis.before + axis.input));
+    let more = axes.map(|axis| (axis.before + axis.input).saturating_sub(reach(&axis)));
+    let mut attributes = vec![
+        integers("kernel_shape", &of_each(|axis| axis.kernel)),
+        integers("strides", &of_each(|axis| axis.stride)),
+        integers("pads", &[of_each(|axis| axis.before), after.to_vec()].concat()),
+        integer("group", groups as i64),
+    ];
+    for (name, values, usual) in [
+        ("dilations", of_each(|axis| axis.dilation), 1),
+        ("output_padding", more.to_vec(), 0),
+    ] {
+        if values.iter().any(|&value| value != usual) {
+            attributes.push(integers(name, &values));
+        }
+    }
+    attributes
 }
 
 /// The attributes of windows. The padding is what the windows reach, which may be less than what is declared: so runtimes

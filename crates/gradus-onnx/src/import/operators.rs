@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Elu, Float, Gelu, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d, Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GlobalAvgPool1d,
+    GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d, Padding,
+    Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -48,6 +50,7 @@ impl<'a> Reader<'a> {
                 self.dense(&x, node.constant(1)?, None)
             }
             "Conv" => self.conv(node),
+            "ConvTranspose" => self.conv_transpose(node),
             "BatchNormalization" => self.batch_norm(node),
             "MaxPool" | "AveragePool" => self.pool(node),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(node),
@@ -427,6 +430,42 @@ impl<'a> Reader<'a> {
                 .transpose()?,
         };
         let step = self.steps.linear(x.step, linear)?;
+        Ok(self.fresh(step))
+    }
+
+    fn conv_transpose(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.image_or_sequence(node)?;
+        let weight = node.constant(1)?;
+        let &[_, group_out, height, width] = &weight.dims[..] else {
+            return Err(format!(
+                "its weight has the dimensions {:?}: only images can be convolved",
+                weight.dims
+            ));
+        };
+        let window = Window::read(node, &[height, width])?;
+        if window.same.is_some() || node.integers("output_shape").is_some() {
+            return Err(
+                "its padding is computed (auto_pad, output_shape): only numbers (pads, output_padding) can be imported"
+                    .into(),
+            );
+        }
+        let groups = usize::try_from(node.integer("group", 1)?).map_err(|_| "it has a negative number of groups")?;
+        let channels = group_out
+            .checked_mul(groups)
+            .ok_or("it has more channels than any image")?;
+        let output_padding = node.sizes("output_padding")?.unwrap_or([0; 2]);
+        let layer = ConvTranspose2d::new(channels, window.kernel)
+            .stride(window.stride)
+            .dilation(window.dilation)
+            .padding(window.padding(&x.dims)?)
+            .output_padding(output_padding)
+            .groups(groups);
+        let mut tensors = vec![("weight", weight.floats()?.to_vec())];
+        let bias = node.optional(2)?;
+        if let Some(bias) = bias {
+            tensors.push(("bias", bias.floats()?.to_vec()));
+        }
+        let step = self.steps.layer(x.step, layer.bias(bias.is_some()), tensors)?;
         Ok(self.fresh(step))
     }
 

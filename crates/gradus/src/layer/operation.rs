@@ -31,6 +31,14 @@ pub enum Operation {
         /// How many groups the channels are in.
         groups: usize,
     },
+    /// The transpose of a convolution: `y[o, i′, j′] = b[o] + Σ w[c, o, k, l] · x[c, i, j]` over all that meet there, where
+    /// i′ = i·s + k·d − p and j′ = j·s + l·d − p. `weight` is input channels × channels of a group × kernel, `bias` may be absent.
+    TransposedConvolution {
+        /// Where the windows are of the convolution from y to x: its input is the layer's output.
+        window: Window,
+        /// How many groups the channels are in.
+        groups: usize,
+    },
     /// The largest value of each window, channel by channel. Padding is never the largest.
     MaxPool {
         /// Where the windows are.

@@ -164,15 +164,30 @@ impl Layer for Conv2d {
     }
 }
 
+/// Refuses numbers of channels that can't be divided into so many groups.
+pub(super) fn check_channels(kind: &str, inputs: usize, outputs: usize, groups: usize) -> Result<(), String> {
+    if outputs == 0 {
+        return Err(format!("{kind} needs at least one output channel, got 0"));
+    }
+    for (what, channels) in [("input", inputs), ("output", outputs)] {
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(format!(
+                "{kind} can't divide {channels} {what} channels into {groups} groups"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A convolution bound to its images.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BoundConv2d {
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     groups: usize,
     /// Input channels of a group.
-    group_in: usize,
+    pub(super) group_in: usize,
     /// Output channels of a group.
-    group_out: usize,
+    pub(super) group_out: usize,
     bias: bool,
 }
 
@@ -185,16 +200,7 @@ impl BoundConv2d {
         groups: usize,
         bias: bool,
     ) -> Result<Self, String> {
-        if channels == 0 {
-            return Err(format!("{kind} needs at least one output channel, got 0"));
-        }
-        for (what, channels) in [("input", geometry.channels), ("output", channels)] {
-            if groups == 0 || !channels.is_multiple_of(groups) {
-                return Err(format!(
-                    "{kind} can't divide {channels} {what} channels into {groups} groups"
-                ));
-            }
-        }
+        check_channels(kind, geometry.channels, channels, groups)?;
         let Geometry { rows, columns, .. } = geometry;
         let group_in = geometry.channels / groups;
         let weights = [channels, group_in, rows.kernel, columns.kernel];

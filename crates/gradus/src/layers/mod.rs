@@ -5,6 +5,7 @@ mod avg_pool2d;
 mod batch_norm;
 mod conv1d;
 mod conv2d;
+mod conv_transpose2d;
 mod dense;
 mod dropout;
 mod flatten;
@@ -60,6 +61,7 @@ layers! {
     dense::Dense, Dense::new(4), [4];
     conv2d::Conv2d, Conv2d::new(2, 3).padding(Padding::Same), [2, 4, 4];
     conv1d::Conv1d, Conv1d::new(2, 3).padding(Padding1d::Same), [2, 6];
+    conv_transpose2d::ConvTranspose2d, ConvTranspose2d::new(2, 3).stride(2).padding(1), [2, 3, 3];
     max_pool1d::MaxPool1d, MaxPool1d::new(3).stride(1).padding(Padding1d::Same), [2, 6];
     avg_pool1d::AvgPool1d, AvgPool1d::new(3).stride(1).padding(1), [2, 6];
     max_pool2d::MaxPool2d, MaxPool2d::new(3).stride(1).padding(Padding::Same), [2, 4, 4];

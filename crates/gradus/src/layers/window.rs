@@ -272,6 +272,11 @@ impl Geometry {
         self.rows.kernel * self.columns.kernel
     }
 
+    /// The shape of the input.
+    pub(super) fn input(&self) -> Shape {
+        Shape::from([self.channels, self.rows.input, self.columns.input])
+    }
+
     /// The shape of the output with so many channels.
     pub(super) fn output(&self, channels: usize) -> Shape {
         Shape::from([channels, self.rows.output, self.columns.output])
@@ -394,6 +399,13 @@ impl WindowAxis {
         (input < self.input).then_some(input)
     }
 
+    /// The output whose tap `tap` falls on input `input`, if there is one.
+    pub(super) fn output_at(&self, input: usize, tap: usize) -> Option<usize> {
+        let start = (input + self.before).checked_sub(tap * self.dilation)?;
+        let output = start / self.stride;
+        (start.is_multiple_of(self.stride) && output < self.output).then_some(output)
+    }
+
     /// The input that tap `tap` of output `output` falls on, which must not be padding.
     #[inline]
     pub(super) fn position(&self, output: usize, tap: usize) -> usize {
@@ -492,6 +504,10 @@ mod tests {
                         for tap in 0..kernel {
                             let outputs: Vec<usize> = (0..axis.output).filter(|&o| is_inside(o, tap)).collect();
                             assert_eq!(axis.outputs(tap).collect::<Vec<_>>(), outputs, "{axis:?}, tap {tap}");
+                            for i in 0..input {
+                                let met = (0..axis.output).find(|&output| axis.input_at(output, tap) == Some(i));
+                                assert_eq!(axis.output_at(i, tap), met, "{axis:?}, tap {tap}, input {i}");
+                            }
                         }
                         for output in 0..axis.output {
                             let taps: Vec<usize> = (0..kernel).filter(|&k| is_inside(output, k)).collect();

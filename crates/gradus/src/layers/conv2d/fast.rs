@@ -40,6 +40,11 @@ impl FastConv2d {
         })
     }
 
+    /// The convolution of interleaved samples.
+    pub(in crate::layers) fn kernel(&self) -> Convolution {
+        self.kernel
+    }
+
     fn inputs(&self) -> usize {
         self.of.geometry.in_plane() * self.of.geometry.channels
     }
