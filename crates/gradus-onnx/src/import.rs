@@ -18,7 +18,7 @@ use crate::export::{COLUMNS, NOTES, check_columns};
 use crate::model::{Graph, Model, Node, PRODUCER, ValueInfo, data_type};
 use constant::{Constant, SAMPLES};
 use ends::Ends;
-use operands::Operands;
+pub(crate) use operands::Operands;
 use operators::Reader;
 use steps::{Part, Steps, Tensors};
 use value::{Order, Value};

@@ -91,6 +91,7 @@
 #![forbid(unsafe_code)]
 
 mod export;
+mod functions;
 mod import;
 mod model;
 mod wire;

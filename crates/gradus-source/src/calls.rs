@@ -1,9 +1,8 @@
 //! Steps as calls of the operations: what both languages print, each in its own words.
 
-use gradus::layer::Function;
-
 use crate::bytes::Units;
 use crate::kernels::window::Window;
+use crate::maps::map;
 use crate::memory::{Place, places};
 use crate::program::{Op, Program, Step, result};
 use crate::quantize::{Quantized, QuantizedOp};
@@ -278,7 +277,10 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             "avg_pool2d",
             vec![Argument::Window(*window), Argument::Flag(*exclude_padding)],
         ),
-        Op::Map(function) => mapped(*function),
+        Op::Map(function) => {
+            let map = map(*function);
+            (map.name, map.arguments.into_iter().map(Argument::Float).collect())
+        }
         Op::Softmax => ("softmax", vec![]),
         Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
         Op::Multiply => ("multiply", vec![]),
@@ -319,17 +321,4 @@ fn tables(weights: &crate::quantize::Weights) -> Vec<Argument> {
         Argument::Table("multiplier", Table::I32(weights.multiplier.clone())),
         Argument::Table("shift", Table::U8(weights.shift.clone())),
     ]
-}
-
-fn mapped(function: Function) -> (&'static str, Vec<Argument>) {
-    match function {
-        Function::Relu => ("relu", vec![]),
-        Function::LeakyRelu { slope } => ("leaky_relu", vec![Argument::Float(slope as f32)]),
-        Function::Elu { alpha } => ("elu", vec![Argument::Float(alpha as f32)]),
-        Function::Gelu => ("gelu", vec![]),
-        Function::Silu => ("silu", vec![]),
-        Function::Softplus => ("softplus", vec![]),
-        Function::Sigmoid => ("sigmoid", vec![]),
-        Function::Tanh => ("hyperbolic", vec![]),
-    }
 }

@@ -36,6 +36,7 @@ mod calls;
 mod fold;
 mod kernels;
 mod lower;
+mod maps;
 mod memory;
 mod print;
 mod program;

@@ -23,8 +23,8 @@ use gradus::{Error, Float, Result, Shape};
 use crate::bytes::{Range, Scale};
 use crate::kernels::functions;
 use crate::kernels::window::Window;
+use crate::maps::{Bounds, map};
 use crate::program::{Op, Program, Step, result};
-use crate::run;
 use crate::scaling::Scaling;
 
 /// A program on bytes.
@@ -321,8 +321,11 @@ impl Quantized {
 /// The scale of what has a known range, whatever it is computed from.
 fn bounded(op: &Op) -> Option<Scale> {
     match op {
-        Op::Softmax | Op::Map(Function::Sigmoid) => Some(Scale::SHARES),
-        Op::Map(Function::Tanh) => Some(Scale::SIGNED),
+        Op::Softmax => Some(Scale::SHARES),
+        Op::Map(function) => map(*function).bounds.map(|bounds| match bounds {
+            Bounds::Shares => Scale::SHARES,
+            Bounds::Signed => Scale::SIGNED,
+        }),
         _ => None,
     }
 }
@@ -471,7 +474,7 @@ fn fraction(factor: f64) -> (i32, u8) {
 /// The bytes of a function of one byte.
 fn table(function: Function, x: Scale, y: Scale) -> Box<[u8; 256]> {
     let mut values: [f32; 256] = std::array::from_fn(|byte| x.value(byte as u8));
-    run::map(function, &mut values);
+    map(function).run(&mut values);
     Box::new(values.map(|value| y.byte(value)))
 }
 

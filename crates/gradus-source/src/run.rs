@@ -1,9 +1,9 @@
 //! Programs, run here: step by step as the exported files do, by the same functions.
 
 use gradus::Float;
-use gradus::layer::Function;
 
 use crate::kernels::{float, functions, integer};
+use crate::maps::map;
 use crate::program::{Op, Program, Step, result};
 use crate::quantize::{Quantized, QuantizedOp};
 use crate::scaling::Scaling;
@@ -37,7 +37,7 @@ impl Program {
                     window,
                     exclude_padding,
                 } => float::avg_pool2d(x, y, window, *exclude_padding),
-                Op::Map(function) => map(*function, y),
+                Op::Map(function) => map(*function).run(y),
                 Op::Softmax => functions::softmax(y),
                 Op::Add { relu } => float::add(x, y, *relu),
                 Op::Multiply => float::multiply(x, y),
@@ -46,20 +46,6 @@ impl Program {
             }
             with(i, y);
         })
-    }
-}
-
-/// y = f(y)
-pub(crate) fn map(function: Function, y: &mut [f32]) {
-    match function {
-        Function::Relu => functions::relu(y),
-        Function::LeakyRelu { slope } => functions::leaky_relu(y, slope as f32),
-        Function::Elu { alpha } => functions::elu(y, alpha as f32),
-        Function::Gelu => functions::gelu(y),
-        Function::Silu => functions::silu(y),
-        Function::Softplus => functions::softplus(y),
-        Function::Sigmoid => functions::sigmoid(y),
-        Function::Tanh => functions::hyperbolic(y),
     }
 }
 

@@ -4,6 +4,7 @@ use gradus::layer::{Function, Operation, Window, WindowAxis};
 use gradus::{Error, LayerPart, Result};
 
 use super::Graph;
+use crate::functions;
 use crate::model::{float, integer, integers};
 use crate::wire::Message;
 
@@ -67,20 +68,19 @@ impl Graph {
     }
 
     fn function(&mut self, function: Function, x: &str, path: &str) -> Result<String> {
-        let mut of_x = |operator, attributes| self.node(operator, path, &[x], attributes);
-        Ok(match function {
-            Function::Relu => of_x("Relu", vec![]),
-            Function::LeakyRelu { slope } => of_x("LeakyRelu", vec![float("alpha", slope as f32)]),
-            Function::Elu { alpha } => of_x("Elu", vec![float("alpha", alpha as f32)]),
-            Function::Sigmoid => of_x("Sigmoid", vec![]),
-            Function::Tanh => of_x("Tanh", vec![]),
-            Function::Softplus => of_x("Softplus", vec![]),
+        if let Some((operator, attributes)) = functions::operator(function) {
+            return Ok(self.node(operator, path, &[x], attributes));
+        }
+        match function {
             Function::Silu => {
-                let sigmoid = of_x("Sigmoid", vec![]);
-                self.node("Mul", path, &[x, &sigmoid], vec![])
+                let sigmoid = self.node("Sigmoid", path, &[x], vec![]);
+                Ok(self.node("Mul", path, &[x, &sigmoid], vec![]))
             }
-            Function::Gelu => self.gelu(x, path)?,
-        })
+            Function::Gelu => self.gelu(x, path),
+            other => Err(Error::invalid(format!(
+                "{other:?} at {path} has no operators to export it by"
+            ))),
+        }
     }
 
     /// A node that takes the layer's parameters and state, in the layouts that they have here too.

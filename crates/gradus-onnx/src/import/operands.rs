@@ -7,7 +7,7 @@ use crate::model::{Attribute, Node, Tensor};
 
 /// A node, with the constants that its inputs may name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Operands<'g, 'a> {
+pub(crate) struct Operands<'g, 'a> {
     pub(super) node: &'g Node<'a>,
     pub(super) constants: &'g BTreeMap<&'a str, Constant>,
     /// The version of the operators.
@@ -15,7 +15,7 @@ pub(super) struct Operands<'g, 'a> {
 }
 
 impl<'g, 'a> Operands<'g, 'a> {
-    pub(super) fn operator(&self) -> &'a str {
+    pub(crate) fn operator(&self) -> &'a str {
         self.node.operator
     }
 
@@ -77,7 +77,7 @@ impl<'g, 'a> Operands<'g, 'a> {
         }
     }
 
-    pub(super) fn float(&self, name: &str, usual: f32) -> Result<f32, String> {
+    pub(crate) fn float(&self, name: &str, usual: f32) -> Result<f32, String> {
         match self.attribute(name) {
             None => Ok(usual),
             Some(_) => self.given_float(name).ok_or_else(|| misplaced(name)),

@@ -12,6 +12,7 @@ use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueeze
 use super::operands::Operands;
 use super::steps::{Convolution, Kind, Linear, Steps, of};
 use super::value::{Order, Value};
+use crate::functions;
 use crate::model::data_type;
 
 /// The smallest x where softplus(x) is x in single precision.
@@ -104,23 +105,20 @@ impl<'a> Reader<'a> {
                 Ok(x.at(self.steps.push(x.step, Kind::Erf)))
             }
             "Gelu" => match node.text("approximate") {
-                None | Some(b"none") => self.activation(node, Gelu),
+                None | Some(b"none") => self.activation(node, Box::new(Gelu)),
                 Some(_) => Err("it approximates GELU; the layer here is exact".into()),
             },
-            "Relu" => self.activation(node, Relu),
-            "LeakyRelu" => self.activation(node, LeakyRelu::new(node.float("alpha", 0.01)? as Float)),
-            "Elu" => self.activation(node, Elu::new(node.float("alpha", 1.0)? as Float)),
-            "Sigmoid" => self.activation(node, Sigmoid),
-            "Tanh" => self.activation(node, Tanh),
-            "Softplus" => self.activation(node, Softplus),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
                     Some(ratio) => ratio.scalar().ok_or("its ratio is not a number")?,
                     None => node.float("ratio", 0.5)? as Float,
                 };
-                self.activation(node, Dropout::new(ratio))
+                self.activation(node, Box::new(Dropout::new(ratio)))
             }
-            _ => Err("no layer does what this operator does".into()),
+            _ => match functions::layer(node)? {
+                Some(layer) => self.activation(node, layer),
+                None => Err("no layer does what this operator does".into()),
+            },
         }
     }
 
@@ -157,12 +155,12 @@ impl<'a> Reader<'a> {
         Ok(x.at(self.steps.shaped(x.step, &x.own_dims())?))
     }
 
-    fn activation(&mut self, node: &Operands<'_, 'a>, layer: impl Layer) -> Result<Value, String> {
+    fn activation(&mut self, node: &Operands<'_, 'a>, layer: Box<dyn Layer>) -> Result<Value, String> {
         if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
             return Err("it gives more than one output".into());
         }
         let x = self.input(node, 0)?;
-        Ok(x.at(self.steps.layer(x.step, layer, vec![])?))
+        Ok(x.at(self.steps.boxed(x.step, layer, vec![])?))
     }
 
     fn scaled(&mut self, x: &Value, scale: Vec<Float>, shift: Vec<Float>) -> Result<Value, String> {
@@ -546,7 +544,7 @@ impl<'a> Reader<'a> {
                 Box::new(if excluded { layer.exclude_padding() } else { layer })
             }
         };
-        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
+        let step = self.steps.boxed(x.step, layer, vec![])?;
         Ok(self.fresh(step))
     }
 
@@ -558,7 +556,7 @@ impl<'a> Reader<'a> {
             (_, 2) => Box::new(GlobalAvgPool1d::new()),
             _ => Box::new(GlobalAvgPool2d::new()),
         };
-        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
+        let step = self.steps.boxed(x.step, layer, vec![])?;
         let mut dims = vec![1; x.dims.len()];
         dims[0] = x.dims[0];
         Ok(Value::with_axes(step, dims, (0..x.dims.len()).collect()))
@@ -586,7 +584,7 @@ impl<'a> Reader<'a> {
         };
         let channels = x.own_dims()[0];
         let x = self.own(&x)?;
-        let step = self.steps.boxed_layer(x.step, layer, vec![])?;
+        let step = self.steps.boxed(x.step, layer, vec![])?;
         let dims = match node.integer("keepdims", 1)? {
             0 => vec![channels],
             _ => (0..rank - 1)

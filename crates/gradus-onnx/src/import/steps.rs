@@ -185,15 +185,11 @@ impl Steps {
 
     /// A layer, with all its parameters and state.
     pub(super) fn layer(&mut self, parent: usize, layer: impl Layer, tensors: Tensors) -> Result<usize, String> {
-        self.boxed_layer(parent, Box::new(layer), tensors)
+        self.boxed(parent, Box::new(layer), tensors)
     }
 
-    pub(super) fn boxed_layer(
-        &mut self,
-        parent: usize,
-        layer: Box<dyn Layer>,
-        tensors: Tensors,
-    ) -> Result<usize, String> {
+    /// A layer that was chosen by its operator.
+    pub(super) fn boxed(&mut self, parent: usize, layer: Box<dyn Layer>, tensors: Tensors) -> Result<usize, String> {
         let output = self.planned(
             parent,
             &*layer,

@@ -1,0 +1,47 @@
+//! Functions of one value that are one operator of ONNX: a line for each says how it is exported and imported.
+
+use gradus::layer::Function;
+use gradus::{Elu, Float, Layer, LeakyRelu, Relu, Sigmoid, Softplus, Tanh};
+
+use crate::import::Operands;
+use crate::model::float;
+use crate::wire::Message;
+
+/// Makes both ways of the lines below.
+macro_rules! operators {
+    ($(
+        $operator:literal ($($attribute:ident = $usual:literal => $setting:ident),*) = $function:ident, $layer:expr
+    );* $(;)?) => {
+        /// The operator that computes a function, and its attributes; none if several nodes have to.
+        pub(crate) fn operator(function: Function) -> Option<(&'static str, Vec<Message>)> {
+            match function {
+                $(Function::$function { $($setting),* } => Some((
+                    $operator,
+                    vec![$(float(stringify!($attribute), $setting as f32)),*],
+                )),)*
+                _ => None,
+            }
+        }
+
+        /// The layer that computes what a node does, if its operator is one of these.
+        pub(crate) fn layer(node: &Operands<'_, '_>) -> Result<Option<Box<dyn Layer>>, String> {
+            Ok(Some(match node.operator() {
+                $($operator => {
+                    $(let $setting = node.float(stringify!($attribute), $usual)? as Float;)*
+                    Box::new($layer)
+                })*
+                _ => return Ok(None),
+            }))
+        }
+    };
+}
+
+// The operator; each attribute, with what it is where a file doesn't say, and the setting that it is; the function, and its layer.
+operators! {
+    "Relu"() = Relu, Relu;
+    "LeakyRelu"(alpha = 0.01 => slope) = LeakyRelu, LeakyRelu::new(slope);
+    "Elu"(alpha = 1.0 => alpha) = Elu, Elu::new(alpha);
+    "Sigmoid"() = Sigmoid, Sigmoid;
+    "Tanh"() = Tanh, Tanh;
+    "Softplus"() = Softplus, Softplus;
+}
