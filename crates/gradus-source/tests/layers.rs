@@ -363,6 +363,16 @@ fn batch_norm_after_another_shape_has_its_own_channels() {
     close(&Program::of(&network).unwrap().run(&[1.0; 2]), [1.0, 1.0, 100.0, 100.0]);
 }
 
+/// An example of every function of one value that the library has.
+fn functions() -> Vec<Box<dyn gradus::Layer>> {
+    let all = gradus::check::every_layer().into_iter();
+    let is_function = |layer: &dyn gradus::Layer| {
+        let bound = layer.bind(&gradus::Shape::from([2, 3, 7]));
+        bound.is_ok_and(|bound| matches!(bound.operation(), Some(gradus::layer::Operation::Map(_))))
+    };
+    all.map(|(layer, _)| layer).filter(|layer| is_function(&**layer)).collect()
+}
+
 /// `-ffast-math` takes for granted that nothing is infinite.
 #[test]
 fn activations_are_right_with_fast_math() {
@@ -371,18 +381,10 @@ fn activations_are_right_with_fast_math() {
         if i % 2 == 0 { size } else { -size }
     });
     let alone = || Sequential::new([x.len()]);
-    let networks = [
-        alone().layer(Relu),
-        alone().layer(LeakyRelu::new(0.1)),
-        alone().layer(Elu::new(1.3)),
-        alone().layer(Gelu),
-        alone().layer(Silu),
-        alone().layer(Softplus),
-        alone().layer(Sigmoid),
-        alone().layer(Tanh),
-        alone().layer(Softmax),
-    ]
-    .map(|network| network.build(1).unwrap());
+    let networks: Vec<Network> = (functions().into_iter())
+        .map(|function| alone().layer(function).build(1).unwrap())
+        .chain([alone().layer(Softmax).build(1).unwrap()])
+        .collect();
     let files: Vec<Sources> = (networks.iter().enumerate())
         .map(|(i, network)| {
             let program = Program::of(network).unwrap();
@@ -429,26 +431,12 @@ fn nan_stays_where_the_library_keeps_it() {
             Sequential::new([1, 1, 6]).layer(AvgPool2d::new((1, 3))),
             vec![nan, 1.0, 2.0, 1.0, 2.0, 3.0],
         ),
-        (
-            Sequential::new([3])
-                .layer(Relu)
-                .layer(LeakyRelu::new(0.1))
-                .layer(Elu::new(1.0)),
-            vec![1.0, nan, -1.0],
-        ),
-        (
-            Sequential::new([3])
-                .layer(Gelu)
-                .layer(Silu)
-                .layer(Softplus)
-                .layer(Sigmoid)
-                .layer(Tanh),
-            vec![1.0, nan, -1.0],
-        ),
         (Sequential::new([3]).layer(Softmax), vec![1.0, nan, -1.0]),
     ];
+    let functions = functions().into_iter().map(|function| Sequential::new([3]).layer(function));
+    let cases = cases.into_iter().chain(functions.map(|network| (network, vec![1.0, nan, -1.0])));
     let (mut files, mut expected) = (Vec::new(), Vec::new());
-    for (i, (network, x)) in cases.into_iter().enumerate() {
+    for (i, (network, x)) in cases.enumerate() {
         let network = network.build(1).unwrap();
         let program = Program::of(&network).unwrap();
         let labels = Labels {
