@@ -417,6 +417,8 @@ def activations():
         ("softplus", {}, lambda x: -F.logsigmoid(-x)),
         ("sigmoid", {}, nn.Sigmoid()),
         ("tanh", {}, nn.Tanh()),
+        ("clamp", {}, nn.ReLU6()),
+        ("clamp", {"low": -0.5, "high": 2.0}, nn.Hardtanh(-0.5, 2.0)),
     ]
     cases = []
     for kind, settings, function in functions:

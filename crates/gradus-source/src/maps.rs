@@ -61,5 +61,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::Softplus => call!(softplus()),
         Function::Sigmoid => call!(sigmoid()).bounded(Bounds::Shares),
         Function::Tanh => call!(hyperbolic()).bounded(Bounds::Signed),
+        Function::Clamp { low, high } => call!(clamp(low, high)),
     }
 }

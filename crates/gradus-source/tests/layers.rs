@@ -370,7 +370,9 @@ fn functions() -> Vec<Box<dyn gradus::Layer>> {
         let bound = layer.bind(&gradus::Shape::from([2, 3, 7]));
         bound.is_ok_and(|bound| matches!(bound.operation(), Some(gradus::layer::Operation::Map(_))))
     };
-    all.map(|(layer, _)| layer).filter(|layer| is_function(&**layer)).collect()
+    all.map(|(layer, _)| layer)
+        .filter(|layer| is_function(&**layer))
+        .collect()
 }
 
 /// `-ffast-math` takes for granted that nothing is infinite.
@@ -433,8 +435,12 @@ fn nan_stays_where_the_library_keeps_it() {
         ),
         (Sequential::new([3]).layer(Softmax), vec![1.0, nan, -1.0]),
     ];
-    let functions = functions().into_iter().map(|function| Sequential::new([3]).layer(function));
-    let cases = cases.into_iter().chain(functions.map(|network| (network, vec![1.0, nan, -1.0])));
+    let functions = functions()
+        .into_iter()
+        .map(|function| Sequential::new([3]).layer(function));
+    let cases = cases
+        .into_iter()
+        .chain(functions.map(|network| (network, vec![1.0, nan, -1.0])));
     let (mut files, mut expected) = (Vec::new(), Vec::new());
     for (i, (network, x)) in cases.enumerate() {
         let network = network.build(1).unwrap();

@@ -1,5 +1,6 @@
 //! Functions applied to each value alone.
 
+mod clamp;
 mod elu;
 mod fast;
 mod gelu;
@@ -54,6 +55,7 @@ activations! {
     softplus::Softplus, Softplus;
     sigmoid::Sigmoid, Sigmoid;
     tanh::Tanh, Tanh;
+    clamp::Clamp, Clamp::new(-0.5, 1.25);
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.

@@ -77,6 +77,11 @@ impl Graph {
                 Ok(self.node("Mul", path, &[x, &sigmoid], vec![]))
             }
             Function::Gelu => self.gelu(x, path),
+            Function::Clamp { low, high } => {
+                let low = self.constant(format!("{path}.low"), &[], [low as gradus::Float])?;
+                let high = self.constant(format!("{path}.high"), &[], [high as gradus::Float])?;
+                Ok(self.node("Clip", path, &[x, &low, &high], vec![]))
+            }
             other => Err(Error::invalid(format!(
                 "{other:?} at {path} has no operators to export it by"
             ))),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use gradus::{
-    AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GlobalAvgPool1d,
-    GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d, Padding,
-    Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
+    Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -108,6 +108,7 @@ impl<'a> Reader<'a> {
                 None | Some(b"none") => self.activation(node, Box::new(Gelu)),
                 Some(_) => Err("it approximates GELU; the layer here is exact".into()),
             },
+            "Clip" => self.clamp(node),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
                     Some(ratio) => ratio.scalar().ok_or("its ratio is not a number")?,
@@ -161,6 +162,20 @@ impl<'a> Reader<'a> {
         }
         let x = self.input(node, 0)?;
         Ok(x.at(self.steps.boxed(x.step, layer, vec![])?))
+    }
+
+    /// Bounds are attributes in early versions, and inputs later.
+    fn clamp(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let bound = |i, name| match node.optional(i)? {
+            Some(bound) => bound.scalar().map(Some).ok_or(format!("its {name} is not a number")),
+            None => Ok(node.given_float(name).map(|bound| bound as Float)),
+        };
+        let layer: Box<dyn Layer> = match (bound(1, "min")?, bound(2, "max")?) {
+            (Some(low), Some(high)) => Box::new(Clamp::new(low, high)),
+            (Some(0.0), None) => Box::new(Relu),
+            _ => return Err("it has one bound: only two can be imported, or 0 as the lower one".into()),
+        };
+        self.activation(node, layer)
     }
 
     fn scaled(&mut self, x: &Value, scale: Vec<Float>, shift: Vec<Float>) -> Result<Value, String> {

@@ -143,6 +143,13 @@ static void gradus_hyperbolic(float *y, int32_t n) {
     }
 }
 
+/* min(max(x, low), high) */
+static void gradus_clamp(float *y, int32_t n, float low, float high) {
+    for (; n > 0; n--, y++) {
+        *y = *y < low ? low : *y > high ? high : *y;
+    }
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

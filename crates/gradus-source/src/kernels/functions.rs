@@ -178,6 +178,17 @@ pub(crate) fn hyperbolic(y: &mut [f32]) {
     }
 }
 
+/// min(max(x, low), high)
+pub(crate) fn clamp(y: &mut [f32], low: f32, high: f32) {
+    for y in y {
+        if *y < low {
+            *y = low;
+        } else if *y > high {
+            *y = high;
+        }
+    }
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

@@ -98,6 +98,13 @@ pub enum Function {
     Sigmoid,
     /// tanh(x)
     Tanh,
+    /// min(max(x, low), high)
+    Clamp {
+        /// The smallest value.
+        low: f64,
+        /// The largest value.
+        high: f64,
+    },
 }
 
 /// Where the windows of a convolution or pooling are.
