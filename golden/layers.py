@@ -419,6 +419,7 @@ def activations():
         ("tanh", {}, nn.Tanh()),
         ("clamp", {}, nn.ReLU6()),
         ("clamp", {"low": -0.5, "high": 2.0}, nn.Hardtanh(-0.5, 2.0)),
+        ("hard_sigmoid", {}, nn.Hardsigmoid()),
     ]
     cases = []
     for kind, settings, function in functions:

@@ -1,7 +1,7 @@
 //! Functions of one value that are one operator of ONNX: a line for each says how it is exported and imported.
 
 use gradus::layer::Function;
-use gradus::{Elu, Float, Layer, LeakyRelu, Relu, Sigmoid, Softplus, Tanh};
+use gradus::{Elu, Float, HardSigmoid, Layer, LeakyRelu, Relu, Sigmoid, Softplus, Tanh};
 
 use crate::import::Operands;
 use crate::model::float;
@@ -10,14 +10,17 @@ use crate::wire::Message;
 /// Makes both ways of the lines below.
 macro_rules! operators {
     ($(
-        $operator:literal ($($attribute:ident = $usual:literal => $setting:ident),*) = $function:ident, $layer:expr
+        $operator:literal $([$($fixed:ident = $default:literal is $value:expr),*])? ($($attribute:ident = $usual:literal => $setting:ident),*) = $function:ident, $layer:expr
     );* $(;)?) => {
         /// The operator that computes a function, and its attributes; none if several nodes have to.
         pub(crate) fn operator(function: Function) -> Option<(&'static str, Vec<Message>)> {
             match function {
                 $(Function::$function { $($setting),* } => Some((
                     $operator,
-                    vec![$(float(stringify!($attribute), $setting as f32)),*],
+                    vec![
+                        $($(float(stringify!($fixed), $value),)*)?
+                        $(float(stringify!($attribute), $setting as f32)),*
+                    ],
                 )),)*
                 _ => None,
             }
@@ -27,6 +30,7 @@ macro_rules! operators {
         pub(crate) fn layer(node: &Operands<'_, '_>) -> Result<Option<Box<dyn Layer>>, String> {
             Ok(Some(match node.operator() {
                 $($operator => {
+                    $($(node.fixed(stringify!($fixed), $default, $value)?;)*)?
                     $(let $setting = node.float(stringify!($attribute), $usual)? as Float;)*
                     Box::new($layer)
                 })*
@@ -36,7 +40,8 @@ macro_rules! operators {
     };
 }
 
-// The operator; each attribute, with what it is where a file doesn't say, and the setting that it is; the function, and its layer.
+// The operator; in brackets, each attribute that is a number of the function, with what it is where a file doesn't say, and that number;
+// each other attribute, likewise, and the setting that it is; the function, and its layer.
 operators! {
     "Relu"() = Relu, Relu;
     "LeakyRelu"(alpha = 0.01 => slope) = LeakyRelu, LeakyRelu::new(slope);
@@ -44,4 +49,5 @@ operators! {
     "Sigmoid"() = Sigmoid, Sigmoid;
     "Tanh"() = Tanh, Tanh;
     "Softplus"() = Softplus, Softplus;
+    "HardSigmoid"[alpha = 0.2 is 1.0 / 6.0, beta = 0.5 is 0.5]() = HardSigmoid, HardSigmoid;
 }

@@ -62,5 +62,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::Sigmoid => call!(sigmoid()).bounded(Bounds::Shares),
         Function::Tanh => call!(hyperbolic()).bounded(Bounds::Signed),
         Function::Clamp { low, high } => call!(clamp(low, high)),
+        Function::HardSigmoid => call!(hard_sigmoid()).bounded(Bounds::Shares),
     }
 }

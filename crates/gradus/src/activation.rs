@@ -4,6 +4,7 @@ mod clamp;
 mod elu;
 mod fast;
 mod gelu;
+mod hard_sigmoid;
 mod relu;
 mod sigmoid;
 mod silu;
@@ -56,6 +57,7 @@ activations! {
     sigmoid::Sigmoid, Sigmoid;
     tanh::Tanh, Tanh;
     clamp::Clamp, Clamp::new(-0.5, 1.25);
+    hard_sigmoid::HardSigmoid, HardSigmoid;
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
@@ -197,7 +199,7 @@ macro_rules! without_settings {
         }
     )*};
 }
-without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh);
+without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid);
 
 #[cfg(test)]
 mod tests {

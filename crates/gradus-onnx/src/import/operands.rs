@@ -84,6 +84,16 @@ impl<'g, 'a> Operands<'g, 'a> {
         }
     }
 
+    /// Refuses an attribute that is not the number that the layer computes with.
+    pub(crate) fn fixed(&self, name: &str, usual: f32, needed: f32) -> Result<(), String> {
+        let found = self.float(name, usual)?;
+        if (found - needed).abs() <= 1e-5 * needed.abs() {
+            Ok(())
+        } else {
+            Err(format!("its `{name}` is {found}: the layer here has {needed}"))
+        }
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&'a [u8]> {
         match self.attribute(name) {
             Some(Attribute::Text(text)) => Some(text),

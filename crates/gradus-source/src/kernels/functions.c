@@ -150,6 +150,15 @@ static void gradus_clamp(float *y, int32_t n, float low, float high) {
     }
 }
 
+/* min(max(x / 6 + 1/2, 0), 1) */
+static void gradus_hard_sigmoid(float *y, int32_t n) {
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = y[i] * (1.0f / 6.0f) + 0.5f;
+    }
+    gradus_clamp(y, n, 0.0f, 1.0f);
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

@@ -189,6 +189,14 @@ pub(crate) fn clamp(y: &mut [f32], low: f32, high: f32) {
     }
 }
 
+/// min(max(x / 6 + 1/2, 0), 1)
+pub(crate) fn hard_sigmoid(y: &mut [f32]) {
+    for y in y.iter_mut() {
+        *y = *y * (1.0 / 6.0) + 0.5;
+    }
+    clamp(y, 0.0, 1.0);
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

@@ -105,6 +105,8 @@ pub enum Function {
         /// The largest value.
         high: f64,
     },
+    /// min(max(x / 6 + 1/2, 0), 1)
+    HardSigmoid,
 }
 
 /// Where the windows of a convolution or pooling are.
