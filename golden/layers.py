@@ -420,6 +420,7 @@ def activations():
         ("clamp", {}, nn.ReLU6()),
         ("clamp", {"low": -0.5, "high": 2.0}, nn.Hardtanh(-0.5, 2.0)),
         ("hard_sigmoid", {}, nn.Hardsigmoid()),
+        ("hard_swish", {}, nn.Hardswish()),
     ]
     cases = []
     for kind, settings, function in functions:

@@ -1,7 +1,7 @@
 //! Functions of one value that are one operator of ONNX: a line for each says how it is exported and imported.
 
 use gradus::layer::Function;
-use gradus::{Elu, Float, HardSigmoid, Layer, LeakyRelu, Relu, Sigmoid, Softplus, Tanh};
+use gradus::{Elu, Float, HardSigmoid, HardSwish, Layer, LeakyRelu, Relu, Sigmoid, Softplus, Tanh};
 
 use crate::import::Operands;
 use crate::model::float;
@@ -50,4 +50,5 @@ operators! {
     "Tanh"() = Tanh, Tanh;
     "Softplus"() = Softplus, Softplus;
     "HardSigmoid"[alpha = 0.2 is 1.0 / 6.0, beta = 0.5 is 0.5]() = HardSigmoid, HardSigmoid;
+    "HardSwish"() = HardSwish, HardSwish;
 }

@@ -36,7 +36,7 @@
 //! | flatten, reshape | Flatten, Reshape |
 //! | dropout | none: at inference it does nothing |
 //! | softmax | Softmax; left out at the end with [`Export::logits`] |
-//! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid |
+//! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid, hard_swish | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid, HardSwish |
 //! | silu | Sigmoid, Mul |
 //! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
 //! | residual, concat, multiply | Add; Concat; Mul, of a gate after Reshape |
@@ -58,7 +58,7 @@
 //! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
 //! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |
 //! | GlobalMaxPool | max_pool2d |
-//! | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid (with the slope 1/6) | the activations |
+//! | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid (with the slope 1/6), HardSwish | the activations |
 //! | Mul of x and its sigmoid | silu |
 //! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
 //! | Softmax of flat samples | softmax |

@@ -63,5 +63,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::Tanh => call!(hyperbolic()).bounded(Bounds::Signed),
         Function::Clamp { low, high } => call!(clamp(low, high)),
         Function::HardSigmoid => call!(hard_sigmoid()).bounded(Bounds::Shares),
+        Function::HardSwish => call!(hard_swish()),
     }
 }

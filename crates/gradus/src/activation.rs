@@ -5,6 +5,7 @@ mod elu;
 mod fast;
 mod gelu;
 mod hard_sigmoid;
+mod hard_swish;
 mod relu;
 mod sigmoid;
 mod silu;
@@ -58,6 +59,7 @@ activations! {
     tanh::Tanh, Tanh;
     clamp::Clamp, Clamp::new(-0.5, 1.25);
     hard_sigmoid::HardSigmoid, HardSigmoid;
+    hard_swish::HardSwish, HardSwish;
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
@@ -199,7 +201,7 @@ macro_rules! without_settings {
         }
     )*};
 }
-without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid);
+without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid, HardSwish);
 
 #[cfg(test)]
 mod tests {

@@ -159,6 +159,15 @@ static void gradus_hard_sigmoid(float *y, int32_t n) {
     gradus_clamp(y, n, 0.0f, 1.0f);
 }
 
+/* x min(max(x / 6 + 1/2, 0), 1) */
+static void gradus_hard_swish(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        float gate = *y * (1.0f / 6.0f) + 0.5f;
+        gate = gate < 0.0f ? 0.0f : gate;
+        *y *= gate > 1.0f ? 1.0f : gate;
+    }
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

@@ -197,6 +197,15 @@ pub(crate) fn hard_sigmoid(y: &mut [f32]) {
     clamp(y, 0.0, 1.0);
 }
 
+/// x · min(max(x / 6 + 1/2, 0), 1)
+pub(crate) fn hard_swish(y: &mut [f32]) {
+    for y in y {
+        let gate = *y * (1.0 / 6.0) + 0.5;
+        let gate = if gate < 0.0 { 0.0 } else { gate };
+        *y *= if gate > 1.0 { 1.0 } else { gate };
+    }
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

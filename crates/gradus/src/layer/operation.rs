@@ -107,6 +107,8 @@ pub enum Function {
     },
     /// min(max(x / 6 + 1/2, 0), 1)
     HardSigmoid,
+    /// x · min(max(x / 6 + 1/2, 0), 1)
+    HardSwish,
 }
 
 /// Where the windows of a convolution or pooling are.
