@@ -421,6 +421,7 @@ def activations():
         ("clamp", {"low": -0.5, "high": 2.0}, nn.Hardtanh(-0.5, 2.0)),
         ("hard_sigmoid", {}, nn.Hardsigmoid()),
         ("hard_swish", {}, nn.Hardswish()),
+        ("selu", {}, nn.SELU()),
     ]
     cases = []
     for kind, settings, function in functions:

@@ -7,6 +7,10 @@ use crate::import::Operands;
 use crate::model::float;
 use crate::wire::Message;
 
+/// SELU is λ · ELU, the latter with this α.
+pub(crate) const SELU_ALPHA: f32 = 1.673_263_2;
+pub(crate) const SELU_LAMBDA: f32 = 1.050_701;
+
 /// Makes both ways of the lines below.
 macro_rules! operators {
     ($(

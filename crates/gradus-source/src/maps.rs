@@ -64,5 +64,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::Clamp { low, high } => call!(clamp(low, high)),
         Function::HardSigmoid => call!(hard_sigmoid()).bounded(Bounds::Shares),
         Function::HardSwish => call!(hard_swish()),
+        Function::Selu => call!(selu()),
     }
 }

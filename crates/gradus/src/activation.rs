@@ -7,6 +7,7 @@ mod gelu;
 mod hard_sigmoid;
 mod hard_swish;
 mod relu;
+mod selu;
 mod sigmoid;
 mod silu;
 mod softplus;
@@ -60,6 +61,7 @@ activations! {
     clamp::Clamp, Clamp::new(-0.5, 1.25);
     hard_sigmoid::HardSigmoid, HardSigmoid;
     hard_swish::HardSwish, HardSwish;
+    selu::Selu, Selu;
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
@@ -201,7 +203,7 @@ macro_rules! without_settings {
         }
     )*};
 }
-without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid, HardSwish);
+without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid, HardSwish, Selu);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use gradus::layer::{Function, Operation, Window, WindowAxis};
 use gradus::{Error, LayerPart, Result};
 
 use super::Graph;
-use crate::functions;
+use crate::functions::{self, SELU_ALPHA, SELU_LAMBDA};
 use crate::model::{float, integer, integers};
 use crate::wire::Message;
 
@@ -77,6 +77,11 @@ impl Graph {
                 Ok(self.node("Mul", path, &[x, &sigmoid], vec![]))
             }
             Function::Gelu => self.gelu(x, path),
+            Function::Selu => {
+                let elu = self.node("Elu", path, &[x], vec![float("alpha", SELU_ALPHA)]);
+                let lambda = self.constant(format!("{path}.lambda"), &[], [gradus::Float::from(SELU_LAMBDA)])?;
+                Ok(self.node("Mul", path, &[&elu, &lambda], vec![]))
+            }
             Function::Clamp { low, high } => {
                 let low = self.constant(format!("{path}.low"), &[], [low as gradus::Float])?;
                 let high = self.constant(format!("{path}.high"), &[], [high as gradus::Float])?;

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu,
     GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
-    Padding, Padding1d, Relu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
 use super::operands::Operands;
 use super::steps::{Convolution, Kind, Linear, Steps, of};
 use super::value::{Order, Value};
-use crate::functions;
+use crate::functions::{self, SELU_ALPHA, SELU_LAMBDA};
 use crate::model::data_type;
 
 /// The smallest x where softplus(x) is x in single precision.
@@ -108,6 +109,11 @@ impl<'a> Reader<'a> {
                 None | Some(b"none") => self.activation(node, Box::new(Gelu)),
                 Some(_) => Err("it approximates GELU; the layer here is exact".into()),
             },
+            "Selu" => {
+                node.fixed("alpha", SELU_ALPHA, SELU_ALPHA)?;
+                node.fixed("gamma", SELU_LAMBDA, SELU_LAMBDA)?;
+                self.activation(node, Box::new(Selu))
+            }
             "Clip" => self.clamp(node),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
@@ -162,6 +168,21 @@ impl<'a> Reader<'a> {
         }
         let x = self.input(node, 0)?;
         Ok(x.at(self.steps.boxed(x.step, layer, vec![])?))
+    }
+
+    /// Whether it is λ · ELU with the numbers of SELU.
+    fn is_part_of_selu(&self, x: &Value, factors: &[Float]) -> bool {
+        let step = &self.steps.all[x.step];
+        let Kind::Layer { layer, .. } = &step.kind else {
+            return false;
+        };
+        let operation = layer.bind(&step.output).ok().and_then(|bound| bound.operation());
+        let Some(Operation::Map(Function::Elu { alpha })) = operation else {
+            return false;
+        };
+        near(alpha as Float, Float::from(SELU_ALPHA))
+            && factors.len() == 1
+            && near(factors[0], Float::from(SELU_LAMBDA))
     }
 
     /// Bounds are attributes in early versions, and inputs later.
@@ -232,6 +253,9 @@ impl<'a> Reader<'a> {
             "Add" => self.scaled(&x, vec![1.0], numbers),
             "Sub" if value == 0 => self.scaled(&x, vec![1.0], with(|number| -number)),
             "Sub" => self.scaled(&x, vec![-1.0], numbers),
+            "Mul" if self.is_part_of_selu(&x, &numbers) => {
+                Ok(x.at(self.steps.layer(self.steps.all[x.step].parent, Selu, vec![])?))
+            }
             "Mul" => self.scaled(&x, numbers, vec![0.0]),
             _ if value == 0 => self.scaled(&x, with(|number| 1.0 / number), vec![0.0]),
             _ => Err("it divides by a value of the network".into()),

@@ -168,6 +168,14 @@ static void gradus_hard_swish(float *y, int32_t n) {
     }
 }
 
+/* lambda x above 0, lambda alpha (e^x - 1) below. */
+static void gradus_selu(float *y, int32_t n) {
+    gradus_elu(y, n, 1.6732632f);
+    for (; n > 0; n--, y++) {
+        *y *= 1.050701f;
+    }
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

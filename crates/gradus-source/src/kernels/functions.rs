@@ -206,6 +206,14 @@ pub(crate) fn hard_swish(y: &mut [f32]) {
     }
 }
 
+/// λ · x above 0, λ · α · (eˣ - 1) below.
+pub(crate) fn selu(y: &mut [f32]) {
+    elu(y, 1.673_263_2);
+    for y in y {
+        *y *= 1.050_701;
+    }
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

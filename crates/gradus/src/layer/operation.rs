@@ -109,6 +109,8 @@ pub enum Function {
     HardSigmoid,
     /// x · min(max(x / 6 + 1/2, 0), 1)
     HardSwish,
+    /// λ · x where x > 0, else λ · α · (eˣ − 1), with λ = 1.0507009873554805 and α = 1.6732632423543772
+    Selu,
 }
 
 /// Where the windows of a convolution or pooling are.
