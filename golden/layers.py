@@ -422,6 +422,7 @@ def activations():
         ("hard_sigmoid", {}, nn.Hardsigmoid()),
         ("hard_swish", {}, nn.Hardswish()),
         ("selu", {}, nn.SELU()),
+        ("mish", {}, nn.Mish()),
     ]
     cases = []
     for kind, settings, function in functions:

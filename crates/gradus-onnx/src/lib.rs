@@ -38,6 +38,7 @@
 //! | softmax | Softmax; left out at the end with [`Export::logits`] |
 //! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid, hard_swish | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid, HardSwish |
 //! | silu | Sigmoid, Mul |
+//! | mish | Softplus, Tanh, Mul: the operator Mish came with a later version |
 //! | selu | Elu, Mul: runtimes lack Selu |
 //! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
 //! | residual, concat, multiply | Add; Concat; Mul, of a gate after Reshape |
@@ -62,6 +63,7 @@
 //! | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid (with the slope 1/6), HardSwish | the activations |
 //! | Selu, or its Elu and Mul | selu |
 //! | Mul of x and its sigmoid | silu |
+//! | Mish, or Mul of x and the tanh of its softplus | mish |
 //! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
 //! | Softmax of flat samples | softmax |
 //! | Dropout | dropout |

@@ -65,5 +65,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::HardSigmoid => call!(hard_sigmoid()).bounded(Bounds::Shares),
         Function::HardSwish => call!(hard_swish()),
         Function::Selu => call!(selu()),
+        Function::Mish => call!(mish()),
     }
 }

@@ -6,6 +6,7 @@ mod fast;
 mod gelu;
 mod hard_sigmoid;
 mod hard_swish;
+mod mish;
 mod relu;
 mod selu;
 mod sigmoid;
@@ -62,6 +63,7 @@ activations! {
     hard_sigmoid::HardSigmoid, HardSigmoid;
     hard_swish::HardSwish, HardSwish;
     selu::Selu, Selu;
+    mish::Mish, Mish;
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
@@ -203,7 +205,18 @@ macro_rules! without_settings {
         }
     )*};
 }
-without_settings!(Relu, Gelu, Silu, Softplus, Sigmoid, Tanh, HardSigmoid, HardSwish, Selu);
+without_settings!(
+    Relu,
+    Gelu,
+    Silu,
+    Softplus,
+    Sigmoid,
+    Tanh,
+    HardSigmoid,
+    HardSwish,
+    Selu,
+    Mish
+);
 
 #[cfg(test)]
 mod tests {

@@ -82,6 +82,11 @@ impl Graph {
                 let lambda = self.constant(format!("{path}.lambda"), &[], [gradus::Float::from(SELU_LAMBDA)])?;
                 Ok(self.node("Mul", path, &[&elu, &lambda], vec![]))
             }
+            Function::Mish => {
+                let softplus = self.node("Softplus", path, &[x], vec![]);
+                let tanh = self.node("Tanh", path, &[&softplus], vec![]);
+                Ok(self.node("Mul", path, &[x, &tanh], vec![]))
+            }
             Function::Clamp { low, high } => {
                 let low = self.constant(format!("{path}.low"), &[], [low as gradus::Float])?;
                 let high = self.constant(format!("{path}.high"), &[], [high as gradus::Float])?;

@@ -6,7 +6,7 @@ use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu,
     GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
-    Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    Mish, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -114,6 +114,7 @@ impl<'a> Reader<'a> {
                 node.fixed("gamma", SELU_LAMBDA, SELU_LAMBDA)?;
                 self.activation(node, Box::new(Selu))
             }
+            "Mish" => self.activation(node, Box::new(Mish)),
             "Clip" => self.clamp(node),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
@@ -291,13 +292,16 @@ impl<'a> Reader<'a> {
         Ok(a.at(self.steps.sum(one, other)?))
     }
 
-    /// A product of two values: x · σ(x), GELU as x · (1 + erf(x / √2)) and the like, or any other.
+    /// A product of two values: x · σ(x), x · tanh(softplus(x)), GELU as x · (1 + erf(x / √2)) and the like, or any other.
     fn multiply(&mut self, a: &Value, b: &Value) -> Result<Value, String> {
         for (x, gate) in [(a, b), (b, a)] {
             let step = &self.steps.all[gate.step];
             match &step.kind {
                 Kind::Layer { layer, .. } if layer.kind() == "sigmoid" && step.parent == x.step => {
                     return Ok(x.at(self.steps.layer(x.step, Silu, vec![])?));
+                }
+                Kind::Layer { layer, .. } if layer.kind() == "tanh" && self.is_softplus_of(step.parent, x.step) => {
+                    return Ok(x.at(self.steps.layer(x.step, Mish, vec![])?));
                 }
                 _ => {}
             }
@@ -329,6 +333,11 @@ impl<'a> Reader<'a> {
             ));
         }
         Ok((self.own(a)?.step, self.own(b)?.step))
+    }
+
+    fn is_softplus_of(&self, step: usize, x: usize) -> bool {
+        let step = &self.steps.all[step];
+        matches!(&step.kind, Kind::Layer { layer, .. } if layer.kind() == "softplus" && step.parent == x)
     }
 
     /// The product of x and a gate, if it is factor · GELU(u): where x = m · u and the gate is s · (1 + erf(u / √2)), the factor

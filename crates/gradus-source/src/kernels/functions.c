@@ -176,6 +176,15 @@ static void gradus_selu(float *y, int32_t n) {
     }
 }
 
+/* x tanh(ln(1 + e^x)), from e^-|x| alone. */
+static void gradus_mish(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        float e = gradus_exp(-gradus_magnitude(*y));
+        float part = *y < 0.0f ? e * (e + 2.0f) : 1.0f + 2.0f * e;
+        *y *= part / (part + (*y < 0.0f ? 2.0f : 2.0f * e * e));
+    }
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

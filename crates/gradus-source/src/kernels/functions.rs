@@ -214,6 +214,19 @@ pub(crate) fn selu(y: &mut [f32]) {
     }
 }
 
+/// x · tanh(ln(1 + eˣ)), from e^-|x| alone.
+pub(crate) fn mish(y: &mut [f32]) {
+    for y in y {
+        let e = exp(-magnitude(*y));
+        let (part, rest) = if *y < 0.0 {
+            (e * (e + 2.0), 2.0)
+        } else {
+            (1.0 + 2.0 * e, 2.0 * e * e)
+        };
+        *y *= part / (part + rest);
+    }
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

@@ -111,6 +111,8 @@ pub enum Function {
     HardSwish,
     /// λ · x where x > 0, else λ · α · (eˣ − 1), with λ = 1.0507009873554805 and α = 1.6732632423543772
     Selu,
+    /// x · tanh(ln(1 + eˣ))
+    Mish,
 }
 
 /// Where the windows of a convolution or pooling are.
