@@ -423,6 +423,7 @@ def activations():
         ("hard_swish", {}, nn.Hardswish()),
         ("selu", {}, nn.SELU()),
         ("mish", {}, nn.Mish()),
+        ("gelu_tanh", {}, nn.GELU("tanh")),
     ]
     cases = []
     for kind, settings, function in functions:

@@ -11,6 +11,10 @@ use crate::wire::Message;
 pub(crate) const SELU_ALPHA: f32 = 1.673_263_2;
 pub(crate) const SELU_LAMBDA: f32 = 1.050_701;
 
+/// GELU's approximation is x · (1 + tanh(slope · (x + cubic · x³))) / 2.
+pub(crate) const GELU_CUBIC: Float = 0.044_715;
+pub(crate) const GELU_SLOPE: Float = 0.797_884_560_802_865_4_f64 as Float;
+
 /// Makes both ways of the lines below.
 macro_rules! operators {
     ($(

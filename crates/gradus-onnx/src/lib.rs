@@ -41,6 +41,7 @@
 //! | mish | Softplus, Tanh, Mul: the operator Mish came with a later version |
 //! | selu | Elu, Mul: runtimes lack Selu |
 //! | gelu | Div, Erf, Add, Mul, Mul: the exact function |
+//! | gelu_tanh | Pow, Mul, Add, Mul, Tanh, Add, Mul, Mul |
 //! | residual, concat, multiply | Add; Concat; Mul, of a gate after Reshape |
 //! | with [`Export::bytes`] | Cast, Mul and, where there is a shift, Add before all |
 //! | with [`Export::inputs`] | Sub, Div before all: the graph takes numbers as they are measured; in double precision, and Cast, where it needs to |
@@ -65,6 +66,7 @@
 //! | Mul of x and its sigmoid | silu |
 //! | Mish, or Mul of x and the tanh of its softplus | mish |
 //! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
+//! | Gelu (approximate), or its formula with Pow and Tanh | gelu_tanh, likewise |
 //! | Softmax of flat samples | softmax |
 //! | Dropout | dropout |
 //! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |

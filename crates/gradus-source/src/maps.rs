@@ -66,5 +66,6 @@ pub(crate) fn map(function: Function) -> Map {
         Function::HardSwish => call!(hard_swish()),
         Function::Selu => call!(selu()),
         Function::Mish => call!(mish()),
+        Function::GeluTanh => call!(gelu_tanh()),
     }
 }

@@ -4,6 +4,7 @@ mod clamp;
 mod elu;
 mod fast;
 mod gelu;
+mod gelu_tanh;
 mod hard_sigmoid;
 mod hard_swish;
 mod mish;
@@ -64,6 +65,7 @@ activations! {
     hard_swish::HardSwish, HardSwish;
     selu::Selu, Selu;
     mish::Mish, Mish;
+    gelu_tanh::GeluTanh, GeluTanh;
 }
 
 /// A function applied to each value alone. Whatever implements it, and [`Clone`], is a [`Layer`] too.
@@ -215,7 +217,8 @@ without_settings!(
     HardSigmoid,
     HardSwish,
     Selu,
-    Mish
+    Mish,
+    GeluTanh
 );
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use gradus::layer::{Function, Operation, Window, WindowAxis};
 use gradus::{Error, LayerPart, Result};
 
 use super::Graph;
-use crate::functions::{self, SELU_ALPHA, SELU_LAMBDA};
+use crate::functions::{self, GELU_CUBIC, GELU_SLOPE, SELU_ALPHA, SELU_LAMBDA};
 use crate::model::{float, integer, integers};
 use crate::wire::Message;
 
@@ -77,6 +77,7 @@ impl Graph {
                 Ok(self.node("Mul", path, &[x, &sigmoid], vec![]))
             }
             Function::Gelu => self.gelu(x, path),
+            Function::GeluTanh => self.gelu_tanh(x, path),
             Function::Selu => {
                 let elu = self.node("Elu", path, &[x], vec![float("alpha", SELU_ALPHA)]);
                 let lambda = self.constant(format!("{path}.lambda"), &[], [gradus::Float::from(SELU_LAMBDA)])?;
@@ -141,6 +142,24 @@ impl Graph {
         let half = constant(self, "half", 0.5)?;
         let mut gate = self.node("Div", path, &[x, &root], vec![]);
         gate = self.node("Erf", path, &[&gate], vec![]);
+        gate = self.node("Add", path, &[&gate, &one], vec![]);
+        let twice = self.node("Mul", path, &[x, &gate], vec![]);
+        Ok(self.node("Mul", &format!("{path}.half"), &[&twice, &half], vec![]))
+    }
+
+    /// y = (x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))) / 2: the operator Gelu came with a later version.
+    fn gelu_tanh(&mut self, x: &str, path: &str) -> Result<String> {
+        let mut constant = |name: &str, value| self.constant(format!("{path}.{name}"), &[], [value]);
+        let three = constant("three", 3.0)?;
+        let part = constant("part", GELU_CUBIC)?;
+        let root = constant("root", GELU_SLOPE)?;
+        let one = constant("one", 1.0)?;
+        let half = constant("half", 0.5)?;
+        let mut u = self.node("Pow", path, &[x, &three], vec![]);
+        u = self.node("Mul", &format!("{path}.cube"), &[&u, &part], vec![]);
+        u = self.node("Add", &format!("{path}.cube"), &[x, &u], vec![]);
+        u = self.node("Mul", &format!("{path}.root"), &[&u, &root], vec![]);
+        let mut gate = self.node("Tanh", path, &[&u], vec![]);
         gate = self.node("Add", path, &[&gate, &one], vec![]);
         let twice = self.node("Mul", path, &[x, &gate], vec![]);
         Ok(self.node("Mul", &format!("{path}.half"), &[&twice, &half], vec![]))

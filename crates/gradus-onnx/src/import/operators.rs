@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gradus::layer::{Function, Operation};
 use gradus::{
-    AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu,
+    AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
     GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
     Mish, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
@@ -13,7 +13,7 @@ use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueeze
 use super::operands::Operands;
 use super::steps::{Convolution, Kind, Linear, Steps, of};
 use super::value::{Order, Value};
-use crate::functions::{self, SELU_ALPHA, SELU_LAMBDA};
+use crate::functions::{self, GELU_CUBIC, GELU_SLOPE, SELU_ALPHA, SELU_LAMBDA};
 use crate::model::data_type;
 
 /// The smallest x where softplus(x) is x in single precision.
@@ -107,7 +107,8 @@ impl<'a> Reader<'a> {
             }
             "Gelu" => match node.text("approximate") {
                 None | Some(b"none") => self.activation(node, Box::new(Gelu)),
-                Some(_) => Err("it approximates GELU; the layer here is exact".into()),
+                Some(b"tanh") => self.activation(node, Box::new(GeluTanh)),
+                Some(_) => Err("its approximation of GELU is not that by tanh".into()),
             },
             "Selu" => {
                 node.fixed("alpha", SELU_ALPHA, SELU_ALPHA)?;
@@ -115,6 +116,13 @@ impl<'a> Reader<'a> {
                 self.activation(node, Box::new(Selu))
             }
             "Mish" => self.activation(node, Box::new(Mish)),
+            "Pow" => {
+                let x = self.input(node, 0)?;
+                match node.constant(1)?.scalar() {
+                    Some(3.0) => Ok(x.at(self.steps.push(x.step, Kind::Cube))),
+                    _ => Err("it is another power than the cube in GELU's approximation".into()),
+                }
+            }
             "Clip" => self.clamp(node),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
@@ -241,6 +249,8 @@ impl<'a> Reader<'a> {
         if !node.is_constant(0) && !node.is_constant(1) {
             let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
             return match operator {
+                "Add" if self.is_cubic_part(&a, &b) => Ok(a.at(self.steps.push(a.step, Kind::CubicSum))),
+                "Add" if self.is_cubic_part(&b, &a) => Ok(b.at(self.steps.push(b.step, Kind::CubicSum))),
                 "Add" => self.add(&a, &b),
                 "Mul" => self.multiply(&a, &b),
                 _ => Err("it combines two values of the network: only Add and Mul can".into()),
@@ -311,6 +321,12 @@ impl<'a> Reader<'a> {
             }
         }
         for (x, gate) in [(a, b), (b, a)] {
+            if let Some(Gated { input, factor }) = self.gelu_tanh(x.step, gate.step) {
+                let gelu = self.steps.layer(input, GeluTanh, vec![])?;
+                return Ok(x.at(self.steps.scale(gelu, vec![factor], vec![0.0])));
+            }
+        }
+        for (x, gate) in [(a, b), (b, a)] {
             if let Some(channels) = channels_of_gate(x, gate) {
                 let x = self.own(x)?;
                 let gate = match self.steps.output(gate.step).dims() {
@@ -372,6 +388,41 @@ impl<'a> Reader<'a> {
         Some(Gated {
             input,
             factor: exact(2.0 * m * s[0]),
+        })
+    }
+
+    /// Whether `part` is 0.044715 · x³.
+    fn is_cubic_part(&self, x: &Value, part: &Value) -> bool {
+        let (cube, scale, shift) = self.steps.unscaled(part.step);
+        let step = &self.steps.all[cube];
+        matches!(step.kind, Kind::Cube)
+            && step.parent == x.step
+            && scale.len() == 1
+            && near(scale[0], GELU_CUBIC)
+            && shift == [0.0]
+    }
+
+    /// The product of x and a gate, if it is factor · (u · (1 + tanh(√(2/π) · (u + 0.044715 · u³))) / 2): x is m · u, and the gate
+    /// s · (1 + tanh(…)); the factor is 2 · m · s.
+    fn gelu_tanh(&self, x: usize, gate: usize) -> Option<Gated> {
+        let (tanh, s, t) = self.steps.unscaled(gate);
+        let is_tanh = matches!(&self.steps.all[tanh].kind, Kind::Layer { layer, .. } if layer.kind() == "tanh");
+        if s.len() != 1 || t.len() != 1 || !near(s[0], t[0]) || !is_tanh {
+            return None;
+        }
+        let (sum, slope, shift) = self.steps.unscaled(self.steps.all[tanh].parent);
+        let is_argument = slope.len() == 1 && near(slope[0], GELU_SLOPE) && shift == [0.0];
+        if !is_argument || !matches!(self.steps.all[sum].kind, Kind::CubicSum) {
+            return None;
+        }
+        let u = self.steps.all[sum].parent;
+        let ((from, p, q), (same, c, d)) = (self.steps.unscaled(x), self.steps.unscaled(u));
+        let m = p[0] / c[0];
+        let count = [&p, &q, &c, &d].map(Vec::len).into_iter().max()?;
+        let matches = (0..count).all(|i| near(of(&p, i), m * of(&c, i)) && near(of(&q, i), m * of(&d, i)));
+        (from == same && m.is_finite() && m != 0.0 && matches).then_some(Gated {
+            input: u,
+            factor: 2.0 * m * s[0],
         })
     }
 

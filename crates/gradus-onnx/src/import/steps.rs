@@ -27,6 +27,10 @@ pub(super) enum Kind {
     Scale { scale: Vec<Float>, shift: Vec<Float> },
     /// erf(x), a part of GELU.
     Erf,
+    /// x³, a part of GELU's approximation.
+    Cube,
+    /// x + 0.044715 · x³, likewise.
+    CubicSum,
     /// Whether x is above a number: a part of how PyTorch writes softplus.
     Above(Float),
     /// The probabilities 1 − x and x of two classes; the network gives x.
@@ -409,6 +413,11 @@ impl Steps {
                 Kind::Pair if Some(&i) == row.last() => {}
                 Kind::Pair => return Err(unfinished("nothing can follow the probabilities of two classes")),
                 Kind::Erf => return Err(unfinished("there is a layer for it only as a part of GELU")),
+                Kind::Cube | Kind::CubicSum => {
+                    return Err(unfinished(
+                        "there is a layer for it only as a part of GELU's approximation",
+                    ));
+                }
                 Kind::Above(_) => return Err(unfinished("there is a layer for it only as a part of softplus")),
                 Kind::Input | Kind::Taken => {
                     return Err(unfinished(

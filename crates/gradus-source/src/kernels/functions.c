@@ -185,6 +185,15 @@ static void gradus_mish(float *y, int32_t n) {
     }
 }
 
+/* x (1 + tanh(u)) / 2 = x / (1 + e^-2u), where u = sqrt(2 / pi) (x + 0.044715 x^3) */
+static void gradus_gelu_tanh(float *y, int32_t n) {
+    for (; n > 0; n--, y++) {
+        /* Further out it is x or 0, and the cube might become infinite. */
+        float x = *y > 100.0f ? 100.0f : *y < -100.0f ? -100.0f : *y;
+        *y *= gradus_logistic(1.5957691f * (x + 0.044715f * x * x * x));
+    }
+}
+
 /* e^x[i] / sum of e^x[j] */
 static void gradus_softmax(float *y, int32_t n) {
     float largest = y[0], total = 0.0f;

@@ -227,6 +227,16 @@ pub(crate) fn mish(y: &mut [f32]) {
     }
 }
 
+/// x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2 = x · σ(2 · √(2/π) · (x + 0.044715 · x³))
+pub(crate) fn gelu_tanh(y: &mut [f32]) {
+    for y in y {
+        // Further out it is x or 0, and the cube might become infinite.
+        let x = if *y > 100.0 { 100.0 } else { *y };
+        let x = if x < -100.0 { -100.0 } else { x };
+        *y *= logistic(1.595_769_1 * (x + 0.044_715 * x * x * x));
+    }
+}
+
 /// eˣⁱ / Σ eˣʲ
 pub(crate) fn softmax(y: &mut [f32]) {
     let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });

@@ -113,6 +113,8 @@ pub enum Function {
     Selu,
     /// x · tanh(ln(1 + eˣ))
     Mish,
+    /// x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2
+    GeluTanh,
 }
 
 /// Where the windows of a convolution or pooling are.
