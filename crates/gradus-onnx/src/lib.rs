@@ -35,6 +35,7 @@
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |
 //! | dropout | none: at inference it does nothing |
+//! | prelu | PRelu |
 //! | softmax | Softmax; left out at the end with [`Export::logits`] |
 //! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid, hard_swish | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid, HardSwish |
 //! | silu | Sigmoid, Mul |
@@ -67,6 +68,7 @@
 //! | Mish, or Mul of x and the tanh of its softplus | mish |
 //! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
 //! | Gelu (approximate), or its formula with Pow and Tanh | gelu_tanh, likewise |
+//! | PRelu, with a slope for each feature, or one for all | prelu |
 //! | Softmax of flat samples | softmax |
 //! | Dropout | dropout |
 //! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |

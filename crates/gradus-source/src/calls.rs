@@ -282,6 +282,13 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             (map.name, map.arguments.into_iter().map(Argument::Float).collect())
         }
         Op::Softmax => ("softmax", vec![]),
+        Op::PRelu { slope, pixels } => (
+            "prelu",
+            vec![
+                Argument::Table("slope", Table::F32(slope.clone())),
+                Argument::Integer(*pixels as i32),
+            ],
+        ),
         Op::Add { relu } => ("add", vec![Argument::Flag(*relu)]),
         Op::Multiply => ("multiply", vec![]),
         // Whatever is larger than 32 bits has been refused.

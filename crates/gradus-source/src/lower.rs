@@ -165,6 +165,19 @@ impl Lowering {
             }
             Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
             Operation::Softmax => self.in_place(layer, x, Op::Softmax),
+            Operation::PRelu => {
+                let (slope, _) = weights(layer)?;
+                let op = match slope[..] {
+                    [slope] => Op::Map(Function::LeakyRelu {
+                        slope: f64::from(slope),
+                    }),
+                    _ => Op::PRelu {
+                        pixels: input.size() / slope.len(),
+                        slope,
+                    },
+                };
+                self.in_place(layer, x, op)
+            }
             Operation::Map(Function::Relu) => match self.last(x) {
                 Some(Op::Dense { relu, .. } | Op::Conv2d { relu, .. } | Op::Add { relu }) => {
                     *relu = true;

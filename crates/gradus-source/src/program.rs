@@ -85,6 +85,11 @@ pub(crate) enum Op {
     Map(Function),
     /// In place.
     Softmax,
+    /// In place: a slope for each `pixels` values in a row.
+    PRelu {
+        slope: Vec<f32>,
+        pixels: usize,
+    },
     /// y += x, x being another value.
     Add {
         relu: bool,

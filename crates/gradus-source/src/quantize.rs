@@ -380,6 +380,9 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
         }
         Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),
         Op::Softmax => QuantizedOp::Softmax(exponentials(before)),
+        Op::PRelu { .. } => {
+            return Err("it can't be computed in integers: export the network in floats".into());
+        }
         Op::Add { .. } => {
             let factors = [x, before].map(|scale| f64::from(scale.scale) / f64::from(y.scale));
             let (_, shift) = fraction(factors[0].max(factors[1]));

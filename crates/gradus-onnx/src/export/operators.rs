@@ -63,6 +63,7 @@ impl Graph {
             }
             Operation::Identity => x,
             Operation::Softmax => self.node("Softmax", path, &[&x], vec![integer("axis", -1)]),
+            Operation::PRelu => self.prelu(&x, layer)?,
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }
@@ -114,6 +115,15 @@ impl Graph {
         }
         let inputs: Vec<&str> = [x].into_iter().chain(names.iter().map(String::as_str)).collect();
         Ok(self.node(operator, layer.path(), &inputs, attributes))
+    }
+
+    /// The slopes have a dimension for each of the sample's, for they are matched from the last on.
+    fn prelu(&mut self, x: &str, layer: &LayerPart<'_>) -> Result<String> {
+        let slopes = layer.tensor("weight").map_or(&[][..], |tensor| tensor.values);
+        let mut dims = vec![1; layer.input().len()];
+        dims[0] = slopes.len();
+        let slope = self.constant(format!("{}.weight", layer.path()), &dims, slopes.iter().copied())?;
+        Ok(self.node("PRelu", layer.path(), &[x, &slope], vec![]))
     }
 
     /// The weight goes into the file as units × inputs, as it does into the network's own.

@@ -6,7 +6,7 @@ use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
     GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
-    Mish, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
                     _ => Err(format!("it moves the axis of the samples: {order:?}")),
                 }
             }
+            "PRelu" => self.prelu(node),
             "Softmax" => self.softmax(node),
             "Concat" => self.concat(node),
             "Greater" => {
@@ -733,6 +734,16 @@ impl<'a> Reader<'a> {
         }
         let step = self.steps.shaped(x.step, &x.dims)?;
         Ok(x.at(self.steps.layer(step, Softmax::new(), vec![])?))
+    }
+
+    fn prelu(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        let slopes = self.features(&x, node.constant(1)?)?;
+        let (x, layer) = match slopes.len() {
+            1 => (x, PRelu::new()),
+            _ => (self.own(&x)?, PRelu::new().per_channel()),
+        };
+        Ok(x.at(self.steps.layer(x.step, layer, vec![("weight", slopes)])?))
     }
 
     /// Values one after the other along their first axis.

@@ -211,3 +211,10 @@ static void gradus_softmax(float *y, int32_t n) {
         y[i] /= total;
     }
 }
+
+/* x above 0, below it times the slope of each `pixels` values in a row. */
+static void gradus_prelu(float *y, int32_t n, const float *slope, int32_t pixels) {
+    for (; n > 0; n -= pixels, y += pixels) {
+        gradus_leaky_relu(y, pixels, *slope++);
+    }
+}

@@ -249,3 +249,10 @@ pub(crate) fn softmax(y: &mut [f32]) {
         *y /= total;
     }
 }
+
+/// x above 0, below it times the slope of each `pixels` values in a row.
+pub(crate) fn prelu(y: &mut [f32], slope: &[f32], pixels: usize) {
+    for (y, slope) in y.chunks_exact_mut(pixels).zip(slope) {
+        leaky_relu(y, *slope);
+    }
+}

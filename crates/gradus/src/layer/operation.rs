@@ -65,6 +65,8 @@ pub enum Operation {
     },
     /// yᵢ = exp(xᵢ) / Σ exp(xⱼ), over all values of a sample.
     Softmax,
+    /// x where x > 0, else a · x: `weight` is a, one for all values or one for each channel, the first dimension.
+    PRelu,
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

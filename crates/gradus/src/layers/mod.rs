@@ -16,6 +16,7 @@ mod global_max_pool2d;
 mod max_pool1d;
 mod max_pool2d;
 mod pixel;
+mod prelu;
 mod reshape;
 mod sequence;
 mod softmax;
@@ -75,6 +76,7 @@ layers! {
     dropout::Dropout, Dropout::new(0.5), [2, 4, 4];
     batch_norm::BatchNorm, BatchNorm::new().momentum(0.3), [2, 4, 4];
     softmax::Softmax, Softmax, [4];
+    prelu::PRelu, PRelu::new().per_channel(), [2, 4, 4];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
