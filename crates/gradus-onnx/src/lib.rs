@@ -34,7 +34,7 @@
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |
-//! | dropout | none: at inference it does nothing |
+//! | dropout, gaussian_noise | none: at inference they do nothing |
 //! | prelu | PRelu |
 //! | softmax | Softmax; left out at the end with [`Export::logits`] |
 //! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid, hard_swish | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid, HardSwish |

@@ -9,6 +9,7 @@ mod conv_transpose2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod gaussian_noise;
 mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
@@ -77,6 +78,7 @@ layers! {
     batch_norm::BatchNorm, BatchNorm::new().momentum(0.3), [2, 4, 4];
     softmax::Softmax, Softmax, [4];
     prelu::PRelu, PRelu::new().per_channel(), [2, 4, 4];
+    gaussian_noise::GaussianNoise, GaussianNoise::new(0.25), [2, 4, 4];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
