@@ -36,6 +36,7 @@
 //! | flatten, reshape | Flatten, Reshape |
 //! | dropout, gaussian_noise | none: at inference they do nothing |
 //! | prelu | PRelu |
+//! | log_softmax | LogSoftmax |
 //! | softmax | Softmax; left out at the end with [`Export::logits`] |
 //! | relu, leaky_relu, elu, softplus, sigmoid, tanh, clamp, hard_sigmoid, hard_swish | Relu, LeakyRelu, Elu, Softplus, Sigmoid, Tanh, Clip, HardSigmoid, HardSwish |
 //! | silu | Sigmoid, Mul |
@@ -69,7 +70,7 @@
 //! | Gelu (exact), or its formula with Erf | gelu, of whatever is scaled and shifted before it |
 //! | Gelu (approximate), or its formula with Pow and Tanh | gelu_tanh, likewise |
 //! | PRelu, with a slope for each feature, or one for all | prelu |
-//! | Softmax of flat samples | softmax |
+//! | Softmax, LogSoftmax of flat samples | softmax, log_softmax |
 //! | Dropout | dropout |
 //! | Flatten, Reshape, Squeeze, Unsqueeze | flatten and reshape where they are needed |
 //! | Transpose | nothing: see below |

@@ -282,6 +282,7 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             (map.name, map.arguments.into_iter().map(Argument::Float).collect())
         }
         Op::Softmax => ("softmax", vec![]),
+        Op::LogSoftmax => ("log_softmax", vec![]),
         Op::PRelu { slope, pixels } => (
             "prelu",
             vec![

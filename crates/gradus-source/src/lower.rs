@@ -165,6 +165,7 @@ impl Lowering {
             }
             Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
             Operation::Softmax => self.in_place(layer, x, Op::Softmax),
+            Operation::LogSoftmax => self.in_place(layer, x, Op::LogSoftmax),
             Operation::PRelu => {
                 let (slope, _) = weights(layer)?;
                 let op = match slope[..] {

@@ -85,6 +85,8 @@ pub(crate) enum Op {
     Map(Function),
     /// In place.
     Softmax,
+    /// In place.
+    LogSoftmax,
     /// In place: a slope for each `pixels` values in a row.
     PRelu {
         slope: Vec<f32>,

@@ -10,7 +10,7 @@
 //! | the next value | q = z + a · M, where M = sₒ·sₓ / s is an integer of 31 bits divided by a power of two |
 //!
 //! Since 0 is a byte of every scale, padding and ReLU are exact, and a ReLU costs nothing: its values begin at 0, and what is
-//! below is cut off. Other functions of one value are tables of 256 bytes. A softmax at the very end is left out: the class is
+//! below is cut off. Other functions of one value are tables of 256 bytes. A softmax or log-softmax at the very end is left out: the class is
 //! the same without it. Calibration may lack a class: the outputs of a function whose range is known have all of it, or a
 //! classifier that saw no positive could never say yes.
 //!
@@ -140,7 +140,7 @@ impl Program {
         let mut ranges = program.ranges(samples)?;
         program.widen(&mut ranges);
         program.join(&mut ranges);
-        if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax)) {
+        if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax | Op::LogSoftmax)) {
             program.steps.pop();
         }
         let input_scale = match input {
@@ -380,7 +380,7 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
         }
         Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),
         Op::Softmax => QuantizedOp::Softmax(exponentials(before)),
-        Op::PRelu { .. } => {
+        Op::PRelu { .. } | Op::LogSoftmax => {
             return Err("it can't be computed in integers: export the network in floats".into());
         }
         Op::Add { .. } => {

@@ -39,6 +39,7 @@ impl Program {
                 } => float::avg_pool2d(x, y, window, *exclude_padding),
                 Op::Map(function) => map(*function).run(y),
                 Op::Softmax => functions::softmax(y),
+                Op::LogSoftmax => functions::log_softmax(y),
                 Op::PRelu { slope, pixels } => functions::prelu(y, slope, *pixels),
                 Op::Add { relu } => float::add(x, y, *relu),
                 Op::Multiply => float::multiply(x, y),

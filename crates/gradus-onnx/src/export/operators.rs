@@ -64,6 +64,7 @@ impl Graph {
             Operation::Identity => x,
             Operation::Softmax => self.node("Softmax", path, &[&x], vec![integer("axis", -1)]),
             Operation::PRelu => self.prelu(&x, layer)?,
+            Operation::LogSoftmax => self.node("LogSoftmax", path, &[&x], vec![integer("axis", -1)]),
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
-    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, MaxPool1d, MaxPool2d,
-    Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, LogSoftmax, MaxPool1d,
+    MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
                 }
             }
             "PRelu" => self.prelu(node),
-            "Softmax" => self.softmax(node),
+            "Softmax" => self.softmax(node, Softmax::new()),
+            "LogSoftmax" => self.softmax(node, LogSoftmax),
             "Concat" => self.concat(node),
             "Greater" => {
                 let x = self.input(node, 0)?;
@@ -723,7 +724,7 @@ impl<'a> Reader<'a> {
         x.reshaped(dims)
     }
 
-    fn softmax(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+    fn softmax(&mut self, node: &Operands<'_, 'a>, layer: impl Layer) -> Result<Value, String> {
         let x = self.input(node, 0)?;
         let usual = if node.opset < 13 { 1 } else { -1 };
         if x.dims.len() != 1 || axis(node.integer("axis", usual)?, 2)? != 1 {
@@ -733,7 +734,7 @@ impl<'a> Reader<'a> {
             ));
         }
         let step = self.steps.shaped(x.step, &x.dims)?;
-        Ok(x.at(self.steps.layer(step, Softmax::new(), vec![])?))
+        Ok(x.at(self.steps.layer(step, layer, vec![])?))
     }
 
     fn prelu(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {

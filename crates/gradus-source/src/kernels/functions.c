@@ -218,3 +218,27 @@ static void gradus_prelu(float *y, int32_t n, const float *slope, int32_t pixels
         gradus_leaky_relu(y, pixels, *slope++);
     }
 }
+
+/* x[i] - ln of the sum of e^x[j] */
+static void gradus_log_softmax(float *y, int32_t n) {
+    float largest = y[0], total = 0.0f, log = 0.0f;
+    int32_t i;
+    for (i = 1; i < n; i++) {
+        if (y[i] > largest) {
+            largest = y[i];
+        }
+    }
+    for (i = 0; i < n; i++) {
+        y[i] -= largest;
+        total += gradus_exp(y[i]);
+    }
+    /* The logarithm of the total, which is at least 1. */
+    while (total > 2.0f) {
+        total *= 0.5f;
+        log += 0.69314718f;
+    }
+    log += gradus_ln(total);
+    for (i = 0; i < n; i++) {
+        y[i] -= log;
+    }
+}

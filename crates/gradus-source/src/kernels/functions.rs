@@ -256,3 +256,23 @@ pub(crate) fn prelu(y: &mut [f32], slope: &[f32], pixels: usize) {
         leaky_relu(y, *slope);
     }
 }
+
+/// xᵢ - ln Σ eˣʲ
+pub(crate) fn log_softmax(y: &mut [f32]) {
+    let largest = y.iter().fold(y[0], |most, &y| if y > most { y } else { most });
+    let mut total = 0.0;
+    for y in y.iter_mut() {
+        *y -= largest;
+        total += exp(*y);
+    }
+    // The logarithm of the total, which is at least 1.
+    let mut log = 0.0;
+    while total > 2.0 {
+        total *= 0.5;
+        log += core::f32::consts::LN_2;
+    }
+    log += ln(total);
+    for y in y {
+        *y -= log;
+    }
+}

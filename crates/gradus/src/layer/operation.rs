@@ -67,6 +67,8 @@ pub enum Operation {
     Softmax,
     /// x where x > 0, else a · x: `weight` is a, one for all values or one for each channel, the first dimension.
     PRelu,
+    /// yᵢ = xᵢ − ln Σ exp(xⱼ), over all values of a sample.
+    LogSoftmax,
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

@@ -14,6 +14,7 @@ mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
 mod global_max_pool2d;
+mod log_softmax;
 mod max_pool1d;
 mod max_pool2d;
 mod pixel;
@@ -79,6 +80,7 @@ layers! {
     softmax::Softmax, Softmax, [4];
     prelu::PRelu, PRelu::new().per_channel(), [2, 4, 4];
     gaussian_noise::GaussianNoise, GaussianNoise::new(0.25), [2, 4, 4];
+    log_softmax::LogSoftmax, LogSoftmax, [4];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
