@@ -390,6 +390,8 @@ def layers():
         norm("batch_norm over channels", (3, 4, 5), True),
         norm("batch_norm over channels, inference", (3, 4, 5), False),
         case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),
+        case("layer_norm", "layer_norm", {"epsilon": 1e-5}, nn.LayerNorm(6), (6,), 4),
+        case("layer_norm of an image", "layer_norm", {"epsilon": 0.01}, nn.LayerNorm((2, 3, 4), eps=0.01), (2, 3, 4)),
         case("log_softmax", "log_softmax", {}, nn.LogSoftmax(1), (7,), 4),
         case("gaussian_noise does nothing at inference", "gaussian_noise", {"deviation": 0.5}, nn.Identity(), (12,), 2, False),
         case("prelu", "prelu", {}, nn.PReLU(), (2, 3, 4)),

@@ -31,6 +31,7 @@
 //! | dense | Gemm, the weight as units × inputs |
 //! | conv2d | Conv |
 //! | batch_norm | BatchNormalization, with the running statistics |
+//! | layer_norm | LayerNormalization |
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |
@@ -60,6 +61,7 @@
 //! | Gemm; MatMul and Add | dense |
 //! | Conv (two-dimensional) | conv2d, with any padding, stride, dilation and groups |
 //! | BatchNormalization | batch_norm |
+//! | LayerNormalization of whole samples | layer_norm |
 //! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
 //! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |
 //! | GlobalMaxPool | max_pool2d |

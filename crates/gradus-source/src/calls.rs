@@ -282,6 +282,22 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             (map.name, map.arguments.into_iter().map(Argument::Float).collect())
         }
         Op::Softmax => ("softmax", vec![]),
+        Op::Normalize {
+            gamma,
+            beta,
+            groups,
+            pixels,
+            epsilon,
+        } => (
+            "normalize",
+            vec![
+                Argument::Table("weight", Table::F32(gamma.clone())),
+                Argument::Table("bias", Table::F32(beta.clone())),
+                Argument::Integer(*groups as i32),
+                Argument::Integer(*pixels as i32),
+                Argument::Float(*epsilon),
+            ],
+        ),
         Op::LogSoftmax => ("log_softmax", vec![]),
         Op::PRelu { slope, pixels } => (
             "prelu",

@@ -165,6 +165,10 @@ impl Lowering {
             }
             Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
             Operation::Softmax => self.in_place(layer, x, Op::Softmax),
+            Operation::LayerNorm { epsilon } => {
+                let op = normalize(layer, 1, epsilon)?;
+                self.in_place(layer, x, op)
+            }
             Operation::LogSoftmax => self.in_place(layer, x, Op::LogSoftmax),
             Operation::PRelu => {
                 let (slope, _) = weights(layer)?;
@@ -351,6 +355,20 @@ fn weights(layer: &LayerPart<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
     let bias = values("bias").unwrap_or_else(|| vec![0.0; layer.output()[0]]);
     finite(layer, [&weight, &bias])?;
     Ok((weight, bias))
+}
+
+/// The normalization of so many groups of values.
+fn normalize(layer: &LayerPart<'_>, groups: usize, epsilon: f64) -> Result<Op> {
+    let (gamma, beta) = weights(layer)?;
+    let pixels = layer.input().size() / gamma.len();
+    let epsilon = epsilon as f32;
+    Ok(Op::Normalize {
+        gamma,
+        beta,
+        groups,
+        pixels,
+        epsilon,
+    })
 }
 
 fn finite(layer: &LayerPart<'_>, tensors: [&[f32]; 2]) -> Result<()> {

@@ -85,6 +85,14 @@ pub(crate) enum Op {
     Map(Function),
     /// In place.
     Softmax,
+    /// In place: groups of values with mean 0 and variance 1, then scaled and shifted; each `pixels` values in a row alike.
+    Normalize {
+        gamma: Vec<f32>,
+        beta: Vec<f32>,
+        groups: usize,
+        pixels: usize,
+        epsilon: f32,
+    },
     /// In place.
     LogSoftmax,
     /// In place: a slope for each `pixels` values in a row.

@@ -380,7 +380,7 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
         }
         Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),
         Op::Softmax => QuantizedOp::Softmax(exponentials(before)),
-        Op::PRelu { .. } | Op::LogSoftmax => {
+        Op::PRelu { .. } | Op::LogSoftmax | Op::Normalize { .. } => {
             return Err("it can't be computed in integers: export the network in floats".into());
         }
         Op::Add { .. } => {

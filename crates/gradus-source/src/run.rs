@@ -39,6 +39,13 @@ impl Program {
                 } => float::avg_pool2d(x, y, window, *exclude_padding),
                 Op::Map(function) => map(*function).run(y),
                 Op::Softmax => functions::softmax(y),
+                Op::Normalize {
+                    gamma,
+                    beta,
+                    groups,
+                    pixels,
+                    epsilon,
+                } => functions::normalize(y, gamma, beta, *groups, *pixels, *epsilon),
                 Op::LogSoftmax => functions::log_softmax(y),
                 Op::PRelu { slope, pixels } => functions::prelu(y, slope, *pixels),
                 Op::Add { relu } => float::add(x, y, *relu),

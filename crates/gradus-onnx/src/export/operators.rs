@@ -65,6 +65,10 @@ impl Graph {
             Operation::Softmax => self.node("Softmax", path, &[&x], vec![integer("axis", -1)]),
             Operation::PRelu => self.prelu(&x, layer)?,
             Operation::LogSoftmax => self.node("LogSoftmax", path, &[&x], vec![integer("axis", -1)]),
+            Operation::LayerNorm { epsilon } => {
+                let attributes = vec![integer("axis", 1), float("epsilon", epsilon as f32)];
+                self.with_parameters("LayerNormalization", &x, layer, attributes)?
+            }
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
-    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LeakyRelu, LogSoftmax, MaxPool1d,
-    MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LayerNorm, LeakyRelu, LogSoftmax,
+    MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -91,6 +91,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "PRelu" => self.prelu(node),
+            "LayerNormalization" => self.layer_norm(node),
             "Softmax" => self.softmax(node, Softmax::new()),
             "LogSoftmax" => self.softmax(node, LogSoftmax),
             "Concat" => self.concat(node),
@@ -606,6 +607,26 @@ impl<'a> Reader<'a> {
             .epsilon(node.float("epsilon", 1e-5)? as Float)
             .momentum(1.0 - node.float("momentum", 0.9)? as Float);
         Ok(x.at(self.steps.layer(step, layer, tensors)?))
+    }
+
+    fn layer_norm(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        if x.order != Order::Same || axis(node.integer("axis", -1)?, x.dims.len() + 1)? != 1 {
+            return Err(
+                "it normalizes a part of each sample, or one whose axes are turned: only whole samples can be imported"
+                    .into(),
+            );
+        }
+        let weight = node.constant(1)?.floats()?.to_vec();
+        let bias = match node.optional(2)? {
+            Some(bias) => bias.floats()?.to_vec(),
+            None => vec![0.0; weight.len()],
+        };
+        let x = self.own(&x)?;
+        let layer = LayerNorm::new().epsilon(node.float("epsilon", 1e-5)? as Float);
+        Ok(x.at(self
+            .steps
+            .layer(x.step, layer, vec![("weight", weight), ("bias", bias)])?))
     }
 
     fn pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {

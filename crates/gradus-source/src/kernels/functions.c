@@ -242,3 +242,37 @@ static void gradus_log_softmax(float *y, int32_t n) {
         y[i] -= log;
     }
 }
+
+/* The square root of a positive x, by Newton's method. */
+static float gradus_root(float x) {
+    union { float value; uint32_t bits; } y;
+    int32_t i;
+    y.value = x;
+    y.bits = (y.bits >> 1) + 0x1fbd1df5u;
+    for (i = 0; i < 4; i++) {
+        y.value = 0.5f * (y.value + x / y.value);
+    }
+    return y.value;
+}
+
+/* Each group of values with mean 0 and variance 1, then times gamma plus beta, which each `pixels` values in a row share. */
+static void gradus_normalize(float *y, int32_t n, const float *gamma, const float *beta, int32_t groups, int32_t pixels,
+                             float epsilon) {
+    int32_t size = n / groups, group, i;
+    for (group = 0; group < groups; group++, y += size) {
+        float mean = 0.0f, variance = 0.0f, inverse;
+        for (i = 0; i < size; i++) {
+            mean += y[i];
+        }
+        mean /= (float)size;
+        for (i = 0; i < size; i++) {
+            y[i] -= mean;
+            variance += y[i] * y[i];
+        }
+        inverse = 1.0f / gradus_root(variance / (float)size + epsilon);
+        for (i = 0; i < size; i++) {
+            int32_t channel = (group * size + i) / pixels;
+            y[i] = gamma[channel] * (y[i] * inverse) + beta[channel];
+        }
+    }
+}

@@ -276,3 +276,34 @@ pub(crate) fn log_softmax(y: &mut [f32]) {
         *y -= log;
     }
 }
+
+/// √x for positive x, by Newton's method.
+fn root(x: f32) -> f32 {
+    let mut y = f32::from_bits((x.to_bits() >> 1) + 0x1fbd_1df5);
+    for _ in 0..4 {
+        y = 0.5 * (y + x / y);
+    }
+    y
+}
+
+/// Each group of values with mean 0 and variance 1, then times gamma plus beta, which each `pixels` values in a row share.
+pub(crate) fn normalize(y: &mut [f32], gamma: &[f32], beta: &[f32], groups: usize, pixels: usize, epsilon: f32) {
+    let size = y.len() / groups;
+    for (group, y) in y.chunks_exact_mut(size).enumerate() {
+        let mut mean = 0.0;
+        for y in y.iter() {
+            mean += *y;
+        }
+        mean /= size as f32;
+        let mut variance = 0.0;
+        for y in y.iter_mut() {
+            *y -= mean;
+            variance += *y * *y;
+        }
+        let inverse = 1.0 / root(variance / size as f32 + epsilon);
+        for (i, y) in y.iter_mut().enumerate() {
+            let channel = (group * size + i) / pixels;
+            *y = gamma[channel] * (*y * inverse) + beta[channel];
+        }
+    }
+}

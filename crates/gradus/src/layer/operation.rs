@@ -69,6 +69,11 @@ pub enum Operation {
     PRelu,
     /// yᵢ = xᵢ − ln Σ exp(xⱼ), over all values of a sample.
     LogSoftmax,
+    /// y = γ · (x − mean) / √(variance + ε) + β over all values of a sample: `weight` is γ and `bias` is β, both of the sample's shape.
+    LayerNorm {
+        /// ε.
+        epsilon: f64,
+    },
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

@@ -14,9 +14,11 @@ mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
 mod global_max_pool2d;
+mod layer_norm;
 mod log_softmax;
 mod max_pool1d;
 mod max_pool2d;
+mod normalization;
 mod pixel;
 mod prelu;
 mod reshape;
@@ -81,6 +83,7 @@ layers! {
     prelu::PRelu, PRelu::new().per_channel(), [2, 4, 4];
     gaussian_noise::GaussianNoise, GaussianNoise::new(0.25), [2, 4, 4];
     log_softmax::LogSoftmax, LogSoftmax, [4];
+    layer_norm::LayerNorm, LayerNorm::new().epsilon(1e-3), [2, 4, 4];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
