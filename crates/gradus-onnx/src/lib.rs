@@ -32,6 +32,7 @@
 //! | conv2d | Conv |
 //! | batch_norm | BatchNormalization, with the running statistics |
 //! | layer_norm | LayerNormalization |
+//! | group_norm | InstanceNormalization; between Reshape, and with Mul and Add, where the groups are not channels |
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |
@@ -62,6 +63,7 @@
 //! | Conv (two-dimensional) | conv2d, with any padding, stride, dilation and groups |
 //! | BatchNormalization | batch_norm |
 //! | LayerNormalization of whole samples | layer_norm |
+//! | InstanceNormalization, GroupNormalization (of version 21) | group_norm |
 //! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
 //! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |
 //! | GlobalMaxPool | max_pool2d |

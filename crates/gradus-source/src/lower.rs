@@ -165,6 +165,10 @@ impl Lowering {
             }
             Operation::BatchNorm { epsilon, .. } => self.batch_norm(layer, epsilon, x)?,
             Operation::Softmax => self.in_place(layer, x, Op::Softmax),
+            Operation::GroupNorm { groups, epsilon } => {
+                let op = normalize(layer, groups, epsilon)?;
+                self.in_place(layer, x, op)
+            }
             Operation::LayerNorm { epsilon } => {
                 let op = normalize(layer, 1, epsilon)?;
                 self.in_place(layer, x, op)

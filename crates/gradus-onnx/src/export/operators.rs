@@ -69,6 +69,7 @@ impl Graph {
                 let attributes = vec![integer("axis", 1), float("epsilon", epsilon as f32)];
                 self.with_parameters("LayerNormalization", &x, layer, attributes)?
             }
+            Operation::GroupNorm { groups, epsilon } => self.group_norm(&x, layer, groups, epsilon)?,
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }
@@ -129,6 +130,29 @@ impl Graph {
         dims[0] = slopes.len();
         let slope = self.constant(format!("{}.weight", layer.path()), &dims, slopes.iter().copied())?;
         Ok(self.node("PRelu", layer.path(), &[x, &slope], vec![]))
+    }
+
+    /// The operator for groups came with a later version: where they aren't channels, they are made channels, and turned back.
+    fn group_norm(&mut self, x: &str, layer: &LayerPart<'_>, groups: usize, epsilon: f64) -> Result<String> {
+        let (path, input) = (layer.path(), layer.input());
+        let attributes = vec![float("epsilon", epsilon as f32)];
+        if input.len() > 1 && groups == input[0] {
+            return self.with_parameters("InstanceNormalization", x, layer, attributes);
+        }
+        let shape = self.shape(&format!("{path}.groups"), &[groups, input.size() / groups]);
+        let grouped = self.node("Reshape", &format!("{path}.groups"), &[x, &shape], vec![]);
+        let one = self.constant(format!("{path}.one"), &[groups], vec![1.0; groups])?;
+        let zero = self.constant(format!("{path}.zero"), &[groups], vec![0.0; groups])?;
+        let mut y = self.node("InstanceNormalization", path, &[&grouped, &one, &zero], attributes);
+        let shape = self.shape(path, input);
+        y = self.node("Reshape", path, &[&y, &shape], vec![]);
+        for (operator, tensor) in ["Mul", "Add"].into_iter().zip(layer.parameters()) {
+            let mut dims = vec![1; input.len()];
+            dims[0] = tensor.values.len();
+            let name = self.constant(format!("{path}.{}", tensor.name), &dims, tensor.values.iter().copied())?;
+            y = self.node(operator, path, &[&y, &name], vec![]);
+        }
+        Ok(y)
     }
 
     /// The weight goes into the file as units × inputs, as it does into the network's own.

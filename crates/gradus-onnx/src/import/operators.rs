@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use gradus::layer::{Function, Operation};
 use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
-    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, Join, Layer, LayerNorm, LeakyRelu, LogSoftmax,
-    MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax, Softplus, Tanh,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Join, Layer, LayerNorm, LeakyRelu,
+    LogSoftmax, MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax,
+    Softplus, Tanh,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -92,6 +93,11 @@ impl<'a> Reader<'a> {
             }
             "PRelu" => self.prelu(node),
             "LayerNormalization" => self.layer_norm(node),
+            "InstanceNormalization" => self.group_norm(node, None),
+            "GroupNormalization" => {
+                let groups = usize::try_from(node.integer("num_groups", 0)?).unwrap_or(0);
+                self.group_norm(node, Some(groups))
+            }
             "Softmax" => self.softmax(node, Softmax::new()),
             "LogSoftmax" => self.softmax(node, LogSoftmax),
             "Concat" => self.concat(node),
@@ -627,6 +633,22 @@ impl<'a> Reader<'a> {
         Ok(x.at(self
             .steps
             .layer(x.step, layer, vec![("weight", weight), ("bias", bias)])?))
+    }
+
+    /// Without a number of groups, a group for each channel.
+    fn group_norm(&mut self, node: &Operands<'_, 'a>, groups: Option<usize>) -> Result<Value, String> {
+        let x = self.input(node, 0)?;
+        if x.order != Order::Same {
+            return Err("its channels do not come first in the network, and a transposition can't be absorbed".into());
+        }
+        let x = self.own(&x)?;
+        let tensors = vec![
+            ("weight", node.constant(1)?.floats()?.to_vec()),
+            ("bias", node.constant(2)?.floats()?.to_vec()),
+        ];
+        let layer = groups.map_or(GroupNorm::instance(), GroupNorm::new);
+        let layer = layer.epsilon(node.float("epsilon", 1e-5)? as Float);
+        Ok(x.at(self.steps.layer(x.step, layer, tensors)?))
     }
 
     fn pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {

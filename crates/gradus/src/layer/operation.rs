@@ -74,6 +74,13 @@ pub enum Operation {
         /// ε.
         epsilon: f64,
     },
+    /// The same over each group of channels, the first dimension: `weight` is γ and `bias` is β, one for each channel.
+    GroupNorm {
+        /// The number of groups.
+        groups: usize,
+        /// ε.
+        epsilon: f64,
+    },
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

@@ -14,6 +14,7 @@ mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
 mod global_max_pool2d;
+mod group_norm;
 mod layer_norm;
 mod log_softmax;
 mod max_pool1d;
@@ -84,6 +85,7 @@ layers! {
     gaussian_noise::GaussianNoise, GaussianNoise::new(0.25), [2, 4, 4];
     log_softmax::LogSoftmax, LogSoftmax, [4];
     layer_norm::LayerNorm, LayerNorm::new().epsilon(1e-3), [2, 4, 4];
+    group_norm::GroupNorm, GroupNorm::new(2).epsilon(1e-3), [4, 3, 2];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
