@@ -46,6 +46,11 @@ def cross_entropy(smoothing=0.0):
     return lambda y, t, reduction: F.cross_entropy(y, t, reduction=reduction, label_smoothing=smoothing)
 
 
+def nll_of_logarithms(y, t, reduction):
+    """Of logarithms of probabilities."""
+    return F.nll_loss(y, t, reduction=reduction)
+
+
 def nll(y, t, reduction):
     """The negative log likelihood of probabilities, not of their logarithms as PyTorch's has it."""
     return F.nll_loss(y.log(), t, reduction=reduction)
@@ -119,6 +124,7 @@ def losses():
         case("mean absolute error", "mean_absolute_error", values(), values(), plain(F.l1_loss)),
         huber(1.0),
         huber(0.5),
+        case("negative log-likelihood", "nll", logits(), classes(), nll_of_logarithms),
     ]
 
 

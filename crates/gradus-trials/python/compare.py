@@ -157,6 +157,8 @@ def loss(rule, logits, y, t):
         if logits:
             return F.binary_cross_entropy_with_logits(y, t)
         return -(t * log(y) + (1 - t) * log(1 - y)).mean()
+    if kind == "nll":
+        return -(t * y).sum(1).mean()
     if kind == "huber":
         return F.huber_loss(y, t, delta=rule["delta"])
     return {"mean_squared_error": F.mse_loss, "mean_absolute_error": F.l1_loss}[kind](y, t)

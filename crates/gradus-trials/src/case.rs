@@ -1,7 +1,9 @@
 //! What is drawn: a network, and how it is trained.
 
 use gradus::data::Targets;
-use gradus::loss::{BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError};
+use gradus::loss::{
+    BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError, NegativeLogLikelihood,
+};
 use gradus::optim::{self, Clip, Optimizer};
 use gradus::{Float, Shape};
 use gradus_onnx::{Normalization, Scaling};
@@ -313,6 +315,7 @@ pub enum LossKind {
     MeanSquaredError,
     MeanAbsoluteError,
     Huber { delta: f64 },
+    NegativeLogLikelihood,
 }
 
 impl LossKind {
@@ -334,6 +337,7 @@ impl LossKind {
             LossKind::MeanSquaredError => Arc::new(MeanSquaredError),
             LossKind::MeanAbsoluteError => Arc::new(MeanAbsoluteError),
             LossKind::Huber { delta } => Arc::new(Huber { delta }),
+            LossKind::NegativeLogLikelihood => Arc::new(NegativeLogLikelihood),
         }
     }
 }

@@ -44,13 +44,14 @@ fn attempt(rng: &mut Rng, number: u64) -> Option<Case> {
     let count = rng.random_range(1..=6);
     let middle = draw_layers(rng, &outputs(&layers, &input)?, count, 2);
     layers.extend(middle);
-    let loss = match rng.random_range(0..6) {
+    let loss = match rng.random_range(0..7) {
         0 | 1 => LossKind::CrossEntropy {
             smoothing: choose(rng, &[0.0, 0.0, 0.1, 0.5]),
         },
         2 => LossKind::BinaryCrossEntropy,
         3 => LossKind::MeanSquaredError,
         4 => LossKind::MeanAbsoluteError,
+        5 => LossKind::NegativeLogLikelihood,
         _ => LossKind::Huber {
             delta: choose(rng, &[0.25, 1.0, 2.0]),
         },
@@ -68,7 +69,7 @@ fn attempt(rng: &mut Rng, number: u64) -> Option<Case> {
     }
     let values = Targets::Values(shape(&[size]));
     let targets = match loss {
-        LossKind::CrossEntropy { .. } if size < 2 => return None,
+        LossKind::CrossEntropy { .. } | LossKind::NegativeLogLikelihood if size < 2 => return None,
         LossKind::BinaryCrossEntropy if size > 1 => values,
         _ if rng.random_bool(0.3) => values,
         _ if size == 1 => Targets::Classes(2),

@@ -58,6 +58,10 @@ pub fn loss(tape: &mut Tape, kind: LossKind, logits: bool, y: &[Var], t: &[f64])
             }
             terms
         }
+        LossKind::NegativeLogLikelihood => {
+            let term = |(&y, &t): (&Var, &f64)| tape.scale(y, -t);
+            y.iter().zip(t).map(term).collect()
+        }
         LossKind::MeanSquaredError => {
             let term = |(&y, &t): (&Var, &f64)| {
                 let d = tape.value(y) - t;

@@ -22,6 +22,7 @@ mod cross_entropy;
 mod huber;
 mod mean_absolute_error;
 mod mean_squared_error;
+mod nll;
 mod output_activation;
 
 use std::fmt::Debug;
@@ -45,6 +46,7 @@ list! {
     mean_squared_error::MeanSquaredError, MeanSquaredError;
     mean_absolute_error::MeanAbsoluteError, MeanAbsoluteError;
     huber::Huber, Huber { delta: 0.5 };
+    nll::NegativeLogLikelihood, NegativeLogLikelihood;
 }
 
 /// A loss: how wrong the output of one sample is. The loss of a batch is the mean over its samples, and the division by
