@@ -390,6 +390,8 @@ def layers():
         norm("batch_norm over channels", (3, 4, 5), True),
         norm("batch_norm over channels, inference", (3, 4, 5), False),
         case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),
+        case("zero_pad2d", "zero_pad2d", {"padding": 1}, nn.ZeroPad2d(1), (2, 3, 4), 2),
+        case("zero_pad2d, each side its own", "zero_pad2d", {"padding": {"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 0}}}, nn.ZeroPad2d((3, 0, 1, 2)), (2, 3, 2), 2),
         case("group_norm", "group_norm", {"groups": 2, "epsilon": 1e-5}, nn.GroupNorm(2, 4), (4, 3, 2)),
         case("group_norm of a flat sample", "group_norm", {"groups": 2, "epsilon": 0.01}, nn.GroupNorm(2, 6, eps=0.01), (6,)),
         case("group_norm, a group for each channel", "group_norm", {"groups": None}, nn.InstanceNorm2d(3, affine=True), (3, 2, 4)),

@@ -349,8 +349,15 @@ impl Graph {
         let name = format!("{path}.shape");
         // 0 stands for the dimension of the input, which is the number of samples.
         let dims = [&[0], sample].concat();
-        let raw: Vec<u8> = (dims.iter()).flat_map(|&dim| (dim as i64).to_le_bytes()).collect();
-        (self.initializers).push(model::write_tensor(&name, &[dims.len()], data_type::INT64, &raw));
+        self.whole(name, &dims)
+    }
+
+    /// Adds a constant of whole numbers; gives its name.
+    fn whole(&mut self, name: String, values: &[usize]) -> String {
+        let raw: Vec<u8> = (values.iter())
+            .flat_map(|&value| (value as i64).to_le_bytes())
+            .collect();
+        (self.initializers).push(model::write_tensor(&name, &[values.len()], data_type::INT64, &raw));
         name
     }
 

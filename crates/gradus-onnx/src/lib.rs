@@ -33,6 +33,7 @@
 //! | batch_norm | BatchNormalization, with the running statistics |
 //! | layer_norm | LayerNormalization |
 //! | group_norm | InstanceNormalization; between Reshape, and with Mul and Add, where the groups are not channels |
+//! | zero_pad2d | Pad |
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |
@@ -64,6 +65,7 @@
 //! | BatchNormalization | batch_norm |
 //! | LayerNormalization of whole samples | layer_norm |
 //! | InstanceNormalization, GroupNormalization (of version 21) | group_norm |
+//! | Pad of images, with zeros | zero_pad2d |
 //! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
 //! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |
 //! | GlobalMaxPool | max_pool2d |
@@ -85,8 +87,8 @@
 //! | Cast between types of floats, or from bytes at the input; Identity | nothing |
 //! | Constant, Shape, Gather, Slice, Concat, Sqrt and those above, of constants | computed when the file is read |
 //!
-//! Anything else is refused, by the name of the node and its operator; so are recurrent networks, several inputs, values in a
-//! second file, and padding nodes. What the output does not depend on is not looked at: of a classifier of scikit-learn the
+//! Anything else is refused, by the name of the node and its operator; so are recurrent networks, several inputs, and values in a
+//! second file. What the output does not depend on is not looked at: of a classifier of scikit-learn the
 //! labels.
 //!
 //! **Transpositions.** Keras puts the channels of an image last, and its exporter puts nodes between that turn its axes. None of

@@ -169,6 +169,14 @@ impl Lowering {
                 let op = normalize(layer, groups, epsilon)?;
                 self.in_place(layer, x, op)
             }
+            // The mean of one pixel, or of a zero of the padding.
+            Operation::ZeroPad { window } => {
+                let op = Op::MeanPool {
+                    window: windows(layer, &window, 1)?,
+                    exclude_padding: false,
+                };
+                self.push(layer, x, op)
+            }
             Operation::LayerNorm { epsilon } => {
                 let op = normalize(layer, 1, epsilon)?;
                 self.in_place(layer, x, op)

@@ -70,6 +70,7 @@ impl Graph {
                 self.with_parameters("LayerNormalization", &x, layer, attributes)?
             }
             Operation::GroupNorm { groups, epsilon } => self.group_norm(&x, layer, groups, epsilon)?,
+            Operation::ZeroPad { window } => self.zero_pad(&x, path, &window),
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }
@@ -153,6 +154,13 @@ impl Graph {
             y = self.node(operator, path, &[&y, &name], vec![]);
         }
         Ok(y)
+    }
+
+    fn zero_pad(&mut self, x: &str, path: &str, window: &Window) -> String {
+        let Window { rows, columns } = window;
+        let pads = [0, 0, rows.before, columns.before, 0, 0, rows.after(), columns.after()];
+        let pads = self.whole(format!("{path}.pads"), &pads);
+        self.node("Pad", path, &[x, &pads], vec![])
     }
 
     /// The weight goes into the file as units × inputs, as it does into the network's own.

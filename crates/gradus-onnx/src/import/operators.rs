@@ -7,7 +7,7 @@ use gradus::{
     AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
     GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Join, Layer, LayerNorm, LeakyRelu,
     LogSoftmax, MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax,
-    Softplus, Tanh,
+    Softplus, Tanh, ZeroPad2d,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -98,6 +98,7 @@ impl<'a> Reader<'a> {
                 let groups = usize::try_from(node.integer("num_groups", 0)?).unwrap_or(0);
                 self.group_norm(node, Some(groups))
             }
+            "Pad" => self.zero_pad(node),
             "Softmax" => self.softmax(node, Softmax::new()),
             "LogSoftmax" => self.softmax(node, LogSoftmax),
             "Concat" => self.concat(node),
@@ -649,6 +650,37 @@ impl<'a> Reader<'a> {
         let layer = groups.map_or(GroupNorm::instance(), GroupNorm::new);
         let layer = layer.epsilon(node.float("epsilon", 1e-5)? as Float);
         Ok(x.at(self.steps.layer(x.step, layer, tensors)?))
+    }
+
+    fn zero_pad(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+        let x = self.image(node)?;
+        if !matches!(node.text("mode"), None | Some(b"constant")) {
+            return Err("it pads with other values than zeros".into());
+        }
+        let fill = match node.optional(2)? {
+            Some(fill) => fill.scalar().ok_or("its fill is not a number")?,
+            None => node.float("value", 0.0)? as Float,
+        };
+        let pads = match node.integers("pads") {
+            Some(pads) => pads,
+            None => node.constant(1)?.whole()?,
+        };
+        let refuse = || format!("it pads by {pads:?}: only zeros around the pixels of an image can be imported");
+        let &[0, 0, top, left, 0, 0, bottom, right] = pads else {
+            return Err(refuse());
+        };
+        if fill != 0.0 || node.optional(3)?.is_some() {
+            return Err(refuse());
+        }
+        let size = |pad: i64| usize::try_from(pad).map_err(|_| refuse());
+        let padding = Padding::Explicit {
+            top: size(top)?,
+            bottom: size(bottom)?,
+            left: size(left)?,
+            right: size(right)?,
+        };
+        let step = self.steps.layer(x.step, ZeroPad2d::new(padding), vec![])?;
+        Ok(self.fresh(step))
     }
 
     fn pool(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {

@@ -81,6 +81,11 @@ pub enum Operation {
         /// ε.
         epsilon: f64,
     },
+    /// `y[c, i, j] = x[c, i − top, j − left]` inside the image, else 0.
+    ZeroPad {
+        /// Windows of one pixel, on the image or its padding.
+        window: Window,
+    },
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

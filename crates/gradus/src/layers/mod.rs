@@ -28,6 +28,7 @@ mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;
+mod zero_pad2d;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ layers! {
     log_softmax::LogSoftmax, LogSoftmax, [4];
     layer_norm::LayerNorm, LayerNorm::new().epsilon(1e-3), [2, 4, 4];
     group_norm::GroupNorm, GroupNorm::new(2).epsilon(1e-3), [4, 3, 2];
+    zero_pad2d::ZeroPad2d, ZeroPad2d::new(2), [2, 4, 4];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
