@@ -74,6 +74,17 @@ class PadThen(nn.Module):
         return self.module.named_parameters(*args, **kwargs)
 
 
+class Maxout(nn.Module):
+    """The largest of so many channels in a row."""
+
+    def __init__(self, pieces):
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x):
+        return x.unflatten(1, (-1, self.pieces)).max(2).values
+
+
 def around(rows, columns):
     """Explicit padding, alike on both sides."""
     return {"explicit": {"top": rows, "bottom": rows, "left": columns, "right": columns}}
@@ -390,6 +401,8 @@ def layers():
         norm("batch_norm over channels", (3, 4, 5), True),
         norm("batch_norm over channels, inference", (3, 4, 5), False),
         case("softmax", "softmax", {}, nn.Softmax(1), (7,), 4),
+        case("maxout", "maxout", {"pieces": 3}, Maxout(3), (6,), distinct=True),
+        case("maxout of channels", "maxout", {"pieces": 2}, Maxout(2), (4, 2, 3), distinct=True),
         case("zero_pad2d", "zero_pad2d", {"padding": 1}, nn.ZeroPad2d(1), (2, 3, 4), 2),
         case("zero_pad2d, each side its own", "zero_pad2d", {"padding": {"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 0}}}, nn.ZeroPad2d((3, 0, 1, 2)), (2, 3, 2), 2),
         case("group_norm", "group_norm", {"groups": 2, "epsilon": 1e-5}, nn.GroupNorm(2, 4), (4, 3, 2)),

@@ -34,6 +34,7 @@
 //! | layer_norm | LayerNormalization |
 //! | group_norm | InstanceNormalization; between Reshape, and with Mul and Add, where the groups are not channels |
 //! | zero_pad2d | Pad |
+//! | maxout | Reshape, MaxPool, Reshape |
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
 //! | global_avg_pool2d | GlobalAveragePool, Flatten |
 //! | flatten, reshape | Flatten, Reshape |

@@ -177,6 +177,26 @@ impl Lowering {
                 };
                 self.push(layer, x, op)
             }
+            // Max pooling over the pieces as rows.
+            Operation::Maxout { pieces } => {
+                let axis = |size, kernel| WindowAxis {
+                    input: size,
+                    output: size / kernel,
+                    kernel,
+                    stride: kernel,
+                    dilation: 1,
+                    before: 0,
+                };
+                let window = layer::Window {
+                    rows: axis(pieces, pieces),
+                    columns: axis(output.size() / output[0], 1),
+                };
+                let window = Window {
+                    inputs: output[0],
+                    ..windows(layer, &window, 1)?
+                };
+                self.push(layer, x, Op::MaxPool { window })
+            }
             Operation::LayerNorm { epsilon } => {
                 let op = normalize(layer, 1, epsilon)?;
                 self.in_place(layer, x, op)

@@ -71,6 +71,7 @@ impl Graph {
             }
             Operation::GroupNorm { groups, epsilon } => self.group_norm(&x, layer, groups, epsilon)?,
             Operation::ZeroPad { window } => self.zero_pad(&x, path, &window),
+            Operation::Maxout { pieces } => self.maxout(&x, layer, pieces),
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }
@@ -161,6 +162,21 @@ impl Graph {
         let pads = [0, 0, rows.before, columns.before, 0, 0, rows.after(), columns.after()];
         let pads = self.whole(format!("{path}.pads"), &pads);
         self.node("Pad", path, &[x, &pads], vec![])
+    }
+
+    /// Max pooling over the pieces as rows.
+    fn maxout(&mut self, x: &str, layer: &LayerPart<'_>, pieces: usize) -> String {
+        let (path, output) = (layer.path(), layer.output());
+        let rows = format!("{path}.pieces");
+        let shape = self.shape(&rows, &[output[0], pieces, output.size() / output[0]]);
+        let x = self.node("Reshape", &rows, &[x, &shape], vec![]);
+        let attributes = vec![
+            integers("kernel_shape", &[pieces, 1]),
+            integers("strides", &[pieces, 1]),
+        ];
+        let y = self.node("MaxPool", path, &[&x], attributes);
+        let shape = self.shape(path, output);
+        self.node("Reshape", path, &[&y, &shape], vec![])
     }
 
     /// The weight goes into the file as units × inputs, as it does into the network's own.

@@ -86,6 +86,11 @@ pub enum Operation {
         /// Windows of one pixel, on the image or its padding.
         window: Window,
     },
+    /// `y[c, i] = max over j of x[c · pieces + j, i]`, c being a channel, the first dimension, and i a place in the others.
+    Maxout {
+        /// How many channels become one.
+        pieces: usize,
+    },
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.

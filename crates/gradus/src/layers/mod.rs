@@ -19,6 +19,7 @@ mod layer_norm;
 mod log_softmax;
 mod max_pool1d;
 mod max_pool2d;
+mod maxout;
 mod normalization;
 mod pixel;
 mod prelu;
@@ -88,6 +89,7 @@ layers! {
     layer_norm::LayerNorm, LayerNorm::new().epsilon(1e-3), [2, 4, 4];
     group_norm::GroupNorm, GroupNorm::new(2).epsilon(1e-3), [4, 3, 2];
     zero_pad2d::ZeroPad2d, ZeroPad2d::new(2), [2, 4, 4];
+    maxout::Maxout, Maxout::new(2), [4, 3, 2];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.
