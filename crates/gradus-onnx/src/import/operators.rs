@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use gradus::layer::{Function, Operation};
 use gradus::{
-    AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Elu, Float, Gelu, GeluTanh,
-    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Join, Layer, LayerNorm, LeakyRelu,
-    LogSoftmax, MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Sigmoid, Silu, Size2, Softmax,
-    Softplus, Tanh, ZeroPad2d,
+    AvgPool1d, AvgPool2d, BatchNorm, Clamp, Conv1d, Conv2d, ConvTranspose2d, Dropout, Float, Gelu, GeluTanh,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Join, Layer, LayerNorm, LogSoftmax,
+    MaxPool1d, MaxPool2d, Mish, PRelu, Padding, Padding1d, Relu, Selu, Silu, Size2, Softmax, ZeroPad2d,
 };
 
 use super::constant::{Constant, SAMPLES, axis, flatten_axis, squeezed, unsqueezed};
@@ -653,7 +652,7 @@ impl<'a> Reader<'a> {
     }
 
     fn zero_pad(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
-        let x = self.image(node)?;
+        let x = self.image_or_sequence(node)?;
         if !matches!(node.text("mode"), None | Some(b"constant")) {
             return Err("it pads with other values than zeros".into());
         }
