@@ -101,8 +101,13 @@ impl ScheduleKind {
             } => {
                 let (mut all, mut best, mut waited) = (1.0, f64::INFINITY, 0);
                 for &loss in losses {
-                    // The losses that are drawn are positive.
-                    if loss < best * (1.0 - min_delta) {
+                    // A loss may be negative: the negative logarithm of what is no probability.
+                    let least = if best.is_finite() {
+                        min_delta * f64::abs(best)
+                    } else {
+                        0.0
+                    };
+                    if loss < best - least {
                         (best, waited) = (loss, 0);
                     } else if waited == patience {
                         (all, waited) = (all * factor, 0);

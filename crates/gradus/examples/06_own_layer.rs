@@ -11,8 +11,8 @@
 //!            daᵢ = Σ dyᵢ·xᵢ over the samples in which xᵢ ≤ 0
 //! ```
 //!
-//! The library does not have it. Here it is: it is trained, checked and saved on equal terms with the library's own
-//! layers.
+//! The library has it for channels, as `PRelu`. Here it is as you would write it: it is trained, checked and saved on equal
+//! terms with the library's own layers.
 
 use std::sync::Arc;
 
@@ -25,17 +25,17 @@ use serde::{Deserialize, Serialize};
 
 /// A layer only declares. The network owns the parameters, the gradients and all memory, and lends them to every pass.
 #[derive(Debug, Serialize, Deserialize)]
-struct PRelu;
+struct LearnedSlopes;
 
-impl Layer for PRelu {
+impl Layer for LearnedSlopes {
     fn kind(&self) -> &'static str {
-        "prelu"
+        "learned_slopes"
     }
 
     // What it makes of an input: here an output of the same shape, with a slope for each value, 0.25 at first.
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let slopes = Parameter::weight(input, Fans::new(1, 1), Arc::new(Constant(0.25)));
-        Ok(BoundLayer::new(input, PRelu).with_parameter(slopes.named("slope")))
+        Ok(BoundLayer::new(input, LearnedSlopes).with_parameter(slopes.named("slope")))
     }
 
     // What a file needs to say about it beside its kind: nothing. Without this method it could not be saved.
@@ -45,7 +45,7 @@ impl Layer for PRelu {
 }
 
 // The passes over one sample, as the formulas say.
-impl Passes for PRelu {
+impl Passes for LearnedSlopes {
     fn forward(&self, pass: Forward<'_>) {
         let (x, a) = (pass.x, &pass.parameters[0]);
         for i in 0..x.len() {
@@ -66,7 +66,7 @@ impl Passes for PRelu {
 /// Checks the layer, trains it, saves it and loads it again.
 pub fn main() -> Result<()> {
     // Is it right? The library holds the gradients against finite differences, and more.
-    check::layer(&PRelu, [5])?;
+    check::layer(&LearnedSlopes, [5])?;
     println!("The gradients are right.");
 
     // Does it learn? The target is |x₁| for the first input and 0.6·x₂ below zero for the second: slopes -1 and 0.6.
@@ -75,7 +75,7 @@ pub fn main() -> Result<()> {
     t.column_mut(0).mapv_inplace(Float::abs);
     t.column_mut(1).mapv_inplace(|x| if x > 0.0 { x } else { 0.6 * x });
     let data = Arrays::values(&x, &t)?;
-    let mut network = Sequential::new([2]).layer(PRelu).build(1)?;
+    let mut network = Sequential::new([2]).layer(LearnedSlopes).build(1)?;
     Fit::new(MeanSquaredError, Sgd::new(0.5))
         .epochs(50)
         .run(&mut network, &data)?;
@@ -87,7 +87,7 @@ pub fn main() -> Result<()> {
 
     // Can it be saved and loaded? A registry tells which type a kind in a file stands for.
     let mut registry = Registry::default();
-    registry.layers.register::<PRelu>("prelu")?;
+    registry.layers.register::<LearnedSlopes>("learned_slopes")?;
     let again = Network::from_bytes(&network.to_bytes()?, &registry)?;
     if again.weights() != network.weights() {
         return Err(Error::invalid(

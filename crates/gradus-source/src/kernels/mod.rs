@@ -55,8 +55,11 @@ pub(crate) fn name(piece: &str) -> Option<&str> {
     Some(&rest[..rest.find(|c| !word(c)).unwrap_or(rest.len())])
 }
 
-/// Whether a piece calls this function, or names this structure.
+/// Whether the code of a piece calls this function, or names this structure.
 fn mentions(piece: &str, name: &str) -> bool {
+    let is_code = |line: &&str| !["//", "/*"].iter().any(|start| line.trim_start().starts_with(start));
+    let code: Vec<&str> = piece.lines().filter(is_code).collect();
+    let piece = code.join("\n");
     let structure = name.starts_with(char::is_uppercase) || ["gradus_axis", "gradus_window"].contains(&name);
     piece.match_indices(name).any(|(at, _)| {
         let before = piece[..at].chars().next_back().unwrap_or(' ');

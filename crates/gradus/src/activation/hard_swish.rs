@@ -8,7 +8,7 @@ use crate::layer::{Function, OutputKind};
 
 /// The swish of straight lines: y = x · min(max(x / 6 + 1/2, 0), 1), which needs no exponential.
 ///
-/// Backward: dx = 0 where x ≤ −3, dy · (x / 3 + 1/2) where −3 < x < 3, else dy.
+/// Backward: dx = dy · (x / 3 + 1/2) where −3 < x < 3; dx = 0 below, dx = dy above.
 ///
 /// Source: Howard, Sandler, Chu and others, "Searching for MobileNetV3", 2019.
 ///

@@ -11,7 +11,7 @@ use crate::layer::{Function, OutputKind};
 /// numbers, values of mean 0 and variance 1 keep them from layer to layer, if the weights start with variance 1 / inputs
 /// ([`LecunNormal`](crate::init::LecunNormal)).
 ///
-/// Backward: dx = λ · dy where x > 0, else dy · λ · α · eˣ = dy · (y + λ · α).
+/// Backward: dx = dy · λ where x > 0, else dx = dy · λ · α · eˣ = dy · (y + λ · α).
 ///
 /// Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", 2017.
 ///

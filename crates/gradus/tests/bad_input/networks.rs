@@ -26,8 +26,8 @@ fn layers_on_shapes_that_they_cannot_take() {
         refused(build(&[72], layer), &["layer 0", kind, "channels×height×width", "72"]);
     }
     refused(
-        build(&[6, 6], BatchNorm::new().into()),
-        &["layer 0 (batch_norm)", "6×6"],
+        build(&[2, 3, 2, 3], BatchNorm::new().into()),
+        &["layer 0 (batch_norm)", "2×3×2×3"],
     );
     refused(
         build(image, Reshape::to([71]).into()),
