@@ -4,6 +4,9 @@ use gradus::layer::Function;
 
 use crate::kernels::functions;
 
+/// y = f(y), for each value.
+type InPlace = Box<dyn Fn(&mut [f32])>;
+
 /// A function as a call of one of the operations in `kernels/functions`.
 pub(crate) struct Map {
     /// The name of the operation.
@@ -12,7 +15,7 @@ pub(crate) struct Map {
     pub(crate) arguments: Vec<f32>,
     /// Whether a byte of fixed meaning holds every value that it can have: see [`Bounds`].
     pub(crate) bounds: Option<Bounds>,
-    apply: Box<dyn Fn(&mut [f32])>,
+    apply: InPlace,
 }
 
 /// The values of a function whose range is known.

@@ -233,7 +233,7 @@ pub(crate) fn gelu_tanh(y: &mut [f32]) {
         // Further out it is x or 0, and the cube might become infinite.
         let x = if *y > 100.0 { 100.0 } else { *y };
         let x = if x < -100.0 { -100.0 } else { x };
-        *y *= logistic(1.595_769_1 * (x + 0.044_715 * x * x * x));
+        *y *= logistic(1.595_769 * (x + 0.044_715 * x * x * x));
     }
 }
 
