@@ -121,7 +121,7 @@ impl PositiveClass {
         Ok(metrics.iter().map(|name| of_class(name, class)).collect())
     }
 
-    /// The name of the column to watch, as [`metrics`](Positive::metrics) names them.
+    /// The name of the column to watch, as [`metrics`](PositiveClass::metrics) names them.
     ///
     /// # Errors
     /// If the class that is chosen is not among these names.
