@@ -444,7 +444,8 @@ def activations():
         ("tanh", {}, nn.Tanh()),
         ("clamp", {}, nn.ReLU6()),
         ("clamp", {"low": -0.5, "high": 2.0}, nn.Hardtanh(-0.5, 2.0)),
-        ("hard_sigmoid", {}, nn.Hardsigmoid()),
+        # PyTorch's own derivative is 1/6 in single precision even in f64; this is the same function.
+        ("hard_sigmoid", {}, lambda x: torch.where((x > -3) & (x < 3), x / 6 + 0.5, (x >= 3).to(x))),
         ("hard_swish", {}, nn.Hardswish()),
         ("selu", {}, nn.SELU()),
         ("mish", {}, nn.Mish()),
