@@ -97,7 +97,7 @@ fn help_and_messages_know_them() {
         .collect::<Vec<_>>()
         .join(" ");
     for words in [
-        "huber or focal, with settings",
+        "nll or focal, with settings",
         "rmsprop or sign, with settings",
         "warmup or harmonic, with settings",
         "r2 or margin: ",
