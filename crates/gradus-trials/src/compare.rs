@@ -39,10 +39,6 @@ const OF_PLAIN_LOOPS: f64 = 1e-14;
 /// That of PyTorch, whose mean of a constant is rounded, and is divided by √ε once more by each batch normalization.
 const OF_TORCH: f64 = 1e-9;
 
-/// onnxruntime's sigmoid is a half plus a rational function, so that near 0 it is rounded as numbers near a half are; and it takes
-/// numbers below −18 for −18.
-const OF_ONNXRUNTIME: f64 = 1e-7;
-
 impl Tolerance {
     /// For what is computed in the library's numbers.
     pub fn numbers() -> Tolerance {
@@ -68,14 +64,6 @@ impl Tolerance {
         Tolerance {
             least: OF_TORCH,
             ..Tolerance::numbers()
-        }
-    }
-
-    /// For onnxruntime's numbers.
-    pub fn onnxruntime() -> Tolerance {
-        Tolerance {
-            least: OF_ONNXRUNTIME,
-            ..Tolerance::single()
         }
     }
 

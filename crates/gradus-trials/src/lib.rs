@@ -31,7 +31,7 @@
 //! cargo run --release -p gradus-trials -- --cases 3000 --seed 7   # without a seed, another every time
 //! cargo run --release -p gradus-trials -- --seed 7 --case 41      # one of them again
 //!
-//! python3 -m venv target/trials && target/trials/bin/pip install numpy onnxruntime torch
+//! python3 -m venv target/trials && target/trials/bin/pip install numpy onnx onnxruntime torch
 //! cargo run --release -p gradus-trials -- --cases 1000 --python target/trials/bin/python
 //! ```
 //!

@@ -22,7 +22,7 @@ struct Options {
     /// Leave out compiling the source files.
     #[arg(long)]
     no_compilers: bool,
-    /// A Python with onnxruntime and NumPy, with PyTorch, or with all of them, to compare with.
+    /// A Python with NumPy, onnx and onnxruntime, with PyTorch, or with all of them, to compare with.
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
 }

@@ -99,7 +99,7 @@ pub(crate) fn run<'a>(python: &Path, all: &'a [(Case, Results)]) -> anyhow::Resu
                 Value::Null => {
                     let found = numbers(&answer["onnx"]["outputs"]);
                     let name = "ONNX, run by onnxruntime";
-                    results.onnx.check(name, Tolerance::onnxruntime(), &found, &mut outcome);
+                    results.onnx.check(name, Tolerance::single(), &found, &mut outcome);
                 }
                 error => outcome.fail(format!("ONNX, refused by onnxruntime: {error}")),
             }
