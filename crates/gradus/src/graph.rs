@@ -146,6 +146,14 @@ impl Graph {
         Ok(graph)
     }
 
+    /// The layer that the operation of this number is; whoever asks knows that it is one.
+    pub fn layer(&self, op: usize) -> &LayerOp {
+        match &self.ops[op] {
+            Op::Layer(layer) => layer,
+            other => unreachable!("operation {op} is {other:?}, not a layer"),
+        }
+    }
+
     /// The layers, in the order in which they run.
     pub fn layers(&self) -> impl Iterator<Item = &LayerOp> {
         self.ops.iter().filter_map(|op| match op {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::graph::{LayerOp, Op};
+use crate::graph::LayerOp;
 use crate::layer::Operation;
 use crate::tree::Node;
 use crate::{Float, Layer, Network, Result, Shape};
@@ -43,9 +43,9 @@ impl Network {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn parts(&self) -> Vec<Part<'_>> {
-        let mut layer = |op: &usize| match &self.graph.ops[*op] {
-            Op::Layer(op) => LayerPart { network: self, op },
-            _ => unreachable!("the tree names layers"),
+        let mut layer = |op: &usize| LayerPart {
+            network: self,
+            op: self.graph.layer(*op),
         };
         self.graph.tree.iter().map(|node| node.map(&mut layer)).collect()
     }

@@ -14,7 +14,7 @@ use super::add_up;
 use super::block::Block;
 use super::workers::Workers;
 use crate::Float;
-use crate::graph::{Graph, LayerOp, Op};
+use crate::graph::{Graph, Op};
 use crate::layer::advanced::{BatchGradient, BlockGradient};
 use crate::optim::{Clip, MAX_SLOTS, Optimizer, Step};
 
@@ -318,7 +318,7 @@ impl Shard {
 
     /// Computes its gradient.
     fn gradient(&self, graph: &Graph, blocks: &[Block], gradient: &mut [Float], scratch: &mut [Float]) {
-        let op = layer(graph, self.op);
+        let op = graph.layer(self.op);
         match op.run.whole_batch() {
             Some(layer) => {
                 let mut parts = blocks.iter().map(|block| BlockGradient {
@@ -407,11 +407,4 @@ fn shards(graph: &Graph, frozen: &[bool]) -> Vec<Shard> {
         }
     }
     shards
-}
-
-fn layer(graph: &Graph, i: usize) -> &LayerOp {
-    match &graph.ops[i] {
-        Op::Layer(op) => op,
-        _ => unreachable!("only layers have parameters"),
-    }
 }

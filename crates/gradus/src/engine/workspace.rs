@@ -326,7 +326,7 @@ impl Workspace {
                     thread,
                 );
                 if s < last {
-                    block.gather(across(graph, segments[s + 1].start));
+                    block.gather(graph.layer(segments[s + 1].start));
                 } else {
                     let started = block.clock.now();
                     (training.loss)(block);
@@ -334,7 +334,7 @@ impl Workspace {
                     block.find_not_finite(context, thread);
                     block.backward(context, backward_range(s), thread);
                     if s > 0 {
-                        block.gather_backward(across(graph, segment.start), context.statistics);
+                        block.gather_backward(graph.layer(segment.start), context.statistics);
                     }
                 }
             });
@@ -342,13 +342,13 @@ impl Workspace {
                 return;
             }
             if s < last {
-                let op = across(graph, segments[s + 1].start);
+                let op = graph.layer(segments[s + 1].start);
                 merge(op, &crew.blocks[..crew.filled], &mut statistics[op.statistics.clone()]);
             }
         }
 
         for s in (0..last).rev() {
-            let op = across(graph, segments[s + 1].start);
+            let op = graph.layer(segments[s + 1].start);
             let range = op.sums.clone();
             let parts = crew.blocks[..crew.filled]
                 .iter()
@@ -358,7 +358,7 @@ impl Workspace {
             crew.each_block(&|block, thread| {
                 block.backward(context, backward_range(s), thread);
                 if s > 0 {
-                    block.gather_backward(across(graph, segments[s].start), context.statistics);
+                    block.gather_backward(graph.layer(segments[s].start), context.statistics);
                 }
             });
         }
@@ -410,12 +410,4 @@ fn segments(graph: &Graph) -> Vec<Range<usize>> {
         .zip(ends)
         .map(|(start, end)| start..end)
         .collect()
-}
-
-/// The layer across the batch at this operation.
-fn across(graph: &Graph, i: usize) -> &LayerOp {
-    match &graph.ops[i] {
-        Op::Layer(op) => op,
-        _ => unreachable!("segments begin at layers"),
-    }
 }

@@ -18,27 +18,27 @@ impl Graph {
         let x = self.value(self.input.size(), Layout::SampleMajor, false);
         let is_view = |node: &Node<Bound>| matches!(node, Node::Layer(layer) if layer.bound.is_view());
         let last = layers.iter().rposition(|node| !is_view(node));
-        let (tree, y) = self.row(x, layers, last);
+        let (tree, y) = self.add_row(x, layers, last);
         self.relayout(y, Layout::SampleMajor);
         self.tree = tree;
     }
 
     /// Adds the operations of layers in a row; gives the number of their output. The layer at the place `last` gives the network's
     /// output, in whatever shape.
-    fn row(&mut self, mut x: usize, layers: Vec<Node<Bound>>, last: Option<usize>) -> (Vec<Node<usize>>, usize) {
+    fn add_row(&mut self, mut x: usize, layers: Vec<Node<Bound>>, last: Option<usize>) -> (Vec<Node<usize>>, usize) {
         let mut tree = Vec::with_capacity(layers.len());
         for (i, node) in layers.into_iter().enumerate() {
             let lowered;
             (lowered, x) = match node {
-                Node::Layer(layer) => self.layer(x, layer, last == Some(i)),
-                Node::Block(block) => self.block(x, block),
+                Node::Layer(layer) => self.add_layer(x, layer, last == Some(i)),
+                Node::Block(block) => self.add_block(x, block),
             };
             tree.push(lowered);
         }
         (tree, x)
     }
 
-    fn layer(&mut self, x: usize, layer: Bound, is_last: bool) -> (Node<usize>, usize) {
+    fn add_layer(&mut self, x: usize, layer: Bound, is_last: bool) -> (Node<usize>, usize) {
         let Bound {
             layer,
             bound,
@@ -98,12 +98,12 @@ impl Graph {
         (Node::Layer(self.ops.len() - 1), y)
     }
 
-    fn block(&mut self, x: usize, block: Block<Bound>) -> (Node<usize>, usize) {
+    fn add_block(&mut self, x: usize, block: Block<Bound>) -> (Node<usize>, usize) {
         let join = block.join;
         let inputs = self.fork(x, block.branches.len());
         let (mut branches, mut outputs) = (Vec::new(), Vec::new());
         for (layers, x) in block.branches.into_iter().zip(inputs) {
-            let (branch, y) = self.row(x, layers, None);
+            let (branch, y) = self.add_row(x, layers, None);
             branches.push(branch);
             outputs.push(y);
         }

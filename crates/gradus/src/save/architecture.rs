@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::blocks::{Concat, Join, Multiply, Residual};
-use crate::graph::{Graph, LayerOp, Op};
+use crate::graph::{Graph, LayerOp};
 use crate::registry::{Registry, is_built_in, is_built_in_kind};
 use crate::tree::{Block, Node};
 use crate::{Error, Layers, Result, Sequential, Shape};
@@ -17,10 +17,7 @@ pub(super) fn to_json(graph: &Graph) -> Result<Value> {
 
 fn layers_to_json(graph: &Graph, layers: &[Node<usize>]) -> Result<Vec<Value>> {
     let node_to_json = |node: &Node<usize>| match node {
-        Node::Layer(op) => match &graph.ops[*op] {
-            Op::Layer(op) => layer_to_json(op),
-            _ => unreachable!("the tree names layers"),
-        },
+        Node::Layer(op) => layer_to_json(graph.layer(*op)),
         Node::Block(block) => block_to_json(graph, block),
     };
     layers.iter().map(node_to_json).collect()
