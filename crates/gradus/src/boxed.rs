@@ -9,7 +9,7 @@ use crate::callback::{Callback, EpochEnd, Flow, Memory, Start};
 use crate::data::{Target, Targets};
 use crate::history::History;
 use crate::init::{Fans, Initializer};
-use crate::layer::Operation;
+use crate::layer::{Operation, OutputKind};
 use crate::loss::{Loss, OutputActivation};
 use crate::metric::{Meter, Metric};
 use crate::optim::{Optimizer, Step};
@@ -55,6 +55,9 @@ macro_rules! loss {
             losses: &mut [Float],
         ) {
             (**self).losses_and_gradients(y, target, dy, losses);
+        }
+        fn check_output_kind(&self, kind: OutputKind) -> Result<()> {
+            (**self).check_output_kind(kind)
         }
         fn output_activation(&self) -> Option<OutputActivation> {
             (**self).output_activation()

@@ -30,6 +30,7 @@ impl Objective {
     /// If the loss compares probabilities and can't be computed from what the network gives.
     pub fn new(network: &Network, loss: &dyn Loss) -> Result<Self> {
         let graph = &network.graph;
+        loss.check_output_kind(network.output_kind())?;
         let at_output = |from_logits, activation| Objective {
             from_logits,
             value: graph.output_value(),
@@ -97,7 +98,9 @@ impl Network {
     /// # Ok::<(), gradus::Error>(())
     /// ```
     pub fn output_kind(&self) -> OutputKind {
-        kind_of(&self.graph, self.graph.output_value())
+        let graph = &*self.graph;
+        let known = vec![None; graph.values.len()];
+        Kinds { graph, known }.of(graph.output_value())
     }
 
     /// The activation that makes the probabilities that `loss` compares of this network's outputs; `None` if they are
@@ -117,27 +120,65 @@ impl Network {
     }
 }
 
-/// What the numbers of value `v` are.
-fn kind_of(graph: &Graph, v: usize) -> OutputKind {
-    let writer = graph.ops.iter().find(|op| match op {
-        Op::Layer(op) => op.y == v,
-        Op::Reorder { y, .. } | Op::Add { y, .. } | Op::Multiply { y, .. } | Op::CopyInto { y, .. } => *y == v,
-        Op::Fork { y, .. } => y.contains(&v),
-    });
-    match writer {
-        Some(Op::Layer(op)) if op.bound.is_view() => kind_of(graph, op.x),
-        Some(Op::Layer(op)) => match op.bound.output_kind {
-            OutputKind::SameAsInput => match kind_of(graph, op.x) {
+/// What the numbers of values are; each value is looked at once, and only if it decides.
+struct Kinds<'g> {
+    graph: &'g Graph,
+    known: Vec<Option<OutputKind>>,
+}
+
+impl Kinds<'_> {
+    /// What the numbers of value `v` are.
+    fn of(&mut self, v: usize) -> OutputKind {
+        if let Some(kind) = self.known[v] {
+            return kind;
+        }
+        let graph = self.graph;
+        let writes = |op: &&Op| match op {
+            Op::Layer(op) => op.y == v,
+            Op::Reorder { y, .. } | Op::Add { y, .. } | Op::Multiply { y, .. } | Op::CopyInto { y, .. } => *y == v,
+            Op::Fork { y, .. } => y.contains(&v),
+        };
+        let kind = match graph.ops.iter().find(writes) {
+            Some(Op::Layer(op)) => self.of_layer(op),
+            Some(Op::Reorder { x, .. } | Op::Fork { x, .. }) => self.of(*x),
+            // The product of probabilities is one.
+            Some(Op::Multiply { x, .. }) => self.of_all(x),
+            Some(Op::CopyInto { .. }) => {
+                let parts = graph.ops.iter().filter_map(|op| match op {
+                    Op::CopyInto { x, y, .. } if *y == v => Some(*x),
+                    _ => None,
+                });
+                self.of_all(&parts.collect::<Vec<_>>())
+            }
+            // The network's input, and sums.
+            None | Some(Op::Add { .. }) => OutputKind::Real,
+        };
+        self.known[v] = Some(kind);
+        kind
+    }
+
+    fn of_layer(&mut self, op: &LayerOp) -> OutputKind {
+        if op.bound.is_view() {
+            return self.of(op.x);
+        }
+        match op.bound.output_kind {
+            OutputKind::SameAsInput => match self.of(op.x) {
                 // A pool mixes the outputs of a distribution.
                 OutputKind::Distribution => OutputKind::Probabilities,
                 kind => kind,
             },
-            OutputKind::Unspecified => tried(op, kind_of(graph, op.x)),
+            OutputKind::Unspecified => tried(op, self.of(op.x)),
             kind => kind,
-        },
-        Some(Op::Reorder { x, .. } | Op::Fork { x, .. }) => kind_of(graph, *x),
-        // The network's input, and sums.
-        None | Some(Op::Add { .. } | Op::Multiply { .. } | Op::CopyInto { .. }) => OutputKind::Real,
+        }
+    }
+
+    /// What numbers are that are made of all these values: probabilities, if all of these are.
+    fn of_all(&mut self, values: &[usize]) -> OutputKind {
+        let is_probability = |kind| matches!(kind, OutputKind::Probabilities | OutputKind::Distribution);
+        match values.iter().all(|&v| is_probability(self.of(v))) {
+            true => OutputKind::Probabilities,
+            false => OutputKind::Real,
+        }
     }
 }
 

@@ -9,7 +9,9 @@ pub use crate::data::digits;
 pub use crate::data::mnist;
 pub use crate::layers::exports::*;
 pub use crate::layers::{Padding, Padding1d};
-pub use crate::loss::{BinaryCrossEntropy, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError};
+pub use crate::loss::{
+    BinaryCrossEntropy, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, NegativeLogLikelihood,
+};
 pub use crate::metric::{Accuracy, F1, Precision, Recall, TopK};
 pub use crate::optim::{Adam, AdamW, Clip, RmsProp, Sgd};
 pub use crate::{Concat, Fit, Layers, Multiply, Network, Residual, Sequential, Shape};

@@ -331,6 +331,18 @@ fn the_end_says_what_outputs_are() {
             OutputKind::Distribution,
         ),
         (Sequential::new([4]).layer(Flatten), OutputKind::Real),
+        // Beside each other, and multiplied, probabilities stay what they are; with other numbers they don't.
+        (conv().layer(Concat::new([body(), body()])), OutputKind::Probabilities),
+        (conv().layer(Multiply::new([body(), body()])), OutputKind::Probabilities),
+        (conv().layer(Concat::new([body(), Layers::new()])), OutputKind::Real),
+        (conv().layer(Multiply::gate(body())), OutputKind::Real),
+        (
+            (0..40).fold(conv().layer(Sigmoid), |network, _| {
+                let dropout = Layers::new().layer(Dropout::new(0.1));
+                network.layer(Multiply::gate(dropout))
+            }),
+            OutputKind::Probabilities,
+        ),
     ] {
         let network = layers.build(1).unwrap();
         assert_eq!(network.output_kind(), kind, "{}", network.summary());
@@ -360,4 +372,29 @@ fn gradients_change_nothing() {
     infinite[70] = Float::NAN;
     trainer.step(&infinite, &targets).unwrap_err();
     assert!(all_bits(trainer.network()) == before);
+}
+
+/// Of probabilities, a likelihood that wants their logarithms would be a number without a meaning.
+#[test]
+fn the_negative_log_likelihood_takes_no_probabilities() {
+    let data = some_digits(20);
+    let layers = || Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(10));
+    let train = |loss: Box<dyn Loss>, layers: Sequential| {
+        let fit = Fit::new(loss, Sgd::new(0.1));
+        fit.run(&mut layers.build(1)?, &data)
+    };
+    let likelihood = || Box::new(NegativeLogLikelihood);
+    let error = train(likelihood(), layers().layer(Softmax)).unwrap_err().to_string();
+    assert!(
+        error.contains("log_softmax") && error.contains("cross_entropy"),
+        "{error}"
+    );
+    // Of their logarithms it is the cross entropy of the logits.
+    let last = |history: gradus::history::History| history.values("loss").pop().unwrap();
+    let found = last(train(likelihood(), layers().layer(LogSoftmax)).unwrap());
+    let expected = last(train(Box::new(CrossEntropy::new()), layers()).unwrap());
+    assert!(
+        (found - expected).abs() < 1e-4 * expected,
+        "{found}, of the logits {expected}"
+    );
 }

@@ -30,9 +30,7 @@ use std::fmt::Debug;
 use serde_json::json;
 
 use crate::data::{Target, Targets};
-use crate::layer::Operation;
-#[cfg(doc)]
-use crate::layer::OutputKind;
+use crate::layer::{Operation, OutputKind};
 use crate::registry::{Registry, list};
 use crate::{Error, Float, Result, Shape};
 
@@ -121,6 +119,15 @@ pub trait Loss: Debug + Send + Sync {
         for (i, ((y, dy), loss)) in rows.zip(losses).enumerate() {
             *loss = self.loss_and_gradient(y, target(i), dy);
         }
+    }
+
+    /// Refuses networks whose outputs are something else than what this loss is made for; by default none.
+    ///
+    /// # Errors
+    /// If the loss of such outputs would mean nothing.
+    fn check_output_kind(&self, kind: OutputKind) -> Result<()> {
+        let _ = kind;
+        Ok(())
     }
 
     /// The activation whose outputs this loss compares with the target, if that is one: softmax for cross entropy. Where a

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loss, add_up, expected, wants};
 use crate::data::{Target, Targets};
+use crate::layer::OutputKind;
 use crate::{Error, Float, Result, Shape};
 
 /// The negative log-likelihood of a network that gives logarithms of probabilities, as [`LogSoftmax`](crate::LogSoftmax) does:
@@ -12,8 +13,8 @@ use crate::{Error, Float, Result, Shape};
 /// loss = -Σᵢ tᵢ · yᵢ         dyᵢ = -tᵢ
 /// ```
 ///
-/// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. Of any other outputs it is no
-/// likelihood: for probabilities and for logits take [`CrossEntropy`](super::CrossEntropy).
+/// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. Networks that give probabilities are
+/// refused; of other numbers it is no likelihood: for probabilities and for logits take [`CrossEntropy`](super::CrossEntropy).
 ///
 /// Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.5.
 ///
@@ -42,6 +43,16 @@ impl Loss for NegativeLogLikelihood {
             ));
         }
         wants("the negative log-likelihood", output, targets)
+    }
+
+    fn check_output_kind(&self, kind: OutputKind) -> Result<()> {
+        match kind {
+            OutputKind::Probabilities | OutputKind::Distribution => Err(Error::invalid(
+                "the negative log-likelihood takes logarithms of probabilities, and the network gives probabilities: end it in a layer of \
+                 kind log_softmax, or take the loss cross_entropy",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {
