@@ -15,14 +15,21 @@ use serde_json::{Value, json};
 
 use crate::metadata::TargetScale;
 
-/// Layers that leave the range of values as it is: what a network ends in is before them.
-const KEEP_RANGE: [&str; 6] = [
+/// Layers that keep the range of values: the layer before them decides the range of the outputs.
+const KEEP_RANGE: [&str; 13] = [
     "flatten",
     "reshape",
     "dropout",
+    "gaussian_noise",
+    "max_pool1d",
     "max_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
+    "global_avg_pool1d",
     "global_avg_pool2d",
+    "global_max_pool1d",
+    "global_max_pool2d",
+    "maxout",
 ];
 
 impl TargetScale {
@@ -121,14 +128,23 @@ fn range(layer: &Value) -> [f64; 2] {
     let low = match kind(layer) {
         // A table has one target, and the share of a single output is all.
         "softmax" => return [1.0, 1.0],
-        "sigmoid" => return [0.0, 1.0],
+        "log_softmax" => return [0.0, 0.0],
+        "sigmoid" | "hard_sigmoid" => return [0.0, 1.0],
+        "clamp" => {
+            let bound = |name: &str, usual| layer[name].as_f64().unwrap_or(usual);
+            return [bound("low", 0.0), bound("high", 6.0)];
+        }
         "tanh" => return [-1.0, 1.0],
         "relu" | "softplus" => 0.0,
         "leaky_relu" if setting("slope") <= 0.0 => 0.0,
         "elu" => 0.0 - setting("alpha").max(0.0),
-        // The least values of x Φ(x) and of x / (1 + exp(-x)).
+        // -λα, and the least values of x Φ(x), x / (1 + exp(-x)) and their like.
+        "selu" => -1.7581,
         "gelu" => -0.17,
+        "gelu_tanh" => -0.1701,
         "silu" => -0.2785,
+        "mish" => -0.3088,
+        "hard_swish" => -0.375,
         _ => f64::NEG_INFINITY,
     };
     [low, f64::INFINITY]
@@ -364,5 +380,45 @@ mod tests {
                     .contains("end it in one of kind dense")
             );
         }
+    }
+
+    /// Every function of one value in the library, on small numbers and two that are far out: what is bounded is known to be, and how.
+    #[test]
+    fn the_range_of_every_function_is_known() {
+        let small = (-4000..=4000).map(|i| i as Float / 100.0);
+        let x: Vec<Float> = small.chain([-1e6, 1e6]).collect();
+        let x = gradus::ndarray::Array2::from_shape_vec((x.len(), 1), x).unwrap();
+        let mut functions = 0;
+        for (layer, _) in gradus::check::every_layer() {
+            let Ok(network) = Sequential::new([1]).layer(layer).build(1) else {
+                continue;
+            };
+            let gradus::Part::Layer(part) = &network.parts()[0] else {
+                panic!("a layer")
+            };
+            if !matches!(part.operation(), Some(gradus::layer::Operation::Map(_))) {
+                continue;
+            }
+            functions += 1;
+            let y = network.predict(&x).unwrap();
+            let found = y.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &y| {
+                [low.min(f64::from(y)), high.max(f64::from(y))]
+            });
+            let known = range(&last_layer(&network).unwrap());
+            for (side, (found, known)) in ["low", "high"].into_iter().zip(found.into_iter().zip(known)) {
+                let is_bounded = found.abs() < 25.0;
+                let right = if is_bounded {
+                    (found - known).abs() < 1e-3
+                } else {
+                    known.is_infinite()
+                };
+                assert!(
+                    right,
+                    "{}: its {side} is {found}, and the program takes {known}",
+                    part.label()
+                );
+            }
+        }
+        assert!(functions >= 14, "{functions} functions");
     }
 }
