@@ -11,16 +11,32 @@ pub(crate) mod window;
 
 /// The pieces of the Rust files, in an order in which each comes after those that it uses.
 pub(crate) fn rust(integer: bool) -> [&'static str; 3] {
-    let operations = [include_str!("float.rs"), include_str!("integer.rs")];
-    let functions = if integer { "" } else { include_str!("functions.rs") };
-    [include_str!("window.rs"), functions, operations[usize::from(integer)]]
+    let operations = [include_str!("kernels/float.rs"), include_str!("kernels/integer.rs")];
+    let functions = if integer {
+        ""
+    } else {
+        include_str!("kernels/functions.rs")
+    };
+    [
+        include_str!("kernels/window.rs"),
+        functions,
+        operations[usize::from(integer)],
+    ]
 }
 
 /// The pieces of the C files, in the same order.
 pub(crate) fn c(integer: bool) -> [&'static str; 3] {
-    let operations = [include_str!("float.c"), include_str!("integer.c")];
-    let functions = if integer { "" } else { include_str!("functions.c") };
-    [include_str!("window.c"), functions, operations[usize::from(integer)]]
+    let operations = [include_str!("kernels/float.c"), include_str!("kernels/integer.c")];
+    let functions = if integer {
+        ""
+    } else {
+        include_str!("kernels/functions.c")
+    };
+    [
+        include_str!("kernels/window.c"),
+        functions,
+        operations[usize::from(integer)],
+    ]
 }
 
 /// The pieces that these names stand for, and all that they use.
