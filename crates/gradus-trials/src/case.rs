@@ -282,13 +282,13 @@ pub fn projection(input: &[usize], output: &[usize]) -> Option<Vec<Layer>> {
 
 /// The kind of numbers that layers give, for losses of probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OutputKind {
+pub enum OutputKind {
     Real,
     Probabilities,
     Distribution,
 }
 
-fn output_kind(layers: &[Layer]) -> OutputKind {
+pub fn output_kind(layers: &[Layer]) -> OutputKind {
     let Some((last, before)) = layers.split_last() else {
         return OutputKind::Real;
     };
@@ -303,7 +303,19 @@ fn output_kind(layers: &[Layer]) -> OutputKind {
                 kind => kind,
             }
         }
+        Layer::Concat(branches) => joined_kind(before, branches),
+        Layer::Multiply(branches) => joined_kind(before, branches),
         _ => OutputKind::Real,
+    }
+}
+
+/// The kind of what is made of probabilities alone, side by side or multiplied, and of all else.
+fn joined_kind(before: &[Layer], branches: &[Vec<Layer>]) -> OutputKind {
+    let is_real = |branch: &Vec<Layer>| output_kind(&[before, branch].concat()) == OutputKind::Real;
+    if branches.iter().any(is_real) {
+        OutputKind::Real
+    } else {
+        OutputKind::Probabilities
     }
 }
 

@@ -7,7 +7,10 @@ use gradus::{Float, Network, Sequential, save::Registry};
 use gradus_onnx::{Normalization, Scaling};
 use rand::RngExt;
 
-use crate::case::{Case, Inputs, Layer, LossKind, Optimization, OptimizerKind, outputs, projection, shape, to_floats};
+use crate::case::{
+    Case, Inputs, Layer, LossKind, Optimization, OptimizerKind, OutputKind, output_kind, outputs, projection, shape,
+    to_floats,
+};
 use crate::initializers::Initializer;
 use crate::schedules::ScheduleKind;
 use crate::shape::Padding;
@@ -57,6 +60,10 @@ fn attempt(rng: &mut Rng, number: u64) -> Option<Case> {
         },
     };
     layers.extend(last_layers(rng, &outputs(&layers, &input)?, loss)?);
+    if loss == LossKind::NegativeLogLikelihood && output_kind(&layers) != OutputKind::Real {
+        // The library refuses them.
+        return None;
+    }
     let size: usize = outputs(&layers, &input)?.iter().product();
     let learns = |layer: &Layer| {
         matches!(
