@@ -1,20 +1,20 @@
 #![no_main]
 //! Moments of training, from which it goes on.
 
-use gradus::save::Snapshot;
+use gradus::save::Checkpoint;
 use gradus_fuzz::{small_fit, small_training, with_any_length};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &[u8]| with_any_length(file, read));
 
 fn read(file: &[u8]) {
-    let Ok(snapshot) = Snapshot::from_bytes(file) else {
+    let Ok(checkpoint) = Checkpoint::from_bytes(file) else {
         return;
     };
-    let _ = (snapshot.position(), snapshot.ended());
+    let _ = (checkpoint.position(), checkpoint.ended());
     assert_eq!(
-        snapshot.history().to_csv().lines().count(),
-        1 + snapshot.history().epochs.len()
+        checkpoint.history().to_csv().lines().count(),
+        1 + checkpoint.history().epochs.len()
     );
     let (mut network, data) = small_training();
     let path = std::env::temp_dir().join(format!("gradus-fuzz-{}.safetensors", std::process::id()));

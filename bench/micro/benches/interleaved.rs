@@ -77,8 +77,8 @@ fn pooling(criterion: &mut Criterion) {
 }
 
 fn turning(criterion: &mut Criterion) {
-    type Turn = fn(&[f32], usize, &mut [f32]);
-    let turns: [(&str, Turn); 2] = [("to lanes", interleave), ("from lanes", deinterleave)];
+    type Reorder = fn(&[f32], usize, &mut [f32]);
+    let turns: [(&str, Reorder); 2] = [("to lanes", interleave), ("from lanes", deinterleave)];
     for (name, turn) in turns {
         bench(criterion, name, "784", || {
             let (x, mut y) = (numbers(784 * LANES), numbers(784 * LANES));

@@ -144,7 +144,7 @@ fn measure(
 ) -> Result<(Evaluation, ConfusionMatrix)> {
     let loss = CrossEntropy::new();
     let evaluation = predictor.evaluate(data, &loss, &[&Accuracy])?;
-    predictor.each_output(data, |_, y, target| {
+    predictor.for_each_output(data, |_, y, target| {
         if let Target::Class(class) = target {
             confusion.add(class, predicted_class(y));
         }

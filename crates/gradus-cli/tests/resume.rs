@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use gradus::save::{Snapshot, atomic};
+use gradus::save::{Checkpoint, atomic};
 
 /// How often training is killed.
 const KILLS: usize = 52;
@@ -108,7 +108,7 @@ fn killed_at_any_moment_it_gives_the_same_bits() {
                 kills += 1;
                 let checkpoint = out.join("checkpoint.safetensors");
                 if checkpoint.is_file() {
-                    let (epoch, step) = Snapshot::load(&checkpoint).unwrap().position();
+                    let (epoch, step) = Checkpoint::load(&checkpoint).unwrap().position();
                     went_on += usize::from(epoch + step > 0);
                 }
             }
@@ -137,7 +137,7 @@ fn interrupted_it_saves_and_says_how_to_go_on() {
     assert!(said.starts_with("training was interrupted in epoch "), "{said}");
     assert!(said.contains("; go on with\n"), "{said}");
     assert!(said.trim_end().ends_with("--out out --resume"), "{said}");
-    let (epoch, step) = Snapshot::load(folder.join("out/checkpoint.safetensors"))
+    let (epoch, step) = Checkpoint::load(folder.join("out/checkpoint.safetensors"))
         .unwrap()
         .position();
     assert!(epoch + step > 0);
@@ -159,6 +159,6 @@ fn interrupted_it_saves_and_says_how_to_go_on() {
     // Without --resume it begins anew, and the old checkpoint is gone.
     let short = TRAINING.replace("--epochs 12", "--epochs 1");
     ended(start(folder, &format!("{short} --out out")), 0);
-    let snapshot = Snapshot::load(folder.join("out/checkpoint.safetensors")).unwrap();
-    assert_eq!(snapshot.position(), (1, 0));
+    let checkpoint = Checkpoint::load(folder.join("out/checkpoint.safetensors")).unwrap();
+    assert_eq!(checkpoint.position(), (1, 0));
 }

@@ -39,7 +39,7 @@ macro_rules! operators {
             Ok(Some(match node.operator() {
                 $($operator => {
                     $($(node.fixed(stringify!($fixed), $default, $value)?;)*)?
-                    $(let $setting = node.float(stringify!($attribute), $usual)? as Float;)*
+                    $(let $setting = node.setting(stringify!($attribute), $usual)?;)*
                     Box::new($layer)
                 })*
                 _ => return Ok(None),

@@ -7,6 +7,7 @@ use crate::kernels;
 
 /// Bytes of flash and RAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sizes {
     /// Weights and other tables, in flash: exactly.
     pub tables: usize,

@@ -519,7 +519,7 @@ impl optim::Optimizer for RecordingOptimizer {
         self.optimizer.validate()
     }
 
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         self.optimizer.learning_rate()
     }
 

@@ -17,7 +17,7 @@ use gradus::{Error, Float, Result};
 
 /// AdaGrad with this learning rate.
 #[derive(Debug, Clone, Copy)]
-struct AdaGrad(Float);
+struct AdaGrad(f64);
 
 impl Optimizer for AdaGrad {
     fn name(&self) -> &'static str {
@@ -35,7 +35,7 @@ impl Optimizer for AdaGrad {
         }
     }
 
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         self.0
     }
 
@@ -59,11 +59,7 @@ pub fn main() -> Result<()> {
     // Is it right? Two steps by hand: s = 4, then 4 + 4 = 8; so w = 1 - 0.1·2/2 = 0.9, then 0.9 - 0.1·2/√8 ≈ 0.8293.
     let (mut w, mut s) = ([1.0], [0.0]);
     for number in 1..=2 {
-        let step = Step {
-            number,
-            learning_rate: 0.1,
-            decays: true,
-        };
+        let step = Step::new(number, 0.1, true);
         AdaGrad(0.1).update(step, &mut w, &[2.0], &mut [&mut s]);
     }
     println!("after two steps w is {:.4}; by hand, 0.8293", w[0]);

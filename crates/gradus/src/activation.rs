@@ -312,9 +312,9 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let message = LeakyRelu::new(Float::NAN).bind(&Shape::from(3)).unwrap_err();
+        let message = LeakyRelu::new(f64::NAN).bind(&Shape::from(3)).unwrap_err();
         assert_eq!(message, "the slope must be a finite number, not NaN");
-        let message = Elu::new(Float::INFINITY).bind(&Shape::from(3)).unwrap_err();
+        let message = Elu::new(f64::INFINITY).bind(&Shape::from(3)).unwrap_err();
         assert_eq!(message, "alpha must be a finite number, not inf");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::augment::Augmentation;
-use crate::callback::{Callback, EpochEnd, Flow, Memory, Start};
+use crate::callback::{Callback, CallbackState, EpochEnd, Flow, Start};
 use crate::data::{Target, Targets};
 use crate::history::History;
 use crate::init::{Fans, Initializer};
@@ -14,7 +14,7 @@ use crate::loss::{Loss, OutputActivation};
 use crate::metric::{Meter, Metric};
 use crate::optim::{Optimizer, Step};
 use crate::random::Rng;
-use crate::schedule::{Moment, Schedule};
+use crate::schedule::{Schedule, ScheduleContext};
 use crate::{Float, Network, Result, Shape};
 
 /// Implements a trait for pointers by these methods. The lint finds one that has a default and is not passed on.
@@ -79,7 +79,7 @@ macro_rules! optimizer {
         fn validate(&self) -> Result<()> {
             (**self).validate()
         }
-        fn learning_rate(&self) -> Float {
+        fn learning_rate(&self) -> f64 {
             (**self).learning_rate()
         }
         fn slots(&self) -> usize {
@@ -105,8 +105,8 @@ macro_rules! schedule {
         fn validate(&self) -> Result<()> {
             (**self).validate()
         }
-        fn factor(&self, moment: &Moment<'_>) -> f64 {
-            (**self).factor(moment)
+        fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+            (**self).factor(context)
         }
         fn reads_steps(&self) -> bool {
             (**self).reads_steps()
@@ -165,11 +165,11 @@ macro_rules! callback {
         fn on_epoch(&mut self, end: &EpochEnd<'_>) -> Result<Flow> {
             (**self).on_epoch(end)
         }
-        fn save(&self, memory: &mut Memory) {
-            (**self).save(memory);
+        fn save(&self, state: &mut CallbackState) {
+            (**self).save(state);
         }
-        fn restore(&mut self, memory: &Memory) -> Result<()> {
-            (**self).restore(memory)
+        fn restore(&mut self, state: &CallbackState) -> Result<()> {
+            (**self).restore(state)
         }
         fn on_checkpoint(&mut self) -> Result<()> {
             (**self).on_checkpoint()

@@ -1,16 +1,16 @@
 //! What is called as training goes on.
 
-mod checkpoint;
 mod early_stopping;
 mod log;
-mod memory;
 mod progress;
+mod save_best;
+mod state;
 
-pub use checkpoint::Checkpoint;
 pub use early_stopping::EarlyStopping;
 pub use log::{CsvLog, JsonLog};
-pub use memory::Memory;
 pub use progress::Progress;
+pub use save_best::SaveBest;
+pub use state::CallbackState;
 
 use crate::history::{Column, History};
 use crate::{Error, Network, Result};
@@ -49,13 +49,13 @@ pub trait Callback {
     }
 
     /// Writes down what it remembers from one epoch to the next, for a checkpoint.
-    fn save(&self, memory: &mut Memory) {
-        let _ = memory;
+    fn save(&self, state: &mut CallbackState) {
+        let _ = state;
     }
 
     /// Remembers what [`save`](Callback::save) wrote down, where training is resumed: after [`on_start`](Callback::on_start).
-    fn restore(&mut self, memory: &Memory) -> Result<()> {
-        let _ = memory;
+    fn restore(&mut self, state: &CallbackState) -> Result<()> {
+        let _ = state;
         Ok(())
     }
 
@@ -82,6 +82,7 @@ pub enum Flow {
 
 /// What is known before the first epoch.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Start<'a> {
     /// The most epochs that there will be.
     pub epochs: usize,
@@ -99,6 +100,7 @@ pub struct Start<'a> {
 
 /// What is known after an epoch.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct EpochEnd<'a> {
     /// Its number, from 1.
     pub epoch: usize,
@@ -142,12 +144,12 @@ impl Best {
     }
 
     /// Writes down the best value so far.
-    fn save(&self, name: &str, memory: &mut Memory) {
-        memory.set_numbers(self.name(name), self.value.as_slice());
+    fn save(&self, name: &str, state: &mut CallbackState) {
+        state.set_numbers(self.name(name), self.value.as_slice());
     }
 
-    fn restore(&mut self, name: &str, memory: &Memory) {
-        self.value = memory.numbers(&self.name(name)).and_then(|n| n.first().copied());
+    fn restore(&mut self, name: &str, state: &CallbackState) {
+        self.value = state.numbers(&self.name(name)).and_then(|n| n.first().copied());
     }
 
     /// Tells apart two of one kind that watch different columns.

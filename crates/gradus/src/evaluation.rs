@@ -18,6 +18,7 @@ const OUTPUTS: usize = 1 << 20;
 
 /// The loss and the metrics of a network on a set of samples; each is over samples, whatever the batches.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// How many samples there were.
     pub samples: usize,
@@ -65,7 +66,7 @@ impl Network {
 
 impl Inference {
     /// Calls `each(index, output, target)` for every sample of `data`, in order.
-    pub fn each_output(
+    pub fn for_each_output(
         &mut self,
         network: &Network,
         data: &dyn Dataset,

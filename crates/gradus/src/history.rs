@@ -10,6 +10,7 @@ use crate::{Error, Result, save};
 /// The first columns are always `loss` and, with validation, `val_loss`; then each metric and, with validation, `val_` and its
 /// name.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct History {
     /// The columns: their names, and whether more is better.
     pub columns: Vec<Column>,
@@ -19,6 +20,7 @@ pub struct History {
 
 /// A column of a [`History`].
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Column {
     /// Its name: `val_accuracy`.
     pub name: String,
@@ -28,6 +30,7 @@ pub struct Column {
 
 /// An epoch of a [`History`].
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Its number, from 1.
     pub epoch: usize,

@@ -137,11 +137,6 @@ fn on() -> bool {
     true
 }
 
-/// Writes a number with as few digits as tell it apart: 0.1, where a plain conversion gives 0.10000000149011612.
-pub(crate) fn shortest<S: Serializer>(value: &Float, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(value.to_string().parse().unwrap_or(f64::NAN))
-}
-
 /// All [i, j, k] below `sizes`, the last index fastest.
 fn indices([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
     (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| [i, j, k])))

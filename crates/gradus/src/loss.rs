@@ -163,7 +163,7 @@ pub fn by_name(name: &str) -> Result<Box<dyn Loss>> {
 
 /// Whether outputs of this shape can be compared with such targets, value by value: as many values; an output for each
 /// class; or one output for two classes.
-pub(crate) fn wants(what: &str, output: &Shape, targets: &Targets) -> Result<()> {
+pub(crate) fn check_shapes(what: &str, output: &Shape, targets: &Targets) -> Result<()> {
     let outputs = output.size();
     match targets {
         Targets::Classes(classes) if *classes == outputs || (*classes, outputs) == (2, 1) => Ok(()),

@@ -24,8 +24,8 @@ list! {
     classification::Precision, Precision::new(Average::Micro);
     classification::Recall, Recall::new(Average::Positive(1));
     classification::F1, F1::new(Average::Macro);
-    regression::AbsoluteError, AbsoluteError;
-    regression::SquaredError, SquaredError;
+    regression::MeanAbsoluteError, MeanAbsoluteError;
+    regression::MeanSquaredError, MeanSquaredError;
     regression::R2, R2;
 }
 

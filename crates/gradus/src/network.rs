@@ -35,6 +35,7 @@ pub struct Weights {
 
 /// One parameter tensor of a network.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NamedTensor<'a> {
     /// Its name, `0.weight`: the path of its layer and its name there.
     pub name: String,

@@ -64,7 +64,7 @@ pub const MAX_SLOTS: usize = 8;
 ///
 /// /// A step of the same length for every parameter, whatever its gradient: w ← w - learning_rate · sign dw.
 /// #[derive(Debug)]
-/// struct Sign(Float);
+/// struct Sign(f64);
 /// impl Optimizer for Sign {
 ///     fn name(&self) -> &'static str {
 ///         "sign"
@@ -72,7 +72,7 @@ pub const MAX_SLOTS: usize = 8;
 ///     fn validate(&self) -> Result<()> {
 ///         Ok(())
 ///     }
-///     fn learning_rate(&self) -> Float {
+///     fn learning_rate(&self) -> f64 {
 ///         self.0
 ///     }
 ///     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], _state: &mut [&mut [Float]]) {
@@ -82,7 +82,7 @@ pub const MAX_SLOTS: usize = 8;
 ///     }
 /// }
 /// let mut w = [1.0, 1.0];
-/// Sign(0.5).update(Step { number: 1, learning_rate: 0.5, decays: false }, &mut w, &[7.0, -0.1], &mut []);
+/// Sign(0.5).update(Step::new(1, 0.5, false), &mut w, &[7.0, -0.1], &mut []);
 /// assert_eq!(w, [0.5, 1.5]);
 /// ```
 pub trait Optimizer: Debug + Send + Sync {
@@ -99,7 +99,7 @@ pub trait Optimizer: Debug + Send + Sync {
     fn validate(&self) -> Result<()>;
 
     /// The learning rate, before a schedule.
-    fn learning_rate(&self) -> Float;
+    fn learning_rate(&self) -> f64;
 
     /// How many values it remembers for each parameter (at most [`MAX_SLOTS`]); all are zero at first.
     fn slots(&self) -> usize {
@@ -121,16 +121,26 @@ pub trait Optimizer: Debug + Send + Sync {
 
 /// Where an update stands.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Step {
     /// The number of this step, from 1.
     pub number: u64,
-    /// The learning rate of this step, after the schedule.
+    /// The learning rate of this step, after the schedule, as a number of the weights' type.
     pub learning_rate: Float,
     /// Whether weight decay applies to these values.
     pub decays: bool,
 }
 
 impl Step {
+    /// The step of this `number`, from 1, at this learning rate; `decays` says whether weight decay applies.
+    pub fn new(number: u64, learning_rate: Float, decays: bool) -> Self {
+        Step {
+            number,
+            learning_rate,
+            decays,
+        }
+    }
+
     /// The weight decay of these values: 0 where none applies.
     fn decay(&self, weight_decay: f64) -> Float {
         if self.decays { weight_decay as Float } else { 0.0 }

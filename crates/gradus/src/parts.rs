@@ -21,6 +21,7 @@ pub struct LayerPart<'n> {
 
 /// A tensor of a layer.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct LayerTensor<'n> {
     /// Its name in the layer: `weight`.
     pub name: &'n str,

@@ -86,8 +86,8 @@ impl<N: Borrow<Network>> Predictor<N> {
     ///
     /// # Errors
     /// If the data is empty, doesn't fit the network, or can't be read.
-    pub fn each_output(&mut self, data: &dyn Dataset, each: impl FnMut(usize, &[Float], Target<'_>)) -> Result<()> {
-        self.inference.each_output(self.network.borrow(), data, each)
+    pub fn for_each_output(&mut self, data: &dyn Dataset, each: impl FnMut(usize, &[Float], Target<'_>)) -> Result<()> {
+        self.inference.for_each_output(self.network.borrow(), data, each)
     }
 
     /// The mean loss and the metrics on all samples of `data`.

@@ -1,7 +1,7 @@
 //! What most programs need: `use gradus::prelude::*;`.
 
 pub use crate::activation::exports::*;
-pub use crate::callback::{Checkpoint, EarlyStopping, Progress};
+pub use crate::callback::{EarlyStopping, Progress, SaveBest};
 pub use crate::data::Dataset;
 #[cfg(feature = "digits")]
 pub use crate::data::digits;

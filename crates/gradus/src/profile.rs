@@ -7,6 +7,7 @@ use std::time::Duration;
 ///
 /// Times are summed over the threads. Printed, it is a table with the speed that each layer reached.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Training samples that went through the network.
     pub samples: u64,
@@ -26,6 +27,7 @@ pub struct Profile {
 
 /// The time of one layer.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct LayerTime {
     /// The layer: `layer 3 (conv2d)`.
     pub layer: String,

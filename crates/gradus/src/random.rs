@@ -12,6 +12,7 @@ pub type Rng = rand::rngs::Xoshiro256PlusPlus;
 /// What a stream of random numbers is for; streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Initial values of the parameters.
     Initialize = 1,

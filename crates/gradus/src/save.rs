@@ -7,13 +7,13 @@
 mod architecture;
 pub mod atomic;
 mod bounded;
+pub(crate) mod checkpoint;
 mod safetensors;
-pub(crate) mod snapshot;
 
 pub use crate::registry::Registry;
 pub use bounded::read_at_most;
+pub use checkpoint::Checkpoint;
 pub use safetensors::is_pickle;
-pub use snapshot::Snapshot;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

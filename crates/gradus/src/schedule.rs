@@ -28,7 +28,7 @@ list! {
 /// no record of it.
 ///
 /// ```
-/// use gradus::schedule::{Moment, Schedule};
+/// use gradus::schedule::{ScheduleContext, Schedule};
 ///
 /// /// Falls as 1 / (1 + epoch) (Robbins and Monro, 1951).
 /// #[derive(Debug)]
@@ -40,12 +40,12 @@ list! {
 ///     fn validate(&self) -> gradus::Result<()> {
 ///         Ok(())
 ///     }
-///     fn factor(&self, moment: &Moment<'_>) -> f64 {
-///         1.0 / (1 + moment.epoch()) as f64
+///     fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+///         1.0 / (1 + context.epoch()) as f64
 ///     }
 /// }
-/// let moment = Moment { step: 300, steps: 1000, steps_per_epoch: 100, losses: &[] };
-/// assert_eq!(Harmonic.factor(&moment), 0.25);
+/// let context = ScheduleContext::new(300, 1000, 100, &[]);
+/// assert_eq!(Harmonic.factor(&context), 0.25);
 /// ```
 pub trait Schedule: Debug + Send + Sync {
     /// Its name: `cosine`.
@@ -60,19 +60,20 @@ pub trait Schedule: Debug + Send + Sync {
     /// Refuses settings that make no sense, with a sentence.
     fn validate(&self) -> Result<()>;
 
-    /// What the optimizer's learning rate is multiplied by at this moment.
-    fn factor(&self, moment: &Moment<'_>) -> f64;
+    /// What the optimizer's learning rate is multiplied by.
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64;
 
-    /// Whether the factor depends on [`Moment::steps`], so that training of more epochs is another training from its first step
+    /// Whether the factor depends on [`ScheduleContext::steps`], so that training of more epochs is another training from its first step
     /// on, and can't be [resumed](crate::Fit::resume) from a shorter one. `true` unless the schedule says otherwise.
     fn reads_steps(&self) -> bool {
         true
     }
 }
 
-/// Where training stands.
+/// The position in training at which a schedule is asked for its factor.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
+#[non_exhaustive]
+pub struct ScheduleContext<'a> {
     /// Steps done in the whole run.
     pub step: u64,
     /// Steps of the whole run.
@@ -83,7 +84,17 @@ pub struct Moment<'a> {
     pub losses: &'a [f64],
 }
 
-impl Moment<'_> {
+impl<'a> ScheduleContext<'a> {
+    /// The position after `step` of `steps` steps, with `steps_per_epoch` in an epoch and the monitored `losses` of the finished epochs.
+    pub fn new(step: u64, steps: u64, steps_per_epoch: u64, losses: &'a [f64]) -> Self {
+        ScheduleContext {
+            step,
+            steps,
+            steps_per_epoch,
+            losses,
+        }
+    }
+
     /// Epochs finished.
     pub fn epoch(&self) -> u64 {
         self.step / self.steps_per_epoch.max(1)

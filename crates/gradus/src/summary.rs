@@ -19,6 +19,7 @@ pub struct Summary<'a> {
 
 /// A line of a [`Summary`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct SummaryRow {
     /// The path and kind of the layer or block.
     pub layer: String,

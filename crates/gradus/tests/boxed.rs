@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::*;
 use gradus::augment::Augmentation;
-use gradus::callback::{Callback, EpochEnd, Flow, Memory, Start};
+use gradus::callback::{Callback, CallbackState, EpochEnd, Flow, Start};
 use gradus::data::{Target, Targets};
 use gradus::history::History;
 use gradus::init::{Fans, Initializer, Normal};
@@ -17,7 +17,7 @@ use gradus::metric::{Meter, Metric};
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
 use gradus::random::{Purpose, Rng, stream};
-use gradus::schedule::{Moment, Schedule, StepDecay};
+use gradus::schedule::{Schedule, ScheduleContext, StepDecay};
 use gradus::{Error, Float, Result, Shape};
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ impl Optimizer for Own {
     fn validate(&self) -> Result<()> {
         no("own optimizer")
     }
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         0.5
     }
     fn slots(&self) -> usize {
@@ -105,11 +105,7 @@ impl Optimizer for Own {
 }
 
 fn of_optimizer(optimizer: impl Optimizer) -> String {
-    let step = Step {
-        number: 1,
-        learning_rate: 0.1,
-        decays: false,
-    };
+    let step = Step::new(1, 0.1, false);
     let mut w = [0.0; 2];
     optimizer.update(step, &mut w, &[1.0; 2], &mut []);
     let (name, settings, rate) = (optimizer.name(), optimizer.settings(), optimizer.learning_rate());
@@ -127,8 +123,8 @@ impl Schedule for Own {
     fn validate(&self) -> Result<()> {
         no("own schedule")
     }
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        moment.step as f64
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        context.step as f64
     }
     fn reads_steps(&self) -> bool {
         false
@@ -136,16 +132,11 @@ impl Schedule for Own {
 }
 
 fn of_schedule(schedule: impl Schedule) -> String {
-    let moment = Moment {
-        step: 5,
-        steps: 10,
-        steps_per_epoch: 5,
-        losses: &[],
-    };
+    let context = ScheduleContext::new(5, 10, 5, &[]);
     let says = (schedule.name(), schedule.settings(), schedule.reads_steps());
     format!(
         "{schedule:?} {} {:?} {says:?}",
-        schedule.factor(&moment),
+        schedule.factor(&context),
         schedule.validate()
     )
 }
@@ -286,12 +277,12 @@ impl Callback for Watching<'_> {
     fn on_epoch(&mut self, _end: &EpochEnd<'_>) -> Result<Flow> {
         self.called("on_epoch", Flow::Stop)
     }
-    fn save(&self, memory: &mut Memory) {
-        memory.set_numbers("watching", &[1.0]);
+    fn save(&self, state: &mut CallbackState) {
+        state.set_numbers("watching", &[1.0]);
         self.called("save", ()).unwrap();
     }
-    fn restore(&mut self, memory: &Memory) -> Result<()> {
-        assert_eq!(memory.numbers("watching"), Some(&[1.0][..]));
+    fn restore(&mut self, state: &CallbackState) -> Result<()> {
+        assert_eq!(state.numbers("watching"), Some(&[1.0][..]));
         self.called("restore", ())
     }
     fn on_checkpoint(&mut self) -> Result<()> {

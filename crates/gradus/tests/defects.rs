@@ -300,7 +300,7 @@ impl Optimizer for Signs {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         0.01
     }
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], _state: &mut [&mut [Float]]) {

@@ -8,7 +8,7 @@ use allocator::allocated;
 use common::*;
 use gradus::data::{Column, Csv};
 use gradus::prelude::*;
-use gradus::save::{Registry, Snapshot};
+use gradus::save::{Checkpoint, Registry};
 use serde_json::{Value, json};
 
 /// A safetensors file with this header.
@@ -79,7 +79,7 @@ fn claims_cost_nothing() {
         let metadata = json!({ "gradus.checkpoint": "1", "gradus.checkpoint.progress": "{}" });
         let bytes = file(&json!({ "__metadata__": metadata, "optimizer.0": tensor }), &[0; 4]);
         let mut result = None;
-        let (_, allocated) = allocated(|| result = Some(Snapshot::from_bytes(&bytes)));
+        let (_, allocated) = allocated(|| result = Some(Checkpoint::from_bytes(&bytes)));
         refused(result.unwrap(), &["optimizer.0", "can't lie in"]);
         assert!(allocated < 100 * bytes.len() + 10_000, "{allocated}");
     }

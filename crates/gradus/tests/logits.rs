@@ -9,7 +9,7 @@ use gradus::callback::{Callback, EpochEnd, Flow};
 use gradus::data::{Arrays, Target};
 use gradus::layer::{BoundLayer, OutputKind};
 use gradus::loss::{Loss, OutputActivation};
-use gradus::metric::{Metric, SquaredError};
+use gradus::metric::{self, Metric};
 use gradus::prelude::*;
 use gradus::random::{Purpose, stream};
 use gradus::{Float, Layer, Result, check};
@@ -179,7 +179,7 @@ fn networks_that_end_in_logits_train() {
         let fit = fit
             .metric(Accuracy)
             .metric(TopK(3))
-            .metric(SquaredError)
+            .metric(metric::MeanSquaredError)
             .metric(F1::default());
         let history = fit.validation(&test).run(&mut network, &train).unwrap();
         let values = history
@@ -193,7 +193,7 @@ fn networks_that_end_in_logits_train() {
     assert!(logits.0 == with.0);
     assert_eq!(logits.1, with.1);
     let (logits, with) = (logits.2, with.2);
-    let squares = SquaredError;
+    let squares = metric::MeanSquaredError;
     let metrics: [&dyn Metric; 2] = [&Accuracy, &squares];
     let loss = CrossEntropy::new();
     assert_eq!(

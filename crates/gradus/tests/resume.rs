@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::*;
-use gradus::callback::{Callback, Checkpoint, EarlyStopping};
+use gradus::callback::{Callback, EarlyStopping, SaveBest};
 use gradus::data::{Bytes, Subset, Target, Targets};
 use gradus::history::History;
 use gradus::metric::{Average, F1, Meter, Metric, Precision, TopK};
 use gradus::prelude::*;
-use gradus::save::Snapshot;
-use gradus::schedule::{Constant, Cosine, Exponential, Moment, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+use gradus::save::Checkpoint;
+use gradus::schedule::{
+    Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, ScheduleContext, StepDecay, Warmup,
+};
 use gradus::{Error, Float, Result, Shape};
 
 /// After every step.
@@ -46,7 +48,7 @@ fn fit<'a>(validation: &'a Subset<Bytes>, folder: &Path) -> Fit<'a> {
         .metric(Precision::new(Average::Micro))
         .validation(validation)
         .callback(EarlyStopping::new(2).watch("val_accuracy").min_delta(0.03))
-        .callback(Checkpoint::best(folder.join("best.safetensors")))
+        .callback(SaveBest::new(folder.join("best.safetensors")))
 }
 
 /// All that a history has but the seconds.
@@ -108,7 +110,7 @@ fn pieces_are_the_whole(name: &str, network: fn(u64) -> Network, bfloat16: bool,
             "{name}: pieces of {steps} steps"
         );
         assert!(std::fs::read(folder.join("best.safetensors")).unwrap() == best);
-        assert_eq!(Snapshot::load(&file).unwrap().ended(), expected.epochs.len() < 6);
+        assert_eq!(Checkpoint::load(&file).unwrap().ended(), expected.epochs.len() < 6);
         eprintln!("{name}: {} epochs", expected.epochs.len());
     }
     expected.epochs.len()
@@ -172,9 +174,9 @@ fn a_run_that_had_ended_gives_its_result_again_or_goes_further() {
     };
     let mut network = perceptron(1);
     let history = fit(2).checkpoint(&file, NEVER).run(&mut network, &train).unwrap();
-    let snapshot = Snapshot::load(&file).unwrap();
-    assert_eq!((snapshot.position(), snapshot.ended()), ((2, 0), false));
-    assert_eq!(lasting(snapshot.history()), lasting(&history));
+    let checkpoint = Checkpoint::load(&file).unwrap();
+    assert_eq!((checkpoint.position(), checkpoint.ended()), ((2, 0), false));
+    assert_eq!(lasting(checkpoint.history()), lasting(&history));
     let mut again = perceptron(2);
     assert_eq!(fit(2).resume(&file).run(&mut again, &train).unwrap(), history);
     assert_eq!(all_bits(&again), all_bits(&network));
@@ -201,8 +203,8 @@ impl Schedule for Halved {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        if moment.epoch() == 0 { 1.0 } else { 0.5 }
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        if context.epoch() == 0 { 1.0 } else { 0.5 }
     }
     fn reads_steps(&self) -> bool {
         self.reads_steps
@@ -346,7 +348,7 @@ fn a_metric_that_keeps_silent_has_checkpoints_at_the_ends_of_epochs() {
     let sentence = sentence(stopped(2));
     assert_eq!(sentence, "training was interrupted in epoch 1, after step 2");
     refused(stopped(8), &["in epoch 2, after step 3", "it can go on from"]);
-    assert_eq!(Snapshot::load(&file).unwrap().position(), (1, 0));
+    assert_eq!(Checkpoint::load(&file).unwrap().position(), (1, 0));
     let mut resumed = perceptron(1);
     let history = fit().resume(&file).run(&mut resumed, &train).unwrap();
     assert_eq!(
@@ -421,7 +423,7 @@ fn what_does_not_say_its_settings_has_no_checkpoint() {
         fn validate(&self) -> Result<()> {
             Ok(())
         }
-        fn factor(&self, _moment: &Moment<'_>) -> f64 {
+        fn factor(&self, _context: &ScheduleContext<'_>) -> f64 {
             1.0
         }
     }
@@ -453,7 +455,7 @@ fn a_damaged_checkpoint_is_refused() {
         .unwrap_err();
     let whole = std::fs::read(&file).unwrap();
     for length in (0..whole.len()).step_by(whole.len() / 97) {
-        assert!(Snapshot::from_bytes(&whole[..length]).is_err());
+        assert!(Checkpoint::from_bytes(&whole[..length]).is_err());
     }
     let whole = unchecked(&whole);
     let text = String::from_utf8_lossy(&whole[8..4000]).into_owned();

@@ -162,7 +162,7 @@ fn the_best_epoch_is_kept() {
         .metric(Accuracy)
         .callback(Kept(&kept))
         .callback(EarlyStopping::new(4))
-        .callback(Checkpoint::best(&path).watch("val_accuracy"))
+        .callback(SaveBest::new(&path).watch("val_accuracy"))
         .run(&mut network, &data)
         .unwrap();
     let (losses, accuracies) = (history.values("val_loss"), history.values("val_accuracy"));
@@ -337,7 +337,7 @@ impl Schedule for Never {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn factor(&self, _moment: &gradus::schedule::Moment<'_>) -> f64 {
+    fn factor(&self, _context: &gradus::schedule::ScheduleContext<'_>) -> f64 {
         0.0
     }
 }

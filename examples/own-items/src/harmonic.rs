@@ -1,6 +1,6 @@
 //! A schedule.
 
-use gradus::schedule::{Moment, Schedule};
+use gradus::schedule::{ScheduleContext, Schedule};
 use gradus::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +36,8 @@ impl Schedule for Harmonic {
         )))
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        1.0 / (1.0 + self.decay * moment.epoch() as f64)
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        1.0 / (1.0 + self.decay * context.epoch() as f64)
     }
 
     fn reads_steps(&self) -> bool {

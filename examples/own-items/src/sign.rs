@@ -37,8 +37,8 @@ impl Optimizer for Sign {
         )))
     }
 
-    fn learning_rate(&self) -> Float {
-        self.learning_rate as Float
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
     }
 
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], _state: &mut [&mut [Float]]) {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use gradus::augment::Warp;
 use gradus::optim::{Adam, Sgd};
 use gradus::schedule::OneCycle;
-use gradus::{Evaluation, Float, Shape};
+use gradus::{Evaluation, Shape};
 use serde_json::{Value, json};
 
 use super::GlobalOptions;
@@ -140,7 +140,7 @@ impl Preset {
 
 /// The changes that suit digits of 28 pixels, for images of this height.
 fn warp(height: usize) -> Warp {
-    let scale = height as Float / 28.0;
+    let scale = height as f64 / 28.0;
     Warp::new()
         .shift(scale)
         .rotate(8.0)

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use gradus::data::{Dataset, Target, Targets};
-use gradus::metric::{AbsoluteError, Accuracy, Average, ConfusionMatrix, Metric, R2, SquaredError, predicted_class};
+use gradus::metric::{
+    Accuracy, Average, ConfusionMatrix, MeanAbsoluteError, MeanSquaredError, Metric, R2, predicted_class,
+};
 use gradus::{Evaluation, Float, Network};
 use serde_json::{Value, json};
 
@@ -172,7 +174,7 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
     )?;
     let metrics: Vec<Box<dyn Metric>> = match data.targets() {
         Targets::Classes(_) => vec![Box::new(Accuracy)],
-        Targets::Values(_) => vec![Box::new(AbsoluteError), Box::new(SquaredError), Box::new(R2)],
+        Targets::Values(_) => vec![Box::new(MeanAbsoluteError), Box::new(MeanSquaredError), Box::new(R2)],
     };
     let metrics = metrics.into_iter().map(|metric| metric_in_target_units(metric, scale));
     let metrics = metrics.collect::<Result<Vec<_>>>()?;
@@ -218,7 +220,7 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
     }
 
     let mut mistakes = Vec::new();
-    predictor.each_output(data, |i, y, target| {
+    predictor.for_each_output(data, |i, y, target| {
         if let Target::Class(class) = target {
             let y = outputs.of_sample(y);
             let taken_for = predicted_class(y);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use gradus::Network;
 use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
@@ -12,7 +13,6 @@ use gradus::loss::{Loss, OutputActivation};
 use gradus::metric::Metric;
 use gradus::optim::{Clip, Optimizer};
 use gradus::schedule::{Schedule, Warmup};
-use gradus::{Float, Network};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -339,13 +339,13 @@ pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WarpSettings {
-    shift: Float,
-    rotate: Float,
-    scale: Float,
-    shear: Float,
-    elastic: Float,
-    sigma: Float,
-    noise: Float,
+    shift: f64,
+    rotate: f64,
+    scale: f64,
+    shear: f64,
+    elastic: f64,
+    sigma: f64,
+    noise: f64,
 }
 
 impl Default for WarpSettings {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use gradus::callback::{Callback, Checkpoint, EarlyStopping, EpochEnd, Flow, Progress};
+use gradus::callback::{Callback, EarlyStopping, EpochEnd, Flow, Progress, SaveBest};
 use gradus::data::{Dataset, Subset, Targets, split};
 use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::Metric;
-use gradus::save::Snapshot;
+use gradus::save::Checkpoint;
 use gradus::{Evaluation, Fit, Network, Profile, Registry};
 use serde_json::{Value, json};
 
@@ -291,11 +291,11 @@ impl<'a> TrainJob<'a> {
                 written: Instant::now(),
             });
         if options.resume {
-            let checkpoint = self.checkpoint();
-            if checkpoint.is_file() {
-                let snapshot = Snapshot::load(&checkpoint)?;
-                match snapshot.position() {
-                    (epochs, 0) if snapshot.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
+            let path = self.checkpoint();
+            if path.is_file() {
+                let checkpoint = Checkpoint::load(&path)?;
+                match checkpoint.position() {
+                    (epochs, 0) if checkpoint.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
                         eprint_line(format_args!("note: training had ended after {epochs} epochs"));
                     }
                     (epoch, step) => eprint_line(format_args!(
@@ -303,12 +303,9 @@ impl<'a> TrainJob<'a> {
                         epoch + 1
                     )),
                 }
-                fit = fit.resume(checkpoint);
+                fit = fit.resume(path);
             } else {
-                eprint_line(format_args!(
-                    "note: there is no {}: training begins",
-                    checkpoint.display()
-                ));
+                eprint_line(format_args!("note: there is no {}: training begins", path.display()));
             }
         }
         if let Some(clip) = recipe.clip()? {
@@ -324,10 +321,10 @@ impl<'a> TrainJob<'a> {
             fit = fit.callback(Progress::new());
         }
         if let Some(validation) = &self.validation {
-            let checkpoint = Checkpoint::best(options.out.join(BEST));
+            let save_best = SaveBest::new(options.out.join(BEST));
             fit = fit.validation(validation).callback(match &self.watched {
-                Some(column) => checkpoint.watch(column),
-                None => checkpoint,
+                Some(column) => save_best.watch(column),
+                None => save_best,
             });
         }
         if let Some(patience) = options.patience {
@@ -432,7 +429,7 @@ impl<'a> TrainJob<'a> {
         if self.options.is_xor() && self.splits.origin.name == XOR {
             writeln!(out)?;
             let mut predictor = network.predictor(4, 1)?;
-            predictor.each_output(&self.splits.test, |i, y, _| {
+            predictor.for_each_output(&self.splits.test, |i, y, _| {
                 // Standard output is checked where the next line is written to it.
                 let _ = writeln!(out, "{} xor {} = {:.4}", i / 2, i % 2, y[0]);
             })?;

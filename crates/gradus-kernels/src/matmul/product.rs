@@ -289,7 +289,7 @@ impl Product<'_> {
                 if self.in_rows() {
                     run(&tile);
                 } else {
-                    self.turned(&tile, run, m, n);
+                    self.transposed(&tile, run, m, n);
                 }
             }
             // The last step leaves the slices; and where k is 0, strides may be any.
@@ -331,7 +331,7 @@ impl Product<'_> {
     /// # Safety
     /// As the tile's.
     #[inline(never)]
-    unsafe fn turned(&self, tile: &Tile<'_>, run: tile::TileFn, m: usize, n: usize) {
+    unsafe fn transposed(&self, tile: &Tile<'_>, run: tile::TileFn, m: usize, n: usize) {
         let mut values = [const { std::mem::MaybeUninit::<Float>::uninit() }; 8 * WIDEST];
         let own = values.as_mut_ptr().cast::<Float>();
         let mut from = tile.from;

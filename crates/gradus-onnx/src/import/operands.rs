@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gradus::Float;
+
 use super::constant::{Constant, axis};
 use crate::model::{Attribute, Node, Tensor};
 
@@ -84,6 +86,11 @@ impl<'g, 'a> Operands<'g, 'a> {
         }
     }
 
+    /// The number of an attribute as a layer's setting: the shortest decimal that the file's 32 bits stand for, 0.1 for 0.100000001.
+    pub(crate) fn setting(&self, name: &str, usual: f32) -> Result<f64, String> {
+        self.float(name, usual).map(|value| decimal(value as Float))
+    }
+
     /// Refuses an attribute that is not the number that the layer computes with.
     pub(crate) fn fixed(&self, name: &str, usual: f32, needed: f32) -> Result<(), String> {
         let found = self.float(name, usual)?;
@@ -162,4 +169,9 @@ impl<'g, 'a> Operands<'g, 'a> {
 
 fn misplaced(name: &str) -> String {
     format!("its `{name}` is not of the kind that ONNX gives it")
+}
+
+/// A number as the shortest decimal that stands for it.
+pub(crate) fn decimal(value: Float) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }

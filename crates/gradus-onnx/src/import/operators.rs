@@ -9,7 +9,7 @@ mod windows;
 use std::collections::BTreeMap;
 
 use super::constant::{SAMPLES, flatten_axis, squeezed, unsqueezed};
-use super::operands::Operands;
+use super::operands::{Operands, decimal};
 use super::steps::{Kind, Steps};
 use super::value::{Order, Value};
 use crate::functions::{self, SELU_ALPHA, SELU_LAMBDA};
@@ -135,8 +135,8 @@ impl<'a> Reader<'a> {
             "Clip" => self.clamp(node),
             "Dropout" => {
                 let ratio = match node.optional(1)? {
-                    Some(ratio) => ratio.scalar().ok_or("its ratio is not a number")?,
-                    None => node.float("ratio", 0.5)? as Float,
+                    Some(ratio) => ratio.scalar().map(decimal).ok_or("its ratio is not a number")?,
+                    None => node.setting("ratio", 0.5)?,
                 };
                 self.activation(node, Box::new(Dropout::new(ratio)))
             }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
-use crate::layers::shortest;
 
 /// Clamps to a range: y = min(max(x, low), high). From 0 to 6 unless given, which is ReLU6.
 ///
@@ -23,17 +22,20 @@ use crate::layers::shortest;
 #[serde(default, deny_unknown_fields)]
 pub struct Clamp {
     /// The smallest value.
-    #[serde(serialize_with = "shortest")]
-    pub low: Float,
+    pub low: f64,
     /// The largest value.
-    #[serde(serialize_with = "shortest")]
-    pub high: Float,
+    pub high: f64,
 }
 
 impl Clamp {
     /// Clamps to the values from `low` to `high`.
-    pub fn new(low: Float, high: Float) -> Self {
+    pub fn new(low: f64, high: f64) -> Self {
         Clamp { low, high }
+    }
+
+    #[inline(always)]
+    fn bounds(&self) -> [Float; 2] {
+        [self.low as Float, self.high as Float]
     }
 }
 
@@ -50,23 +52,26 @@ impl Activation for Clamp {
 
     #[inline(always)]
     fn value(&self, x: Float) -> Float {
+        let [low, high] = self.bounds();
         // Comparisons with NaN are false, so it stays.
-        let x = if x < self.low { self.low } else { x };
-        if x > self.high { self.high } else { x }
+        let x = if x < low { low } else { x };
+        if x > high { high } else { x }
     }
 
     #[inline(always)]
     fn derivative(&self, x: Float, _y: Float) -> Float {
-        if x > self.low && x < self.high { 1.0 } else { 0.0 }
+        let [low, high] = self.bounds();
+        if x > low && x < high { 1.0 } else { 0.0 }
     }
 
     fn validate(&self) -> Result<(), String> {
-        let Clamp { low, high } = *self;
+        let [low, high] = self.bounds();
         if low.is_finite() && high.is_finite() && low < high {
             Ok(())
         } else {
             Err(format!(
-                "clamp needs finite bounds, the low one below the high one, got {low} and {high}"
+                "clamp needs finite bounds, the low one below the high one, got {} and {}",
+                self.low, self.high
             ))
         }
     }
@@ -76,9 +81,10 @@ impl Activation for Clamp {
     }
 
     fn function(&self) -> Option<Function> {
+        let [low, high] = self.bounds();
         Some(Function::Clamp {
-            low: f64::from(self.low),
-            high: f64::from(self.high),
+            low: f64::from(low),
+            high: f64::from(high),
         })
     }
 
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn bounds_that_make_no_sense_are_refused() {
-        for (low, high) in [(1.0, 1.0), (2.0, 1.0), (Float::NAN, 1.0), (0.0, Float::INFINITY)] {
+        for (low, high) in [(1.0, 1.0), (2.0, 1.0), (f64::NAN, 1.0), (0.0, f64::INFINITY)] {
             let message = Clamp::new(low, high).bind(&Shape::from(3)).unwrap_err();
             assert!(message.starts_with("clamp needs finite bounds"), "{message}");
         }

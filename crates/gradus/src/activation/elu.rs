@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
-use crate::layers::shortest;
 
 /// The exponential linear unit: y = x where x > 0, else α · (eˣ − 1). α is 1 unless given.
 ///
@@ -23,13 +22,12 @@ use crate::layers::shortest;
 #[serde(default, deny_unknown_fields)]
 pub struct Elu {
     /// The function tends to −α for large negative x.
-    #[serde(serialize_with = "shortest")]
-    pub alpha: Float,
+    pub alpha: f64,
 }
 
 impl Elu {
     /// The unit that tends to −`alpha` for large negative x.
-    pub fn new(alpha: Float) -> Self {
+    pub fn new(alpha: f64) -> Self {
         Elu { alpha }
     }
 }
@@ -49,16 +47,20 @@ impl Activation for Elu {
     fn value(&self, x: Float) -> Float {
         // eˣ − 1 = 2t / (1 − t) with t = tanh(x / 2): nothing cancels near 0.
         let t = scalar::tanh(0.5 * x);
-        if x > 0.0 { x } else { self.alpha * (2.0 * t / (1.0 - t)) }
+        if x > 0.0 {
+            x
+        } else {
+            self.alpha as Float * (2.0 * t / (1.0 - t))
+        }
     }
 
     #[inline(always)]
     fn derivative(&self, x: Float, y: Float) -> Float {
-        if x > 0.0 { 1.0 } else { y + self.alpha }
+        if x > 0.0 { 1.0 } else { y + self.alpha as Float }
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.alpha.is_finite() {
+        if (self.alpha as Float).is_finite() {
             Ok(())
         } else {
             Err(format!("alpha must be a finite number, not {}", self.alpha))
@@ -71,7 +73,7 @@ impl Activation for Elu {
 
     fn function(&self) -> Option<Function> {
         Some(Function::Elu {
-            alpha: f64::from(self.alpha),
+            alpha: f64::from(self.alpha as Float),
         })
     }
 

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
-use crate::layers::shortest;
 
 /// The rectifier: y = max(0, x).
 ///
@@ -71,13 +70,12 @@ impl Activation for Relu {
 #[serde(default, deny_unknown_fields)]
 pub struct LeakyRelu {
     /// The slope for negative x.
-    #[serde(serialize_with = "shortest")]
-    pub slope: Float,
+    pub slope: f64,
 }
 
 impl LeakyRelu {
     /// A leaky rectifier of this slope for negative x.
-    pub fn new(slope: Float) -> Self {
+    pub fn new(slope: f64) -> Self {
         LeakyRelu { slope }
     }
 }
@@ -95,16 +93,16 @@ impl Activation for LeakyRelu {
 
     #[inline(always)]
     fn value(&self, x: Float) -> Float {
-        if x > 0.0 { x } else { self.slope * x }
+        if x > 0.0 { x } else { self.slope as Float * x }
     }
 
     #[inline(always)]
     fn derivative(&self, x: Float, _y: Float) -> Float {
-        if x > 0.0 { 1.0 } else { self.slope }
+        if x > 0.0 { 1.0 } else { self.slope as Float }
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.slope.is_finite() {
+        if (self.slope as Float).is_finite() {
             Ok(())
         } else {
             Err(format!("the slope must be a finite number, not {}", self.slope))
@@ -117,7 +115,7 @@ impl Activation for LeakyRelu {
 
     fn function(&self) -> Option<Function> {
         Some(Function::LeakyRelu {
-            slope: f64::from(self.slope),
+            slope: f64::from(self.slope as Float),
         })
     }
 

@@ -5,7 +5,6 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::Float;
-use crate::layers::shortest;
 use crate::random::Rng;
 
 /// Elastic distortion (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual
@@ -19,17 +18,15 @@ use crate::random::Rng;
 #[serde(deny_unknown_fields)]
 pub(super) struct Elastic {
     /// The strength α, in pixels.
-    #[serde(serialize_with = "shortest")]
-    pub alpha: Float,
+    pub alpha: f64,
     /// The smoothness σ, in pixels.
-    #[serde(serialize_with = "shortest")]
-    pub sigma: Float,
+    pub sigma: f64,
 }
 
 impl Elastic {
     /// The distance between knots, in pixels.
     fn spacing(&self) -> Float {
-        self.sigma * Float::sqrt(3.0)
+        self.sigma as Float * Float::sqrt(3.0)
     }
 
     /// The grid's numbers are uniform in ±this, so that displacements deviate as those of the original method.
@@ -38,7 +35,7 @@ impl Elastic {
     /// `1/(4πσ²)`, and multiplied by α. Here, the squares of the spline's weights sum to (151/315)² on average.
     fn amplitude(&self) -> Float {
         let pi: Float = std::f64::consts::PI as Float;
-        self.alpha * 315.0 / (151.0 * 2.0 * pi.sqrt() * self.sigma)
+        self.alpha as Float * 315.0 / (151.0 * 2.0 * pi.sqrt() * self.sigma as Float)
     }
 
     /// How many knots bear on so many pixels.

@@ -4,7 +4,6 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::Augmentation;
-use crate::layers::shortest;
 use crate::random::Rng;
 use crate::{Error, Float, Result, Shape};
 
@@ -17,8 +16,7 @@ use crate::{Error, Float, Result, Shape};
 #[serde(deny_unknown_fields)]
 pub struct Noise {
     /// The standard deviation, in the units of the values.
-    #[serde(serialize_with = "shortest")]
-    pub std: Float,
+    pub std: f64,
 }
 
 impl Augmentation for Noise {
@@ -31,7 +29,7 @@ impl Augmentation for Noise {
     }
 
     fn validate(&self, _shape: &Shape) -> Result<()> {
-        if self.std >= 0.0 && self.std.is_finite() {
+        if self.std >= 0.0 && (self.std as Float).is_finite() {
             Ok(())
         } else {
             Err(Error::invalid(format!(
@@ -44,7 +42,7 @@ impl Augmentation for Noise {
     fn apply(&self, _shape: &Shape, x: &mut [Float], rng: &mut Rng, _scratch: &mut Vec<Float>) {
         for x in x {
             let normal: Float = StandardNormal.sample(rng);
-            *x += self.std * normal;
+            *x += self.std as Float * normal;
         }
     }
 }
@@ -69,7 +67,7 @@ mod tests {
         let before = x.clone();
         Noise { std: 0.0 }.apply(&shape, &mut x, &mut stream(1, Purpose::Augment, &[]), &mut Vec::new());
         assert_eq!(x, before);
-        for std in [-1.0, Float::NAN, Float::INFINITY] {
+        for std in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(Noise { std }.validate(&shape).is_err());
         }
     }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Augmentation;
 use super::elastic::Elastic;
-use crate::layers::shortest;
 use crate::random::Rng;
 use crate::{Error, Float, Result, Shape};
 
@@ -37,17 +36,12 @@ use crate::{Error, Float, Result, Shape};
 #[serde(deny_unknown_fields, default)]
 #[doc(alias("affine", "elastic", "rotation", "translation", "zoom"))]
 pub struct Warp {
-    #[serde(serialize_with = "shortest")]
-    shift: Float,
-    #[serde(serialize_with = "shortest")]
-    rotate: Float,
-    #[serde(serialize_with = "shortest")]
-    scale: Float,
-    #[serde(serialize_with = "shortest")]
-    shear: Float,
+    shift: f64,
+    rotate: f64,
+    scale: f64,
+    shear: f64,
     elastic: Option<Elastic>,
-    #[serde(serialize_with = "shortest")]
-    fill: Float,
+    fill: f64,
 }
 
 impl Warp {
@@ -57,25 +51,25 @@ impl Warp {
     }
 
     /// Moves by up to so many pixels, down or up and right or left.
-    pub fn shift(mut self, pixels: Float) -> Self {
+    pub fn shift(mut self, pixels: f64) -> Self {
         self.shift = pixels;
         self
     }
 
     /// Turns by up to so many degrees, either way.
-    pub fn rotate(mut self, degrees: Float) -> Self {
+    pub fn rotate(mut self, degrees: f64) -> Self {
         self.rotate = degrees;
         self
     }
 
     /// Scales by a factor of up to 1 ± `fraction`.
-    pub fn scale(mut self, fraction: Float) -> Self {
+    pub fn scale(mut self, fraction: f64) -> Self {
         self.scale = fraction;
         self
     }
 
     /// Shears horizontally: vertical lines lean by up to so many degrees, either way.
-    pub fn shear(mut self, degrees: Float) -> Self {
+    pub fn shear(mut self, degrees: f64) -> Self {
         self.shear = degrees;
         self
     }
@@ -85,13 +79,13 @@ impl Warp {
     /// (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual Document
     /// Analysis", 2003. The Gaussian of deviation `sigma` by which they smooth is replaced by a cubic B-spline of the
     /// same variance, which is faster.)
-    pub fn elastic(mut self, alpha: Float, sigma: Float) -> Self {
+    pub fn elastic(mut self, alpha: f64, sigma: f64) -> Self {
         self.elastic = Some(Elastic { alpha, sigma });
         self
     }
 
     /// What is outside the image; 0 at first.
-    pub fn fill(mut self, value: Float) -> Self {
+    pub fn fill(mut self, value: f64) -> Self {
         self.fill = value;
         self
     }
@@ -117,8 +111,8 @@ impl Augmentation for Warp {
                 "a warp works on images, and those of shape {shape} are empty"
             )));
         }
-        let check = |name: &str, value: Float, limit: Float, unit: &str| {
-            if value >= 0.0 && value < limit {
+        let check = |name: &str, value: f64, limit: f64, unit: &str| {
+            if value >= 0.0 && value < limit && (value as Float).is_finite() {
                 Ok(())
             } else {
                 Err(Error::invalid(format!(
@@ -126,19 +120,19 @@ impl Augmentation for Warp {
                 )))
             }
         };
-        check("shift", self.shift, height.min(width) as Float, " pixels")?;
+        check("shift", self.shift, height.min(width) as f64, " pixels")?;
         check("rotation", self.rotate, 360.0, " degrees")?;
         check("scale", self.scale, 1.0, "")?;
         check("shear", self.shear, 90.0, " degrees")?;
         if let Some(Elastic { alpha, sigma }) = self.elastic {
-            check("elastic strength alpha", alpha, Float::INFINITY, "")?;
-            if !(sigma >= 1.0 && sigma.is_finite()) {
+            check("elastic strength alpha", alpha, f64::INFINITY, "")?;
+            if !(sigma >= 1.0 && (sigma as Float).is_finite()) {
                 return Err(Error::invalid(format!(
                     "the elastic smoothness sigma of a warp is {sigma} pixels, and should be 1 or more"
                 )));
             }
         }
-        if !self.fill.is_finite() {
+        if !(self.fill as Float).is_finite() {
             return Err(Error::invalid(format!(
                 "the fill value of a warp is {}, and should be finite",
                 self.fill
@@ -152,7 +146,7 @@ impl Augmentation for Warp {
             return;
         };
         // All are drawn, used or not, so that one setting does not change what another draws.
-        let mut draw = |limit: Float| limit * (2.0 * rng.random::<Float>() - 1.0);
+        let mut draw = |limit: f64| limit as Float * (2.0 * rng.random::<Float>() - 1.0);
         let shift = [draw(self.shift), draw(self.shift)];
         let rotation = draw(self.rotate).to_radians();
         let scale = 1.0 + draw(self.scale);
@@ -175,7 +169,7 @@ impl Augmentation for Warp {
             None => places.fill(0.0),
         }
         affine.add_sources(height, width, places);
-        pad(x, height, width, self.fill, padded);
+        pad(x, height, width, self.fill as Float, padded);
         resample(padded, places, height, width, x);
     }
 }
@@ -432,14 +426,14 @@ mod tests {
         refused(Warp::new().scale(1.0), &[1, 8, 8], "scale of a warp is 1, ");
         refused(Warp::new().shear(90.0), &[1, 8, 8], "shear");
         refused(Warp::new().elastic(-1.0, 4.0), &[1, 8, 8], "alpha");
-        refused(Warp::new().elastic(Float::INFINITY, 4.0), &[1, 8, 8], "alpha");
+        refused(Warp::new().elastic(f64::INFINITY, 4.0), &[1, 8, 8], "alpha");
         refused(
             Warp::new().elastic(1.0, 0.5),
             &[1, 8, 8],
             "sigma of a warp is 0.5 pixels",
         );
-        refused(Warp::new().fill(Float::NAN), &[1, 8, 8], "fill");
-        refused(Warp::new().shift(Float::NAN), &[1, 8, 8], "shift");
+        refused(Warp::new().fill(f64::NAN), &[1, 8, 8], "fill");
+        refused(Warp::new().shift(f64::NAN), &[1, 8, 8], "shift");
     }
 
     #[test]

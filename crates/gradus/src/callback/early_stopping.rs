@@ -1,4 +1,4 @@
-use super::{Best, Callback, EpochEnd, Flow, Memory, Start};
+use super::{Best, Callback, CallbackState, EpochEnd, Flow, Start};
 use crate::history::History;
 use crate::network::Weights;
 use crate::{Network, Result};
@@ -48,19 +48,19 @@ impl Callback for EarlyStopping {
         self.best.find(start.columns).map(drop)
     }
 
-    fn save(&self, memory: &mut Memory) {
-        self.best.save("early stopping, best", memory);
-        memory.set_numbers(self.best.name("early stopping, waited"), &[self.waited as f64]);
+    fn save(&self, state: &mut CallbackState) {
+        self.best.save("early stopping, best", state);
+        state.set_numbers(self.best.name("early stopping, waited"), &[self.waited as f64]);
         if let Some(weights) = &self.weights {
-            memory.set_weights(self.best.name("early stopping"), weights);
+            state.set_weights(self.best.name("early stopping"), weights);
         }
     }
 
-    fn restore(&mut self, memory: &Memory) -> Result<()> {
-        self.best.restore("early stopping, best", memory);
-        let waited = memory.numbers(&self.best.name("early stopping, waited"));
+    fn restore(&mut self, state: &CallbackState) -> Result<()> {
+        self.best.restore("early stopping, best", state);
+        let waited = state.numbers(&self.best.name("early stopping, waited"));
         self.waited = waited.and_then(|n| n.first()).map_or(0, |n| n.clamp(0.0, 1e9) as usize);
-        self.weights = memory.weights(&self.best.name("early stopping")).cloned();
+        self.weights = state.weights(&self.best.name("early stopping")).cloned();
         Ok(())
     }
 

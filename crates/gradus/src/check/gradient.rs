@@ -1,6 +1,6 @@
 //! Is this the gradient of that function?
 //!
-//! Between two points a and b, a function changes by the integral of its gradient along the way:
+//! Between two points a and b, a function changes by the integral of its gradient along the segment:
 //!
 //! ```text
 //! f(b) − f(a) = ∫₀¹ ∇f(a + t · d) · d dt        d = b − a
@@ -25,7 +25,7 @@ use crate::random::Rng;
 /// How far the integral may be from the change of the function, relative to the larger of them.
 const TOLERANCE: f64 = if cfg!(gradus_f64) { 1e-7 } else { 1e-2 };
 
-/// The length of the longest way, relative to [`Part::step`], and how often it may be shortened to a quarter.
+/// The length of the longest segment, relative to [`Part::step`], and how often it may be shortened to a quarter.
 const LONGEST: f64 = if cfg!(gradus_f64) { 0.1 } else { 1.0 };
 const SHORTENED: i32 = if cfg!(gradus_f64) { 9 } else { 4 };
 
@@ -41,34 +41,34 @@ const NOISE: f64 = 6.0;
 /// most.
 const NEAR: [f64; 2] = if cfg!(gradus_f64) { [1e-8, 0.1] } else { [1e-3, 0.1] };
 
-/// How an integral is computed: from how many pieces of the way at first, and from how many slopes at most.
+/// How an integral is computed: from how many intervals of the way at first, and from how many slopes at most.
 #[derive(Clone, Copy)]
 struct Rule {
-    pieces: usize,
+    intervals: usize,
     evaluations: u32,
 }
 
 const QUICK: Rule = Rule {
-    pieces: 1,
+    intervals: 1,
     evaluations: 41,
 };
 
 /// For a way on which something seems to be wrong.
 const THOROUGH: Rule = Rule {
-    pieces: 50,
+    intervals: 50,
     evaluations: 401,
 };
 
 impl Rule {
-    /// Where the i-th piece starts. The pieces are uneven, since kinks that lie symmetrically can cancel out in a piece's error.
+    /// Where the i-th piece starts. The intervals are uneven, since kinks that lie symmetrically can cancel out in a piece's error.
     fn start(self, i: usize) -> f64 {
         let golden = 0.618_033_988_749_895;
-        let shift = if i == self.pieces {
+        let shift = if i == self.intervals {
             0.0
         } else {
             (i as f64 * golden).fract() / 2.0
         };
-        (i as f64 + shift) / self.pieces as f64
+        (i as f64 + shift) / self.intervals as f64
     }
 }
 
@@ -194,7 +194,7 @@ struct Check<'a> {
     gradient: Vec<Float>,
 }
 
-/// What was found along a way.
+/// What was found along a segment.
 #[derive(Clone, Copy)]
 struct Found {
     /// The change of the function.
@@ -205,7 +205,7 @@ struct Found {
     error: f64,
     /// The change that rounding alone may cause.
     noise: f64,
-    /// The length of the way, √(Σ d²), and of the gradient seen from it, √(Σ (g · d)²): the size that the change along a way
+    /// The length of the segment, √(Σ d²), and of the gradient seen from it, √(Σ (g · d)²): the size that the change along a way
     /// of these lengths has where signs are random.
     length: f64,
     typical: f64,
@@ -415,58 +415,58 @@ impl Check<'_> {
         // The ends as they are rounded, and so the real way between them.
         let end = |i: usize, by: f64| f64::from((f64::from(self.x[i]) + by * length / 2.0) as Float);
         let moves = moves.iter().map(|&(i, by)| (i, end(i, -by), end(i, by) - end(i, -by)));
-        let mut way = Way {
+        let mut segment = Segment {
             moves: moves.collect(),
             squares: 0.0,
             evaluations: 0,
         };
-        let (start, mut slope) = self.at(&mut way, 0.0)?;
+        let (start, mut slope) = self.at(&mut segment, 0.0)?;
         let mut end = start;
-        let mut pieces = Vec::new();
-        for i in 0..rule.pieces {
+        let mut intervals = Vec::new();
+        for i in 0..rule.intervals {
             let start = rule.start(i);
             let width = rule.start(i + 1) - start;
             let mut slopes = [slope; 5];
             for (i, quarter) in slopes.iter_mut().enumerate().skip(1) {
-                (end, *quarter) = self.at(&mut way, start + width * i as f64 / 4.0)?;
+                (end, *quarter) = self.at(&mut segment, start + width * i as f64 / 4.0)?;
             }
             slope = slopes[4];
-            pieces.push(Piece { start, width, slopes });
+            intervals.push(Interval { start, width, slopes });
         }
         let change = end - start;
-        let length = way.moves.iter().map(|&(_, _, d)| d * d).sum::<f64>().sqrt();
+        let length = segment.moves.iter().map(|&(_, _, d)| d * d).sum::<f64>().sqrt();
         loop {
-            // Errors of pieces are independent of each other.
-            let error = pieces.iter().map(|p| p.error().powi(2)).sum::<f64>().sqrt();
+            // Errors of intervals are independent of each other.
+            let error = intervals.iter().map(|p| p.error().powi(2)).sum::<f64>().sqrt();
             let found = Found {
                 change,
-                integral: pieces.iter().map(Piece::integral).sum(),
+                integral: intervals.iter().map(Interval::integral).sum(),
                 error,
                 noise: NOISE * self.rounding,
                 length,
-                typical: (way.squares / f64::from(way.evaluations)).sqrt(),
+                typical: (segment.squares / f64::from(segment.evaluations)).sqrt(),
             };
-            if error <= 0.25 * TOLERANCE * found.scale(size) || way.evaluations + 4 > rule.evaluations {
-                for &(i, _, _) in &way.moves {
+            if error <= 0.25 * TOLERANCE * found.scale(size) || segment.evaluations + 4 > rule.evaluations {
+                for &(i, _, _) in &segment.moves {
                     self.here[i] = self.x[i];
                 }
                 return Ok(found);
             }
-            let worst = (0..pieces.len())
-                .max_by(|&a, &b| pieces[a].error().total_cmp(&pieces[b].error()))
+            let worst = (0..intervals.len())
+                .max_by(|&a, &b| intervals[a].error().total_cmp(&intervals[b].error()))
                 .expect("there is a piece");
-            let Piece { start, width, slopes } = pieces[worst];
-            let mut between = |eighths: f64| Ok::<_, String>(self.at(&mut way, start + width * eighths / 8.0)?.1);
+            let Interval { start, width, slopes } = intervals[worst];
+            let mut between = |eighths: f64| Ok::<_, String>(self.at(&mut segment, start + width * eighths / 8.0)?.1);
             let [a, b, c, d, e] = slopes;
             let left = [a, between(1.0)?, b, between(3.0)?, c];
             let right = [c, between(5.0)?, d, between(7.0)?, e];
             let width = width / 2.0;
-            pieces[worst] = Piece {
+            intervals[worst] = Interval {
                 start,
                 width,
                 slopes: left,
             };
-            pieces.push(Piece {
+            intervals.push(Interval {
                 start: start + width,
                 width,
                 slopes: right,
@@ -474,19 +474,19 @@ impl Check<'_> {
         }
     }
 
-    /// The function's value, and the slope along the way, at a part `t` of it.
-    fn at(&mut self, way: &mut Way, t: f64) -> Result<(f64, f64), String> {
-        for &(i, a, d) in &way.moves {
+    /// The function's value, and the slope along the segment, at a part `t` of it.
+    fn at(&mut self, segment: &mut Segment, t: f64) -> Result<(f64, f64), String> {
+        for &(i, a, d) in &segment.moves {
             self.here[i] = (a + t * d) as Float;
         }
         let value = self.function.evaluate(&self.here, &mut self.gradient)?;
         let mut slope = 0.0;
-        for &(i, _, d) in &way.moves {
+        for &(i, _, d) in &segment.moves {
             let term = f64::from(self.gradient[i]) * d;
             slope += term;
-            way.squares += term * term;
+            segment.squares += term * term;
         }
-        way.evaluations += 1;
+        segment.evaluations += 1;
         if value.is_finite() && slope.is_finite() {
             Ok((value, slope))
         } else {
@@ -519,7 +519,7 @@ impl Check<'_> {
 }
 
 /// A way that is gone.
-struct Way {
+struct Segment {
     /// Each coordinate that is moved, where it starts, and how far it goes.
     moves: Vec<(usize, f64, f64)>,
     /// The sum over all evaluations of Σ (g · d)².
@@ -527,14 +527,14 @@ struct Way {
     evaluations: u32,
 }
 
-/// A piece of a way, with the slopes at its quarters.
-struct Piece {
+/// A piece of a segment, with the slopes at its quarters.
+struct Interval {
     start: f64,
     width: f64,
     slopes: [f64; 5],
 }
 
-impl Piece {
+impl Interval {
     /// Simpson's rule for both halves.
     fn integral(&self) -> f64 {
         let [a, b, c, d, e] = self.slopes;

@@ -295,6 +295,7 @@ impl Faults {
 
 /// How many files a [`Folder`] leaves out, and why. It prints a sentence that says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeftOut {
     /// Files in the classes' folders that are no images by their endings: how many have each; the ending is empty if they have
     /// none.

@@ -131,7 +131,7 @@ impl Block {
     }
 
     /// Holds so many samples from now on, beginning with this one of the batch.
-    pub fn hold(&mut self, first: usize, samples: usize) {
+    pub fn set_samples(&mut self, first: usize, samples: usize) {
         self.first = first;
         if samples == self.samples {
             return;

@@ -170,7 +170,7 @@ impl Inference {
         let work = |task: usize, block: &mut Block, memory: &mut [Float], y: &mut [Float], z: &mut [Float]| {
             let (memory, scratch) = memory.split_at_mut(values);
             let thread = &mut ThreadScratch { memory, scratch };
-            block.hold(task * size, size.min(n - task * size));
+            block.set_samples(task * size, size.min(n - task * size));
             block.fill(thread, read);
             let mut done = 0;
             if let Some(watched) = watched {
@@ -184,7 +184,7 @@ impl Inference {
         let watched_size = watched.map_or(0, |watched| watched.size);
         self.outputs.resize(n * outputs, 0.0);
         self.watched.resize(n * watched_size, 0.0);
-        if let Some(memory) = self.workers.alone() {
+        if let Some(memory) = self.workers.single_thread_scratch() {
             for (task, y) in self.outputs.chunks_mut(size * outputs).enumerate() {
                 let (start, end) = (task * size * watched_size, n.min((task + 1) * size) * watched_size);
                 work(task, &mut self.blocks[0], memory, y, &mut self.watched[start..end]);

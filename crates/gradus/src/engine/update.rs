@@ -174,7 +174,7 @@ impl Update {
             _ => None,
         };
         let timed = !self.spent.is_empty();
-        if let ([task], Some(scratch), false) = (&self.tasks[..], workers.alone(), timed) {
+        if let ([task], Some(scratch), false) = (&self.tasks[..], workers.single_thread_scratch(), timed) {
             // All there is, in one go.
             let (used, mut slots) = (self.slots.len(), self.slots.iter_mut());
             let mut state: [&mut [Float]; MAX_SLOTS] =

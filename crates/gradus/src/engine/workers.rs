@@ -30,13 +30,13 @@ impl Workers {
     }
 
     /// The scratch memory of the only thread, if there is only one: nothing has to be shared out then.
-    pub fn alone(&mut self) -> Option<&mut [Float]> {
+    pub fn single_thread_scratch(&mut self) -> Option<&mut [Float]> {
         (self.threads() == 1).then_some(&mut self.scratch)
     }
 
     /// Calls `work(task, thread, scratch)` once for every task, on any thread.
     pub fn each(&mut self, tasks: usize, work: &(dyn Fn(usize, usize, &mut [Float]) + Sync)) {
-        if let Some(scratch) = self.alone() {
+        if let Some(scratch) = self.single_thread_scratch() {
             (0..tasks).for_each(|task| work(task, 0, scratch));
             return;
         }

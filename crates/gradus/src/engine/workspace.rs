@@ -35,7 +35,7 @@ const MOST_VALUES: usize = match usize::BITS {
 pub(crate) struct Workspace {
     /// What it was made for.
     graph: Arc<Graph>,
-    crew: Crew,
+    pool: BlockPool,
     /// The statistics over the batch, forward and backward.
     statistics: Vec<Float>,
     sums: Vec<Float>,
@@ -48,7 +48,7 @@ pub(crate) struct Workspace {
 
 /// The threads, and the memory that they work on.
 #[derive(Debug)]
-struct Crew {
+struct BlockPool {
     workers: Workers,
     blocks: Vec<Block>,
     block_cuts: Partition,
@@ -59,7 +59,7 @@ struct Crew {
     filled: usize,
 }
 
-impl Crew {
+impl BlockPool {
     /// Does `work` on every block, on all threads.
     fn each_block(&mut self, work: &(dyn Fn(&mut Block, &mut ThreadScratch<'_>) + Sync)) {
         let values = self.values;
@@ -67,7 +67,7 @@ impl Crew {
             let (memory, scratch) = memory.split_at_mut(values);
             work(block, &mut ThreadScratch { memory, scratch });
         };
-        if let Some(memory) = self.workers.alone() {
+        if let Some(memory) = self.workers.single_thread_scratch() {
             self.blocks[..self.filled]
                 .iter_mut()
                 .for_each(|block| work(block, memory));
@@ -213,7 +213,7 @@ impl Workspace {
         let scratch = graph.scratch + capacity * graph.scratch_per_sample;
         Ok(Workspace {
             graph: graph.clone(),
-            crew: Crew {
+            pool: BlockPool {
                 workers: Workers::new(threads, values + scratch),
                 block_cuts: Partition::singles(blocks.len()),
                 blocks,
@@ -231,27 +231,27 @@ impl Workspace {
 
     /// The number of threads.
     pub fn threads(&self) -> usize {
-        self.crew.workers.threads()
+        self.pool.workers.threads()
     }
 
     /// The blocks that hold the present batch, in order.
     pub fn blocks(&self) -> &[Block] {
-        &self.crew.blocks[..self.crew.filled]
+        &self.pool.blocks[..self.pool.filled]
     }
 
     /// The same, for writing.
     pub fn blocks_mut(&mut self) -> &mut [Block] {
-        &mut self.crew.blocks[..self.crew.filled]
+        &mut self.pool.blocks[..self.pool.filled]
     }
 
     /// The same, with the threads.
     pub fn blocks_and_workers(&mut self) -> (&[Block], &mut Workers) {
-        (&self.crew.blocks[..self.crew.filled], &mut self.crew.workers)
+        (&self.pool.blocks[..self.pool.filled], &mut self.pool.workers)
     }
 
     /// Begins to count what the time goes into.
     pub fn profile(&mut self) {
-        for block in &mut self.crew.blocks {
+        for block in &mut self.pool.blocks {
             block.clock.begin(self.graph.ops.len());
         }
     }
@@ -261,7 +261,7 @@ impl Workspace {
         let mut ops = vec![[Duration::ZERO; 2]; self.graph.ops.len()];
         let mut others = [Duration::ZERO; 2];
         let add = |sum: &mut [Duration; 2], part: &[Duration; 2]| sum.iter_mut().zip(part).for_each(|(s, p)| *s += *p);
-        for block in &self.crew.blocks {
+        for block in &self.pool.blocks {
             let (block_ops, block_others) = block.clock.spent();
             ops.iter_mut().zip(block_ops).for_each(|(sum, part)| add(sum, part));
             add(&mut others, &block_others);
@@ -272,14 +272,14 @@ impl Workspace {
     /// Divides a batch of `n` samples among the blocks.
     pub fn divide(&mut self, n: usize) {
         self.batch = n;
-        let filled = self.crew.division.blocks(n);
-        let unit = self.crew.division.unit();
+        let filled = self.pool.division.blocks(n);
+        let unit = self.pool.division.unit();
         let units = n.div_ceil(unit);
-        self.crew.filled = filled;
+        self.pool.filled = filled;
         let mut first = 0;
-        for (i, block) in self.crew.blocks[..filled].iter_mut().enumerate() {
+        for (i, block) in self.pool.blocks[..filled].iter_mut().enumerate() {
             let samples = unit * (units / filled + usize::from(i < units % filled));
-            block.hold(first, samples.min(n - first));
+            block.set_samples(first, samples.min(n - first));
             block.error = None;
             first += block.samples;
         }
@@ -290,7 +290,7 @@ impl Workspace {
     /// of them its error.
     pub fn train(&mut self, network: &Network, training: Training<'_>) {
         let Workspace {
-            crew,
+            pool,
             statistics,
             sums,
             segments,
@@ -301,7 +301,7 @@ impl Workspace {
         let Network { graph, weights, .. } = network;
         let graph: &Graph = graph;
         if let Some(copies) = copies {
-            copies.make(graph, &weights.parameters, &mut crew.workers);
+            copies.make(graph, &weights.parameters, &mut pool.workers);
         }
         let copies = copies.as_ref();
         let last = segments.len() - 1;
@@ -314,7 +314,7 @@ impl Workspace {
 
         for (s, segment) in segments.iter().enumerate() {
             let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
-            crew.each_block(&|block, thread| {
+            pool.each_block(&|block, thread| {
                 if s == 0 {
                     block.partials.fill(0.0);
                     (training.input)(block, thread);
@@ -338,24 +338,24 @@ impl Workspace {
                     }
                 }
             });
-            if s == 0 && crew.blocks[..crew.filled].iter().any(|block| block.error.is_some()) {
+            if s == 0 && pool.blocks[..pool.filled].iter().any(|block| block.error.is_some()) {
                 return;
             }
             if s < last {
                 let op = graph.layer(segments[s + 1].start);
-                merge(op, &crew.blocks[..crew.filled], &mut statistics[op.statistics.clone()]);
+                merge(op, &pool.blocks[..pool.filled], &mut statistics[op.statistics.clone()]);
             }
         }
 
         for s in (0..last).rev() {
             let op = graph.layer(segments[s + 1].start);
             let range = op.sums.clone();
-            let parts = crew.blocks[..crew.filled]
+            let parts = pool.blocks[..pool.filled]
                 .iter()
                 .map(|block| &block.sums[range.clone()]);
             add_up(parts, &mut sums[range.clone()]);
             let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
-            crew.each_block(&|block, thread| {
+            pool.each_block(&|block, thread| {
                 block.backward(context, backward_range(s), thread);
                 if s > 0 {
                     block.gather_backward(graph.layer(segments[s].start), context.statistics);

@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::run::TrainingRun;
 use super::{Fit, freeze};
-use crate::callback::Memory;
+use crate::callback::CallbackState;
 use crate::data::{Dataset, Target};
 use crate::history::History;
 use crate::random::nth;
 use crate::registry::{Member, described};
-use crate::save::snapshot::{self, Progress, Snapshot};
+use crate::save::checkpoint::{self, Checkpoint, Progress};
 use crate::{Error, Float, Network, Result};
 
 /// The settings that describe the data.
@@ -69,7 +69,7 @@ impl TrainingRun<'_> {
                 None => return Ok(()),
             }
         };
-        let mut memory = Memory::default();
+        let mut memory = CallbackState::default();
         for callback in &self.fit.callbacks {
             callback.save(&mut memory);
         }
@@ -88,7 +88,7 @@ impl TrainingRun<'_> {
             callback.on_checkpoint()?;
         }
         let slots = self.trainer.slots();
-        snapshot::write(
+        checkpoint::write(
             &checkpoints.path,
             &progress,
             &self.history,
@@ -101,8 +101,8 @@ impl TrainingRun<'_> {
     }
 
     /// Takes up what a checkpoint kept; returns what callbacks remember.
-    pub(super) fn resume(&mut self, path: &Path) -> Result<Memory> {
-        let saved = Snapshot::load(path)?;
+    pub(super) fn resume(&mut self, path: &Path) -> Result<CallbackState> {
+        let saved = Checkpoint::load(path)?;
         let refused = |message: String| Error::file(path, message);
         let earlier = earlier_settings(&self.fit, self.network);
         for (name, value) in self.settings.iter().flatten() {
@@ -120,7 +120,7 @@ impl TrainingRun<'_> {
                 )));
             }
         }
-        let Snapshot {
+        let Checkpoint {
             progress,
             history,
             weights,
@@ -145,7 +145,7 @@ impl TrainingRun<'_> {
         if !possible {
             return Err(refused("it is of another training, or damaged".into()));
         }
-        if !self.trainer.go_on(progress.steps, &slots) {
+        if !self.trainer.restore(progress.steps, &slots) {
             return Err(refused(format!(
                 "what it keeps for the optimizer, {} tensors, is not for this one",
                 slots.len()
@@ -335,7 +335,7 @@ mod tests {
             .checkpoint(&file, Duration::ZERO)
             .run(&mut network(), &train)
             .unwrap();
-        let mut saved = Snapshot::load(&file).unwrap();
+        let mut saved = Checkpoint::load(&file).unwrap();
         for (name, now, earlier) in [
             ("loss", r#"huber {"delta":0.5}"#, "Huber { delta: 0.5 }"),
             (
@@ -370,9 +370,9 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
-    fn write(file: &Path, saved: &Snapshot) {
+    fn write(file: &Path, saved: &Checkpoint) {
         let (history, weights, slots) = (&saved.history, &saved.weights, saved.slots.iter());
-        snapshot::write(file, &saved.progress, history, weights, slots, &saved.memory).unwrap();
+        checkpoint::write(file, &saved.progress, history, weights, slots, &saved.memory).unwrap();
     }
 
     #[test]
@@ -385,8 +385,8 @@ mod tests {
             .checkpoint(&file, Duration::ZERO)
             .run(&mut network(), &same)
             .unwrap();
-        let go_on = |train: &Arrays, validation: &Arrays| fit(validation).resume(&file).run(&mut network(), train);
-        go_on(&same, &same).unwrap();
+        let resume = |train: &Arrays, validation: &Arrays| fit(validation).resume(&file).run(&mut network(), train);
+        resume(&same, &same).unwrap();
         let unprobed = data(|_, t| t[3] = 0.0);
         assert_eq!(probed(&unprobed).unwrap(), probed(&same).unwrap());
         for changed in [
@@ -397,20 +397,20 @@ mod tests {
             data(|x, _| x[[199, 0]] *= -1.0),
             data(|_, t| t.swap(6, 7)),
         ] {
-            let error = go_on(&changed, &same).unwrap_err().to_string();
+            let error = resume(&changed, &same).unwrap_err().to_string();
             assert!(error.contains("the training data was 200 samples (digest "), "{error}");
-            let error = go_on(&same, &changed).unwrap_err().to_string();
+            let error = resume(&same, &changed).unwrap_err().to_string();
             assert!(error.contains("the validation data was 200 samples"), "{error}");
         }
 
         // A checkpoint from before there were digests.
-        let mut saved = Snapshot::load(&file).unwrap();
+        let mut saved = Checkpoint::load(&file).unwrap();
         for name in [TRAINING, VALIDATION] {
             saved.progress.settings.insert(name.into(), probed(&same).unwrap());
         }
         write(&file, &saved);
-        go_on(&same, &same).unwrap();
-        let error = go_on(&data(|_, t| t[4] = 0.0), &same).unwrap_err().to_string();
+        resume(&same, &same).unwrap();
+        let error = resume(&data(|_, t| t[4] = 0.0), &same).unwrap_err().to_string();
         assert!(error.contains("the training data was 200 samples ("), "{error}");
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -17,7 +17,7 @@ use crate::history::{Column, Epoch, History};
 use crate::metric::{Meter, Metric};
 use crate::profile::Profile;
 use crate::random::{Purpose, stream};
-use crate::schedule::{Moment, Schedule};
+use crate::schedule::{Schedule, ScheduleContext};
 use crate::trainer::{Samples, TrainingSteps};
 use crate::{Error, Float, Network, Result};
 
@@ -255,14 +255,14 @@ impl<'r> TrainingRun<'r> {
     fn next_step(&mut self) -> Result<()> {
         let (batch, steps_per_epoch) = (self.fit.batch_size, self.steps_per_epoch());
         let Position { epoch, step, .. } = self.position;
-        let moment = Moment {
+        let context = ScheduleContext {
             step: (epoch * steps_per_epoch + step) as u64,
             steps: self.fit.epochs.saturating_mul(steps_per_epoch) as u64,
             steps_per_epoch: steps_per_epoch as u64,
             losses: &self.losses,
         };
-        let factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &moment))?;
-        self.rate = f64::from(self.fit.optimizer.learning_rate()) * factor;
+        let factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &context))?;
+        self.rate = f64::from(self.fit.optimizer.learning_rate() as Float) * factor;
         let samples = step * batch..self.train.len().min((step + 1) * batch);
         let (done, count) = (samples.end, samples.len());
         let started = (self.clock)();
@@ -311,7 +311,7 @@ impl<'r> TrainingRun<'r> {
         };
         let loss = trainer.step_on(network, samples, self.rate as Float)?;
         if !meters.is_empty() {
-            trainer.each_output(network, samples, |y, target| {
+            trainer.for_each_output(network, samples, |y, target| {
                 meters.iter_mut().for_each(|meter| meter.add(y, target));
             });
         }
@@ -400,15 +400,15 @@ fn system_clock<'a>() -> Box<dyn Fn() -> Duration + 'a> {
 }
 
 /// What a schedule multiplies the learning rate by, if that makes sense.
-fn factor(schedule: &dyn Schedule, moment: &Moment<'_>) -> Result<f64> {
-    let factor = schedule.factor(moment);
+fn factor(schedule: &dyn Schedule, context: &ScheduleContext<'_>) -> Result<f64> {
+    let factor = schedule.factor(context);
     if factor >= 0.0 && factor.is_finite() {
         return Ok(factor);
     }
     Err(Error::invalid(format!(
         "the schedule {} gives the factor {factor} for step {}, and it should be a finite number of at least 0",
         schedule.name(),
-        moment.step + 1
+        context.step + 1
     )))
 }
 

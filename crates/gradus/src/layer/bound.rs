@@ -194,6 +194,7 @@ impl BoundLayer {
 
 /// One parameter tensor of a layer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Parameter {
     /// Its name: `weight`, `bias`.
     pub name: &'static str,
@@ -250,6 +251,7 @@ impl Parameter {
 
 /// Values that a layer saves but does not train.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct State {
     /// Their name: `running_mean`.
     pub name: &'static str,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::moments::Moments;
-use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{
     Backward, BatchPasses, BatchStatistics, BoundLayer, Forward, Layer, Operation, OutputKind, Parameter, Tensors,
@@ -50,10 +49,8 @@ use crate::{Float, Shape};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchNorm {
-    #[serde(serialize_with = "shortest")]
-    momentum: Float,
-    #[serde(serialize_with = "shortest")]
-    epsilon: Float,
+    momentum: f64,
+    epsilon: f64,
 }
 
 impl Default for BatchNorm {
@@ -72,13 +69,13 @@ impl BatchNorm {
     }
 
     /// How much of each batch's mean and variance goes into the running ones: from 0 (nothing) to 1 (they are replaced).
-    pub fn momentum(mut self, momentum: Float) -> Self {
+    pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
     }
 
     /// What is added to the variance, so that a feature that never varies divides nothing by 0.
-    pub fn epsilon(mut self, epsilon: Float) -> Self {
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
     }
@@ -90,15 +87,17 @@ impl Layer for BatchNorm {
     }
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-        let BatchNorm { momentum, epsilon } = *self;
+        let (momentum, epsilon) = (self.momentum as Float, self.epsilon as Float);
         if !(0.0..=1.0).contains(&momentum) {
             return Err(format!(
-                "the momentum of batch_norm must be from 0 to 1, not {momentum}"
+                "the momentum of batch_norm must be from 0 to 1, not {}",
+                self.momentum
             ));
         }
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
-                "the epsilon of batch_norm must be a positive number, not {epsilon}"
+                "the epsilon of batch_norm must be a positive number, not {}",
+                self.epsilon
             ));
         }
         if input.len() > 3 || input.size() == 0 {

@@ -5,7 +5,6 @@ mod fast;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::shortest;
 use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
 use crate::{Float, Shape, random};
 
@@ -30,13 +29,12 @@ use crate::{Float, Shape, random};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
-    #[serde(serialize_with = "shortest")]
-    rate: Float,
+    rate: f64,
 }
 
 impl Dropout {
     /// Drops this part of the values, from 0 (none) to less than 1.
-    pub fn new(rate: Float) -> Self {
+    pub fn new(rate: f64) -> Self {
         Dropout { rate }
     }
 }
@@ -47,7 +45,7 @@ impl Layer for Dropout {
     }
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-        if !(0.0..1.0).contains(&self.rate) {
+        if !(0.0..1.0).contains(&(self.rate as Float)) {
             let rate = self.rate;
             return Err(format!(
                 "the dropout rate must be at least 0 and less than 1, not {rate}"
@@ -73,10 +71,10 @@ impl Dropout {
     #[inline(always)]
     fn mask(&self, key: u64, i: u64) -> Float {
         // A value is dropped if 32 random bits, read as a whole number, are below rate · 2³².
-        let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
+        let threshold = (f64::from(self.rate as Float) * 2.0_f64.powi(32)) as u32;
         let is_kept = (random::nth(key, i) >> 32) as u32 >= threshold;
         // A product, since a choice would become a jump that can't be predicted.
-        1.0 / (1.0 - self.rate) * Float::from(u8::from(is_kept))
+        1.0 / (1.0 - self.rate as Float) * Float::from(u8::from(is_kept))
     }
 }
 
@@ -139,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_makes_no_sense_is_refused() {
-        for rate in [-0.1, 1.0, Float::NAN] {
+        for rate in [-0.1, 1.0, f64::NAN] {
             assert!(Dropout::new(rate).bind(&Shape::from(4)).is_err());
         }
     }

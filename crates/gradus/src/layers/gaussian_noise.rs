@@ -4,7 +4,6 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use super::shortest;
 use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
 use crate::{Float, Shape};
 
@@ -28,13 +27,12 @@ use crate::{Float, Shape};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianNoise {
-    #[serde(serialize_with = "shortest")]
-    deviation: Float,
+    deviation: f64,
 }
 
 impl GaussianNoise {
     /// Noise of this standard deviation σ.
-    pub fn new(deviation: Float) -> Self {
+    pub fn new(deviation: f64) -> Self {
         GaussianNoise { deviation }
     }
 }
@@ -46,7 +44,7 @@ impl Layer for GaussianNoise {
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         let deviation = self.deviation;
-        if !(deviation >= 0.0 && deviation.is_finite()) {
+        if !(deviation >= 0.0 && (deviation as Float).is_finite()) {
             return Err(format!(
                 "the deviation of gaussian_noise must be a finite number of at least 0, not {deviation}"
             ));
@@ -69,7 +67,7 @@ impl Passes for GaussianNoise {
         let mut random = pass.random.generator();
         for i in 0..pass.x.len() {
             let noise: Float = random.sample(StandardNormal);
-            pass.y[i] = pass.x[i] + self.deviation * noise;
+            pass.y[i] = pass.x[i] + self.deviation as Float * noise;
         }
     }
 

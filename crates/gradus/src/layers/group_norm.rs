@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::normalization::Normalization;
-use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{BoundLayer, Layer, Operation, OutputKind, Parameter};
 use crate::{Float, Shape};
@@ -38,11 +37,11 @@ use crate::{Float, Shape};
 pub struct GroupNorm {
     /// None: one for each channel.
     groups: Option<usize>,
-    #[serde(default = "usual_epsilon", serialize_with = "shortest")]
-    epsilon: Float,
+    #[serde(default = "usual_epsilon")]
+    epsilon: f64,
 }
 
-fn usual_epsilon() -> Float {
+fn usual_epsilon() -> f64 {
     1e-5
 }
 
@@ -64,7 +63,7 @@ impl GroupNorm {
     }
 
     /// What is added to the variance, so that a group of equal values divides nothing by 0.
-    pub fn epsilon(mut self, epsilon: Float) -> Self {
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
     }
@@ -76,10 +75,11 @@ impl Layer for GroupNorm {
     }
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-        let epsilon = self.epsilon;
+        let epsilon = self.epsilon as Float;
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
-                "the epsilon of group_norm must be a positive number, not {epsilon}"
+                "the epsilon of group_norm must be a positive number, not {}",
+                self.epsilon
             ));
         }
         if input.size() == 0 {

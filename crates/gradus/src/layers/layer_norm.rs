@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::normalization::Normalization;
-use super::shortest;
 use crate::init::{Constant, Fans};
 use crate::layer::{BoundLayer, Layer, Operation, OutputKind, Parameter};
 use crate::{Float, Shape};
@@ -33,8 +32,7 @@ use crate::{Float, Shape};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LayerNorm {
-    #[serde(serialize_with = "shortest")]
-    epsilon: Float,
+    epsilon: f64,
 }
 
 impl Default for LayerNorm {
@@ -50,7 +48,7 @@ impl LayerNorm {
     }
 
     /// What is added to the variance, so that a sample of equal values divides nothing by 0.
-    pub fn epsilon(mut self, epsilon: Float) -> Self {
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
     }
@@ -62,10 +60,11 @@ impl Layer for LayerNorm {
     }
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-        let epsilon = self.epsilon;
+        let epsilon = self.epsilon as Float;
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
-                "the epsilon of layer_norm must be a positive number, not {epsilon}"
+                "the epsilon of layer_norm must be a positive number, not {}",
+                self.epsilon
             ));
         }
         if input.size() == 0 {
@@ -118,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_epsilon_that_makes_no_sense_is_refused() {
-        for epsilon in [0.0, -1.0, Float::NAN, Float::INFINITY] {
+        for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(LayerNorm::new().epsilon(epsilon).bind(&Shape::from(4)).is_err());
         }
     }

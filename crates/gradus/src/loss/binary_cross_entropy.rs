@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, OutputActivation, log, log_derivative, mean, mean_gradient, wants};
+use super::{Loss, OutputActivation, check_shapes, log, log_derivative, mean, mean_gradient};
 use crate::data::{Target, Targets};
 use crate::layer::{Function, Operation};
 use crate::{Error, Float, Result, Shape};
@@ -48,7 +48,7 @@ impl Loss for BinaryCrossEntropy {
                  {classes} and it gives {}: use cross entropy, or targets of 0 and 1 for each output",
                 output.size()
             ))),
-            _ => wants("binary cross entropy", output, targets),
+            _ => check_shapes("binary cross entropy", output, targets),
         }
     }
 

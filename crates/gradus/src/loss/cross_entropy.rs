@@ -3,7 +3,7 @@
 use gradus_kernels::{SimdOp, scalar, vectorize_op};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, OutputActivation, add_up, expected, log, log_derivative, wants};
+use super::{Loss, OutputActivation, add_up, check_shapes, expected, log, log_derivative};
 use crate::data::{Target, Targets};
 use crate::layer::Operation;
 use crate::settings::require;
@@ -80,7 +80,7 @@ impl Loss for CrossEntropy {
                 "cross entropy needs one output for each class, the network gives 1; for a single probability use binary cross entropy",
             ));
         }
-        wants("cross entropy", output, targets)
+        check_shapes("cross entropy", output, targets)
     }
 
     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {

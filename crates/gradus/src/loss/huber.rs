@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, mean, mean_gradient, wants};
+use super::{Loss, check_shapes, mean, mean_gradient};
 use crate::data::{Target, Targets};
 use crate::settings::positive;
 use crate::{Float, Result, Shape};
@@ -49,7 +49,7 @@ impl Loss for Huber {
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         positive("Huber's loss", "delta", self.delta)?;
-        wants("Huber's loss", output, targets)
+        check_shapes("Huber's loss", output, targets)
     }
 
     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, mean, mean_gradient, wants};
+use super::{Loss, check_shapes, mean, mean_gradient};
 use crate::data::{Target, Targets};
 use crate::{Float, Result, Shape};
 
@@ -34,7 +34,7 @@ impl Loss for MeanSquaredError {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        wants("mean squared error", output, targets)
+        check_shapes("mean squared error", output, targets)
     }
 
     fn loss(&self, y: &[Float], target: Target<'_>) -> Float {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, add_up, expected, wants};
+use super::{Loss, add_up, check_shapes, expected};
 use crate::data::{Target, Targets};
 use crate::layer::OutputKind;
 use crate::{Error, Float, Result, Shape};
@@ -42,7 +42,7 @@ impl Loss for NegativeLogLikelihood {
                 "the negative log-likelihood needs one output for each class, the network gives 1",
             ));
         }
-        wants("the negative log-likelihood", output, targets)
+        check_shapes("the negative log-likelihood", output, targets)
     }
 
     fn check_output_kind(&self, kind: OutputKind) -> Result<()> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::decisions::Decisions;
 use super::{Average, ConfusionMatrix, Meter, Metric, counted};
 use crate::data::{Target, Targets};
-use crate::loss::wants;
+use crate::loss::check_shapes;
 use crate::{Error, Float, Result, Shape};
 
 /// The class that a network's output stands for: the largest of its values, the first among equals; of a single value, which
@@ -82,11 +82,11 @@ impl Metric for Accuracy {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        wants("accuracy", output, targets)
+        check_shapes("accuracy", output, targets)
     }
 
     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
-        Box::new(Share::new(
+        Box::new(Proportion::new(
             |y, target| predicted_class(y) == true_class(target),
             Some(all_labels_are_right),
         ))
@@ -155,7 +155,7 @@ impl Metric for TopK {
                 self.name()
             )));
         }
-        wants(&self.name(), output, targets)
+        check_shapes(&self.name(), output, targets)
     }
 
     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
@@ -166,7 +166,7 @@ impl Metric for TopK {
             let ahead = |&(i, &y): &(usize, &Float)| y > right || (y == right && i < class);
             !right.is_nan() && y.iter().enumerate().filter(ahead).count() < k
         };
-        Box::new(Share::new(holds, None))
+        Box::new(Proportion::new(holds, None))
     }
 }
 
@@ -174,7 +174,7 @@ impl Metric for TopK {
 type LabelsAre = fn(&[Float], &[Float]) -> bool;
 
 /// The share of samples for which something holds.
-struct Share<F> {
+struct Proportion<F> {
     /// What holds of a sample of one class.
     holds: F,
     /// What holds of a sample's labels, if it may have several; none if nothing can be said then.
@@ -186,9 +186,9 @@ struct Share<F> {
     multi_label: bool,
 }
 
-impl<F: Fn(&[Float], Target<'_>) -> bool> Share<F> {
+impl<F: Fn(&[Float], Target<'_>) -> bool> Proportion<F> {
     fn new(holds: F, labels: Option<LabelsAre>) -> Self {
-        Share {
+        Proportion {
             holds,
             labels,
             count: 0,
@@ -199,13 +199,13 @@ impl<F: Fn(&[Float], Target<'_>) -> bool> Share<F> {
     }
 }
 
-impl<F> std::fmt::Debug for Share<F> {
+impl<F> std::fmt::Debug for Proportion<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Share({} of {})", self.count, self.samples)
+        write!(f, "Proportion({} of {})", self.count, self.samples)
     }
 }
 
-impl<F: Fn(&[Float], Target<'_>) -> bool + Send> Meter for Share<F> {
+impl<F: Fn(&[Float], Target<'_>) -> bool + Send> Meter for Proportion<F> {
     fn add(&mut self, y: &[Float], target: Target<'_>) {
         self.samples += 1;
         self.count += u64::from((self.holds)(y, target));
@@ -288,7 +288,7 @@ macro_rules! score {
             }
 
             fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-                wants($name, output, targets)?;
+                check_shapes($name, output, targets)?;
                 let classes = output.size().max(2);
                 let most = ConfusionMatrix::MOST_CLASSES;
                 if classes > most {

@@ -32,6 +32,7 @@ pub struct ConfusionMatrix {
 /// How the scores of several classes become one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Average {
     /// Of two classes the score of class 1, the positive one, as [`Positive`](Average::Positive) with 1; of more the mean over
     /// the classes, as [`Macro`](Average::Macro).

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Meter, Metric, counted};
 use crate::data::{Target, Targets};
-use crate::loss::{expected, mean, wants};
+use crate::loss::{check_shapes, expected, mean};
 use crate::{Float, Result, Shape};
 
 /// The mean over samples and outputs of |y - t|.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct AbsoluteError;
+pub struct MeanAbsoluteError;
 
-impl Metric for AbsoluteError {
+impl Metric for MeanAbsoluteError {
     fn name(&self) -> String {
         "absolute_error".into()
     }
@@ -25,7 +25,7 @@ impl Metric for AbsoluteError {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        wants("absolute error", output, targets)
+        check_shapes("absolute error", output, targets)
     }
 
     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
@@ -35,9 +35,9 @@ impl Metric for AbsoluteError {
 
 /// The mean over samples and outputs of (y - t)².
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct SquaredError;
+pub struct MeanSquaredError;
 
-impl Metric for SquaredError {
+impl Metric for MeanSquaredError {
     fn name(&self) -> String {
         "squared_error".into()
     }
@@ -51,7 +51,7 @@ impl Metric for SquaredError {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        wants("squared error", output, targets)
+        check_shapes("squared error", output, targets)
     }
 
     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
@@ -137,7 +137,7 @@ impl Metric for R2 {
     }
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
-        wants("R²", output, targets)
+        check_shapes("R²", output, targets)
     }
 
     fn meter(&self, output: &Shape) -> Box<dyn Meter> {

@@ -140,8 +140,8 @@ fn errors_are_means_over_samples() {
         (vec![0.0, 0.0], Target::Values(&[-1.0, 0.0])),
         (vec![5.0, 5.0], Target::Values(&[5.0, 5.0])),
     ];
-    assert!((measure(&AbsoluteError, &samples) - 0.5).abs() < 1e-12);
-    assert!((measure(&SquaredError, &samples) - 5.0 / 6.0).abs() < 1e-6);
+    assert!((measure(&MeanAbsoluteError, &samples) - 0.5).abs() < 1e-12);
+    assert!((measure(&MeanSquaredError, &samples) - 5.0 / 6.0).abs() < 1e-6);
 }
 
 #[test]

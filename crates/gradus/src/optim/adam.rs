@@ -23,7 +23,7 @@ use crate::{Float, Result};
 /// use gradus::optim::{Adam, Optimizer, Step};
 /// let adam = Adam::new(0.001);
 /// let (mut w, dw, mut m, mut v) = ([1.0, 1.0], [20.0, -0.3], [0.0; 2], [0.0; 2]);
-/// let step = Step { number: 1, learning_rate: adam.learning_rate(), decays: true };
+/// let step = Step::new(1, adam.learning_rate() as gradus::Float, true);
 /// adam.update(step, &mut w, &dw, &mut [&mut m, &mut v]);
 /// // The first step is as long as the learning rate, whatever the size of the gradient.
 /// assert!((w[0] - 0.999).abs() < 1e-6 && (w[1] - 1.001).abs() < 1e-6);
@@ -129,8 +129,8 @@ impl Optimizer for Adam {
         self.check("Adam")
     }
 
-    fn learning_rate(&self) -> Float {
-        self.learning_rate as Float
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
     }
 
     fn slots(&self) -> usize {

@@ -18,7 +18,7 @@ use crate::{Float, Result};
 /// use gradus::optim::{AdamW, Optimizer, Step};
 /// let adamw = AdamW::new(0.1).weight_decay(0.5);
 /// let (mut w, dw, mut m, mut v) = ([2.0], [0.0], [0.0], [0.0]);
-/// let step = Step { number: 1, learning_rate: adamw.learning_rate(), decays: true };
+/// let step = Step::new(1, adamw.learning_rate() as gradus::Float, true);
 /// adamw.update(step, &mut w, &dw, &mut [&mut m, &mut v]);
 /// assert!((w[0] - 1.9).abs() < 1e-6); // 2 - 0.1 · 0.5 · 2
 /// ```
@@ -91,8 +91,8 @@ impl Optimizer for AdamW {
         self.adam().check("AdamW")
     }
 
-    fn learning_rate(&self) -> Float {
-        self.learning_rate as Float
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
     }
 
     fn slots(&self) -> usize {

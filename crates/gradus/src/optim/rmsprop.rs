@@ -22,7 +22,7 @@ use crate::{Float, Result};
 /// use gradus::optim::{Optimizer, RmsProp, Step};
 /// let rmsprop = RmsProp::new(0.1).alpha(0.75);
 /// let (mut w, dw, mut s) = ([1.0], [4.0], [0.0]);
-/// let step = Step { number: 1, learning_rate: rmsprop.learning_rate(), decays: true };
+/// let step = Step::new(1, rmsprop.learning_rate() as gradus::Float, true);
 /// rmsprop.update(step, &mut w, &dw, &mut [&mut s]);
 /// assert_eq!(s[0], 4.0); // 0.25 · 4²
 /// assert!((w[0] - 0.8).abs() < 1e-6); // 1 - 0.1 · 4 / √4
@@ -98,8 +98,8 @@ impl Optimizer for RmsProp {
         rate("RMSProp", "weight decay", self.weight_decay)
     }
 
-    fn learning_rate(&self) -> Float {
-        self.learning_rate as Float
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
     }
 
     fn slots(&self) -> usize {

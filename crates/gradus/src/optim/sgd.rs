@@ -22,7 +22,7 @@ use crate::{Error, Float, Result};
 /// use gradus::optim::{Optimizer, Sgd, Step};
 /// let sgd = Sgd::new(0.1).momentum(0.5);
 /// let (mut w, dw, mut v) = ([1.0], [2.0], [0.0]);
-/// let step = Step { number: 1, learning_rate: sgd.learning_rate(), decays: true };
+/// let step = Step::new(1, sgd.learning_rate() as gradus::Float, true);
 /// sgd.update(step, &mut w, &dw, &mut [&mut v]); // v = 2, w = 1 - 0.1 · 2
 /// sgd.update(step, &mut w, &dw, &mut [&mut v]); // v = 3, w = 0.8 - 0.1 · 3
 /// assert!((w[0] - 0.5).abs() < 1e-6);
@@ -95,8 +95,8 @@ impl Optimizer for Sgd {
         Ok(())
     }
 
-    fn learning_rate(&self) -> Float {
-        self.learning_rate as Float
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
     }
 
     fn slots(&self) -> usize {

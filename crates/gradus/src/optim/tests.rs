@@ -12,7 +12,7 @@ fn five_steps(optimizer: &dyn Optimizer, decays: bool) -> Vec<Float> {
             .map(|(w, s)| s * w + 0.1 * number as Float)
             .collect();
         let mut state: Vec<&mut [Float]> = state.iter_mut().map(|s| &mut s[..]).collect();
-        let learning_rate = optimizer.learning_rate();
+        let learning_rate = optimizer.learning_rate() as Float;
         optimizer.update(
             Step {
                 number,
@@ -323,7 +323,7 @@ fn nothing_becomes_subnormal() {
                 // One that stays, three that become 0, one whose square is subnormal, and one that nearly is.
                 let dw = [0.25, first, -3.0 * first, 1e-3 * first, small.sqrt() / 2.0, small * 2.0];
                 let mut slots: Vec<&mut [Float]> = state.iter_mut().map(|s| &mut s[..]).collect();
-                let learning_rate = optimizer.learning_rate();
+                let learning_rate = optimizer.learning_rate() as Float;
                 let step = Step {
                     number,
                     learning_rate,

@@ -118,7 +118,7 @@ impl Schedule for Own {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn factor(&self, _moment: &crate::schedule::Moment<'_>) -> f64 {
+    fn factor(&self, _context: &crate::schedule::ScheduleContext<'_>) -> f64 {
         self.factor
     }
 }

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, Schedule};
+use super::{Schedule, ScheduleContext};
 use crate::Result;
 use crate::settings::{below_one, positive, require};
 
@@ -21,9 +21,9 @@ fn anneal(start: f64, end: f64, progress: f64) -> f64 {
 /// ```
 ///
 /// ```
-/// use gradus::schedule::{Cosine, Moment, Schedule};
+/// use gradus::schedule::{Cosine, ScheduleContext, Schedule};
 /// let schedule = Cosine { to: 0.2 };
-/// let after = |step| schedule.factor(&Moment { step, steps: 900, steps_per_epoch: 100, losses: &[] });
+/// let after = |step| schedule.factor(&ScheduleContext::new(step, 900, 100, &[]));
 /// let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
 /// assert!(near(after(0), 1.0) && near(after(300), 0.8) && near(after(450), 0.6) && near(after(900), 0.2));
 /// ```
@@ -47,8 +47,8 @@ impl Schedule for Cosine {
         require((0.0..=1.0).contains(&self.to), "cosine", "to", "in [0, 1]", self.to)
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        let progress = moment.step as f64 / moment.steps.max(1) as f64;
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        let progress = context.step as f64 / context.steps.max(1) as f64;
         anneal(1.0, self.to, progress.min(1.0))
     }
 }
@@ -61,9 +61,9 @@ impl Schedule for Cosine {
 /// 1 / (`start_divisor` · `final_divisor`).
 ///
 /// ```
-/// use gradus::schedule::{Moment, OneCycle, Schedule};
+/// use gradus::schedule::{ScheduleContext, OneCycle, Schedule};
 /// let schedule = OneCycle::default();
-/// let at = |step| schedule.factor(&Moment { step, steps: 1000, steps_per_epoch: 100, losses: &[] });
+/// let at = |step| schedule.factor(&ScheduleContext::new(step, 1000, 100, &[]));
 /// let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
 /// assert!(near(at(0), 0.04) && near(at(299), 1.0) && near(at(999), 4e-6));
 /// ```
@@ -104,11 +104,11 @@ impl Schedule for OneCycle {
         positive("one cycle", "final_divisor", self.final_divisor)
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        let step = moment.step as f64;
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        let step = context.step as f64;
         // The steps that have the peak and the end.
-        let peak = (self.warm_up * moment.steps as f64 - 1.0).max(0.0);
-        let last = moment.steps as f64 - 1.0;
+        let peak = (self.warm_up * context.steps as f64 - 1.0).max(0.0);
+        let last = context.steps as f64 - 1.0;
         let start = 1.0 / self.start_divisor;
         let end = start / self.final_divisor;
         if step < peak {

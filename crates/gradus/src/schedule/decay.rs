@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, Schedule};
+use super::{Schedule, ScheduleContext};
 use crate::settings::positive;
 use crate::{Error, Result};
 
@@ -23,7 +23,7 @@ impl Schedule for Constant {
         Ok(())
     }
 
-    fn factor(&self, _moment: &Moment<'_>) -> f64 {
+    fn factor(&self, _context: &ScheduleContext<'_>) -> f64 {
         1.0
     }
 
@@ -39,9 +39,9 @@ impl Schedule for Constant {
 /// ```
 ///
 /// ```
-/// use gradus::schedule::{Moment, Schedule, StepDecay};
+/// use gradus::schedule::{ScheduleContext, Schedule, StepDecay};
 /// let schedule = StepDecay { every: 2, factor: 0.5 };
-/// let after = |epochs: u64| schedule.factor(&Moment { step: 100 * epochs, steps: 1000, steps_per_epoch: 100, losses: &[] });
+/// let after = |epochs: u64| schedule.factor(&ScheduleContext::new(100 * epochs, 1000, 100, &[]));
 /// assert_eq!([0, 1, 2, 3, 4].map(after), [1.0, 1.0, 0.5, 0.5, 0.25]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,8 +76,8 @@ impl Schedule for StepDecay {
         positive("step decay", "factor", self.factor)
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        power(self.factor, moment.epoch() / self.every.max(1))
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        power(self.factor, context.epoch() / self.every.max(1))
     }
 
     fn reads_steps(&self) -> bool {
@@ -88,9 +88,9 @@ impl Schedule for StepDecay {
 /// The learning rate is multiplied by `per_epoch` after each epoch: after e epochs it has `per_epoch`ᵉ.
 ///
 /// ```
-/// use gradus::schedule::{Exponential, Moment, Schedule};
+/// use gradus::schedule::{Exponential, ScheduleContext, Schedule};
 /// let schedule = Exponential { per_epoch: 0.5 };
-/// let after = |epochs: u64| schedule.factor(&Moment { step: 100 * epochs, steps: 1000, steps_per_epoch: 100, losses: &[] });
+/// let after = |epochs: u64| schedule.factor(&ScheduleContext::new(100 * epochs, 1000, 100, &[]));
 /// assert_eq!([0, 1, 2, 3].map(after), [1.0, 0.5, 0.25, 0.125]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -120,8 +120,8 @@ impl Schedule for Exponential {
         positive("exponential decay", "per_epoch", self.per_epoch)
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        power(self.per_epoch, moment.epoch())
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        power(self.per_epoch, context.epoch())
     }
 
     fn reads_steps(&self) -> bool {

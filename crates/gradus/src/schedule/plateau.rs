@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, Schedule};
+use super::{Schedule, ScheduleContext};
 use crate::Result;
 use crate::settings::{rate, require};
 
@@ -14,9 +14,9 @@ use crate::settings::{rate, require};
 /// when a run stops.
 ///
 /// ```
-/// use gradus::schedule::{Moment, Plateau, Schedule};
+/// use gradus::schedule::{ScheduleContext, Plateau, Schedule};
 /// let schedule = Plateau { patience: 1, factor: 0.5, min_delta: 0.0 };
-/// let after = |losses| schedule.factor(&Moment { step: 0, steps: 1000, steps_per_epoch: 100, losses });
+/// let after = |losses| schedule.factor(&ScheduleContext::new(0, 1000, 100, losses));
 /// assert_eq!(after(&[3.0, 2.0, 2.5]), 1.0); // one epoch without improvement
 /// assert_eq!(after(&[3.0, 2.0, 2.5, 2.1]), 0.5); // two
 /// assert_eq!(after(&[3.0, 2.0, 2.5, 2.1, 1.9, 1.8]), 0.5);
@@ -58,9 +58,9 @@ impl Schedule for Plateau {
         rate("plateau", "min_delta", self.min_delta)
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
         let (mut factor, mut best, mut waited) = (1.0, f64::INFINITY, 0);
-        for &loss in moment.losses {
+        for &loss in context.losses {
             // The size of the best loss, not the loss itself: it may be negative. The first has nothing to improve on.
             let improves = if best.is_finite() {
                 loss < best - self.min_delta * best.abs()

@@ -1,7 +1,7 @@
 use super::*;
 
 fn at(schedule: &dyn Schedule, step: u64, steps: u64) -> f64 {
-    schedule.factor(&Moment {
+    schedule.factor(&ScheduleContext {
         step,
         steps,
         steps_per_epoch: 10,
@@ -82,7 +82,7 @@ fn plateau_is_that_of_pytorch() {
             min_delta: 1e-4,
         };
         (0..15).map(move |epoch| {
-            plateau.factor(&Moment {
+            plateau.factor(&ScheduleContext {
                 step: 0,
                 steps: 0,
                 steps_per_epoch: 0,
@@ -108,7 +108,7 @@ fn plateau_bears_odd_losses() {
             factor: 0.5,
             min_delta: 0.1,
         };
-        plateau.factor(&Moment {
+        plateau.factor(&ScheduleContext {
             step: 0,
             steps: 0,
             steps_per_epoch: 0,

@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{Constant, Moment, Schedule};
+use super::{Constant, Schedule, ScheduleContext};
 use crate::registry::{named, read_named};
 use crate::{Error, Result};
 
@@ -20,9 +20,9 @@ use crate::{Error, Result};
 /// The other schedule counts from the beginning of the run.
 ///
 /// ```
-/// use gradus::schedule::{Moment, Schedule, StepDecay, Warmup};
+/// use gradus::schedule::{ScheduleContext, Schedule, StepDecay, Warmup};
 /// let schedule = Warmup::new(4, StepDecay { every: 1, factor: 0.5 });
-/// let at = |step| schedule.factor(&Moment { step, steps: 20, steps_per_epoch: 10, losses: &[] });
+/// let at = |step| schedule.factor(&ScheduleContext::new(step, 20, 10, &[]));
 /// assert_eq!([0, 1, 2, 3, 4, 10].map(at), [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]);
 /// ```
 #[derive(Debug, Clone, Deserialize)]
@@ -74,9 +74,9 @@ impl Schedule for Warmup {
         self.then.validate()
     }
 
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        let warmth = (moment.step + 1) as f64 / self.steps.max(1) as f64;
-        warmth.min(1.0) * self.then.factor(moment)
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        let warmth = (context.step + 1) as f64 / self.steps.max(1) as f64;
+        warmth.min(1.0) * self.then.factor(context)
     }
 
     fn reads_steps(&self) -> bool {

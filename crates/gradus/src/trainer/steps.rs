@@ -87,7 +87,7 @@ pub(crate) struct Samples<'a, 't> {
     pub count: usize,
     pub read: Read<'a>,
     pub target: &'a (dyn Fn(usize) -> Target<'t> + Sync),
-    /// Whether the step computes the network's outputs, for [`TrainingSteps::each_output`], also where its loss does without them.
+    /// Whether the step computes the network's outputs, for [`TrainingSteps::for_each_output`], also where its loss does without them.
     pub outputs: bool,
 }
 
@@ -139,7 +139,7 @@ impl TrainingSteps {
     }
 
     /// Goes on after so many steps, with what the optimizer remembered then; false if it remembers other things.
-    pub(crate) fn go_on(&mut self, steps: u64, slots: &[Buffer]) -> bool {
+    pub(crate) fn restore(&mut self, steps: u64, slots: &[Buffer]) -> bool {
         if !self
             .update
             .slots()
@@ -163,7 +163,7 @@ impl TrainingSteps {
     /// One training step with the optimizer's learning rate on the samples `x`, one after the other, and their targets; returns
     /// their mean loss before the step.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
-        let rate = self.optimizer.learning_rate();
+        let rate = self.optimizer.learning_rate() as Float;
         let loss = self.on_slices(network, x, targets, |steps, samples| {
             steps.pass(network, samples, steps.first_trained)
         })?;
@@ -411,7 +411,7 @@ impl TrainingSteps {
 
     /// Calls `each(y, target)` for every sample of the last step, in order, with the output `y` that metrics see: probabilities where
     /// the network gives logits. `samples` are those of the step, and asked for [outputs](Samples::outputs).
-    pub(crate) fn each_output(
+    pub(crate) fn for_each_output(
         &mut self,
         network: &Network,
         samples: Samples<'_, '_>,

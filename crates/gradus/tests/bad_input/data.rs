@@ -208,7 +208,7 @@ fn data_that_breaks_its_promises() {
     let network = two_classes();
     let mut predictor = network.predictor(8, 1).unwrap();
     refused(
-        predictor.each_output(&no_classes, |_, _, _| ()),
+        predictor.for_each_output(&no_classes, |_, _, _| ()),
         &["sample 0", "class 1", "0 classes"],
     );
 }

@@ -4,7 +4,7 @@ use crate::common::*;
 use crate::data::{Odd, two_classes};
 use gradus::Float;
 use gradus::prelude::*;
-use gradus::save::{Registry, Snapshot};
+use gradus::save::{Checkpoint, Registry};
 
 #[test]
 fn files_cut_off_anywhere() {
@@ -69,8 +69,8 @@ fn a_flipped_bit_is_found_in_checkpoints() {
         .run(&mut two_classes(), &Odd::new())
         .unwrap();
     let file = std::fs::read(path).unwrap();
-    assert_eq!(flipped(&file, Snapshot::from_bytes).0, 0);
-    assert!(flipped(&unchecked(&file), Snapshot::from_bytes).0 > 1000);
+    assert_eq!(flipped(&file, Checkpoint::from_bytes).0, 0);
+    assert!(flipped(&unchecked(&file), Checkpoint::from_bytes).0 > 1000);
 }
 
 /// Our file with its header changed by `change`.

@@ -81,11 +81,11 @@ fn settings_of_layers_that_make_no_sense() {
         ),
         (Dropout::new(1.0).into(), "rate"),
         (Dropout::new(-0.1).into(), "rate"),
-        (Dropout::new(Float::NAN).into(), "NaN"),
+        (Dropout::new(f64::NAN).into(), "NaN"),
         (BatchNorm::new().momentum(2.0).into(), "momentum"),
         (BatchNorm::new().epsilon(0.0).into(), "epsilon"),
-        (LeakyRelu { slope: Float::NAN }.into(), "slope"),
-        (Elu { alpha: Float::INFINITY }.into(), "alpha"),
+        (LeakyRelu { slope: f64::NAN }.into(), "slope"),
+        (Elu { alpha: f64::INFINITY }.into(), "alpha"),
     ] {
         refused(build(image, layer), &["layer 0", word]);
     }

@@ -10,7 +10,7 @@ use gradus::metric::{Average, Meter, Metric, R2};
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
 use gradus::random::Rng;
-use gradus::schedule::{Moment, Schedule, StepDecay, Warmup};
+use gradus::schedule::{Schedule, ScheduleContext, StepDecay, Warmup};
 use gradus::{Error, Float, Result};
 use ndarray::{Array1, Array2};
 
@@ -38,7 +38,7 @@ fn settings_of_training_that_make_no_sense() {
         &["`val_acuracy`", "loss"],
     );
     refused(
-        run(fit().callback(Checkpoint::best("never").watch("f1"))),
+        run(fit().callback(SaveBest::new("never").watch("f1"))),
         &["`f1`", "the history has loss"],
     );
     for (optimizer, words) in [
@@ -79,7 +79,7 @@ impl Optimizer for Greedy {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         0.1
     }
     fn slots(&self) -> usize {
@@ -196,8 +196,8 @@ impl Schedule for Wild {
     fn validate(&self) -> Result<()> {
         Ok(())
     }
-    fn factor(&self, moment: &Moment<'_>) -> f64 {
-        if moment.step < 2 { 1.0 } else { self.0 }
+    fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
+        if context.step < 2 { 1.0 } else { self.0 }
     }
 }
 

@@ -78,7 +78,7 @@ impl Optimizer for Reveal {
         Ok(())
     }
 
-    fn learning_rate(&self) -> Float {
+    fn learning_rate(&self) -> f64 {
         1.0
     }
 

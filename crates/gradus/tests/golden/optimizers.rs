@@ -28,11 +28,7 @@ fn optimizers() {
             .zip(list(&case["trajectory"]))
             .enumerate()
         {
-            let step = Step {
-                number: i as u64 + 1,
-                learning_rate: optimizer.learning_rate(),
-                decays: true,
-            };
+            let step = Step::new(i as u64 + 1, optimizer.learning_rate() as Float, true);
             let mut slots: Vec<&mut [Float]> = state.iter_mut().map(Vec::as_mut_slice).collect();
             optimizer.update(step, &mut w, &floats(dw), &mut slots);
             close(&format!("w after step {}", step.number), &w, &numbers(expected))?;

@@ -1,6 +1,8 @@
 //! Every schedule: the factor at each step, or after each epoch's loss.
 
-use gradus::schedule::{Constant, Cosine, Exponential, Moment, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+use gradus::schedule::{
+    Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, ScheduleContext, StepDecay, Warmup,
+};
 use serde_json::Value;
 
 use crate::file::{all, count, from, numbers, text};
@@ -38,13 +40,13 @@ fn schedules() {
         let schedule = schedule(text(&case["kind"]), &case["settings"]);
         schedule.validate().map_err(|e| e.to_string())?;
         for (step, expected) in numbers(&case["factors"]).into_iter().enumerate() {
-            let moment = Moment {
-                step: step as u64,
-                steps: count(&case["steps"]) as u64,
-                steps_per_epoch: count(&case["steps_per_epoch"]) as u64,
-                losses: &[],
-            };
-            same(&format!("at step {step}"), schedule.factor(&moment), expected)?;
+            let context = ScheduleContext::new(
+                step as u64,
+                count(&case["steps"]) as u64,
+                count(&case["steps_per_epoch"]) as u64,
+                &[],
+            );
+            same(&format!("at step {step}"), schedule.factor(&context), expected)?;
         }
         Ok(())
     });
@@ -57,13 +59,8 @@ fn plateaus() {
         schedule.validate().map_err(|e| e.to_string())?;
         let losses = numbers(&case["losses"]);
         for (epochs, expected) in numbers(&case["factors"]).into_iter().enumerate() {
-            let moment = Moment {
-                step: epochs as u64,
-                steps: losses.len() as u64,
-                steps_per_epoch: 1,
-                losses: &losses[..epochs],
-            };
-            same(&format!("after {epochs} epochs"), schedule.factor(&moment), expected)?;
+            let context = ScheduleContext::new(epochs as u64, losses.len() as u64, 1, &losses[..epochs]);
+            same(&format!("after {epochs} epochs"), schedule.factor(&context), expected)?;
         }
         Ok(())
     });

@@ -54,7 +54,7 @@ impl Comparison {
                     Target::Values(_) => 0,
                 };
                 let mut probabilities = ClassOutputs::of(network, metadata, classes)?;
-                network.predictor(1024, threads)?.each_output(data, |i, y, _| {
+                network.predictor(1024, threads)?.for_each_output(data, |i, y, _| {
                     matrices[0].add(class(i), predicted_class(probabilities.of_sample(y)));
                 })?;
                 let taken_for = each_in_integers(quantized, data, threads, |_, y| quantized.class(y))?;
@@ -68,7 +68,7 @@ impl Comparison {
             Targets::Values(_) => {
                 let scale = splits.targets.as_ref();
                 let mut float = 0.0;
-                network.predictor(1024, threads)?.each_output(data, |i, y, _| {
+                network.predictor(1024, threads)?.for_each_output(data, |i, y, _| {
                     float += error(y, data.target(i), scale);
                 })?;
                 let inside = quantized.output_scale();

@@ -6,12 +6,13 @@ use gradus::{Clamp, Float, Layer, PRelu, Relu};
 use super::{Reader, SOFTPLUS_IS_X};
 use crate::functions::{GELU_CUBIC, GELU_SLOPE, SELU_ALPHA, SELU_LAMBDA};
 use crate::import::constant::axis;
-use crate::import::operands::Operands;
+use crate::import::operands::{Operands, decimal};
 use crate::import::steps::{Kind, of};
 use crate::import::value::Value;
 
 /// How far apart, in parts of themselves, numbers may be that are the same but for rounding.
 const NEAR: Float = 1e-5;
+
 impl<'a> Reader<'a> {
     pub(super) fn activation(&mut self, node: &Operands<'_, 'a>, layer: Box<dyn Layer>) -> Result<Value, String> {
         if node.node.outputs.iter().skip(1).any(|output| !output.is_empty()) {
@@ -39,8 +40,12 @@ impl<'a> Reader<'a> {
     /// Bounds are attributes in early versions, and inputs later.
     pub(super) fn clamp(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
         let bound = |i, name| match node.optional(i)? {
-            Some(bound) => bound.scalar().map(Some).ok_or(format!("its {name} is not a number")),
-            None => Ok(node.given_float(name).map(|bound| bound as Float)),
+            Some(bound) => bound
+                .scalar()
+                .map(decimal)
+                .map(Some)
+                .ok_or(format!("its {name} is not a number")),
+            None => Ok(node.given_float(name).map(|bound| decimal(bound as Float))),
         };
         let layer: Box<dyn Layer> = match (bound(1, "min")?, bound(2, "max")?) {
             (Some(low), Some(high)) => Box::new(Clamp::new(low, high)),

@@ -4,7 +4,7 @@ use gradus::{BatchNorm, Float, GroupNorm, LayerNorm};
 
 use super::Reader;
 use crate::import::constant::axis;
-use crate::import::operands::Operands;
+use crate::import::operands::{Operands, decimal};
 use crate::import::value::{Order, Value};
 
 impl<'a> Reader<'a> {
@@ -36,8 +36,8 @@ impl<'a> Reader<'a> {
             tensors.push((name, in_own_order(&x, values)));
         }
         let layer = BatchNorm::new()
-            .epsilon(node.float("epsilon", 1e-5)? as Float)
-            .momentum(1.0 - node.float("momentum", 0.9)? as Float);
+            .epsilon(node.setting("epsilon", 1e-5)?)
+            .momentum(decimal((1.0 - node.setting("momentum", 0.9)?) as Float));
         Ok(x.at(self.steps.layer(step, layer, tensors)?))
     }
 
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             None => vec![0.0; weight.len()],
         };
         let x = self.own(&x)?;
-        let layer = LayerNorm::new().epsilon(node.float("epsilon", 1e-5)? as Float);
+        let layer = LayerNorm::new().epsilon(node.setting("epsilon", 1e-5)?);
         Ok(x.at(self
             .steps
             .layer(x.step, layer, vec![("weight", weight), ("bias", bias)])?))
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
             ("bias", node.constant(2)?.floats()?.to_vec()),
         ];
         let layer = groups.map_or(GroupNorm::instance(), GroupNorm::new);
-        let layer = layer.epsilon(node.float("epsilon", 1e-5)? as Float);
+        let layer = layer.epsilon(node.setting("epsilon", 1e-5)?);
         Ok(x.at(self.steps.layer(x.step, layer, tensors)?))
     }
 }
