@@ -39,7 +39,7 @@ fn augmentation(criterion: &mut Criterion) {
         ("affine and elastic", || {
             Box::new(Warp::new().shift(2.0).rotate(10.0).scale(0.1).elastic(34.0, 4.0))
         }),
-        ("noise", || Box::new(Noise { std: 0.05 })),
+        ("noise", || Box::new(Noise::new(0.05))),
     ];
     for (name, make) in changes {
         bench(criterion, "augment one image", name, || {

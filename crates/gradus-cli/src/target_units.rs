@@ -303,8 +303,8 @@ mod tests {
         assert_eq!(compare(Arc::new(MeanSquaredError)), (2.5e9, 1.0));
         assert_eq!(compare(Arc::new(MeanAbsoluteError)), (50_000.0, 1.0));
         // δ is in units too: 50,000 is beyond 10,000, and 1/10 of the deviation pulls as far as anything.
-        assert_eq!(compare(Arc::new(Huber { delta: 1e4 })), (1e4 * 4.5e4, 1.0));
-        assert_eq!(compare(Arc::new(Huber { delta: 1e6 })), (1.25e9, 0.5));
+        assert_eq!(compare(Arc::new(Huber::new(1e4))), (1e4 * 4.5e4, 1.0));
+        assert_eq!(compare(Arc::new(Huber::new(1e6))), (1.25e9, 0.5));
         assert_eq!(scale.unscale(&y), [250_000.0]);
         for (name, value) in [
             ("absolute_error", 1.3e5 / 3.0),

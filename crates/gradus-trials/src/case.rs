@@ -348,7 +348,7 @@ impl LossKind {
             LossKind::BinaryCrossEntropy => Arc::new(BinaryCrossEntropy),
             LossKind::MeanSquaredError => Arc::new(MeanSquaredError),
             LossKind::MeanAbsoluteError => Arc::new(MeanAbsoluteError),
-            LossKind::Huber { delta } => Arc::new(Huber { delta }),
+            LossKind::Huber { delta } => Arc::new(Huber::new(delta)),
             LossKind::NegativeLogLikelihood => Arc::new(NegativeLogLikelihood),
         }
     }

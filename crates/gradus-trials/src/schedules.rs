@@ -39,31 +39,25 @@ impl ScheduleKind {
     pub fn schedule(&self) -> Box<dyn Schedule> {
         match *self {
             ScheduleKind::Constant => Box::new(Constant),
-            ScheduleKind::StepDecay { every, factor } => Box::new(StepDecay { every, factor }),
-            ScheduleKind::Exponential { per_epoch } => Box::new(Exponential { per_epoch }),
-            ScheduleKind::Cosine { to } => Box::new(Cosine { to }),
+            ScheduleKind::StepDecay { every, factor } => Box::new(StepDecay::new(every, factor)),
+            ScheduleKind::Exponential { per_epoch } => Box::new(Exponential::new(per_epoch)),
+            ScheduleKind::Cosine { to } => Box::new(Cosine::new().to(to)),
             ScheduleKind::OneCycle {
                 warm_up,
                 start_divisor,
                 final_divisor,
-            } => Box::new(OneCycle {
-                warm_up,
-                start_divisor,
-                final_divisor,
-            }),
+            } => Box::new(
+                OneCycle::new()
+                    .warm_up(warm_up)
+                    .start_divisor(start_divisor)
+                    .final_divisor(final_divisor),
+            ),
             ScheduleKind::Plateau {
                 patience,
                 factor,
                 min_delta,
-            } => Box::new(Plateau {
-                patience,
-                factor,
-                min_delta,
-            }),
-            ScheduleKind::Warmup { steps, ref then } => Box::new(Warmup {
-                steps,
-                then: then.schedule().into(),
-            }),
+            } => Box::new(Plateau::new(patience, factor).min_delta(min_delta)),
+            ScheduleKind::Warmup { steps, ref then } => Box::new(Warmup::new(steps, then.schedule())),
         }
     }
 

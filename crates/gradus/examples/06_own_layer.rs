@@ -34,7 +34,7 @@ impl Layer for LearnedSlopes {
 
     // What it makes of an input: here an output of the same shape, with a slope for each value, 0.25 at first.
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-        let slopes = Parameter::weight(input, Fans::new(1, 1), Arc::new(Constant(0.25)));
+        let slopes = Parameter::weight(input, Fans::new(1, 1), Arc::new(Constant::new(0.25)));
         Ok(BoundLayer::new(input, LearnedSlopes).with_parameter(slopes.named("slope")))
     }
 

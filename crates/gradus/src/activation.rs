@@ -287,8 +287,8 @@ mod tests {
         for (activation, x, y) in [
             (&Softplus as &dyn Activation, -20.0, 2.061_153_6e-9),
             (&Softplus, -8.0, 3.354_063e-4),
-            (&Elu { alpha: 1.0 }, -1e-6, -9.999_995e-7),
-            (&Elu { alpha: 1.0 }, -1e-3, -9.995_002e-4),
+            (&Elu::new(1.0), -1e-6, -9.999_995e-7),
+            (&Elu::new(1.0), -1e-3, -9.995_002e-4),
             (&Sigmoid, -20.0, 2.061_153_6e-9),
             (&Silu, -20.0, -4.122_307e-8),
         ] {
@@ -322,7 +322,10 @@ mod tests {
     fn settings_make_the_same_activation_again() {
         let settings = Layer::settings(&LeakyRelu::new(0.1)).unwrap();
         assert_eq!(settings, serde_json::json!({ "slope": 0.1 }));
-        assert_eq!(serde_json::from_value::<LeakyRelu>(settings).unwrap().slope, 0.1);
+        assert_eq!(
+            serde_json::from_value::<LeakyRelu>(settings).unwrap(),
+            LeakyRelu::new(0.1)
+        );
         assert_eq!(Layer::settings(&Relu).unwrap(), serde_json::json!({}));
         assert!(serde_json::from_value::<Relu>(serde_json::json!({})).is_ok());
     }

@@ -8,7 +8,7 @@
 //! use gradus::augment::{Augmentation, Compose, Noise, Sometimes, Warp};
 //! let changes = Compose::new()
 //!     .then(Warp::new().shift(2.0).rotate(10.0).scale(0.1).elastic(34.0, 4.0))
-//!     .then(Sometimes::new(0.5, Noise { std: 0.05 }));
+//!     .then(Sometimes::new(0.5, Noise::new(0.05)));
 //! changes.validate(&[1, 28, 28].into())?;
 //! # Ok::<(), gradus::Error>(())
 //! ```
@@ -24,9 +24,9 @@ use std::fmt::Debug;
 list! {
     AUGMENTATIONS of Augmentation:
     warp::Warp, Warp::new().shift(2.0).elastic(34.0, 4.0);
-    noise::Noise, Noise { std: 0.1 };
-    compose::Compose, Compose::new().then(Warp::new().rotate(10.0)).then(Noise { std: 0.1 });
-    compose::Sometimes<Box<dyn Augmentation>>, Sometimes::new(0.5, Noise { std: 0.1 });
+    noise::Noise, Noise::new(0.1);
+    compose::Compose, Compose::new().then(Warp::new().rotate(10.0)).then(Noise::new(0.1));
+    compose::Sometimes<Box<dyn Augmentation>>, Sometimes::new(0.5, Noise::new(0.1));
 }
 
 use crate::random::Rng;

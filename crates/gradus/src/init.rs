@@ -19,17 +19,17 @@ use crate::{Float, Result, Shape};
 list! {
     INITIALIZERS of Initializer:
     plain::Zeros, Zeros;
-    plain::Constant, Constant(0.5);
-    plain::Normal, Normal { mean: 0.5, std: 0.1 };
-    plain::Uniform, Uniform { low: 0.0, high: 1.0 };
-    plain::TruncatedNormal, TruncatedNormal { mean: 0.5, std: 0.1 };
+    plain::Constant, Constant::new(0.5);
+    plain::Normal, Normal::new(0.5, 0.1);
+    plain::Uniform, Uniform::new(0.0, 1.0);
+    plain::TruncatedNormal, TruncatedNormal::new(0.5, 0.1);
     scaled::GlorotNormal, GlorotNormal;
     scaled::GlorotUniform, GlorotUniform;
     scaled::HeNormal, HeNormal;
     scaled::HeUniform, HeUniform;
     scaled::LecunNormal, LecunNormal;
     scaled::LecunUniform, LecunUniform;
-    orthogonal::Orthogonal, Orthogonal { gain: 2.0 };
+    orthogonal::Orthogonal, Orthogonal::new().gain(2.0);
 }
 
 /// How many inputs and outputs meet in a weight tensor.

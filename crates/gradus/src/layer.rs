@@ -58,7 +58,7 @@ pub use tensors::{Tensors, TensorsMut};
 ///         "scale"
 ///     }
 ///     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
-///         let w = Parameter::weight(1, Fans::new(1, 1), Arc::new(Constant(1.0)));
+///         let w = Parameter::weight(1, Fans::new(1, 1), Arc::new(Constant::new(1.0)));
 ///         Ok(BoundLayer::new(input, Scale).with_parameter(w))
 ///     }
 /// }

@@ -43,7 +43,7 @@ list! {
     binary_cross_entropy::BinaryCrossEntropy, BinaryCrossEntropy;
     mean_squared_error::MeanSquaredError, MeanSquaredError;
     mean_absolute_error::MeanAbsoluteError, MeanAbsoluteError;
-    huber::Huber, Huber { delta: 0.5 };
+    huber::Huber, Huber::new(0.5);
     nll::NegativeLogLikelihood, NegativeLogLikelihood;
 }
 

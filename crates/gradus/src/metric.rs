@@ -20,7 +20,7 @@ pub use confusion::{Average, ConfusionMatrix};
 list! {
     METRICS of Metric:
     classification::Accuracy, Accuracy;
-    classification::TopK, TopK(2);
+    classification::TopK, TopK::new(2);
     classification::Precision, Precision::new(Average::Micro);
     classification::Recall, Recall::new(Average::Positive(1));
     classification::F1, F1::new(Average::Macro);

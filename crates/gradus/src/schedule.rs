@@ -16,12 +16,12 @@ use crate::registry::{Registry, list};
 list! {
     SCHEDULES of Schedule:
     decay::Constant, Constant;
-    decay::StepDecay, StepDecay { every: 2, factor: 0.25 };
-    decay::Exponential, Exponential { per_epoch: 0.5 };
-    cosine::Cosine, Cosine { to: 0.1 };
-    cosine::OneCycle, OneCycle { warm_up: 0.5, ..OneCycle::default() };
-    plateau::Plateau, Plateau { patience: 1, ..Plateau::default() };
-    warmup::Warmup, Warmup::new(4, Cosine { to: 0.2 });
+    decay::StepDecay, StepDecay::new(2, 0.25);
+    decay::Exponential, Exponential::new(0.5);
+    cosine::Cosine, Cosine::new().to(0.1);
+    cosine::OneCycle, OneCycle::new().warm_up(0.5);
+    plateau::Plateau, Plateau::new(1, 0.1);
+    warmup::Warmup, Warmup::new(4, Cosine::new().to(0.2));
 }
 
 /// How the learning rate changes during training: a pure function of where training stands, so a run that is resumed needs

@@ -247,7 +247,7 @@ fn a_pointer_has_the_settings_and_effects_of_its_item() {
 /// Files keep one of the library's by its name and settings, also behind several pointers.
 #[test]
 fn files_keep_an_initializer_behind_a_pointer() {
-    let normal = || Normal { mean: 0.0, std: 0.5 };
+    let normal = || Normal::new(0.0, 0.5);
     let expected = of_initializer(normal());
     assert!(expected.contains(r#""kind":"normal""#), "{expected}");
     let boxed: Box<dyn Initializer> = Box::new(normal());
@@ -340,12 +340,12 @@ fn a_run_with_pointers_is_the_same_run() {
         let fit = if pointers {
             let loss: Arc<dyn Loss> = Arc::new(CrossEntropy::new());
             let optimizer: Box<dyn Optimizer> = Box::new(Sgd::new(0.1).momentum(0.9).weight_decay(0.01));
-            let schedule: Box<dyn Schedule> = Box::new(StepDecay { every: 1, factor: 0.5 });
-            let metric: Box<dyn Metric> = Box::new(TopK(3));
+            let schedule: Box<dyn Schedule> = Box::new(StepDecay::new(1, 0.5));
+            let metric: Box<dyn Metric> = Box::new(TopK::new(3));
             Fit::new(loss, optimizer).schedule(schedule).metric(metric)
         } else {
             let fit = Fit::new(CrossEntropy::new(), Sgd::new(0.1).momentum(0.9).weight_decay(0.01));
-            fit.schedule(StepDecay { every: 1, factor: 0.5 }).metric(TopK(3))
+            fit.schedule(StepDecay::new(1, 0.5)).metric(TopK::new(3))
         };
         fit.epochs(2).batch_size(20)
     };

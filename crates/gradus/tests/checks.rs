@@ -166,7 +166,7 @@ fn library_losses() -> Vec<(Box<dyn Loss>, usize)> {
         (Box::new(MeanSquaredError), 1),
         (Box::new(MeanAbsoluteError), 1),
         (Box::new(Huber::default()), 1),
-        (Box::new(Huber { delta: 0.3 }), 1),
+        (Box::new(Huber::new(0.3)), 1),
     ]
 }
 
@@ -308,7 +308,7 @@ fn wrong_losses_are_found() {
                 continue;
             }
             find(&Wrong(MeanAbsoluteError, fault));
-            find(&Wrong(Huber { delta: 0.3 }, fault));
+            find(&Wrong(Huber::new(0.3), fault));
             find(&Wrong(BinaryCrossEntropy, fault));
             if n > 1 {
                 find(&Wrong(CrossEntropy::new(), fault));
@@ -498,7 +498,7 @@ fn right_layers_pass() {
     for n in SIZES {
         let layers: Vec<Box<dyn Layer>> = vec![
             Box::new(Relu),
-            Box::new(LeakyRelu { slope: 0.2 }),
+            Box::new(LeakyRelu::new(0.2)),
             Box::new(Elu::default()),
             Box::new(Gelu),
             Box::new(Silu),
@@ -575,7 +575,7 @@ fn right_networks_pass_and_wrong_losses_in_them_are_found() {
         let values = Targets::Values(n.into());
         check::network(&network, MeanSquaredError, &values).unwrap();
         check::network(&network, MeanAbsoluteError, &values).unwrap();
-        check::network(&network, Huber { delta: 0.3 }, &values).unwrap();
+        check::network(&network, Huber::new(0.3), &values).unwrap();
         let faults = [
             Fault::Zero,
             Fault::Sign,

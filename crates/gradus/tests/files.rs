@@ -19,13 +19,13 @@ fn many_layers() -> Network {
     let inner = Residual::new(Layers::new().layer(Conv2d::new(6, 1)).layer(Silu)).shortcut(
         Layers::new()
             .layer(Conv2d::new(6, 3).padding(Padding::Same).groups(2))
-            .layer(Elu { alpha: 0.5 }),
+            .layer(Elu::new(0.5)),
     );
     let block = Layers::new()
         .layer(Conv2d::new(6, (3, 2)).stride(2).padding(Padding::Same).bias(false))
         .layer(BatchNorm::new().momentum(0.3))
         .layer(inner)
-        .layer(LeakyRelu { slope: 0.2 });
+        .layer(LeakyRelu::new(0.2));
     let mut network = Sequential::new([64])
         .layer(BatchNorm::new())
         .layer(Reshape::to([1, 8, 8]))

@@ -276,7 +276,7 @@ fn fused_losses_after_blocks() {
     let within = Residual::new(body([Dense::new(6).into(), Softmax.into()])).shortcut(Layers::new().layer(Softmax));
     let network = flat().layer(Dense::new(6)).layer(within).build(2).unwrap();
     check::network(&network, CrossEntropy::new(), &Targets::Classes(6)).unwrap();
-    check_with(flat().layer(Dense::new(3)).layer(Silu), Huber { delta: 0.3 });
+    check_with(flat().layer(Dense::new(3)).layer(Silu), Huber::new(0.3));
 }
 
 /// More samples than a block holds: the statistics and gradients are merged from several.

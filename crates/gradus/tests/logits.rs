@@ -115,11 +115,11 @@ fn evaluation_has_the_loss_of_training() {
         let mut network = layers.build(1).unwrap();
         network.set("0.weight", &identity(5)).unwrap();
         let loss = CrossEntropy::new();
-        let evaluation = network.evaluate(&data, &loss, &[&Accuracy, &TopK(2)]).unwrap();
+        let evaluation = network.evaluate(&data, &loss, &[&Accuracy, &TopK::new(2)]).unwrap();
         near("evaluate", evaluation.loss, expected, 1e-4);
         for (batch, threads) in [(1, 1), (7, 1), (64, 2), (700, 3), (1000, 8)] {
             let mut predictor = network.predictor(batch, threads).unwrap();
-            let again = predictor.evaluate(&data, &loss, &[&Accuracy, &TopK(2)]).unwrap();
+            let again = predictor.evaluate(&data, &loss, &[&Accuracy, &TopK::new(2)]).unwrap();
             assert_eq!(again, evaluation, "batches of {batch} on {threads} threads");
         }
         let seen = Default::default();
@@ -178,7 +178,7 @@ fn networks_that_end_in_logits_train() {
         let fit = Fit::new(CrossEntropy::new(), Adam::new(0.01)).epochs(3);
         let fit = fit
             .metric(Accuracy)
-            .metric(TopK(3))
+            .metric(TopK::new(3))
             .metric(metric::MeanSquaredError)
             .metric(F1::default());
         let history = fit.validation(&test).run(&mut network, &train).unwrap();

@@ -36,14 +36,10 @@ fn fit<'a>(validation: &'a Subset<Bytes>, folder: &Path) -> Fit<'a> {
         .epochs(6)
         .batch_size(50)
         .clip(Clip::Norm(1.0))
-        .schedule(Plateau {
-            patience: 0,
-            factor: 0.5,
-            min_delta: 0.05,
-        })
+        .schedule(Plateau::new(0, 0.5).min_delta(0.05))
         .augment(Noise)
         .metric(Accuracy)
-        .metric(TopK(2))
+        .metric(TopK::new(2))
         .metric(F1::new(Average::Macro))
         .metric(Precision::new(Average::Micro))
         .validation(validation)
@@ -218,19 +214,10 @@ fn training_goes_on_for_more_epochs_where_the_schedule_does_not_depend_on_them()
     type Make = fn() -> Box<dyn Schedule>;
     let schedules: [(Make, bool); 10] = [
         (|| Box::new(Constant), true),
-        (|| Box::new(StepDecay { every: 1, factor: 0.5 }), true),
-        (|| Box::new(Exponential { per_epoch: 0.7 }), true),
-        (
-            || {
-                Box::new(Plateau {
-                    patience: 0,
-                    factor: 0.5,
-                    min_delta: 0.9,
-                })
-            },
-            true,
-        ),
-        (|| Box::new(Warmup::new(7, Exponential { per_epoch: 0.7 })), true),
+        (|| Box::new(StepDecay::new(1, 0.5)), true),
+        (|| Box::new(Exponential::new(0.7)), true),
+        (|| Box::new(Plateau::new(0, 0.5).min_delta(0.9)), true),
+        (|| Box::new(Warmup::new(7, Exponential::new(0.7))), true),
         (|| Box::new(Halved { reads_steps: false }), true),
         (|| Box::new(Halved { reads_steps: true }), false),
         (|| Box::new(Cosine::default()), false),

@@ -83,7 +83,7 @@ fn every_loss_learns_the_digits() {
         Box::new(CrossEntropy::new().label_smoothing(0.1)),
         Box::new(MeanSquaredError),
         Box::new(MeanAbsoluteError),
-        Box::new(Huber { delta: 0.5 }),
+        Box::new(Huber::new(0.5)),
     ] {
         let name = format!("{loss:?}");
         let fit = Fit::new(loss, Adam::new(0.002));
@@ -299,12 +299,9 @@ fn schedules_are_followed() {
             "{found:?}, expected {expected:?}"
         );
     };
-    let halves = StepDecay { every: 2, factor: 0.5 };
+    let halves = StepDecay::new(2, 0.5);
     near(rates(Box::new(halves), 0.1, 5), &[0.1, 0.1, 0.05, 0.05, 0.025]);
-    near(
-        rates(Box::new(Exponential { per_epoch: 0.5 }), 0.1, 3),
-        &[0.1, 0.05, 0.025],
-    );
+    near(rates(Box::new(Exponential::new(0.5)), 0.1, 3), &[0.1, 0.05, 0.025]);
     // The rate of an epoch's last step.
     let wave = |step: f64| 0.1 * (1.0 + (std::f64::consts::PI * step / 12.0).cos()) / 2.0;
     near(
@@ -315,11 +312,7 @@ fn schedules_are_followed() {
     let cycle = rates(Box::<OneCycle>::default(), 0.1, 10);
     assert!(cycle[2] > 0.099 && cycle[9] < 1e-5, "{cycle:?}");
     // Nothing is learnt with a rate of 0, so that the loss stays.
-    let plateau = Plateau {
-        patience: 1,
-        factor: 0.5,
-        min_delta: 0.5,
-    };
+    let plateau = Plateau::new(1, 0.5).min_delta(0.5);
     near(
         rates(Box::new(plateau), 0.001, 6),
         &[0.001, 0.001, 0.001, 0.0005, 0.0005, 0.00025],

@@ -27,7 +27,7 @@ impl Layer for Scale {
                 self.start
             ));
         }
-        let factor = Parameter::weight(1, Fans::new(1, 1), Arc::new(Constant(self.start)));
+        let factor = Parameter::weight(1, Fans::new(1, 1), Arc::new(Constant::new(self.start)));
         Ok(BoundLayer::new(input, *self).with_parameter(factor))
     }
 

@@ -239,10 +239,7 @@ impl Recipe {
         let schedule = registry().schedule(&spec.name, spec.settings())?;
         schedule.validate()?;
         let Some(steps) = self.warmup else { return Ok(schedule) };
-        let warmup = Warmup {
-            steps,
-            then: Arc::from(schedule),
-        };
+        let warmup = Warmup::new(steps, schedule);
         warmup.validate()?;
         Ok(Box::new(warmup))
     }
@@ -288,7 +285,7 @@ impl Recipe {
         Ok(Some(if changes.noise == 0.0 {
             Box::new(warp)
         } else {
-            Box::new(Compose::new().then(warp).then(Noise { std: changes.noise }))
+            Box::new(Compose::new().then(warp).then(Noise::new(changes.noise)))
         }))
     }
 }
@@ -415,13 +412,13 @@ mod tests {
         assert_eq!(schedule.name(), "warmup");
         assert_eq!(
             show(Ok(schedule)),
-            format!("{:?}", Warmup::new(100, StepDecay { every: 5, factor: 0.5 }))
+            format!("{:?}", Warmup::new(100, StepDecay::new(5, 0.5)))
         );
         assert!(!recipe.bfloat16 && parse("--bfloat16").bfloat16);
         assert_eq!(parse("--bfloat16").to_json()["bfloat16"], true);
         let recipe = parse("--augment shift=2,rotate=10,noise=0.1");
         let warp = Warp::new().shift(2.0).rotate(10.0).scale(0.0).shear(0.0);
-        let expected = Compose::new().then(warp).then(Noise { std: 0.1 });
+        let expected = Compose::new().then(warp).then(Noise::new(0.1));
         assert_eq!(show(recipe.augmentation().map(Option::unwrap)), format!("{expected:?}"));
         let recipe = parse("--augment noise:std=0.5");
         assert_eq!(show(recipe.augmentation().map(Option::unwrap)), "Noise { std: 0.5 }");

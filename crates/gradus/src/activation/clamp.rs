@@ -22,9 +22,9 @@ use crate::layer::{Function, OutputKind};
 #[serde(default, deny_unknown_fields)]
 pub struct Clamp {
     /// The smallest value.
-    pub low: f64,
+    low: f64,
     /// The largest value.
-    pub high: f64,
+    high: f64,
 }
 
 impl Clamp {
@@ -41,7 +41,7 @@ impl Clamp {
 
 impl Default for Clamp {
     fn default() -> Self {
-        Clamp { low: 0.0, high: 6.0 }
+        Clamp::new(0.0, 6.0)
     }
 }
 

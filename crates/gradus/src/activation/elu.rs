@@ -22,7 +22,7 @@ use crate::layer::{Function, OutputKind};
 #[serde(default, deny_unknown_fields)]
 pub struct Elu {
     /// The function tends to −α for large negative x.
-    pub alpha: f64,
+    alpha: f64,
 }
 
 impl Elu {
@@ -34,7 +34,7 @@ impl Elu {
 
 impl Default for Elu {
     fn default() -> Self {
-        Elu { alpha: 1.0 }
+        Elu::new(1.0)
     }
 }
 

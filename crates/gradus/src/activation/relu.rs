@@ -70,7 +70,7 @@ impl Activation for Relu {
 #[serde(default, deny_unknown_fields)]
 pub struct LeakyRelu {
     /// The slope for negative x.
-    pub slope: f64,
+    slope: f64,
 }
 
 impl LeakyRelu {
@@ -82,7 +82,7 @@ impl LeakyRelu {
 
 impl Default for LeakyRelu {
     fn default() -> Self {
-        LeakyRelu { slope: 0.01 }
+        LeakyRelu::new(0.01)
     }
 }
 

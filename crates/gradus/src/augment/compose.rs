@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_one_refuses_all_refuse() {
         let changes = Compose::new()
-            .then(Noise { std: 0.1 })
+            .then(Noise::new(0.1))
             .then(Sometimes::new(0.5, Warp::new().shift(1.0)));
         assert!(changes.validate(&[1, 8, 8].into()).is_ok());
         assert!(changes.validate(&64.into()).unwrap_err().to_string().contains("images"));

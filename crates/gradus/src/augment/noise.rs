@@ -16,7 +16,14 @@ use crate::{Error, Float, Result, Shape};
 #[serde(deny_unknown_fields)]
 pub struct Noise {
     /// The standard deviation, in the units of the values.
-    pub std: f64,
+    std: f64,
+}
+
+impl Noise {
+    /// Noise of this standard deviation, in the units of the values.
+    pub fn new(std: f64) -> Self {
+        Noise { std }
+    }
 }
 
 impl Augmentation for Noise {
@@ -57,7 +64,7 @@ mod tests {
         let n = 10_000;
         let mut x = vec![0.5; n];
         let shape = Shape::from(n);
-        Noise { std: 0.2 }.apply(&shape, &mut x, &mut stream(1, Purpose::Augment, &[]), &mut Vec::new());
+        Noise::new(0.2).apply(&shape, &mut x, &mut stream(1, Purpose::Augment, &[]), &mut Vec::new());
         let mean = x.iter().sum::<Float>() / n as Float;
         let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<Float>() / n as Float;
         assert!(
@@ -65,10 +72,10 @@ mod tests {
             "{mean} {variance}"
         );
         let before = x.clone();
-        Noise { std: 0.0 }.apply(&shape, &mut x, &mut stream(1, Purpose::Augment, &[]), &mut Vec::new());
+        Noise::new(0.0).apply(&shape, &mut x, &mut stream(1, Purpose::Augment, &[]), &mut Vec::new());
         assert_eq!(x, before);
         for std in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(Noise { std }.validate(&shape).is_err());
+            assert!(Noise::new(std).validate(&shape).is_err());
         }
     }
 }

@@ -324,12 +324,12 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("checkpoint");
         let fit = |rate| {
-            Fit::new(Huber { delta: 0.5 }, Adam::new(rate))
+            Fit::new(Huber::new(0.5), Adam::new(rate))
                 .epochs(2)
                 .batch_size(50)
                 .seed(1)
                 .clip(Clip::Norm(1.0))
-                .schedule(crate::schedule::Exponential { per_epoch: 0.5 })
+                .schedule(crate::schedule::Exponential::new(0.5))
         };
         fit(0.01)
             .checkpoint(&file, Duration::ZERO)

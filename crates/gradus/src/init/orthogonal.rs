@@ -18,13 +18,26 @@ use crate::{Float, Shape};
 #[serde(deny_unknown_fields, default)]
 pub struct Orthogonal {
     /// The length of each row (or column).
-    pub gain: f64,
+    gain: f64,
 }
 
 /// Gain 1.
 impl Default for Orthogonal {
     fn default() -> Self {
         Orthogonal { gain: 1.0 }
+    }
+}
+
+impl Orthogonal {
+    /// Orthogonal matrices whose rows (or columns) have the length 1.
+    pub fn new() -> Self {
+        Orthogonal::default()
+    }
+
+    /// The length of each row (or column).
+    pub fn gain(mut self, gain: f64) -> Self {
+        self.gain = gain;
+        self
     }
 }
 

@@ -28,25 +28,15 @@ impl Initializer for Zeros {
 
 /// All values the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "ConstantSettings", into = "ConstantSettings")]
-pub struct Constant(pub f64);
-
-/// The settings of [`Constant`], as files have them.
-#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ConstantSettings {
+pub struct Constant {
     value: f64,
 }
 
-impl From<ConstantSettings> for Constant {
-    fn from(settings: ConstantSettings) -> Self {
-        Constant(settings.value)
-    }
-}
-
-impl From<Constant> for ConstantSettings {
-    fn from(Constant(value): Constant) -> Self {
-        ConstantSettings { value }
+impl Constant {
+    /// All values this one.
+    pub fn new(value: f64) -> Self {
+        Constant { value }
     }
 }
 
@@ -60,7 +50,7 @@ impl Initializer for Constant {
     }
 
     fn fill(&self, _shape: &Shape, _fans: Fans, _rng: &mut Rng, values: &mut [Float]) {
-        values.fill(self.0 as Float);
+        values.fill(self.value as Float);
     }
 }
 
@@ -69,15 +59,22 @@ impl Initializer for Constant {
 #[serde(deny_unknown_fields, default)]
 pub struct Normal {
     /// The mean.
-    pub mean: f64,
+    mean: f64,
     /// The standard deviation.
-    pub std: f64,
+    std: f64,
 }
 
 /// Mean 0, standard deviation 0.05.
 impl Default for Normal {
     fn default() -> Self {
-        Normal { mean: 0.0, std: 0.05 }
+        Normal::new(0.0, 0.05)
+    }
+}
+
+impl Normal {
+    /// Values of this mean and standard deviation.
+    pub fn new(mean: f64, std: f64) -> Self {
+        Normal { mean, std }
     }
 }
 
@@ -100,15 +97,22 @@ impl Initializer for Normal {
 #[serde(deny_unknown_fields, default)]
 pub struct Uniform {
     /// The lowest value.
-    pub low: f64,
+    low: f64,
     /// The bound above.
-    pub high: f64,
+    high: f64,
 }
 
 /// From -0.05 to 0.05.
 impl Default for Uniform {
     fn default() -> Self {
-        Uniform { low: -0.05, high: 0.05 }
+        Uniform::new(-0.05, 0.05)
+    }
+}
+
+impl Uniform {
+    /// Values from `low` to below `high`.
+    pub fn new(low: f64, high: f64) -> Self {
+        Uniform { low, high }
     }
 }
 
@@ -133,15 +137,22 @@ impl Initializer for Uniform {
 #[serde(deny_unknown_fields, default)]
 pub struct TruncatedNormal {
     /// The mean.
-    pub mean: f64,
+    mean: f64,
     /// The standard deviation before the cut.
-    pub std: f64,
+    std: f64,
 }
 
 /// Mean 0, standard deviation 0.05.
 impl Default for TruncatedNormal {
     fn default() -> Self {
-        TruncatedNormal { mean: 0.0, std: 0.05 }
+        TruncatedNormal::new(0.0, 0.05)
+    }
+}
+
+impl TruncatedNormal {
+    /// Values of this mean and, before the cut, this standard deviation.
+    pub fn new(mean: f64, std: f64) -> Self {
+        TruncatedNormal { mean, std }
     }
 }
 

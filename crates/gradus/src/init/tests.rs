@@ -23,9 +23,9 @@ fn moments_match_theory() {
     // The variance of a normal distribution cut at two standard deviations: 1 - 4φ(2) / (2Φ(2) - 1).
     let cut = 0.773_741_3;
     let cases: Vec<(Box<dyn Initializer>, f64, f64)> = vec![
-        (Box::new(Normal { mean: 1.0, std: 0.5 }), 1.0, 0.25),
-        (Box::new(Uniform { low: -1.0, high: 3.0 }), 1.0, 16.0 / 12.0),
-        (Box::new(TruncatedNormal { mean: -1.0, std: 2.0 }), -1.0, 4.0 * cut),
+        (Box::new(Normal::new(1.0, 0.5)), 1.0, 0.25),
+        (Box::new(Uniform::new(-1.0, 3.0)), 1.0, 16.0 / 12.0),
+        (Box::new(TruncatedNormal::new(-1.0, 2.0)), -1.0, 4.0 * cut),
         (Box::new(GlorotNormal), 0.0, 2.0 / 400.0),
         (Box::new(GlorotUniform), 0.0, 2.0 / 400.0),
         (Box::new(HeNormal), 0.0, 2.0 / 300.0),
@@ -60,8 +60,8 @@ fn ranges_are_kept() {
             "{init:?}: most {most}"
         );
     };
-    within(&Uniform { low: -1.0, high: 3.0 }, -1.0, 3.0);
-    within(&TruncatedNormal { mean: 1.0, std: 0.5 }, 0.0, 2.0);
+    within(&Uniform::new(-1.0, 3.0), -1.0, 3.0);
+    within(&TruncatedNormal::new(1.0, 0.5), 0.0, 2.0);
     within(&GlorotUniform, -0.5, 0.5);
     within(&HeUniform, -1.0, 1.0);
     within(&LecunUniform, -(0.5_f64.sqrt()), 0.5_f64.sqrt());
@@ -97,7 +97,7 @@ fn the_seed_decides() {
         );
     }
     assert_eq!(filled(&*by_name("zeros").unwrap(), &shape, fans, 3), vec![0.0; 32]);
-    assert_eq!(filled(&Constant(0.5), &shape, fans, 3), vec![0.5; 32]);
+    assert_eq!(filled(&Constant::new(0.5), &shape, fans, 3), vec![0.5; 32]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn orthogonal_is_orthogonal() {
         (Shape::from([7]), 1.0),
     ] {
         let (rows, columns) = (shape[0], shape.size() / shape[0]);
-        let w = filled(&Orthogonal { gain }, &shape, Fans::new(columns, rows), 6);
+        let w = filled(&Orthogonal::new().gain(gain), &shape, Fans::new(columns, rows), 6);
         let (count, length) = (rows.min(columns), rows.max(columns));
         let at = |vector: usize, i: usize| {
             let index = if rows <= columns {
@@ -156,7 +156,7 @@ fn orthogonal_has_no_preferred_sign() {
 #[test]
 fn settings_are_read_strictly() {
     let normal: Normal = serde_json::from_str(r#"{"std": 0.1}"#).unwrap();
-    assert_eq!(normal, Normal { mean: 0.0, std: 0.1 });
+    assert_eq!(normal, Normal::new(0.0, 0.1));
     assert!(serde_json::from_str::<Normal>(r#"{"sdt": 0.1}"#).is_err());
 }
 
@@ -167,22 +167,28 @@ fn settings_are_kept_in_files() {
         (Box::new(HeNormal), json!("he_normal")),
         (Box::new(Zeros), json!("zeros")),
         (Box::new(Normal::default()), json!("normal")),
-        (Box::new(Constant(0.0)), json!({ "kind": "constant", "value": 0.0 })),
-        (Box::new(Constant(0.1)), json!({ "kind": "constant", "value": 0.1 })),
         (
-            Box::new(Normal { mean: 1.5, std: 0.01 }),
+            Box::new(Constant::new(0.0)),
+            json!({ "kind": "constant", "value": 0.0 }),
+        ),
+        (
+            Box::new(Constant::new(0.1)),
+            json!({ "kind": "constant", "value": 0.1 }),
+        ),
+        (
+            Box::new(Normal::new(1.5, 0.01)),
             json!({ "kind": "normal", "mean": 1.5, "std": 0.01 }),
         ),
         (
-            Box::new(Uniform { low: -1.0, high: 3.0 }),
+            Box::new(Uniform::new(-1.0, 3.0)),
             json!({ "kind": "uniform", "low": -1.0, "high": 3.0 }),
         ),
         (
-            Box::new(TruncatedNormal { mean: 0.0, std: 0.2 }),
+            Box::new(TruncatedNormal::new(0.0, 0.2)),
             json!({ "kind": "truncated_normal", "mean": 0.0, "std": 0.2 }),
         ),
         (
-            Box::new(Orthogonal { gain: 2.0 }),
+            Box::new(Orthogonal::new().gain(2.0)),
             json!({ "kind": "orthogonal", "gain": 2.0 }),
         ),
     ];
@@ -235,12 +241,6 @@ fn files_mention_no_initializer_that_would_be_another_when_loaded() {
     }
     assert_eq!(written(&Normal), None);
     // No file can hold what is no number.
-    assert_eq!(written(&Constant(f64::NAN)), None);
-    assert_eq!(
-        written(&Uniform {
-            low: 0.0,
-            high: f64::INFINITY
-        }),
-        None
-    );
+    assert_eq!(written(&Constant::new(f64::NAN)), None);
+    assert_eq!(written(&Uniform::new(0.0, f64::INFINITY)), None);
 }

@@ -106,7 +106,7 @@ impl Layer for BatchNorm {
             ));
         }
         let n = input[0];
-        let mut gamma = Parameter::weight(n, Fans::new(n, n), Arc::new(Constant(1.0)));
+        let mut gamma = Parameter::weight(n, Fans::new(n, n), Arc::new(Constant::new(1.0)));
         gamma.decays = false;
         let norm = BoundBatchNorm {
             momentum,

@@ -199,7 +199,7 @@ mod tests {
         );
         let again: Dense = serde_json::from_value(settings.clone()).unwrap();
         assert_eq!(again.settings().unwrap(), settings);
-        let layer = Dense::new(7).init(crate::init::Uniform { low: 0.25, high: 0.5 });
+        let layer = Dense::new(7).init(crate::init::Uniform::new(0.25, 0.5));
         let expected = serde_json::json!({ "kind": "uniform", "low": 0.25, "high": 0.5 });
         assert_eq!(layer.settings().unwrap()["init"], expected);
         let again: Dense = serde_json::from_value(layer.settings().unwrap()).unwrap();

@@ -92,7 +92,7 @@ impl Layer for GroupNorm {
                 "group_norm can't put {channels} channels into {groups} groups: their number must be divisible by that of the groups"
             ));
         }
-        let mut gamma = Parameter::weight(channels, Fans::new(channels, channels), Arc::new(Constant(1.0)));
+        let mut gamma = Parameter::weight(channels, Fans::new(channels, channels), Arc::new(Constant::new(1.0)));
         gamma.decays = false;
         let norm = Normalization {
             epsilon,

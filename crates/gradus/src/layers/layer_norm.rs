@@ -71,7 +71,7 @@ impl Layer for LayerNorm {
             return Err(format!("layer_norm needs samples of at least one value, got {input}"));
         }
         let size = input.size();
-        let mut gamma = Parameter::weight(input, Fans::new(size, size), Arc::new(Constant(1.0)));
+        let mut gamma = Parameter::weight(input, Fans::new(size, size), Arc::new(Constant::new(1.0)));
         gamma.decays = false;
         let norm = Normalization {
             epsilon,

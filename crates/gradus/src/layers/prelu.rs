@@ -56,7 +56,7 @@ impl Layer for PRelu {
             return Err(format!("prelu needs samples of at least one value, got {input}"));
         }
         let slopes = if self.per_channel { input[0] } else { 1 };
-        let mut slope = Parameter::weight(slopes, Fans::new(slopes, slopes), Arc::new(Constant(0.25)));
+        let mut slope = Parameter::weight(slopes, Fans::new(slopes, slopes), Arc::new(Constant::new(0.25)));
         slope.decays = false;
         let each = input.size() / slopes;
         Ok(BoundLayer::new(input, BoundPRelu { slopes, each })

@@ -20,7 +20,7 @@ use crate::{Float, Result, Shape};
 /// ```
 /// use gradus::{data::Target, loss::{Huber, Loss}};
 /// let mut dy = [0.0; 2];
-/// let loss = Huber { delta: 1.0 }.loss_and_gradient(&[1.5, 5.0], Target::Values(&[2.0, 2.0]), &mut dy);
+/// let loss = Huber::new(1.0).loss_and_gradient(&[1.5, 5.0], Target::Values(&[2.0, 2.0]), &mut dy);
 /// assert_eq!(loss, 1.3125); // (0.125 + 2.5) / 2
 /// assert_eq!(dy, [-0.25, 0.5]);
 /// ```
@@ -28,13 +28,20 @@ use crate::{Float, Result, Shape};
 #[serde(deny_unknown_fields, default)]
 pub struct Huber {
     /// The distance δ from the target at which the loss becomes linear, above 0.
-    pub delta: f64,
+    delta: f64,
 }
 
 /// δ = 1.
 impl Default for Huber {
     fn default() -> Self {
-        Huber { delta: 1.0 }
+        Huber::new(1.0)
+    }
+}
+
+impl Huber {
+    /// Huber's loss that becomes linear at this distance from the target.
+    pub fn new(delta: f64) -> Self {
+        Huber { delta }
     }
 }
 

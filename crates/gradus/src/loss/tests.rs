@@ -35,8 +35,8 @@ fn values_and_gradients_are_those_of_pytorch() {
         (Box::new(MeanSquaredError), Target::Class(3), 1.59375, [0.25, -0.625, 1.0, -0.375]),
         (Box::new(MeanSquaredError), VALUES, 1.29375, [0.2, -0.725, 0.85, -0.075]),
         (Box::new(MeanAbsoluteError), VALUES, 0.925, [0.25, -0.25, 0.25, -0.25]),
-        (Box::new(Huber { delta: 1.0 }), VALUES, 0.5603125, [0.1, -0.25, 0.25, -0.0375]),
-        (Box::new(Huber { delta: 0.6 }), VALUES, 0.4053125, [0.1, -0.15, 0.15, -0.0375]),
+        (Box::new(Huber::new(1.0)), VALUES, 0.5603125, [0.1, -0.25, 0.25, -0.0375]),
+        (Box::new(Huber::new(0.6)), VALUES, 0.4053125, [0.1, -0.15, 0.15, -0.0375]),
     ];
     let tolerance = if SHARP { 1e-11 } else { 1e-6 };
     for (loss, target, value, gradient) in cases {
@@ -61,7 +61,7 @@ fn gradients_are_finite_differences() {
         (fused(&BinaryCrossEntropy, Operation::Map(Function::Sigmoid)), LOGITS),
         (Box::new(MeanSquaredError), LOGITS),
         (Box::new(MeanAbsoluteError), LOGITS),
-        (Box::new(Huber { delta: 0.6 }), LOGITS),
+        (Box::new(Huber::new(0.6)), LOGITS),
     ];
     let (h, tolerance) = if SHARP { (1e-6, 1e-8) } else { (1e-3, 2e-3) };
     for (loss, y) in cases {
@@ -199,11 +199,7 @@ fn probabilities_of_zero_and_one_stay_finite() {
 /// Twice the outputs with the same distances: the same mean, and half the gradient for each. (Divided once.)
 #[test]
 fn gradients_are_divided_once_by_the_outputs() {
-    for loss in [
-        &MeanSquaredError as &dyn Loss,
-        &MeanAbsoluteError,
-        &Huber { delta: 1.0 },
-    ] {
+    for loss in [&MeanSquaredError as &dyn Loss, &MeanAbsoluteError, &Huber::new(1.0)] {
         let (mut one, mut two) = ([0.0], [0.0; 2]);
         let a = loss.loss_and_gradient(&[3.0], Target::Values(&[1.0]), &mut one);
         let b = loss.loss_and_gradient(&[3.0, 3.0], Target::Values(&[1.0, 1.0]), &mut two);
@@ -265,7 +261,7 @@ fn what_does_not_fit_is_refused() {
             .is_ok()
     );
     assert_eq!(
-        refused(&Huber { delta: 0.0 }, 1, Targets::Values(Shape::from([1]))),
+        refused(&Huber::new(0.0), 1, Targets::Values(Shape::from([1]))),
         "Huber's loss: delta must be a number above 0, got 0"
     );
 }
@@ -288,7 +284,7 @@ fn losses_of_many_outputs_keep_their_precision() {
     };
     check(&MeanSquaredError, &y, Target::Values(&t), mean(&|d| d * d));
     check(&MeanAbsoluteError, &y, Target::Values(&t), mean(&|d| d));
-    check(&Huber { delta: 1.0 }, &y, Target::Values(&t), mean(&|d| d - 0.5));
+    check(&Huber::new(1.0), &y, Target::Values(&t), mean(&|d| d - 0.5));
     let cross_entropy = fused(&CrossEntropy::new(), Operation::Softmax);
     check(
         &*cross_entropy,

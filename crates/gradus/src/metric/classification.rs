@@ -101,38 +101,28 @@ fn all_labels_are_right(y: &[Float], t: &[Float]) -> bool {
 /// The share of samples whose right class is among the `k` largest outputs; among equal ones the first are taken. Where a sample
 /// may have several labels or none it is NaN: there is no right class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "TopKSettings", into = "TopKSettings")]
-pub struct TopK(pub usize);
-
-/// The settings of [`TopK`], as files have them.
-#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct TopKSettings {
+pub struct TopK {
     k: usize,
 }
 
 /// The usual five.
-impl Default for TopKSettings {
+impl Default for TopK {
     fn default() -> Self {
-        TopKSettings { k: 5 }
+        TopK { k: 5 }
     }
 }
 
-impl From<TopKSettings> for TopK {
-    fn from(settings: TopKSettings) -> Self {
-        TopK(settings.k)
-    }
-}
-
-impl From<TopK> for TopKSettings {
-    fn from(TopK(k): TopK) -> Self {
-        TopKSettings { k }
+impl TopK {
+    /// The share of samples whose right class is among the `k` largest outputs.
+    pub fn new(k: usize) -> Self {
+        TopK { k }
     }
 }
 
 impl Metric for TopK {
     fn name(&self) -> String {
-        format!("top_{}", self.0)
+        format!("top_{}", self.k)
     }
 
     fn kind(&self) -> String {
@@ -149,7 +139,7 @@ impl Metric for TopK {
 
     fn validate(&self, output: &Shape, targets: &Targets) -> Result<()> {
         let outputs = output.size();
-        if self.0 == 0 || outputs == 1 || self.0 > outputs {
+        if self.k == 0 || outputs == 1 || self.k > outputs {
             return Err(Error::invalid(format!(
                 "{} needs an output for each class, and from 1 to as many classes to choose; the network gives {outputs}",
                 self.name()
@@ -159,7 +149,7 @@ impl Metric for TopK {
     }
 
     fn meter(&self, _output: &Shape) -> Box<dyn Meter> {
-        let k = self.0;
+        let k = self.k;
         let holds = move |y: &[Float], target: Target<'_>| {
             let class = true_class(target);
             let Some(&right) = y.get(class) else { return false };

@@ -43,7 +43,7 @@ fn accuracy_of_one_output_is_by_threshold() {
 #[test]
 fn top_k_counts_the_places() {
     let y = vec![0.3, 0.1, 0.3, 0.2, 0.1];
-    let right_within = |class, k| measure(&TopK(k), &[(y.clone(), Target::Class(class))]) == 1.0;
+    let right_within = |class, k| measure(&TopK::new(k), &[(y.clone(), Target::Class(class))]) == 1.0;
     // In order: 0, 2 (equal, later), 3, 1, 4 (equal, later).
     for (place, class) in [0, 2, 3, 1, 4].into_iter().enumerate() {
         for k in 1..=5 {
@@ -51,7 +51,7 @@ fn top_k_counts_the_places() {
         }
     }
     let nothing = vec![Float::NAN; 3];
-    assert_eq!(measure(&TopK(2), &[(nothing, Target::Class(0))]), 0.0);
+    assert_eq!(measure(&TopK::new(2), &[(nothing, Target::Class(0))]), 0.0);
 }
 
 /// Class 0: 3 samples, 2 found, 1 taken for 1. Class 1: 1 sample, found. Class 2: 2 samples, both taken for 0.
@@ -130,7 +130,7 @@ fn scores_of_too_many_classes_are_refused() {
             "{error}"
         );
     }
-    assert!(validate(&Accuracy, 1 << 20).is_ok() && validate(&TopK(5), 1 << 20).is_ok());
+    assert!(validate(&Accuracy, 1 << 20).is_ok() && validate(&TopK::new(5), 1 << 20).is_ok());
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn what_does_not_fit_is_refused() {
         "f1 is asked for class 10, and there are classes 0 to 9"
     );
     assert!(by_name("top_class_1").is_err());
-    assert!(TopK(0).validate(&Shape::from([10]), &ten).is_err());
-    assert!(TopK(11).validate(&Shape::from([10]), &ten).is_err());
+    assert!(TopK::new(0).validate(&Shape::from([10]), &ten).is_err());
+    assert!(TopK::new(11).validate(&Shape::from([10]), &ten).is_err());
     assert!(Accuracy.validate(&Shape::from([1]), &Targets::Classes(2)).is_ok());
     let micro: Precision = serde_json::from_str(r#"{"average": "micro"}"#).unwrap();
     assert_eq!(micro, Precision::new(Average::Micro));
@@ -257,7 +257,7 @@ fn several_labels_are_decided_one_by_one() {
     ] {
         near(measure(&*by_name(name).unwrap(), &right), 1.0);
     }
-    assert!(measure(&TopK(2), &right).is_nan());
+    assert!(measure(&TopK::new(2), &right).is_nan());
     // The first has one label, as a class would: that there are several is seen later.
     let samples = [
         (vec![0.1, 0.6, 0.9], Target::Values(&[0.0, 1.0, 0.0])),

@@ -22,7 +22,7 @@ fn anneal(start: f64, end: f64, progress: f64) -> f64 {
 ///
 /// ```
 /// use gradus::schedule::{Cosine, ScheduleContext, Schedule};
-/// let schedule = Cosine { to: 0.2 };
+/// let schedule = Cosine::new().to(0.2);
 /// let after = |step| schedule.factor(&ScheduleContext::new(step, 900, 100, &[]));
 /// let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
 /// assert!(near(after(0), 1.0) && near(after(300), 0.8) && near(after(450), 0.6) && near(after(900), 0.2));
@@ -31,7 +31,20 @@ fn anneal(start: f64, end: f64, progress: f64) -> f64 {
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {
     /// The fraction of the learning rate that is left at the end; 0 by default.
-    pub to: f64,
+    to: f64,
+}
+
+impl Cosine {
+    /// The cosine from the whole learning rate to 0.
+    pub fn new() -> Self {
+        Cosine::default()
+    }
+
+    /// The fraction of the learning rate that is left at the end.
+    pub fn to(mut self, to: f64) -> Self {
+        self.to = to;
+        self
+    }
 }
 
 impl Schedule for Cosine {
@@ -71,11 +84,11 @@ impl Schedule for Cosine {
 #[serde(deny_unknown_fields, default)]
 pub struct OneCycle {
     /// The fraction of the steps until the peak, in [0, 1).
-    pub warm_up: f64,
+    warm_up: f64,
     /// The peak divided by the first learning rate.
-    pub start_divisor: f64,
+    start_divisor: f64,
     /// The first learning rate divided by the last.
-    pub final_divisor: f64,
+    final_divisor: f64,
 }
 
 /// The peak after 0.3 of the steps, 25 times the first learning rate, which is 10⁴ times the last.
@@ -86,6 +99,31 @@ impl Default for OneCycle {
             start_divisor: 25.0,
             final_divisor: 1e4,
         }
+    }
+}
+
+impl OneCycle {
+    /// The peak after 0.3 of the steps, 25 times the first learning rate, which is 10⁴ times the last.
+    pub fn new() -> Self {
+        OneCycle::default()
+    }
+
+    /// The fraction of the steps until the peak, in [0, 1).
+    pub fn warm_up(mut self, warm_up: f64) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// The peak divided by the first learning rate.
+    pub fn start_divisor(mut self, start_divisor: f64) -> Self {
+        self.start_divisor = start_divisor;
+        self
+    }
+
+    /// The first learning rate divided by the last.
+    pub fn final_divisor(mut self, final_divisor: f64) -> Self {
+        self.final_divisor = final_divisor;
+        self
     }
 }
 

@@ -40,7 +40,7 @@ impl Schedule for Constant {
 ///
 /// ```
 /// use gradus::schedule::{ScheduleContext, Schedule, StepDecay};
-/// let schedule = StepDecay { every: 2, factor: 0.5 };
+/// let schedule = StepDecay::new(2, 0.5);
 /// let after = |epochs: u64| schedule.factor(&ScheduleContext::new(100 * epochs, 1000, 100, &[]));
 /// assert_eq!([0, 1, 2, 3, 4].map(after), [1.0, 1.0, 0.5, 0.5, 0.25]);
 /// ```
@@ -48,15 +48,22 @@ impl Schedule for Constant {
 #[serde(deny_unknown_fields, default)]
 pub struct StepDecay {
     /// The number of epochs between two changes.
-    pub every: u64,
+    every: u64,
     /// What the learning rate is multiplied by.
-    pub factor: f64,
+    factor: f64,
 }
 
 /// A tenth every ten epochs.
 impl Default for StepDecay {
     fn default() -> Self {
-        StepDecay { every: 10, factor: 0.1 }
+        StepDecay::new(10, 0.1)
+    }
+}
+
+impl StepDecay {
+    /// Multiplies the learning rate by `factor` every so many epochs.
+    pub fn new(every: u64, factor: f64) -> Self {
+        StepDecay { every, factor }
     }
 }
 
@@ -89,7 +96,7 @@ impl Schedule for StepDecay {
 ///
 /// ```
 /// use gradus::schedule::{Exponential, ScheduleContext, Schedule};
-/// let schedule = Exponential { per_epoch: 0.5 };
+/// let schedule = Exponential::new(0.5);
 /// let after = |epochs: u64| schedule.factor(&ScheduleContext::new(100 * epochs, 1000, 100, &[]));
 /// assert_eq!([0, 1, 2, 3].map(after), [1.0, 0.5, 0.25, 0.125]);
 /// ```
@@ -97,13 +104,20 @@ impl Schedule for StepDecay {
 #[serde(deny_unknown_fields, default)]
 pub struct Exponential {
     /// What the learning rate is multiplied by after each epoch.
-    pub per_epoch: f64,
+    per_epoch: f64,
 }
 
 /// 5 % less after each epoch.
 impl Default for Exponential {
     fn default() -> Self {
-        Exponential { per_epoch: 0.95 }
+        Exponential::new(0.95)
+    }
+}
+
+impl Exponential {
+    /// Multiplies the learning rate by `per_epoch` after each epoch.
+    pub fn new(per_epoch: f64) -> Self {
+        Exponential { per_epoch }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::settings::{rate, require};
 ///
 /// ```
 /// use gradus::schedule::{ScheduleContext, Plateau, Schedule};
-/// let schedule = Plateau { patience: 1, factor: 0.5, min_delta: 0.0 };
+/// let schedule = Plateau::new(1, 0.5).min_delta(0.0);
 /// let after = |losses| schedule.factor(&ScheduleContext::new(0, 1000, 100, losses));
 /// assert_eq!(after(&[3.0, 2.0, 2.5]), 1.0); // one epoch without improvement
 /// assert_eq!(after(&[3.0, 2.0, 2.5, 2.1]), 0.5); // two
@@ -25,11 +25,11 @@ use crate::settings::{rate, require};
 #[serde(deny_unknown_fields, default)]
 pub struct Plateau {
     /// The number of epochs in a row without improvement that are borne.
-    pub patience: u64,
+    patience: u64,
     /// What the learning rate is multiplied by, in (0, 1).
-    pub factor: f64,
+    factor: f64,
     /// The least improvement that counts, as a fraction of the best loss.
-    pub min_delta: f64,
+    min_delta: f64,
 }
 
 /// A tenth after more than ten epochs in which the loss has not fallen by 0.01 %.
@@ -40,6 +40,23 @@ impl Default for Plateau {
             factor: 0.1,
             min_delta: 1e-4,
         }
+    }
+}
+
+impl Plateau {
+    /// Multiplies the learning rate by `factor` after more than `patience` epochs in which the loss has not fallen by 0.01 %.
+    pub fn new(patience: u64, factor: f64) -> Self {
+        Plateau {
+            patience,
+            factor,
+            ..Plateau::default()
+        }
+    }
+
+    /// The least improvement that counts, as a fraction of the best loss.
+    pub fn min_delta(mut self, min_delta: f64) -> Self {
+        self.min_delta = min_delta;
+        self
     }
 }
 

@@ -33,7 +33,7 @@ fn cosine_is_that_of_pytorch() {
         0.1,
         0.1,
     ];
-    near((0..10).map(|step| at(&Cosine { to: 0.1 }, step, 8)), &expected);
+    near((0..10).map(|step| at(&Cosine::new().to(0.1), step, 8)), &expected);
 }
 
 /// OneCycleLR of PyTorch 2.15, with 10 steps and with 7 steps, pct_start = 0.5, div_factor = 10, final_div_factor = 100.
@@ -52,11 +52,7 @@ fn one_cycle_is_that_of_pytorch() {
         4e-6,
     ];
     near((0..10).map(|step| at(&OneCycle::default(), step, 10)), &expected);
-    let other = OneCycle {
-        warm_up: 0.5,
-        start_divisor: 10.0,
-        final_divisor: 100.0,
-    };
+    let other = OneCycle::new().warm_up(0.5).start_divisor(10.0).final_divisor(100.0);
     let expected = [
         0.1,
         0.410942352531,
@@ -76,11 +72,7 @@ fn plateau_is_that_of_pytorch() {
         1.0, 0.9, 0.95, 0.89999, 0.91, 0.8, 0.85, 0.85, 0.85, 0.85, 0.85, 0.85, 0.7999, 0.7, 0.7,
     ];
     let replay = |patience| {
-        let plateau = Plateau {
-            patience,
-            factor: 0.5,
-            min_delta: 1e-4,
-        };
+        let plateau = Plateau::new(patience, 0.5);
         (0..15).map(move |epoch| {
             plateau.factor(&ScheduleContext {
                 step: 0,
@@ -103,11 +95,7 @@ fn plateau_is_that_of_pytorch() {
 #[test]
 fn plateau_bears_odd_losses() {
     let after = |losses: &[f64]| {
-        let plateau = Plateau {
-            patience: 0,
-            factor: 0.5,
-            min_delta: 0.1,
-        };
+        let plateau = Plateau::new(0, 0.5).min_delta(0.1);
         plateau.factor(&ScheduleContext {
             step: 0,
             steps: 0,
@@ -145,34 +133,19 @@ fn runs_without_steps_have_a_rate() {
 fn settings_that_make_no_sense_are_refused() {
     let refused = |schedule: &dyn Schedule| schedule.validate().unwrap_err().to_string();
     assert_eq!(
-        refused(&StepDecay { every: 0, factor: 0.1 }),
+        refused(&StepDecay::new(0, 0.1)),
         "step decay: every must be at least 1 epoch, got 0"
     );
     assert_eq!(
-        refused(&StepDecay { every: 1, factor: 0.0 }),
+        refused(&StepDecay::new(1, 0.0)),
         "step decay: factor must be a number above 0, got 0"
     );
-    assert!(refused(&Exponential { per_epoch: f64::NAN }).contains("per_epoch"));
-    assert_eq!(refused(&Cosine { to: 2.0 }), "cosine: to must be in [0, 1], got 2");
-    assert!(
-        refused(&OneCycle {
-            warm_up: 1.0,
-            ..OneCycle::default()
-        })
-        .contains("warm_up")
-    );
-    assert!(
-        refused(&OneCycle {
-            start_divisor: 0.0,
-            ..OneCycle::default()
-        })
-        .contains("start_divisor")
-    );
+    assert!(refused(&Exponential::new(f64::NAN)).contains("per_epoch"));
+    assert_eq!(refused(&Cosine::new().to(2.0)), "cosine: to must be in [0, 1], got 2");
+    assert!(refused(&OneCycle::new().warm_up(1.0)).contains("warm_up"));
+    assert!(refused(&OneCycle::new().start_divisor(0.0)).contains("start_divisor"));
     assert_eq!(
-        refused(&Plateau {
-            factor: 1.0,
-            ..Plateau::default()
-        }),
+        refused(&Plateau::new(10, 1.0)),
         "plateau: factor must be between 0 and 1, got 1"
     );
     assert_eq!(
@@ -181,16 +154,10 @@ fn settings_that_make_no_sense_are_refused() {
     );
     // What a warm-up goes on with is checked too.
     assert_eq!(
-        refused(&Warmup::new(5, Cosine { to: 2.0 })),
-        refused(&Cosine { to: 2.0 })
+        refused(&Warmup::new(5, Cosine::new().to(2.0))),
+        refused(&Cosine::new().to(2.0))
     );
     let one_cycle: OneCycle = serde_json::from_str(r#"{"warm_up": 0.1}"#).unwrap();
-    assert_eq!(
-        one_cycle,
-        OneCycle {
-            warm_up: 0.1,
-            ..OneCycle::default()
-        }
-    );
+    assert_eq!(one_cycle, OneCycle::new().warm_up(0.1));
     assert!(serde_json::from_str::<Cosine>(r#"{"from": 0.1}"#).is_err());
 }

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use gradus::schedule::{ScheduleContext, Schedule, StepDecay, Warmup};
-/// let schedule = Warmup::new(4, StepDecay { every: 1, factor: 0.5 });
+/// let schedule = Warmup::new(4, StepDecay::new(1, 0.5));
 /// let at = |step| schedule.factor(&ScheduleContext::new(step, 20, 10, &[]));
 /// assert_eq!([0, 1, 2, 3, 4, 10].map(at), [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]);
 /// ```
@@ -29,10 +29,10 @@ use crate::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub struct Warmup {
     /// The number of steps until the whole learning rate is reached.
-    pub steps: u64,
+    steps: u64,
     /// What is followed. Files give it by its name, or with its settings as `{"kind": "cosine", "to": 0.1}`.
     #[serde(default = "constant", deserialize_with = "read_schedule")]
-    pub then: Arc<dyn Schedule>,
+    then: Arc<dyn Schedule>,
 }
 
 /// What is followed where nothing is named.

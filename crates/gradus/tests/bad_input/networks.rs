@@ -84,8 +84,8 @@ fn settings_of_layers_that_make_no_sense() {
         (Dropout::new(f64::NAN).into(), "NaN"),
         (BatchNorm::new().momentum(2.0).into(), "momentum"),
         (BatchNorm::new().epsilon(0.0).into(), "epsilon"),
-        (LeakyRelu { slope: f64::NAN }.into(), "slope"),
-        (Elu { alpha: f64::INFINITY }.into(), "alpha"),
+        (LeakyRelu::new(f64::NAN).into(), "slope"),
+        (Elu::new(f64::INFINITY).into(), "alpha"),
     ] {
         refused(build(image, layer), &["layer 0", word]);
     }
@@ -266,10 +266,7 @@ fn tensors_that_could_not_be_saved() {
 
 #[test]
 fn initializers_that_give_no_numbers() {
-    let normal = Normal {
-        mean: 0.0,
-        std: f64::NAN,
-    };
+    let normal = Normal::new(0.0, f64::NAN);
     let network = Sequential::new([2]).layer(Dense::new(1).init(normal));
     refused(network.build(1), &["initializer of `0.weight`", "not finite"]);
 }

@@ -26,7 +26,7 @@ fn settings_of_training_that_make_no_sense() {
         &["clipping", "norm", "above 0", "got 0"],
     );
     refused(
-        run(fit().schedule(StepDecay { every: 0, factor: 0.1 })),
+        run(fit().schedule(StepDecay::new(0, 0.1))),
         &["step decay", "every", "got 0"],
     );
     refused(
@@ -108,7 +108,7 @@ fn losses_and_metrics_that_do_not_fit() {
         &["binary cross entropy", "gives 2"],
     );
     refused(
-        run(Box::new(Huber { delta: 0.0 }), two_classes()),
+        run(Box::new(Huber::new(0.0)), two_classes()),
         &["Huber", "delta", "got 0"],
     );
     refused(
@@ -130,7 +130,7 @@ fn losses_and_metrics_that_do_not_fit() {
     };
     for metric in [
         Box::new(Accuracy) as Box<dyn Metric>,
-        Box::new(TopK(2)),
+        Box::new(TopK::new(2)),
         Box::new(Precision::new(Average::Macro)),
         Box::new(R2),
     ] {
@@ -140,7 +140,7 @@ fn losses_and_metrics_that_do_not_fit() {
     }
     for k in [0, 3] {
         refused(
-            two_classes().evaluate(&odd, &CrossEntropy::new(), &[&TopK(k)]),
+            two_classes().evaluate(&odd, &CrossEntropy::new(), &[&TopK::new(k)]),
             &["top", &k.to_string()],
         );
     }
