@@ -228,7 +228,8 @@ impl Csv {
             let cell = &row.cells[layout.target];
             if self.classes {
                 make_room(&mut labels, 1)?;
-                labels.push(classes.number(cell).map_err(|problem| at(layout.target, problem))?);
+                let class = classes.number(cell, row.line);
+                labels.push(class.map_err(|problem| at(layout.target, problem))?);
             } else {
                 make_room(&mut targets, 1)?;
                 targets.push(number(cell).map_err(|problem| at(layout.target, problem))?);
@@ -242,7 +243,7 @@ impl Csv {
         labels.shrink_to_fit();
         targets.shrink_to_fit();
         let targets = if self.classes {
-            let names = classes.sort(&mut labels)?;
+            let names = classes.sort(&mut labels, layout.target)?;
             TableTargets::Classes { labels, names }
         } else {
             TableTargets::Values(targets)
@@ -684,7 +685,15 @@ mod tests {
         assert_eq!(names("10.0 2.0 1.5 2.0").unwrap(), "1.5 2.0 10.0");
         assert_eq!(names("1e1 -3 2").unwrap(), "-3 2 1e1");
         let error = names("1 1.0 2").unwrap_err().to_string();
-        assert!(error.contains("`1` and `1.0` are the same number"), "{error}");
+        assert_eq!(
+            error,
+            "line 2, column 2: the class `1.0` is the same number as `1` on line 1: write it in one way"
+        );
+        let error = names("2 1.0 2 1").unwrap_err().to_string();
+        assert!(
+            error.starts_with("line 4, column 2: the class `1` is the same number as `1.0` on line 2"),
+            "{error}"
+        );
         let known = csv()
             .class_names(["0", "1", "10"])
             .parse("0.5,10.0\n0.5,0\n".as_bytes())
