@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::classes::confusion_matrix;
 use crate::cli::GlobalOptions;
 use crate::data_splits::DataSplits;
+use crate::numbers::plural;
 use crate::plot::{Confusion, Curve, Panel};
 use crate::threads::ThreadsUsed;
 
@@ -232,8 +233,8 @@ pub fn verdict(train: &[f64], validation: &[f64], classes: usize) -> String {
     let n = train.len().min(validation.len());
     if n < 3 {
         return format!(
-            "The cost is {t:.4} on the training samples and {v:.4} on the validation samples: {n} epoch{} can't show how they go on.",
-            if n == 1 { "" } else { "s" }
+            "The cost is {t:.4} on the training samples and {v:.4} on the validation samples: {} can't show how they go on.",
+            plural(n, "epoch")
         );
     }
     let best = (0..n)

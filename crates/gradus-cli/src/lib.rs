@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod image;
 pub mod metadata;
 pub mod networks;
+pub mod numbers;
 pub mod output;
 pub mod overlap;
 pub mod picture;

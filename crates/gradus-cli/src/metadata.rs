@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::numbers::plural;
 use crate::overlap::TrainingFingerprint;
 use crate::picture::Frame;
 
@@ -96,9 +97,10 @@ impl TargetScale {
     fn check(&self, outputs: usize) -> Result<()> {
         ensure!(
             can_scale(&self.mean, &self.deviation) && [self.mean.len(), self.deviation.len()] == [outputs; 2],
-            "the notes scale the targets by {} means and {} deviations, and the network gives {outputs} values",
-            self.mean.len(),
-            self.deviation.len()
+            "the notes scale the targets by {} and {}, and the network gives {}",
+            plural(self.mean.len(), "mean"),
+            plural(self.deviation.len(), "deviation"),
+            plural(outputs, "value")
         );
         Ok(())
     }
@@ -173,7 +175,7 @@ impl fmt::Display for Preprocessing {
                 height,
                 width,
             } => write!(f, "pictures of {channels}×{height}×{width}"),
-            Preprocessing::Numbers { mean, .. } => write!(f, "rows of {} numbers", mean.len()),
+            Preprocessing::Numbers { mean, .. } => write!(f, "rows of {}", plural(mean.len(), "number")),
         }
     }
 }
@@ -388,7 +390,7 @@ mod tests {
         network.set_note("targets", r#"{"mean": [0, 0], "deviation": [1]}"#);
         let message = Metadata::of(&network).unwrap_err().to_string();
         assert!(
-            message.contains("1 deviations, and the network gives 2 values"),
+            message.contains("by 2 means and 1 deviation, and the network gives 2 values"),
             "{message}"
         );
         metadata.write(&mut network).unwrap();

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use crate::numbers::plural;
 use crate::registry::registry;
 
 /// The names of the built-in networks.
@@ -105,8 +106,9 @@ pub fn declared(path: &Path) -> Result<Sequential> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         anyhow!(
-            "{}: this is no text, but for its first {place} bytes (text is UTF-8)",
-            name()
+            "{}: this is no text, but for its first {} (text is UTF-8)",
+            name(),
+            plural(place, "byte")
         )
     })?;
     let value = parse(&text, extension).with_context(name)?;

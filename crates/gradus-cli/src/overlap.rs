@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::data_source::{DataSource, is_published};
 use crate::data_splits::{DataSplits, ReadOptions, XOR, hold_out, sha256};
 use crate::metadata::{DataOrigin, Metadata};
+use crate::numbers::plural;
 use crate::plot::count;
 
 /// Of more samples, no digests are kept: they would take more than 11 MB of a network's file.
@@ -58,7 +59,11 @@ impl TrainingFingerprint {
         let Some(text) = &self.digests else { return Ok(None) };
         let bytes = BASE64_STANDARD.decode(text).context("the digests are not base64")?;
         let (digests, rest) = bytes.as_chunks::<8>();
-        ensure!(rest.is_empty(), "the digests are {} bytes, not 8 a sample", bytes.len());
+        ensure!(
+            rest.is_empty(),
+            "the digests are {}, not 8 a sample",
+            plural(bytes.len(), "byte")
+        );
         Ok(Some(digests.iter().map(|&digest| u64::from_be_bytes(digest)).collect()))
     }
 }
@@ -102,7 +107,10 @@ impl fmt::Display for Overlap {
                 all, left_out, same, ..
             } if left_out == all => {
                 let overlap = overlap_phrase(all, same);
-                write!(f, "All {} samples {overlap}.", count(all))
+                match all {
+                    1 => write!(f, "The only sample {overlap}."),
+                    _ => write!(f, "All {} samples {overlap}.", count(all)),
+                }
             }
             Overlap::Known {
                 all,
@@ -111,7 +119,9 @@ impl fmt::Display for Overlap {
                 alike,
                 ..
             } => {
-                if left_out == 0 {
+                if (left_out, all) == (0, 1) {
+                    write!(f, "The only sample was not used in training or validation.")?;
+                } else if left_out == 0 {
                     write!(
                         f,
                         "None of the {} samples was used in training or validation.",

@@ -14,6 +14,7 @@ use gradus::{Float, Network, Shape};
 use serde_json::{Value, json};
 
 use crate::metadata::TargetScale;
+use crate::numbers::exact;
 
 /// Layers that keep the range of values: the layer before them decides the range of the outputs.
 const KEEP_RANGE: [&str; 13] = [
@@ -51,17 +52,18 @@ impl TargetScale {
         };
         let [least, most] = [low, high].map(|bound| bound * deviation);
         if let Some(target) = targets.iter().find(|t| !(least..=most).contains(*t)) {
-            let [least, most] = [least, most].map(|bound| bound as f32);
+            let [least, most] = [least, most].map(|bound| exact(bound as f32));
             let range = if least == most {
                 format!("are always {least}")
-            } else if most.is_finite() {
+            } else if high.is_finite() {
                 format!("lie between {least} and {most}")
             } else {
                 format!("are never below {least}")
             };
             bail!(
-                "the network ends in a layer of kind {}, whose outputs {range}, and a target is {target}: end it in one of kind dense",
-                kind(&end)
+                "the network ends in a layer of kind {}, whose outputs {range}, and a target is {}: end it in one of kind dense",
+                kind(&end),
+                exact(*target)
             );
         }
         if raw || high.is_finite() {
@@ -70,8 +72,9 @@ impl TargetScale {
         let square = (deviation * deviation) as Float;
         ensure!(
             square.is_finite() && square >= Float::MIN_POSITIVE,
-            "the targets' standard deviation is {deviation:e}, and its square is beyond the range of numbers: write the \
-             targets in another unit"
+            "the targets' standard deviation is {}, and its square is beyond the range of numbers: write the targets in \
+             another unit",
+            exact(deviation)
         );
         Ok(Some(TargetScale {
             mean: vec![mean],

@@ -5,6 +5,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::numbers::plural;
+
 /// The most characters of a name that a table shows.
 const MAX_NAME: usize = 60;
 /// The most names that a list shows.
@@ -109,7 +111,7 @@ pub fn display_list(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(MAX_LISTED).map(|name| display_name(name)).collect();
     match names.len().saturating_sub(MAX_LISTED) {
         0 => first.join(", "),
-        others => format!("{} and {others} others", first.join(", ")),
+        others => format!("{} and {}", first.join(", "), plural(others, "other")),
     }
 }
 
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(display_list(&names(2)), "0\\n, 1\\n");
         assert!(display_list(&names(MAX_LISTED)).ends_with(", 99\\n"));
         assert!(display_list(&names(MAX_LISTED + 7)).ends_with(", 99\\n and 7 others"));
+        assert!(display_list(&names(MAX_LISTED + 1)).ends_with(", 99\\n and 1 other"));
         assert!(display_list(&["x".repeat(1 << 20)]).len() < 100);
         assert_eq!(one_line("a b\nc"), "a b\\nc");
     }

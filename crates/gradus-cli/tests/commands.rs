@@ -841,3 +841,26 @@ fn declared_networks_may_have_names_that_are_no_text() {
         assert!(shown.contains("n\u{fffd}t"), "{shown}");
     }
 }
+
+/// Targets of any size, and losses of their squares.
+#[test]
+fn numbers_in_reports_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let rows: String = (0..40).map(|i| format!("{i},{}e15\n", i * i)).collect();
+    fs::write(home.join("t.csv"), format!("x,y\n{rows}")).unwrap();
+    let train = "train mlp --data t.csv --regression --epochs 1 --quiet";
+    let trained = good(home, train);
+    let evaluated = good(home, "evaluate runs/train/network.safetensors");
+    for said in [trained, evaluated] {
+        let numbers = said.split_whitespace().filter(|word| word.parse::<f64>().is_ok());
+        let longest = numbers.map(str::len).max().unwrap();
+        assert!(longest <= 12, "{said}");
+        assert!(said.contains("e3"), "{said}");
+    }
+    let sigmoid = r#"{"input": [1], "layers": [{"kind": "dense", "units": 1}, {"kind": "sigmoid"}]}"#;
+    fs::write(home.join("sigmoid.json"), sigmoid).unwrap();
+    fs::write(home.join("large.csv"), "x,y\n1,1e30\n2,1e30\n3,1e30\n4,1e30\n5,1e30\n").unwrap();
+    let message = bad(home, "train sigmoid.json --data large.csv --regression --validation 0");
+    assert!(message.contains("a target is 1e30: end it"), "{message}");
+}

@@ -134,6 +134,20 @@ fn precision_recall_and_f1_are_those_of_the_positive_class() {
         "{message}"
     );
 
+    // Without a sample of a class, there is nothing to find.
+    fs::write(home.join("no.csv"), "1,no\n-2,no\n-3,no\n").unwrap();
+    let said = good(home, "evaluate one.safetensors --data no.csv --header no");
+    let row = |class: &str| -> Vec<&str> {
+        let line = said.lines().find(|line| line.starts_with(&format!("{class} ")));
+        line.unwrap().split_whitespace().skip(1).collect()
+    };
+    assert_eq!(row("no"), ["1.0000", "0.6667", "0.8000", "3"]);
+    assert_eq!(row("yes"), ["–", "–", "–", "0"]);
+    assert!(
+        said.contains("of the positive class, yes: precision –, recall –, F1 –"),
+        "{said}"
+    );
+
     // In training, the metrics and what is watched follow.
     let rows: String = (0..60)
         .map(|i| format!("{},{}\n", i % 7, ["no", "yes"][i % 2]))

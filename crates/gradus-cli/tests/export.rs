@@ -172,7 +172,7 @@ fn recall_is_shown_for_each_class() {
     );
     let file = fs::read_to_string(home.join("one.c")).unwrap();
     assert!(
-        file.contains("\"yes\"") && file.contains("Output: 1 bytes, logits."),
+        file.contains("\"yes\"") && file.contains("Output: 1 byte, logits."),
         "{file:.2000}"
     );
 }

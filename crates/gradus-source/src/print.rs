@@ -113,6 +113,7 @@ fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Ve
         words.join(" ")
     };
     let shape = |shape: &Shape| shape.to_string().replace('×', "x");
+    let things = |shape: &Shape, one: &str| format!("{one}{}", if shape.size() == 1 { "" } else { "s" });
     let mut lines = vec![one_line(&labels.title), String::new()];
     let order = match input.image() {
         Some(_) => " (channels x height x width, row after row)",
@@ -124,20 +125,22 @@ fn about(listing: &Listing, [input, output]: [&Shape; 2], labels: &Labels) -> Ve
         None => {
             let scaled = |scaled, how| if scaled { how } else { "" };
             lines.push(format!(
-                "Input: {}{order} floats{}.",
+                "Input: {}{order} {}{}.",
                 shape(input),
+                things(input, "float"),
                 scaled(scaled_input, ", not scaled: that is done here")
             ));
             lines.push(format!(
-                "Output: {} floats{logits}{}.",
+                "Output: {} {}{logits}{}.",
                 shape(output),
+                things(output, "float"),
                 scaled(scaled_output, ", in the units of the targets")
             ));
         }
         Some(bytes) => {
-            lines.push(format!("Input: {}{order} bytes.", shape(input)));
+            lines.push(format!("Input: {}{order} {}.", shape(input), things(input, "byte")));
             lines.push(format!("       {}: see `quantize`.", meaning("input", &bytes.input)));
-            lines.push(format!("Output: {} bytes{logits}.", shape(output)));
+            lines.push(format!("Output: {} {}{logits}.", shape(output), things(output, "byte")));
             lines.push(format!(
                 "        {}: see `dequantize`.",
                 meaning("output", &bytes.output)

@@ -8,6 +8,7 @@ use gradus_kernels::vectorize;
 
 use crate::data::{Dataset, Target};
 use crate::engine::{Inference, Watched};
+use crate::error::plural;
 use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::objective::Objective;
@@ -41,7 +42,7 @@ impl fmt::Display for Evaluation {
         for (name, value) in &self.metrics {
             write!(f, ", {name} {value:.4}")?;
         }
-        write!(f, " ({} samples)", self.samples)
+        write!(f, " ({})", plural(self.samples, "sample"))
     }
 }
 

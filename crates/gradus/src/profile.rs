@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::plural;
+
 /// Where the time of training went, layer by layer: what [`Fit::profile`](crate::Fit::profile) gives.
 ///
 /// Times are summed over the threads. Printed, it is a table with the speed that each layer reached.
@@ -118,11 +120,10 @@ impl fmt::Display for Profile {
         }
         write!(
             f,
-            "{} samples in {:.3} s on {} thread{}: {:.1} GFLOP/s (GFLOP/s of a layer are those of one thread)",
-            self.samples,
+            "{} in {:.3} s on {}: {:.1} GFLOP/s (GFLOP/s of a layer are those of one thread)",
+            plural(self.samples as usize, "sample"),
             self.elapsed.as_secs_f64(),
-            self.threads,
-            if self.threads == 1 { "" } else { "s" },
+            plural(self.threads, "thread"),
             self.flops() / 1e9
         )
     }

@@ -388,7 +388,7 @@ fn another_training_does_not_go_on() {
     );
     refused(
         again(fit().epochs(1), &mut network, &train),
-        &["it has 2 epochs behind it, more than the 1 that were asked for"],
+        &["it has 2 epochs behind it, more than the 1 asked for"],
     );
     refused(
         fit().resume("nowhere").run(&mut network, &train),

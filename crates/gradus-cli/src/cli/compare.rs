@@ -262,6 +262,11 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
         })?;
     }
 
+    print_classes(outcomes, classes, out)
+}
+
+/// What each network makes of each class: a pair of columns for each network, and then the classes that it confuses most.
+fn print_classes(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Result<()> {
     writeln!(out)?;
     let mut row = |title: &str, cell: &dyn Fn(&Outcome) -> [String; 2]| -> Result<()> {
         write!(out, "{title:<16}")?;
@@ -275,7 +280,11 @@ fn print(outcomes: &[Outcome], classes: &[String], out: &mut dyn Write) -> Resul
     row("", &|_| ["precision".into(), "recall".into()])?;
     for (i, class) in classes.iter().enumerate() {
         row(&display_name(class), &|o| {
-            [o.confusion.precision(i), o.confusion.recall(i)].map(|v| format!("{:.2} %", 100.0 * v))
+            let percent = |share: f64| match o.confusion.support(i) {
+                0 => "–".into(),
+                _ => format!("{:.2} %", 100.0 * share),
+            };
+            [o.confusion.precision(i), o.confusion.recall(i)].map(percent)
         })?;
     }
 

@@ -14,6 +14,7 @@ use super::GlobalOptions;
 use super::options::{parse_data_name, place};
 use crate::data_source::{DataSource, EMBEDDED, TrainTestData, Verified, verify_files};
 use crate::metadata::class_names;
+use crate::numbers::plural;
 use crate::output::CommandFiles;
 use crate::plot::{self, count};
 use crate::terminal::{display_list, display_name, eprint_line, path_text};
@@ -225,7 +226,7 @@ fn verify(options: &Verify, settings: &GlobalOptions, out: &mut dyn Write) -> Re
         let (train, test) = set.read(&folder)?;
         let mut sums = match (right, &repacked[..]) {
             (0, []) => "its published sums are not known".to_string(),
-            (right, _) => format!("the SHA-256 of {right} files is right"),
+            (right, _) => format!("the SHA-256 of {} is right", plural(right, "file")),
         };
         if !repacked.is_empty() {
             sums += &format!(
@@ -280,7 +281,11 @@ fn show(options: &Show, settings: &GlobalOptions, out: &mut dyn Write) -> Result
     let drawn = draw(options, &data, &names)?;
     writeln!(
         out,
-        "{drawn} samples are drawn in {}",
+        "{} drawn in {}",
+        match drawn {
+            1 => "1 sample is".into(),
+            _ => format!("{} are", plural(drawn, "sample")),
+        },
         options.out.join("samples.png").display()
     )?;
     let classes = names.iter().zip(train).zip(test);
@@ -323,7 +328,7 @@ fn draw(options: &Show, data: &TrainTestData, names: &[String]) -> Result<usize>
         .class
         .as_ref()
         .map_or(String::new(), |name| format!(" of class {name}"));
-    let subtitle = format!("The first {} {of} samples{kind}", samples.len());
+    let subtitle = format!("The first {}{kind}", plural(samples.len(), &format!("{of} sample")));
     plot::write(
         &options.out,
         "samples",

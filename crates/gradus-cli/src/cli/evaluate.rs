@@ -9,7 +9,7 @@ use gradus::data::{Dataset, Target, Targets};
 use gradus::metric::{
     Accuracy, Average, ConfusionMatrix, MeanAbsoluteError, MeanSquaredError, Metric, R2, predicted_class,
 };
-use gradus::{Evaluation, Float, Network};
+use gradus::{Evaluation, Float, Network, Predictor};
 use serde_json::{Value, json};
 
 use super::GlobalOptions;
@@ -18,7 +18,8 @@ use super::recipe::training_loss;
 use super::train::to_json;
 use crate::classes::{ClassOutputs, PositiveClass, confusion_matrix};
 use crate::data_splits::{DataSplits, XOR};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, TargetScale};
+use crate::numbers::{class_score, plural, rounded};
 use crate::output::CommandFiles;
 use crate::overlap::{Overlap, overlap_phrase};
 use crate::plot::{self, Confusion, Guess, count};
@@ -69,6 +70,25 @@ impl Evaluate {
         }
     }
 
+    /// The results for targets of any kind.
+    fn to_json(&self, evaluation: &Evaluation, loss: &str, splits: &DataSplits, overlap: &Overlap) -> Value {
+        let mut results = to_json(evaluation);
+        results["command"] = "evaluate".into();
+        results["network"] = json!(path_text(&self.network));
+        results["data"] = json!(splits.name);
+        results["part"] = json!(self.part.name());
+        results["loss_name"] = json!(loss);
+        if let Overlap::Known { all, left_out, .. } = *overlap {
+            results["all_samples"] = json!(if self.part == EvaluatedPart::Test {
+                all
+            } else {
+                evaluation.samples
+            });
+            results["left_out"] = json!(if self.part == EvaluatedPart::Test { left_out } else { 0 });
+        }
+        results
+    }
+
     /// Says which samples are measured.
     fn overlap_sentence(&self, splits: &DataSplits, overlap: &Overlap) -> String {
         let Overlap::Known {
@@ -82,18 +102,19 @@ impl Evaluate {
             return overlap.to_string();
         };
         let samples = |samples: usize| count(samples as u64);
+        let of_these = |samples: usize| plural(samples, "sample");
         let some = left_out > 0 && !overlap.is_all();
         match self.part {
             EvaluatedPart::Train => format!(
-                "{} of these {} samples {}.",
+                "{} of these {} {}.",
                 samples(train),
-                samples(splits.train.len()),
+                of_these(splits.train.len()),
                 overlap_phrase(train, same)
             ),
             EvaluatedPart::All if some => format!(
-                "{} of these {} samples {}, and {} measured with the others.",
+                "{} of these {} {}, and {} measured with the others.",
                 samples(left_out),
-                samples(all),
+                of_these(all),
                 overlap_phrase(left_out, same),
                 if left_out == 1 { "is" } else { "are" }
             ),
@@ -172,12 +193,7 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
         training_loss(&network, &metadata, &data.targets()).with_context(file)?,
         scale,
     )?;
-    let metrics: Vec<Box<dyn Metric>> = match data.targets() {
-        Targets::Classes(_) => vec![Box::new(Accuracy)],
-        Targets::Values(_) => vec![Box::new(MeanAbsoluteError), Box::new(MeanSquaredError), Box::new(R2)],
-    };
-    let metrics = metrics.into_iter().map(|metric| metric_in_target_units(metric, scale));
-    let metrics = metrics.collect::<Result<Vec<_>>>()?;
+    let metrics = metrics(&data.targets(), scale)?;
     let metrics: Vec<&dyn Metric> = metrics.iter().map(|metric| &**metric).collect();
     let names = names(&splits, &metadata, &network);
     let positive = options.positive.class(&names)?;
@@ -187,24 +203,7 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
     let evaluation = predictor
         .evaluate(data, &*loss, &metrics)
         .with_context(|| format!("{} on {}", file(), splits.name))?;
-    let mut results = to_json(&evaluation);
-    results["command"] = "evaluate".into();
-    results["network"] = json!(path_text(&options.network));
-    results["data"] = json!(splits.name);
-    results["part"] = json!(options.part.name());
-    results["loss_name"] = json!(loss.name());
-    if let Overlap::Known { all, left_out, .. } = overlap {
-        results["all_samples"] = json!(if options.part == EvaluatedPart::Test {
-            all
-        } else {
-            data.len()
-        });
-        results["left_out"] = json!(if options.part == EvaluatedPart::Test {
-            left_out
-        } else {
-            0
-        });
-    }
+    let mut results = options.to_json(&evaluation, loss.name(), &splits, &overlap);
     writeln!(out, "{} on {}", options.network.display(), splits.name)?;
     writeln!(out, "{}", options.overlap_sentence(&splits, &overlap))?;
     print(&evaluation, loss.name(), out)?;
@@ -219,22 +218,69 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
         return Ok(results);
     }
 
+    let mistakes = count_decisions(&mut predictor, data, &mut outputs, &mut matrix)?;
+    print_classes(&matrix, &names, positive, out)?;
+    add_classes(&mut results, &matrix, &names, positive);
+    if let Some(folder) = &options.out {
+        draw_confusion(folder, options, &splits, &matrix, &names)?;
+        draw_mistakes(folder, &splits, data, &names, mistakes)?;
+        writeln!(out, "\nPictures are in {}.", folder.display())?;
+    }
+    Ok(results)
+}
+
+/// What is measured beside the loss, in the targets' own units.
+fn metrics(targets: &Targets, scale: Option<&TargetScale>) -> Result<Vec<Box<dyn Metric>>> {
+    let metrics: Vec<Box<dyn Metric>> = match targets {
+        Targets::Classes(_) => vec![Box::new(Accuracy)],
+        Targets::Values(_) => vec![Box::new(MeanAbsoluteError), Box::new(MeanSquaredError), Box::new(R2)],
+    };
+    let metrics = metrics.into_iter().map(|metric| metric_in_target_units(metric, scale));
+    metrics.collect()
+}
+
+/// A sample that the network got wrong.
+struct Mistake {
+    /// Its position.
+    sample: usize,
+    class: usize,
+    taken_for: usize,
+    /// The probability that the network gave to what it took the sample for.
+    confidence: Float,
+}
+
+/// Counts in the matrix what samples are taken for; returns the mistakes.
+fn count_decisions(
+    predictor: &mut Predictor<&Network>,
+    data: &dyn Dataset,
+    outputs: &mut ClassOutputs,
+    matrix: &mut ConfusionMatrix,
+) -> Result<Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    predictor.for_each_output(data, |i, y, target| {
+    predictor.for_each_output(data, |sample, y, target| {
         if let Target::Class(class) = target {
             let y = outputs.of_sample(y);
             let taken_for = predicted_class(y);
             matrix.add(class, taken_for);
             if class != taken_for {
-                let sure = match *y {
+                let confidence = match *y {
                     [y] => Float::max(y, 1.0 - y),
                     _ => y[taken_for],
                 };
-                mistakes.push((i, class, taken_for, sure));
+                mistakes.push(Mistake {
+                    sample,
+                    class,
+                    taken_for,
+                    confidence,
+                });
             }
         }
     })?;
-    print_classes(&matrix, &names, positive, out)?;
+    Ok(mistakes)
+}
+
+/// Adds what the matrix says of each class to the results.
+fn add_classes(results: &mut Value, matrix: &ConfusionMatrix, names: &[String], positive: Option<usize>) {
     let classes = names.iter().enumerate().map(|(i, name)| {
         json!({
             "class": name, "precision": matrix.precision(i), "recall": matrix.recall(i), "f1": matrix.f1(i),
@@ -258,12 +304,6 @@ pub fn run(options: &Evaluate, settings: &GlobalOptions, out: &mut dyn Write) ->
         .map(|(class, taken_for, n)| json!({"class": names[class], "taken_for": names[taken_for], "count": n}))
         .collect();
     results["confusion"] = json!(matrix.counts());
-    if let Some(folder) = &options.out {
-        draw_confusion(folder, options, &splits, &matrix, &names)?;
-        draw_mistakes(folder, &splits, data, &names, mistakes)?;
-        writeln!(out, "\nPictures are in {}.", folder.display())?;
-    }
-    Ok(results)
 }
 
 /// The names of the classes: those of the data, or those that the network knows, or numbers; none if the targets are values.
@@ -281,10 +321,10 @@ fn print(evaluation: &Evaluation, loss: &str, out: &mut dyn Write) -> Result<()>
     let loss = format!("loss ({})", loss.replace('_', " "));
     let width = loss.chars().count().max(14);
     writeln!(out, "{:width$}  {:>10}", "samples", count(evaluation.samples as u64))?;
-    writeln!(out, "{loss:width$}  {:>10.4}", evaluation.loss)?;
+    writeln!(out, "{loss:width$}  {:>10}", rounded(evaluation.loss))?;
     for (name, value) in &evaluation.metrics {
         let name = name.replace('_', " ");
-        writeln!(out, "{name:width$}  {value:>10.4}")?;
+        writeln!(out, "{name:width$}  {:>10}", rounded(*value))?;
     }
     Ok(())
 }
@@ -309,10 +349,10 @@ fn print_classes(
     for (i, name) in names.iter().enumerate() {
         writeln!(
             out,
-            "{name:width$}  {:>9.4}  {:>9.4}  {:>9.4}  {:>9}",
-            matrix.precision(i),
-            matrix.recall(i),
-            matrix.f1(i),
+            "{name:width$}  {:>9}  {:>9}  {:>9}  {:>9}",
+            class_score(matrix, i, ConfusionMatrix::precision),
+            class_score(matrix, i, ConfusionMatrix::recall),
+            class_score(matrix, i, ConfusionMatrix::f1),
             count(matrix.support(i))
         )?;
     }
@@ -327,11 +367,11 @@ fn print_classes(
     if let Some(class) = positive {
         writeln!(
             out,
-            "\nof the positive class, {}: precision {:.4}, recall {:.4}, F1 {:.4} (--positive chooses another)",
+            "\nof the positive class, {}: precision {}, recall {}, F1 {} (--positive chooses another)",
             names[class],
-            matrix.precision(class),
-            matrix.recall(class),
-            matrix.f1(class)
+            class_score(matrix, class, ConfusionMatrix::precision),
+            class_score(matrix, class, ConfusionMatrix::recall),
+            class_score(matrix, class, ConfusionMatrix::f1)
         )?;
     }
     let confused = matrix.most_confused(MAX_CONFUSED);
@@ -371,23 +411,23 @@ fn draw_mistakes(
     splits: &DataSplits,
     data: &dyn Dataset,
     names: &[String],
-    mut mistakes: Vec<(usize, usize, usize, Float)>,
+    mut mistakes: Vec<Mistake>,
 ) -> Result<()> {
     let Some(form @ (1 | 3, ..)) = data.shape().image() else {
         return Ok(());
     };
     let all = mistakes.len();
-    mistakes.sort_by(|a, b| b.3.total_cmp(&a.3));
+    mistakes.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     mistakes.truncate(MISTAKES);
     let mut x = vec![0.0; data.shape().size()];
     let mut samples = Vec::new();
-    for &(i, class, taken_for, sure) in &mistakes {
-        data.read(i, &mut x)?;
+    for mistake in &mistakes {
+        data.read(mistake.sample, &mut x)?;
         samples.push(plot::Sample {
-            label: Some(names[class].clone()),
+            label: Some(names[mistake.class].clone()),
             guess: Some(Guess {
-                class: names[taken_for].clone(),
-                probability: sure as f64,
+                class: names[mistake.taken_for].clone(),
+                probability: mistake.confidence as f64,
             }),
             ..plot::Sample::of(&x, form)
         });

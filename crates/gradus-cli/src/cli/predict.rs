@@ -12,6 +12,7 @@ use super::options::ComputeOptions;
 use super::{GlobalOptions, write_json};
 use crate::classes::ClassOutputs;
 use crate::metadata::{Metadata, Preprocessing, TargetScale};
+use crate::numbers::{plural, rounded};
 use crate::output::CommandFiles;
 use crate::picture;
 use crate::plot::{self, percent};
@@ -231,7 +232,7 @@ impl OutputLabels {
     fn sentence(&self, y: &[Float]) -> String {
         let best = self.best(y);
         let Some(((class, score), others)) = best.split_first() else {
-            let values = self.values(y).into_iter().map(|y| format!("{y:.4}"));
+            let values = self.values(y).into_iter().map(rounded);
             return values.collect::<Vec<_>>().join("  ");
         };
         let others: Vec<String> = others
@@ -287,9 +288,8 @@ fn draw(
         .collect();
     let network = options.network.file_name().unwrap_or_default().to_string_lossy();
     let subtitle = format!(
-        "What {network} sees in {} file{}, and what it takes that for",
-        samples.len(),
-        if samples.len() == 1 { "" } else { "s" }
+        "What {network} sees in {}, and what it takes that for",
+        plural(samples.len(), "file")
     );
     let drawing = plot::sheet("Predictions", &subtitle, &samples, 10)?;
     match place.extension().and_then(|ending| ending.to_str()) {

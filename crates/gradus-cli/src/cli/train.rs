@@ -25,6 +25,7 @@ use crate::data_source::DEFAULT_SET;
 use crate::data_splits::{DataSplits, ReadOptions, XOR};
 use crate::metadata::DataOrigin;
 use crate::networks;
+use crate::numbers::{plural, rounded};
 use crate::output::{CommandFiles, OutputFolder};
 use crate::plot::{self, Curve, Panel, count};
 use crate::registry::{or_list, registry};
@@ -384,8 +385,8 @@ impl<'a> TrainJob<'a> {
         let recipe = &self.recipe;
         let loss = recipe.loss.clone().map_or_else(String::new, String::from);
         let about = format!(
-            "{} training samples, batches of {}, {}, seed {}",
-            count(self.train.len() as u64),
+            "{}, batches of {}, {}, seed {}",
+            plural(self.train.len(), "training sample"),
             recipe.batch_size.unwrap_or_default(),
             String::from(recipe.optimizer.clone()),
             self.settings.seed
@@ -416,10 +417,10 @@ impl<'a> TrainJob<'a> {
         writeln!(out)?;
         for (part, evaluation) in results {
             let samples = count(evaluation.samples as u64);
-            write!(out, "{part:10}  {samples:>8}  {:>10.4}", evaluation.loss)?;
+            write!(out, "{part:10}  {samples:>8}  {:>10}", rounded(evaluation.loss))?;
             for (name, value) in &evaluation.metrics {
                 let width = name.len().max(14);
-                write!(out, "  {value:>width$.4}")?;
+                write!(out, "  {:>width$}", rounded(*value))?;
             }
             writeln!(out)?;
         }

@@ -13,6 +13,7 @@ use self::rows::{Lines, Row, Rows, likely_delimiter, number, shortened_list};
 use super::Arrays;
 use super::gunzip::{GZIP_MAGIC, Gunzip};
 use super::table::{Table, TableTargets};
+use crate::error::plural;
 use crate::save::read_at_most;
 use crate::{Error, Result};
 
@@ -320,9 +321,10 @@ impl Layout {
                 .collect::<Result<_, _>>()?,
             Some(wanted) if wanted.len() != others.len() => {
                 return Err(format!(
-                    "the table has {} columns beside the target, and {} are wanted: {}",
-                    others.len(),
+                    "the table has {} beside the target, and {} {} wanted: {}",
+                    plural(others.len(), "column"),
                     wanted.len(),
+                    if wanted.len() == 1 { "is" } else { "are" },
                     shortened_list(wanted)
                 ));
             }
@@ -448,7 +450,7 @@ mod tests {
         );
         assert_eq!(
             sentence(values(), "1,2\n3\n"),
-            "line 2: the row has 1 cells, and the first has 2"
+            "line 2: the row has 1 cell, and the first has 2"
         );
         assert_eq!(
             sentence(values(), "1,2\n\n3,\n"),

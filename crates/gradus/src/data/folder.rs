@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Bytes, Image, Pixels, names};
+use crate::error::plural;
 use crate::{Error, Result};
 
 /// The endings of PNG and JPEG files.
@@ -184,8 +185,9 @@ impl Folder {
     fn no_images(&self, found: &[(String, PathBuf)]) -> String {
         let folders = found.iter().filter(|(_, path)| path.is_dir()).count();
         format!(
-            "the folder has no images but {} other files and {folders} folders; images end in .{}",
-            found.len() - folders,
+            "the folder has no images but {} and {}; images end in .{}",
+            plural(found.len() - folders, "other file"),
+            plural(folders, "folder"),
             self.endings.join(", .")
         )
     }
@@ -421,9 +423,11 @@ mod tests {
         write("b/10.png", &gray(&[1, 2, 3, 4]));
         write("b/.hidden.png", b"");
         write("a/notes.txt", b"");
-        assert!(sentence(Folder::new()).contains(
-            "a: the folder has no images but 1 other files and 0 folders; images end in .png, .jpg, .jpeg, "
-        ));
+        assert!(
+            sentence(Folder::new()).contains(
+                "a: the folder has no images but 1 other file and 0 folders; images end in .png, .jpg, .jpeg, "
+            )
+        );
         write("a/x.png", &gray(&[9, 9, 9, 9]));
         write(".git/x.png", b"");
 

@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::{Dataset, Target, Targets, check_index};
+use crate::error::plural;
 use crate::random::{Purpose, stream};
 use crate::{Error, Float, Result, Shape};
 
@@ -105,7 +106,8 @@ pub fn split<D: Dataset + Clone>(data: D, fraction: f64, seed: u64) -> Result<(S
     let held_out = (count as f64 * fraction).round() as usize;
     if held_out == 0 || held_out == count {
         return Err(Error::invalid(format!(
-            "holding out {fraction} of {count} samples leaves {held_out} held out and {} for training: both need some",
+            "holding out {fraction} of {} leaves {held_out} held out and {} for training: both need some",
+            plural(count, "sample"),
             count - held_out
         )));
     }

@@ -11,6 +11,7 @@ use super::run::TrainingRun;
 use super::{Fit, freeze};
 use crate::callback::CallbackState;
 use crate::data::{Dataset, Target};
+use crate::error::plural;
 use crate::history::History;
 use crate::random::nth;
 use crate::registry::{Member, described};
@@ -129,8 +130,9 @@ impl TrainingRun<'_> {
         } = saved;
         if progress.epoch > self.fit.epochs {
             return Err(refused(format!(
-                "it has {} epochs behind it, more than the {} that were asked for",
-                progress.epoch, self.fit.epochs
+                "it has {} behind it, more than the {} asked for",
+                plural(progress.epoch, "epoch"),
+                self.fit.epochs
             )));
         }
         let steps_per_epoch = self.steps_per_epoch();

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::classes::{ClassOutputs, confusion_matrix};
 use crate::data_splits::DataSplits;
 use crate::metadata::{Metadata, TargetScale};
+use crate::numbers::{plural, rounded};
 use crate::overlap::Overlap;
 use crate::plot::count;
 use crate::terminal::display_name;
@@ -86,25 +87,28 @@ impl Comparison {
     }
 
     pub fn print(&self, overlap: &Overlap, out: &mut dyn Write) -> Result<()> {
-        let what = match overlap {
-            Overlap::Unknown { .. } => "samples, which may have been used in training",
-            Overlap::Known { same: true, .. } if overlap.is_all() => "samples, all used in training or validation",
+        let (what, seen) = match overlap {
+            Overlap::Unknown { .. } => ("sample", ", which may have been used in training"),
+            Overlap::Known { same: true, .. } if overlap.is_all() => ("sample", ", all used in training or validation"),
             Overlap::Known { .. } if overlap.is_all() => {
-                "samples, all with the same values as some of training or validation"
+                ("sample", ", all with the same values as some of training or validation")
             }
-            Overlap::Known { .. } => "test samples",
+            Overlap::Known { .. } => ("test sample", ""),
         };
+        let samples = |samples: usize| plural(samples, what) + seen;
         match self {
-            Comparison::Classes { names, matrices } => print_classes(names, matrices, what, out),
-            Comparison::Values { samples, errors } => {
+            Comparison::Classes { names, matrices } => {
+                print_classes(names, matrices, &samples(matrices[0].samples() as usize), out)
+            }
+            Comparison::Values { samples: n, errors } => {
                 let [float, int8] = errors.map(|error| match error {
-                    0.01.. => format!("{error:.4}"),
+                    0.01.. => rounded(error),
                     _ => format!("{error:.3e}"),
                 });
-                let samples = count(*samples as u64);
                 Ok(writeln!(
                     out,
-                    "{samples} {what}: mean absolute error {float} in floats, {int8} in integers"
+                    "{}: mean absolute error {float} in floats, {int8} in integers",
+                    samples(*n)
                 )?)
             }
         }
@@ -141,14 +145,13 @@ impl Comparison {
 fn print_classes(
     names: &[String],
     [float, int8]: &[ConfusionMatrix; 2],
-    what: &str,
+    samples: &str,
     out: &mut dyn Write,
 ) -> Result<()> {
     let names: Vec<String> = names.iter().map(|name| display_name(name)).collect();
     writeln!(
         out,
-        "{} {what}: {:.2} % right in floats, {:.2} % in integers",
-        count(float.samples()),
+        "{samples}: {:.2} % right in floats, {:.2} % in integers",
         100.0 * float.accuracy(),
         100.0 * int8.accuracy()
     )?;

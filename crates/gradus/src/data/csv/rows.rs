@@ -6,6 +6,7 @@ use std::io::{self, Chain, ErrorKind, Read};
 use ::csv::{ErrorKind as CsvErrorKind, ReaderBuilder, StringRecord, Terminator};
 
 use crate::Float;
+use crate::error::plural;
 
 /// The words for a value that is missing, as pandas reads them.
 const MISSING: [&str; 19] = [
@@ -242,10 +243,8 @@ impl<R: Read> Rows<Chain<R, &'static [u8]>> {
     fn of_one_length(&mut self, cells: StringRecord, line: u64) -> Result<Row, String> {
         let length = *self.length.get_or_insert(cells.len());
         if cells.len() != length {
-            let found = cells.len();
-            return Err(format!(
-                "line {line}: the row has {found} cells, and the first has {length}"
-            ));
+            let found = plural(cells.len(), "cell");
+            return Err(format!("line {line}: the row has {found}, and the first has {length}"));
         }
         Ok(Row { cells, line })
     }
