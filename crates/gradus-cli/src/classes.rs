@@ -10,6 +10,7 @@ use gradus::{Float, Network};
 
 use crate::cli::recipe::training_loss;
 use crate::metadata::Metadata;
+use crate::suggestion::choose;
 use crate::terminal::{display_list, display_name};
 
 /// The outputs of a network as probabilities, if they are logits; otherwise as they are.
@@ -97,7 +98,8 @@ impl PositiveClass {
         let class = names.iter().position(|name| name == positive);
         let Some(class) = class else {
             bail!(
-                "--positive: there is no class `{positive}`; choose one of {}",
+                "--positive: there is no class `{positive}`; {} {}",
+                choose(positive, names.iter().map(String::as_str)),
                 display_list(names)
             );
         };
@@ -208,6 +210,11 @@ mod tests {
         assert_eq!(positive("c").class(&three).unwrap(), Some(2));
         let message = positive("maybe").class(&two).unwrap_err().to_string();
         assert_eq!(message, "--positive: there is no class `maybe`; choose one of no, yes");
+        let message = positive("Yess").class(&two).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "--positive: there is no class `Yess`; did you mean `yes`? Choose one of no, yes"
+        );
         assert!(
             positive("no")
                 .class(&[])

@@ -16,6 +16,7 @@ pub mod overlap;
 pub mod picture;
 pub mod plot;
 pub mod registry;
+pub mod suggestion;
 pub mod table;
 pub mod target_units;
 pub mod terminal;

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 use crate::numbers::plural;
 use crate::registry::registry;
+use crate::suggestion::choose;
 
 /// The names of the built-in networks.
 pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
@@ -85,8 +86,9 @@ pub fn declared(path: &Path) -> Result<Sequential> {
     let name = || path.display().to_string();
     if path.extension().is_none() && !path.exists() {
         bail!(
-            "there is no network `{}`; choose one of {}, or a .toml or .json file that declares one",
+            "there is no network `{}`; {} {}, or a .toml or .json file that declares one",
             name(),
+            choose(&name(), NAMES),
             NAMES.join(", ")
         );
     }
@@ -185,6 +187,11 @@ mod tests {
         let message = declared(Path::new("vgg")).unwrap_err().to_string();
         assert!(
             message.starts_with("there is no network `vgg`; choose one of xor, mlp"),
+            "{message}"
+        );
+        let message = declared(Path::new("lenett")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("there is no network `lenett`; did you mean `lenet`? Choose one of xor, mlp"),
             "{message}"
         );
     }

@@ -1,15 +1,20 @@
 //! Tables of numbers as samples: read, checked, divided and scaled.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
+use flate2::read::MultiGzDecoder;
 use gradus::Network;
 use gradus::data::{Arrays, Column, Csv, Dataset, Subset, Table, split};
 
 use crate::data_splits::{DataSplits, ReadOptions, hold_out};
 use crate::metadata::{DataOrigin, Preprocessing, TargetScale};
+use crate::numbers::{exact, plural};
+use crate::suggestion::closest;
 use crate::target_units::mean_and_deviation;
+use crate::terminal::display_name;
 
 /// From how many rows on a column that counts them is taken for an index.
 const COUNTED: usize = 10;
@@ -17,6 +22,8 @@ const COUNTED: usize = 10;
 const CLASSES: usize = 20;
 /// How many columns are named in a remark.
 const NAMED: usize = 8;
+/// How many bytes of the first line are searched for a name.
+const MAX_FIRST_LINE: u64 = 1 << 20;
 
 /// Whether the path is that of a table.
 pub fn is_table(path: &Path) -> bool {
@@ -34,58 +41,21 @@ fn ends_with(path: &Path, ending: &str) -> bool {
 /// # Errors
 /// If it is damaged, or its targets can't be learned.
 pub fn load(origin: &DataOrigin, file: &[u8], read_options: &ReadOptions<'_>) -> Result<DataSplits> {
-    let table = read(origin, file, read_options)?;
-    let mut remarks = Vec::new();
-    if read_options.trained {
-        remarks.extend(columns_by_position(&table, read_options));
-    } else {
-        remarks.extend(check_classes(&table, read_options.classification)?);
-        remarks.extend(classes_of_signs(&table));
-        remarks.extend(doubled_names(&table));
-        remarks.extend(index_columns(&table));
-    }
-    if let [first, others @ ..] = table.unused() {
-        let others = if others.is_empty() {
-            String::new()
-        } else {
-            format!(" and {} others", others.len())
-        };
-        remarks.push(format!(
-            "the column `{first}`{others} is not used: the network was trained without it"
-        ));
-    }
+    let table = read(origin, file, read_options).map_err(|error| with_suggestion(error, origin, file))?;
+    let remarks = remarks(&table, read_options)?;
     let all = table.to_arrays()?;
     let [train, test] = hold_out(&all, origin)?;
     let learned = rows_to_fit(&all, &train, read_options.validation, origin.seed)?;
-    let columns = all.shape().size();
     // It makes place for the scaled rows.
     drop(all);
-    let (mean, deviation) = match &read_options.metadata.preprocessing {
-        Some(Preprocessing::Numbers { mean, deviation, .. }) => {
-            ensure!(
-                mean.len() == columns,
-                "the network was trained on rows of {} numbers, these have {columns} beside the target",
-                mean.len()
-            );
-            (mean.clone(), deviation.clone())
-        }
-        _ if read_options.raw => (vec![0.0; columns], vec![1.0; columns]),
-        _ => scales(&table, &learned),
-    };
-    let targets = match table.target_values() {
-        _ if read_options.trained => read_options.metadata.targets.clone(),
-        Some(values) => {
-            let values: Vec<f64> = learned.iter().map(|&i| values[i]).collect();
-            TargetScale::of(&values, read_options.network, read_options.raw)?
-        }
-        None => None,
-    };
+    let (mean, deviation) = column_scales(&table, &learned, read_options)?;
+    let targets = target_scale(&table, &learned, read_options)?;
     let target = targets.as_ref().map(|scale| (scale.mean[0], scale.deviation[0]));
     let mut scaled = table.scaled(&mean, &deviation, target)?;
     if let Some(shape) = read_options
         .network
         .map(Network::input_shape)
-        .filter(|shape| shape.size() == columns)
+        .filter(|shape| shape.size() == width(&table))
     {
         scaled = scaled.with_shape(shape)?;
     }
@@ -109,6 +79,73 @@ pub fn load(origin: &DataOrigin, file: &[u8], read_options: &ReadOptions<'_>) ->
         targets,
         remarks,
     })
+}
+
+/// The mean and the deviation by which each column is scaled: those of training, or those over the rows `learned`.
+///
+/// # Errors
+/// If the network was trained on another number of columns.
+fn column_scales(table: &Table, learned: &[usize], read_options: &ReadOptions<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
+    let columns = width(table);
+    Ok(match &read_options.metadata.preprocessing {
+        Some(Preprocessing::Numbers { mean, deviation, .. }) => {
+            ensure!(
+                mean.len() == columns,
+                "the network was trained on rows of {}, these have {columns} beside the target",
+                plural(mean.len(), "number")
+            );
+            (mean.clone(), deviation.clone())
+        }
+        _ if read_options.raw => (vec![0.0; columns], vec![1.0; columns]),
+        _ => scales(table, learned),
+    })
+}
+
+/// The scale of the target values: that of training, or that over the rows `learned`; none for classes and raw values.
+///
+/// # Errors
+/// If the network's outputs can't reach the targets.
+fn target_scale(table: &Table, learned: &[usize], read_options: &ReadOptions<'_>) -> Result<Option<TargetScale>> {
+    Ok(match table.target_values() {
+        _ if read_options.trained => read_options.metadata.targets.clone(),
+        Some(values) => {
+            let values: Vec<f64> = learned.iter().map(|&i| values[i]).collect();
+            TargetScale::of(&values, read_options.network, read_options.raw)?
+        }
+        None => None,
+    })
+}
+
+/// What those who use the table should know of it.
+///
+/// # Errors
+/// If its classes can't be learned.
+fn remarks(table: &Table, read_options: &ReadOptions<'_>) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    if read_options.trained {
+        remarks.extend(columns_by_position(table, read_options));
+    } else {
+        remarks.extend(check_classes(table, read_options.classification)?);
+        remarks.extend(classes_of_signs(table));
+        remarks.extend(doubled_names(table));
+        remarks.extend(index_columns(table));
+    }
+    if let [first, others @ ..] = table.unused() {
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" and {}", plural(others.len(), "other"))
+        };
+        remarks.push(format!(
+            "the column `{first}`{others} is not used: the network was trained without it"
+        ));
+    }
+    Ok(remarks)
+}
+
+/// The number of columns beside the target.
+fn width(table: &Table) -> usize {
+    table.rows().next().map_or(0, <[f64]>::len)
 }
 
 /// Reads the file as the network, if it has been trained, has seen another: with its columns and its classes.
@@ -151,6 +188,36 @@ fn read(origin: &DataOrigin, file: &[u8], read_options: &ReadOptions<'_>) -> Res
     Ok(csv.parse_table(file)?)
 }
 
+/// The error; if the target column has no such name, with the name of a column that was probably meant.
+fn with_suggestion(error: anyhow::Error, origin: &DataOrigin, file: &[u8]) -> anyhow::Error {
+    let Some(target) = &origin.target else { return error };
+    if !error
+        .to_string()
+        .starts_with(&format!("no column is called `{target}`"))
+    {
+        return error;
+    }
+    match closest(target, first_line(file).iter().map(String::as_str)) {
+        Some(near) => anyhow!("{error}; did you mean `{}`?", display_name(near)),
+        None => error,
+    }
+}
+
+/// The cells of a table's first line, whatever their delimiter.
+fn first_line(file: &[u8]) -> Vec<String> {
+    let mut text = Vec::new();
+    // What can't be read has no names to suggest.
+    let _ = if file.starts_with(&[0x1f, 0x8b]) {
+        MultiGzDecoder::new(file).take(MAX_FIRST_LINE).read_to_end(&mut text)
+    } else {
+        file.take(MAX_FIRST_LINE).read_to_end(&mut text)
+    };
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let cells = line.trim_start_matches('\u{feff}').split([',', ';', '\t', '|']);
+    cells.map(|cell| cell.trim().trim_matches('"').to_string()).collect()
+}
+
 /// The rows for training without those that are going to be held out for validation, which must have no part in it.
 fn rows_to_fit(all: &Arrays, train: &[usize], validation: f64, seed: u64) -> Result<Vec<usize>> {
     if validation == 0.0 {
@@ -168,8 +235,7 @@ fn rows_to_fit(all: &Arrays, train: &[usize], validation: f64, seed: u64) -> Res
 fn scales(table: &Table, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let value = |row: usize, i: usize| table.rows().nth(row).map_or(f64::NAN, |row| row[i]);
     let column = |i: usize| mean_and_deviation(rows.iter().map(|&row| value(row, i)));
-    let width = table.rows().next().map_or(0, <[f64]>::len);
-    (0..width).map(column).unzip()
+    (0..width(table)).map(column).unzip()
 }
 
 /// A remark on columns that are found by their position, since the table of training or this one does not name its columns.
@@ -215,7 +281,8 @@ fn check_classes(table: &Table, known: bool) -> Result<Option<String>> {
         return Ok(None);
     };
     let (classes, rows) = (names.len(), table.rows().len());
-    let (least, most) = (numbers[0], numbers[classes - 1]);
+    let (low, high) = (numbers[0], numbers[classes - 1]);
+    let [least, most] = [low, high].map(exact);
     let column = table
         .target_name()
         .map_or(String::new(), |name| format!(" in column `{name}`"));
@@ -226,7 +293,7 @@ fn check_classes(table: &Table, known: bool) -> Result<Option<String>> {
          classes: `gradus train` learns them with --regression, or, if they are classes, with --classification, and --target chooses \
          another column"
     );
-    let gaps = most - least + 1.0 >= 2.0 * classes as f64;
+    let gaps = high - low + 1.0 >= 2.0 * classes as f64;
     Ok((classes > CLASSES && gaps).then(|| {
         format!(
             "the targets{column} are {classes} different numbers, {least} to {most}, and each is learned as a class; `gradus \
@@ -246,13 +313,10 @@ fn classes_of_signs(table: &Table) -> Vec<String> {
     let unknown = |name: &str| name.bytes().all(|byte| byte == b'?') || words && !has_words(name);
     let remark = |(class, name): (usize, &String)| {
         let rows = labels.iter().filter(|&&label| label == class).count();
-        let rows = if rows == 1 {
-            "1 row is".into()
-        } else {
-            format!("{rows} rows are")
-        };
+        let are = if rows == 1 { "is" } else { "are" };
         format!(
-            "{rows} of class `{name}`, which is learned as the others are: remove such rows if it means that the class is unknown"
+            "{} {are} of class `{name}`, which is learned as the others are: remove such rows if it means that the class is unknown",
+            plural(rows, "row")
         )
     };
     let signs = names.iter().enumerate().filter(|(_, name)| unknown(name));
@@ -290,7 +354,6 @@ fn doubled_names(table: &Table) -> Vec<String> {
 /// Remarks on columns that look like the numbers of the rows.
 fn index_columns(table: &Table) -> Vec<String> {
     let names = table.column_names();
-    let width = table.rows().next().map_or(0, <[f64]>::len);
     let remark = |i: usize| {
         let name = names.map(|names| names[i].as_str());
         let unnamed = name.is_some_and(|name| name.is_empty() || name.starts_with("Unnamed:"));
@@ -306,7 +369,7 @@ fn index_columns(table: &Table) -> Vec<String> {
             format!("{column} looks like an index that counts the rows, and is learned as the others are: remove it if it is one")
         })
     };
-    (0..width).filter_map(remark).collect()
+    (0..width(table)).filter_map(remark).collect()
 }
 
 #[cfg(test)]

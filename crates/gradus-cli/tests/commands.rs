@@ -864,3 +864,44 @@ fn numbers_in_reports_are_short() {
     let message = bad(home, "train sigmoid.json --data large.csv --regression --validation 0");
     assert!(message.contains("a target is 1e30: end it"), "{message}");
 }
+
+#[test]
+fn mistyped_names_are_answered_with_the_one_that_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    // More columns than an error lists.
+    let names: Vec<String> = (0..30).map(|i| format!("\"column {i}\"")).collect();
+    let row: Vec<String> = (0..30).map(|i| i.to_string()).collect();
+    let table = format!("{};price\n{};1\n{};2\n", names.join(";"), row.join(";"), row.join(";"));
+    fs::write(home.join("t.csv"), &table).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, table.as_bytes()).unwrap();
+    fs::write(home.join("t.csv.gz"), packed.finish().unwrap()).unwrap();
+    for (arguments, expected) in [
+        (
+            "train lentet",
+            "did you mean `lenet`? Choose one of xor, mlp, cnn, lenet,",
+        ),
+        (
+            "train mlp --data t.csv --target Prise",
+            "the first being 0; did you mean `price`?",
+        ),
+        (
+            "train mlp --data t.csv.gz --target column-29",
+            "; did you mean `column 29`?",
+        ),
+        (
+            "train mlp --data digits --watch val_acuracy",
+            "did you mean `val_accuracy`? Choose one of loss, ",
+        ),
+        (
+            "train mlp --data digits --loss crosentropy",
+            "did you mean \"cross_entropy\"?",
+        ),
+    ] {
+        let message = bad(home, &format!("{arguments} --quiet"));
+        assert!(message.contains(expected), "gradus {arguments}: {message}");
+    }
+    let message = bad(home, "train mlp --data t.csv --target something --quiet");
+    assert!(!message.contains("did you mean"), "{message}");
+}

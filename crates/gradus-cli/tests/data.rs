@@ -289,7 +289,7 @@ fn mistakes_end_with_one_sentence_and_a_code() {
         (&["data", "show", "mnist", "--offline"], "mnist was not found in"),
         (
             &["data", "show", "digits", "--class", "x"],
-            "digits has no class `x`; its classes are 0, 1",
+            "digits has no class `x`; choose one of 0, 1",
         ),
         (&["data", "verify"], "none of the known sets is on this machine"),
         (

@@ -17,6 +17,7 @@ use crate::metadata::class_names;
 use crate::numbers::plural;
 use crate::output::CommandFiles;
 use crate::plot::{self, count};
+use crate::suggestion::choose;
 use crate::terminal::{display_list, display_name, eprint_line, path_text};
 
 /// Data sets: list, fetch, verify and show them
@@ -304,8 +305,9 @@ fn draw(options: &Show, data: &TrainTestData, names: &[String]) -> Result<usize>
         None => None,
         Some(name) => Some(names.iter().position(|known| known == name).with_context(|| {
             format!(
-                "{} has no class `{name}`; its classes are {}",
+                "{} has no class `{name}`; {} {}",
                 data.name,
+                choose(name, names.iter().map(String::as_str)),
                 display_list(names)
             )
         })?),

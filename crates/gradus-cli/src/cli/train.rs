@@ -29,6 +29,7 @@ use crate::numbers::{plural, rounded};
 use crate::output::{CommandFiles, OutputFolder};
 use crate::plot::{self, Curve, Panel, count};
 use crate::registry::{or_list, registry};
+use crate::suggestion::choose;
 use crate::table::is_table;
 use crate::target_units::{loss_in_target_units, metric_in_target_units};
 use crate::terminal::{eprint_line, path_text};
@@ -655,7 +656,8 @@ impl Train {
         }
         ensure!(
             columns.contains(&watched),
-            "--watch: there is no `{watched}`; choose one of {}",
+            "--watch: there is no `{watched}`; {} {}",
+            choose(&watched, columns.iter().map(String::as_str)),
             columns.join(", ")
         );
         Ok(Some(watched))
