@@ -17,19 +17,35 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
+use gradus::Float;
 use gradus::save::atomic;
+use gradus_kernels::{Arch, arch};
 
 use crate::output::CommandFiles;
 use crate::terminal::{Output, eprint_error, eprint_line};
 
+/// The version, the type of all numbers, and the instructions that they are computed by, as in `0.1.0 (f32, AVX2)`.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let instructions = match arch() {
+        Arch::Avx512 => "AVX-512",
+        Arch::Avx2 => "AVX2",
+        Arch::Plain if cfg!(target_arch = "x86_64") => "SSE2",
+        Arch::Plain if cfg!(target_arch = "aarch64") => "NEON",
+        Arch::Plain => "no vector instructions",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} ({}, {instructions})", std::any::type_name::<Float>())
+});
+
 /// Neural networks from scratch: trains, compares, evaluates and shows them.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(name = "gradus", version = VERSION.as_str(), propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Each command explains itself: gradus help data")]
 struct Cli {
     #[command(subcommand)]

@@ -905,3 +905,34 @@ fn mistyped_names_are_answered_with_the_one_that_was_meant() {
     let message = bad(home, "train mlp --data t.csv --target something --quiet");
     assert!(!message.contains("did you mean"), "{message}");
 }
+
+#[test]
+fn the_version_says_what_computes() {
+    let version = |arguments: &str, level: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+            .env_clear()
+            .env("GRADUS_ARCH", level)
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let float = std::any::type_name::<gradus::Float>();
+    let start = format!("gradus {} ({float}, ", env!("CARGO_PKG_VERSION"));
+    for arguments in ["--version", "-V"] {
+        let said = version(arguments, "plain");
+        let instructions = said.strip_prefix(&start).unwrap();
+        assert!(
+            ["SSE2)\n", "NEON)\n", "no vector instructions)\n"].contains(&instructions),
+            "{said}"
+        );
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        assert_eq!(
+            version("train --version", "avx2"),
+            start.replace("gradus ", "gradus-train ") + "AVX2)\n"
+        );
+    }
+}
