@@ -936,3 +936,25 @@ fn the_version_says_what_computes() {
         );
     }
 }
+
+#[test]
+fn exports_of_an_earlier_network_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let train = "train xor --quiet --out net --epochs";
+    good(home, &format!("{train} 1"));
+    good(home, "export net/network.safetensors --to c");
+    good(home, "export net/network.safetensors --to c --int8");
+    let notes = |arguments: &str| {
+        let output = gradus(home, arguments);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // Training that had ended leaves the network as it was.
+    let ended = notes(&format!("{train} 1 --resume"));
+    assert_eq!(ended, "note: training had ended after 1 epoch\n");
+    let again = notes(&format!("{train} 2"));
+    let note = |name: &str| format!("note: net/{name} was exported from an earlier network, not from this one\n");
+    assert_eq!(again, note("network.c") + &note("network_int8.c"));
+    assert_eq!(notes("train xor --quiet --epochs 1 --out other"), "");
+}

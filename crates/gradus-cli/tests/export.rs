@@ -122,6 +122,9 @@ fn what_a_table_needs_is_in_the_files() {
     let error = &results(home.join("out.json"))["absolute_error"];
     assert!((error["float"].as_f64().unwrap() - 100.0).abs() < 1.0, "{error}");
     assert!((50.0..200.0).contains(&error["int8"].as_f64().unwrap()), "{error}");
+    // The file in floats is still there.
+    let [float, int8] = ["prices.c", "prices_int8.c"].map(|name| fs::read_to_string(home.join(name)).unwrap());
+    assert!(float.contains("const float *input") && int8.contains("const uint8_t *input"));
     assert!(!said.contains("Warning"), "{said}");
 
     // The time in seconds, at which two neighboring floats are more than a minute apart.
@@ -131,6 +134,22 @@ fn what_a_table_needs_is_in_the_files() {
     network.save(home.join("time.safetensors")).unwrap();
     let said = good(home, "export time.safetensors --to rust");
     assert!(said.contains("column `time`, are 1.28e2 apart"), "{said}");
+    let text = fs::read_to_string(home.join("time.rs")).unwrap();
+    assert!(
+        text.contains("//! The values of an input are the columns `time`.\n"),
+        "{text:.2000}"
+    );
+    assert!(text.contains("//! Input: 1 float, not scaled"), "{text:.2000}");
+    // A name may hold anything that a file can.
+    let scale = json!({ "kind": "numbers", "columns": ["a\nb */ int x; /*"], "mean": [0.0], "deviation": [1.0] });
+    network.set_note("preprocessing", scale.to_string());
+    network.save(home.join("odd.safetensors")).unwrap();
+    good(home, "export odd.safetensors --to c");
+    let text = fs::read_to_string(home.join("odd.c")).unwrap();
+    assert!(
+        text.contains(" * The values of an input are the columns `a b * / int x; / *`.\n"),
+        "{text:.2000}"
+    );
 }
 
 /// As an import gives it: one output, the logit of the second of two classes, and no word of what it is.
@@ -170,7 +189,7 @@ fn recall_is_shown_for_each_class() {
         said.contains("yes            4            0.7500              0.7500"),
         "{said}"
     );
-    let file = fs::read_to_string(home.join("one.c")).unwrap();
+    let file = fs::read_to_string(home.join("one_int8.c")).unwrap();
     assert!(
         file.contains("\"yes\"") && file.contains("Output: 1 byte, logits."),
         "{file:.2000}"

@@ -5,7 +5,7 @@ mod onnx;
 mod source_file;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -45,7 +45,7 @@ pub struct Export {
     /// The form of the file
     #[arg(long, value_enum)]
     to: Format,
-    /// The file to write [default: beside the network, with its name]
+    /// The file to write [default: beside the network, with its name, and _int8 behind that for --int8]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -82,11 +82,35 @@ impl Format {
     }
 }
 
+/// The file that an export of a network goes into, unless another is named.
+fn default_path(network: &Path, to: Format, int8: bool) -> PathBuf {
+    let [_, ending] = to.names();
+    let mut name = network.file_stem().unwrap_or_default().to_os_string();
+    if int8 {
+        name.push("_int8");
+    }
+    name.push(".");
+    name.push(ending);
+    network.with_file_name(name)
+}
+
+/// The exports of a network that are in their usual place.
+pub fn found_beside(network: &Path) -> Vec<PathBuf> {
+    let forms = [
+        (Format::Onnx, false),
+        (Format::Rust, false),
+        (Format::Rust, true),
+        (Format::C, false),
+        (Format::C, true),
+    ];
+    let paths = forms.map(|(to, int8)| default_path(network, to, int8));
+    paths.into_iter().filter(|path| path.is_file()).collect()
+}
+
 impl Export {
     /// The file that is written.
     fn path(&self) -> PathBuf {
-        let [_, ending] = self.to.names();
-        (self.out.clone()).unwrap_or_else(|| self.network.with_extension(ending))
+        (self.out.clone()).unwrap_or_else(|| default_path(&self.network, self.to, self.int8))
     }
 
     /// What it reads and writes.

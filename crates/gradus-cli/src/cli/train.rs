@@ -17,6 +17,7 @@ use gradus::{Evaluation, Fit, Network, Profile, Registry};
 use serde_json::{Value, json};
 
 use super::GlobalOptions;
+use super::export::found_beside;
 use super::interrupt;
 use super::options::{ComputeOptions, DataOptions, TEST, absolute_name};
 use super::recipe::{self, Recipe, Spec, check_end, default_loss};
@@ -163,6 +164,12 @@ struct TrainJob<'a> {
     watched: Option<String>,
 }
 
+/// The checkpoint that training goes on from.
+struct ResumePoint {
+    /// Whether training had ended there, so that the network stays as it was.
+    ended: bool,
+}
+
 /// Runs the command; returns its results.
 pub fn run(options: &Train, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let (job, mut network) = TrainJob::new(options, settings)?;
@@ -171,12 +178,15 @@ pub fn run(options: &Train, settings: &GlobalOptions, out: &mut dyn Write) -> Re
         out.flush()?;
     }
     let folder = OutputFolder::claim(&options.out, &FILES)?;
-    let (history, profile) = job
-        .fit(&mut network, &folder)
-        .map_err(|error| match error.downcast_ref() {
-            Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
-            _ => folder.explained(error.context(format!("{} on {}", job.name, job.splits.name))),
-        })?;
+    let mut fitted = || {
+        let resumed = job.resumed()?;
+        let (history, profile) = job.fit(&mut network, &folder, resumed.is_some())?;
+        anyhow::Ok((resumed, history, profile))
+    };
+    let (resumed, history, profile) = fitted().map_err(|error| match error.downcast_ref() {
+        Some(gradus::Error::Interrupted { .. }) => interrupt::explained(error),
+        _ => folder.explained(error.context(format!("{} on {}", job.name, job.splits.name))),
+    })?;
     if let Some(profile) = profile {
         writeln!(out, "{profile}\n")?;
     }
@@ -188,6 +198,9 @@ pub fn run(options: &Train, settings: &GlobalOptions, out: &mut dyn Write) -> Re
     let results = finished().map_err(|error| folder.explained(error))?;
     folder.forget_earlier();
     job.print(&network, &history, &results, out)?;
+    if resumed.is_none_or(|point| !point.ended) {
+        job.print_earlier_exports();
+    }
     Ok(job.to_json(&network, &history, &results))
 }
 
@@ -273,7 +286,34 @@ impl<'a> TrainJob<'a> {
         self.options.out.join(CHECKPOINT)
     }
 
-    fn fit(&self, network: &mut Network, folder: &OutputFolder) -> Result<(History, Option<Profile>)> {
+    /// What training goes on from, if it is to and there is a checkpoint; a line says how far that has come.
+    fn resumed(&self) -> Result<Option<ResumePoint>> {
+        if !self.options.resume {
+            return Ok(None);
+        }
+        let path = self.checkpoint();
+        if !path.is_file() {
+            eprint_line(format_args!("note: there is no {}: training begins", path.display()));
+            return Ok(None);
+        }
+        let checkpoint = Checkpoint::load(&path)?;
+        let (epoch, step) = checkpoint.position();
+        let ended = step == 0 && (checkpoint.ended() || epoch >= self.recipe.epochs.unwrap_or(10));
+        if ended {
+            eprint_line(format_args!(
+                "note: training had ended after {}",
+                plural(epoch, "epoch")
+            ));
+        } else {
+            eprint_line(format_args!(
+                "note: training goes on in epoch {}, after step {step}",
+                epoch + 1
+            ));
+        }
+        Ok(Some(ResumePoint { ended }))
+    }
+
+    fn fit(&self, network: &mut Network, folder: &OutputFolder, resumes: bool) -> Result<(History, Option<Profile>)> {
         let TrainJob { options, recipe, .. } = self;
         let mut fit = Fit::new(self.loss.clone(), recipe.optimizer()?)
             .epochs(recipe.epochs.unwrap_or(10))
@@ -288,27 +328,12 @@ impl<'a> TrainJob<'a> {
             .callback(HistoryWriter {
                 folder,
                 path: options.out.clone(),
-                resumes: options.resume && self.checkpoint().is_file(),
+                resumes,
                 began: false,
                 written: Instant::now(),
             });
-        if options.resume {
-            let path = self.checkpoint();
-            if path.is_file() {
-                let checkpoint = Checkpoint::load(&path)?;
-                match checkpoint.position() {
-                    (epochs, 0) if checkpoint.ended() || epochs >= recipe.epochs.unwrap_or(10) => {
-                        eprint_line(format_args!("note: training had ended after {epochs} epochs"));
-                    }
-                    (epoch, step) => eprint_line(format_args!(
-                        "note: training goes on in epoch {}, after step {step}",
-                        epoch + 1
-                    )),
-                }
-                fit = fit.resume(path);
-            } else {
-                eprint_line(format_args!("note: there is no {}: training begins", path.display()));
-            }
+        if resumes {
+            fit = fit.resume(self.checkpoint());
         }
         if let Some(clip) = recipe.clip()? {
             fit = fit.clip(clip);
@@ -442,6 +467,19 @@ impl<'a> TrainJob<'a> {
             self.options.out.display()
         )?;
         Ok(())
+    }
+
+    /// Says which files beside the network were exported from an earlier one.
+    fn print_earlier_exports(&self) {
+        for path in [RESULT, BEST]
+            .iter()
+            .flat_map(|name| found_beside(&self.options.out.join(name)))
+        {
+            eprint_line(format_args!(
+                "note: {} was exported from an earlier network, not from this one",
+                path.display()
+            ));
+        }
     }
 
     /// The name of the class that precision, recall and F1 are those of, if there is one.

@@ -156,7 +156,8 @@ fn about_input(preprocessing: &Preprocessing) -> String {
             format!("Samples are {preprocessing}: 0 is dark, 1 (as a byte, 255) is light.")
         }
         Preprocessing::Numbers { columns, .. } if !columns.is_empty() => {
-            format!("The values of an input are the columns {}.", columns.join(", "))
+            let names: Vec<String> = columns.iter().map(|name| format!("`{name}`")).collect();
+            format!("The values of an input are the columns {}.", names.join(", "))
         }
         Preprocessing::Numbers { .. } => "The values of an input are the table's columns, in their order.".into(),
     }
