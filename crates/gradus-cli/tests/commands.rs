@@ -958,3 +958,66 @@ fn exports_of_an_earlier_network_are_named() {
     assert_eq!(again, note("network.c") + &note("network_int8.c"));
     assert_eq!(notes("train xor --quiet --epochs 1 --out other"), "");
 }
+
+#[test]
+fn frozen_parameters_keep_their_values_and_checkpoints_know_them() {
+    use gradus::prelude::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let layers = r#"[{"kind": "flatten"}, {"kind": "dense", "units": 8}, {"kind": "relu"}, {"kind": "dense", "units": 10},
+                     {"kind": "softmax"}]"#;
+    fs::write(
+        home.join("mine.json"),
+        format!(r#"{{"input": [1, 8, 8], "layers": {layers}}}"#),
+    )
+    .unwrap();
+    let train = "train mine.json --data digits --seed 5 --quiet --json train.json --freeze 1,3.bias";
+    let network = Sequential::new([1, 8, 8])
+        .layer(Flatten)
+        .layer(Dense::new(8))
+        .layer(Relu);
+    let untrained = network.layer(Dense::new(10)).layer(Softmax).build(5).unwrap();
+    let changed = |out: &str| -> Vec<String> {
+        let trained = Network::load(home.join(out).join("network.safetensors")).unwrap();
+        let pairs = trained.parameters().zip(untrained.parameters());
+        pairs
+            .filter(|(a, b)| a.values != b.values)
+            .map(|(a, _)| a.name)
+            .collect()
+    };
+    good(home, &format!("{train} --epochs 2 --out whole"));
+    assert_eq!(changed("whole"), ["3.weight"]);
+    assert_eq!(
+        json(home.join("train.json"))["recipe"]["freeze"],
+        serde_json::json!(["1", "3.bias"])
+    );
+
+    good(home, &format!("{train} --epochs 1 --out parts"));
+    let other = gradus(
+        home,
+        "train mine.json --data digits --seed 5 --quiet --epochs 2 --out parts --resume",
+    );
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        message.contains("the frozen parameters was 1.weight, 1.bias, 3.bias, and is now nothing"),
+        "{message}"
+    );
+    let goes_on = gradus(home, &format!("{train} --epochs 2 --out parts --resume"));
+    assert!(goes_on.status.success());
+    assert_eq!(changed("parts"), ["3.weight"]);
+    let weight = |out: &str| {
+        let network = Network::load(home.join(out).join("network.safetensors")).unwrap();
+        network.parameter("3.weight").unwrap().values.to_vec()
+    };
+    assert_eq!(weight("parts"), weight("whole"));
+
+    let message = bad(home, &format!("{train} --freeze 4"));
+    assert!(
+        message.contains("there is no parameter \"4\" to freeze")
+            && message.contains("the network has 1.weight, 1.bias, 3.weight, 3.bias"),
+        "{message}"
+    );
+    good(home, &format!("{train} --epochs 1 --freeze 1.bias"));
+}

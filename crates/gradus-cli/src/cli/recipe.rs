@@ -89,6 +89,11 @@ pub struct Recipe {
         or_list(registry().augmentations.names())
     ))]
     pub augment: Option<String>,
+    /// Layers, blocks or parameters that keep their values, by name, as in 0,2.body,4.weight (`gradus summary` numbers the layers);
+    /// running statistics change all the same
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
 }
 
 /// A name with settings, as in `cosine:to=0.01`.

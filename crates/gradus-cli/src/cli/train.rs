@@ -323,6 +323,7 @@ impl<'a> TrainJob<'a> {
             .threads(self.settings.thread_count())
             .callback(self.threads.clone())
             .bfloat16(recipe.bfloat16)
+            .freeze(&recipe.freeze)
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
             .interrupt_when(interrupt::watch())
             .callback(HistoryWriter {
