@@ -842,27 +842,67 @@ fn declared_networks_may_have_names_that_are_no_text() {
     }
 }
 
-/// Targets of any size, and losses of their squares.
 #[test]
-fn numbers_in_reports_are_short() {
+fn frozen_parameters_keep_their_values_and_checkpoints_know_them() {
+    use gradus::prelude::*;
+
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    let rows: String = (0..40).map(|i| format!("{i},{}e15\n", i * i)).collect();
-    fs::write(home.join("t.csv"), format!("x,y\n{rows}")).unwrap();
-    let train = "train mlp --data t.csv --regression --epochs 1 --quiet";
-    let trained = good(home, train);
-    let evaluated = good(home, "evaluate runs/train/network.safetensors");
-    for said in [trained, evaluated] {
-        let numbers = said.split_whitespace().filter(|word| word.parse::<f64>().is_ok());
-        let longest = numbers.map(str::len).max().unwrap();
-        assert!(longest <= 12, "{said}");
-        assert!(said.contains("e3"), "{said}");
-    }
-    let sigmoid = r#"{"input": [1], "layers": [{"kind": "dense", "units": 1}, {"kind": "sigmoid"}]}"#;
-    fs::write(home.join("sigmoid.json"), sigmoid).unwrap();
-    fs::write(home.join("large.csv"), "x,y\n1,1e30\n2,1e30\n3,1e30\n4,1e30\n5,1e30\n").unwrap();
-    let message = bad(home, "train sigmoid.json --data large.csv --regression --validation 0");
-    assert!(message.contains("a target is 1e30: end it"), "{message}");
+    let layers = r#"[{"kind": "flatten"}, {"kind": "dense", "units": 8}, {"kind": "relu"}, {"kind": "dense", "units": 10},
+                     {"kind": "softmax"}]"#;
+    fs::write(
+        home.join("mine.json"),
+        format!(r#"{{"input": [1, 8, 8], "layers": {layers}}}"#),
+    )
+    .unwrap();
+    let train = "train mine.json --data digits --seed 5 --quiet --json train.json --freeze 1,3.bias";
+    let network = Sequential::new([1, 8, 8])
+        .layer(Flatten)
+        .layer(Dense::new(8))
+        .layer(Relu);
+    let untrained = network.layer(Dense::new(10)).layer(Softmax).build(5).unwrap();
+    let changed = |out: &str| -> Vec<String> {
+        let trained = Network::load(home.join(out).join("network.safetensors")).unwrap();
+        let pairs = trained.parameters().zip(untrained.parameters());
+        pairs
+            .filter(|(a, b)| a.values != b.values)
+            .map(|(a, _)| a.name)
+            .collect()
+    };
+    good(home, &format!("{train} --epochs 2 --out whole"));
+    assert_eq!(changed("whole"), ["3.weight"]);
+    assert_eq!(
+        json(home.join("train.json"))["recipe"]["freeze"],
+        serde_json::json!(["1", "3.bias"])
+    );
+
+    good(home, &format!("{train} --epochs 1 --out parts"));
+    let other = gradus(
+        home,
+        "train mine.json --data digits --seed 5 --quiet --epochs 2 --out parts --resume",
+    );
+    let message = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        message.contains("the frozen parameters was 1.weight, 1.bias, 3.bias, and is now nothing"),
+        "{message}"
+    );
+    let goes_on = gradus(home, &format!("{train} --epochs 2 --out parts --resume"));
+    assert!(goes_on.status.success());
+    assert_eq!(changed("parts"), ["3.weight"]);
+    let weight = |out: &str| {
+        let network = Network::load(home.join(out).join("network.safetensors")).unwrap();
+        network.parameter("3.weight").unwrap().values.to_vec()
+    };
+    assert_eq!(weight("parts"), weight("whole"));
+
+    let message = bad(home, &format!("{train} --freeze 4"));
+    assert!(
+        message.contains("there is no parameter \"4\" to freeze")
+            && message.contains("the network has 1.weight, 1.bias, 3.weight, 3.bias"),
+        "{message}"
+    );
+    good(home, &format!("{train} --epochs 1 --freeze 1.bias"));
 }
 
 #[test]
@@ -937,6 +977,29 @@ fn the_version_says_what_computes() {
     }
 }
 
+/// Targets of any size, and losses of their squares.
+#[test]
+fn numbers_in_reports_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let rows: String = (0..40).map(|i| format!("{i},{}e15\n", i * i)).collect();
+    fs::write(home.join("t.csv"), format!("x,y\n{rows}")).unwrap();
+    let train = "train mlp --data t.csv --regression --epochs 1 --quiet";
+    let trained = good(home, train);
+    let evaluated = good(home, "evaluate runs/train/network.safetensors");
+    for said in [trained, evaluated] {
+        let numbers = said.split_whitespace().filter(|word| word.parse::<f64>().is_ok());
+        let longest = numbers.map(str::len).max().unwrap();
+        assert!(longest <= 12, "{said}");
+        assert!(said.contains("e3"), "{said}");
+    }
+    let sigmoid = r#"{"input": [1], "layers": [{"kind": "dense", "units": 1}, {"kind": "sigmoid"}]}"#;
+    fs::write(home.join("sigmoid.json"), sigmoid).unwrap();
+    fs::write(home.join("large.csv"), "x,y\n1,1e30\n2,1e30\n3,1e30\n4,1e30\n5,1e30\n").unwrap();
+    let message = bad(home, "train sigmoid.json --data large.csv --regression --validation 0");
+    assert!(message.contains("a target is 1e30: end it"), "{message}");
+}
+
 #[test]
 fn exports_of_an_earlier_network_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -957,67 +1020,4 @@ fn exports_of_an_earlier_network_are_named() {
     let note = |name: &str| format!("note: net/{name} was exported from an earlier network, not from this one\n");
     assert_eq!(again, note("network.c") + &note("network_int8.c"));
     assert_eq!(notes("train xor --quiet --epochs 1 --out other"), "");
-}
-
-#[test]
-fn frozen_parameters_keep_their_values_and_checkpoints_know_them() {
-    use gradus::prelude::*;
-
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path();
-    let layers = r#"[{"kind": "flatten"}, {"kind": "dense", "units": 8}, {"kind": "relu"}, {"kind": "dense", "units": 10},
-                     {"kind": "softmax"}]"#;
-    fs::write(
-        home.join("mine.json"),
-        format!(r#"{{"input": [1, 8, 8], "layers": {layers}}}"#),
-    )
-    .unwrap();
-    let train = "train mine.json --data digits --seed 5 --quiet --json train.json --freeze 1,3.bias";
-    let network = Sequential::new([1, 8, 8])
-        .layer(Flatten)
-        .layer(Dense::new(8))
-        .layer(Relu);
-    let untrained = network.layer(Dense::new(10)).layer(Softmax).build(5).unwrap();
-    let changed = |out: &str| -> Vec<String> {
-        let trained = Network::load(home.join(out).join("network.safetensors")).unwrap();
-        let pairs = trained.parameters().zip(untrained.parameters());
-        pairs
-            .filter(|(a, b)| a.values != b.values)
-            .map(|(a, _)| a.name)
-            .collect()
-    };
-    good(home, &format!("{train} --epochs 2 --out whole"));
-    assert_eq!(changed("whole"), ["3.weight"]);
-    assert_eq!(
-        json(home.join("train.json"))["recipe"]["freeze"],
-        serde_json::json!(["1", "3.bias"])
-    );
-
-    good(home, &format!("{train} --epochs 1 --out parts"));
-    let other = gradus(
-        home,
-        "train mine.json --data digits --seed 5 --quiet --epochs 2 --out parts --resume",
-    );
-    let message = String::from_utf8(other.stderr).unwrap();
-    assert_eq!(other.status.code(), Some(1));
-    assert!(
-        message.contains("the frozen parameters was 1.weight, 1.bias, 3.bias, and is now nothing"),
-        "{message}"
-    );
-    let goes_on = gradus(home, &format!("{train} --epochs 2 --out parts --resume"));
-    assert!(goes_on.status.success());
-    assert_eq!(changed("parts"), ["3.weight"]);
-    let weight = |out: &str| {
-        let network = Network::load(home.join(out).join("network.safetensors")).unwrap();
-        network.parameter("3.weight").unwrap().values.to_vec()
-    };
-    assert_eq!(weight("parts"), weight("whole"));
-
-    let message = bad(home, &format!("{train} --freeze 4"));
-    assert!(
-        message.contains("there is no parameter \"4\" to freeze")
-            && message.contains("the network has 1.weight, 1.bias, 3.weight, 3.bias"),
-        "{message}"
-    );
-    good(home, &format!("{train} --epochs 1 --freeze 1.bias"));
 }

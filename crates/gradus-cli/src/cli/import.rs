@@ -69,16 +69,34 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
         path.display()
     );
     let imported = options.imported()?;
-    let network = imported.network;
+    let network = &imported.network;
     network.save(&path)?;
 
     write!(out, "{}", network.summary())?;
     writeln!(out, "\nThe network is in {}.", path.display())?;
     let input = network.input_shape();
+    print_notes(&imported, out)?;
+    Ok(json!({
+        "command": "import",
+        "model": path_text(&options.model),
+        "network": path_text(&path),
+        "input": input,
+        "output": network.output_shape(),
+        "parameters": network.parameter_count(),
+        "channels_last": imported.channels_last,
+        "channels_guessed": imported.channels_guessed,
+        "bytes": imported.bytes,
+        "two_classes": imported.two_classes,
+    }))
+}
+
+/// Says how the network differs from what is in its file.
+fn print_notes(imported: &Imported, out: &mut dyn Write) -> Result<()> {
     if imported.channels_last {
         writeln!(
             out,
-            "It takes images with their channels first, {input}: in the ONNX file they come last."
+            "It takes images with their channels first, {}: in the ONNX file they come last.",
+            imported.network.input_shape()
         )?;
     }
     if imported.channels_guessed {
@@ -114,18 +132,7 @@ pub fn run(options: &Import, out: &mut dyn Write) -> Result<Value> {
             "Its notes say how its outputs become values, which commands make of them: in the ONNX file nodes do."
         )?;
     }
-    Ok(json!({
-        "command": "import",
-        "model": path_text(&options.model),
-        "network": path_text(&path),
-        "input": input,
-        "output": network.output_shape(),
-        "parameters": network.parameter_count(),
-        "channels_last": imported.channels_last,
-        "channels_guessed": imported.channels_guessed,
-        "bytes": imported.bytes,
-        "two_classes": imported.two_classes,
-    }))
+    Ok(())
 }
 
 impl Import {

@@ -120,6 +120,38 @@ impl DataOptions {
         Ok(())
     }
 
+    /// Where the samples come from: from what the options name, or else from what the network was trained on.
+    ///
+    /// # Errors
+    /// If nothing names any.
+    fn origin(&self, file: &Path, metadata: &Metadata) -> Result<DataOrigin> {
+        let trained_on = match (&self.data, &metadata.origin) {
+            (None, None) => bail!(
+                "{}: the network does not say what it was trained on; name the data with --data",
+                file.display()
+            ),
+            (None, Some(origin)) => origin.clone(),
+            (Some(data), origin) => {
+                let name = absolute_name(data)?;
+                let origin = origin.clone().unwrap_or_else(|| DataOrigin::named(&name));
+                DataOrigin {
+                    // What was said of the first line of one table does not hold for another.
+                    header: origin.header.filter(|_| origin.name == name),
+                    name,
+                    ..origin
+                }
+            }
+        };
+        Ok(DataOrigin {
+            target: self.target.clone().or(trained_on.target),
+            regression: !self.classification
+                && (self.regression || trained_on.regression || metadata.gives_values() == Some(true)),
+            header: self.header.or(trained_on.header),
+            held_out: None,
+            ..trained_on
+        })
+    }
+
     /// The samples that the options name, or the notes of a network, whose file is given for messages: for training those that
     /// it was trained on, for testing those that it was not, as far as that is known. Also returns the samples for testing with
     /// none left out. The command writes the files `writes`.
@@ -142,31 +174,7 @@ impl DataOptions {
             trained: true,
             ..ReadOptions::default()
         };
-        let trained_on = match (&self.data, &metadata.origin) {
-            (None, None) => bail!(
-                "{}: the network does not say what it was trained on; name the data with --data",
-                file.display()
-            ),
-            (None, Some(origin)) => origin.clone(),
-            (Some(data), origin) => {
-                let name = absolute_name(data)?;
-                let origin = origin.clone().unwrap_or_else(|| DataOrigin::named(&name));
-                DataOrigin {
-                    // What was said of the first line of one table does not hold for another.
-                    header: origin.header.filter(|_| origin.name == name),
-                    name,
-                    ..origin
-                }
-            }
-        };
-        let origin = DataOrigin {
-            target: self.target.clone().or(trained_on.target),
-            regression: !self.classification
-                && (self.regression || trained_on.regression || metadata.gives_values() == Some(true)),
-            header: self.header.or(trained_on.header),
-            held_out: None,
-            ..trained_on
-        };
+        let origin = self.origin(file, metadata)?;
         // Where the notes alone name it, it is known only here.
         writes.extend(settings.json.clone());
         let files = CommandFiles {
@@ -178,20 +186,7 @@ impl DataOptions {
         };
         files.check()?;
         self.check_table(&origin.name)?;
-        let values = origin.regression && is_table(Path::new(&origin.name));
-        match (metadata.gives_values(), values) {
-            (Some(true), false) => bail!(
-                "{}: the network gives values, and the targets of {} are classes",
-                file.display(),
-                origin.name
-            ),
-            (Some(false), true) => bail!(
-                "{}: the network tells classes apart, and the targets of {} are values: leave out --regression if they are classes",
-                file.display(),
-                origin.name
-            ),
-            _ => {}
-        }
+        check_kind(file, metadata, &origin)?;
         let splits = DataSplits::load(&origin, &source, &read_options)?.with_remarks_printed();
         if let (Targets::Classes(classes @ 3..), 1) = (splits.test.targets(), network.output_shape().size()) {
             bail!(
@@ -205,6 +200,24 @@ impl DataOptions {
         let (splits, overlap) =
             overlap::divide(splits, metadata, &read_options, &source).with_context(|| file.display().to_string())?;
         Ok((splits, overlap, all))
+    }
+}
+
+/// Refuses classes for a network that gives values, and values for one that tells classes apart.
+fn check_kind(file: &Path, metadata: &Metadata, origin: &DataOrigin) -> Result<()> {
+    let values = origin.regression && is_table(Path::new(&origin.name));
+    match (metadata.gives_values(), values) {
+        (Some(true), false) => bail!(
+            "{}: the network gives values, and the targets of {} are classes",
+            file.display(),
+            origin.name
+        ),
+        (Some(false), true) => bail!(
+            "{}: the network tells classes apart, and the targets of {} are values: leave out --regression if they are classes",
+            file.display(),
+            origin.name
+        ),
+        _ => Ok(()),
     }
 }
 

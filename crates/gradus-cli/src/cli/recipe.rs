@@ -201,6 +201,19 @@ impl Recipe {
         value
     }
 
+    /// Refuses names and settings that do not exist.
+    ///
+    /// # Errors
+    /// The sentence names the option or the setting.
+    pub fn check(&self) -> Result<()> {
+        self.optimizer()?;
+        self.schedule()?;
+        self.clip()?;
+        self.augmentation()?;
+        self.loss.as_ref().map(Spec::loss).transpose()?;
+        Ok(())
+    }
+
     /// The optimizer.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use super::GlobalOptions;
 use super::export::found_beside;
 use super::interrupt;
 use super::options::{ComputeOptions, DataOptions, TEST, absolute_name};
-use super::recipe::{self, Recipe, Spec, check_end, default_loss};
+use super::recipe::{self, Recipe, check_end, default_loss};
 use crate::classes::{self, PositiveClass};
 use crate::data_source::DEFAULT_SET;
 use crate::data_splits::{DataSplits, ReadOptions, XOR};
@@ -209,22 +209,10 @@ impl<'a> TrainJob<'a> {
     fn new(options: &'a Train, settings: &'a GlobalOptions) -> Result<(Self, Network)> {
         let recipe = options.recipe();
         // Mistakes in options are told before data are read, which may take a while.
-        recipe.optimizer()?;
-        recipe.schedule()?;
-        recipe.clip()?;
-        recipe.augmentation()?;
-        recipe.loss.as_ref().map(Spec::loss).transpose()?;
+        recipe.check()?;
         options.named_metrics()?;
         let network = path_text(&options.network);
-        let declared = if networks::is_built_in(&network) {
-            None
-        } else {
-            Some(
-                networks::declared(&options.network)?
-                    .build(settings.seed)
-                    .with_context(|| network.clone())?,
-            )
-        };
+        let declared = options.declared(settings.seed)?;
         let splits = options.splits(declared.as_ref(), settings)?;
         let name = match options.network.file_stem() {
             Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
@@ -541,6 +529,16 @@ impl Train {
             samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
         }
+    }
+
+    /// The network, if it is declared in a file.
+    fn declared(&self, seed: u64) -> Result<Option<Network>> {
+        let name = path_text(&self.network);
+        if networks::is_built_in(&name) {
+            return Ok(None);
+        }
+        let network = networks::declared(&self.network)?.build(seed);
+        Ok(Some(network.context(name)?))
     }
 
     fn is_xor(&self) -> bool {
