@@ -634,7 +634,7 @@ mod tests {
         assert_eq!(numeric.rows().next().unwrap(), [1.0, 2.0]);
         let sentence = by_position.parse("1.5,0\n3,1\n".as_bytes()).unwrap_err().to_string();
         assert!(
-            sentence.contains("1 columns beside the target, and 2 are wanted: 0, 1"),
+            sentence.contains("1 column beside the target, and 2 are wanted: 0, 1"),
             "{sentence}"
         );
         let none = Csv::classification("y").columns([""; 0]);
