@@ -906,6 +906,37 @@ fn frozen_parameters_keep_their_values_and_checkpoints_know_them() {
 }
 
 #[test]
+fn training_starts_from_the_weights_of_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let train = "train mlp --data digits --quiet";
+    good(home, &format!("{train} --epochs 3 --out first"));
+    let more = format!("{train} --seed 9 --weights first/network.safetensors");
+    good(home, &format!("{more} --epochs 1 --freeze 1,3 --out second"));
+    let load = |out: &str| gradus::Network::load(home.join(out).join("network.safetensors")).unwrap();
+    let (first, second) = (load("first"), load("second"));
+    let same = |name: &str| first.parameter(name).unwrap().values == second.parameter(name).unwrap().values;
+    assert!(same("1.weight") && same("3.bias") && !same("5.weight"));
+    let losses = |out: &str| -> Vec<f64> {
+        let history = fs::read_to_string(home.join(out).join("history.csv")).unwrap();
+        let rows = history
+            .lines()
+            .skip(1)
+            .map(|row| row.split(',').nth(1).unwrap().parse().unwrap());
+        rows.collect()
+    };
+    assert!(losses("second")[0] < losses("first")[1]);
+
+    let message = bad(
+        home,
+        "train cnn --data digits --quiet --weights first/network.safetensors",
+    );
+    assert!(message.contains("first/network.safetensors"), "{message}");
+    let message = bad(home, &format!("{more} --out first"));
+    assert!(message.contains("first/network.safetensors"), "{message}");
+}
+
+#[test]
 fn mistyped_names_are_answered_with_the_one_that_was_meant() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();

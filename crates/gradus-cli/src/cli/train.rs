@@ -83,12 +83,16 @@ const CLASS_METRICS: [&str; 6] = ["accuracy", "top_5", "precision", "recall", "f
   gradus train lenet --schedule one_cycle --augment shift=2,rotate=10 --patience 3 --epochs 30
   gradus train mlp --data houses.csv --target price --regression
   gradus train my-network.toml --data my-pictures --out runs/mine
+  gradus train my-network.toml --weights runs/mine/network.safetensors --freeze 0,3 --data others
   gradus train my-network.toml --data my-pictures --out runs/mine --resume"
 )]
 pub struct Train {
     /// xor, mlp, cnn, lenet, or a .toml or .json file
     #[arg(value_name = "NETWORK")]
     network: PathBuf,
+    /// Start from the weights in this file, a trained network of the same layers or PyTorch's, instead of from random ones
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     #[command(flatten)]
     data: DataOptions,
     /// The share of the samples to hold out for testing, where the data have no part for it [default: 0.2]
@@ -223,6 +227,9 @@ impl<'a> TrainJob<'a> {
             None => built_in(&network, &splits, settings.seed)?,
         };
         let mut network = options.computation.of(network)?;
+        if let Some(weights) = &options.weights {
+            network.load_weights(weights)?;
+        }
         let (train, validation) = options.held_out(&splits, settings.seed)?;
         let targets = splits.train.targets();
         let spec = (recipe.loss.clone()).map_or_else(|| default_loss(&network, &targets).parse(), Ok)?;
@@ -244,6 +251,7 @@ impl<'a> TrainJob<'a> {
         let mut metadata = splits.metadata()?;
         metadata.training = Some(json!({
             "network": name,
+            "weights": options.weights.as_deref().map(path_text),
             "version": env!("CARGO_PKG_VERSION"),
             "data": { "name": splits.name, "sha256": metadata.fingerprint.as_ref().map(|fingerprint| &fingerprint.sha256) },
             "seed": settings.seed,
@@ -525,7 +533,7 @@ impl Train {
     /// What it reads and writes.
     pub fn files(&self) -> CommandFiles {
         CommandFiles {
-            reads: vec![self.network.clone()],
+            reads: [&self.network].into_iter().chain(&self.weights).cloned().collect(),
             samples: self.data.place(),
             writes: FILES.iter().map(|name| self.out.join(name)).collect(),
         }
