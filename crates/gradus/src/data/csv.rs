@@ -177,7 +177,8 @@ impl Csv {
         .map_err(Error::data)
     }
 
-    fn parse_text(&self, reader: impl Read) -> Result<Table, String> {
+    /// Refuses settings that no table can be read with.
+    fn validate(&self) -> Result<(), String> {
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
             return Err("no columns are wanted beside the target: a table needs at least one of values".into());
         }
@@ -187,6 +188,11 @@ impl Csv {
                     .into(),
             );
         }
+        Ok(())
+    }
+
+    fn parse_text(&self, reader: impl Read) -> Result<Table, String> {
+        self.validate()?;
         let mut reader = Lines::new(reader);
         let mut head = Vec::new();
         reader
@@ -204,24 +210,21 @@ impl Csv {
             ));
         }
         let layout = Layout::of(self, &first, rows.peek(COMPARED)?)?;
-        let mut row = if layout.header.is_some() {
+        let first = if layout.header.is_some() {
             (rows.next()?).ok_or("the table has no rows, only a first line with names")?
         } else {
             first
         };
+        self.read_rows(layout, first, rows)
+    }
+
+    /// Reads all rows, from the first on.
+    fn read_rows(&self, layout: Layout, first: Row, mut rows: Rows<impl Read>) -> Result<Table, String> {
+        let mut row = first;
         let mut classes = Classes::new(self.names.as_deref());
         let (mut values, mut labels, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         loop {
-            let at = |column: usize, problem: String| {
-                let doubt = self.header.is_none() && layout.header.is_none() && row.line == 1;
-                let doubt = doubt && row.cells[column].starts_with(char::is_alphabetic);
-                let hint = if doubt {
-                    " (if the first line names the columns, say so with `header`)"
-                } else {
-                    ""
-                };
-                format!("line {}, column {}: {problem}{hint}", row.line, column + 1)
-            };
+            let at = |column: usize, problem: String| self.refused_cell(&layout, &row, column, &problem);
             make_room(&mut values, layout.columns.len())?;
             for &column in &layout.columns {
                 values.push(number(&row.cells[column]).map_err(|problem| at(column, problem))?);
@@ -258,6 +261,17 @@ impl Csv {
             values,
             targets,
         })
+    }
+
+    /// Says where a cell is that can't be read, and whether it may be a name.
+    fn refused_cell(&self, layout: &Layout, row: &Row, column: usize, problem: &str) -> String {
+        let doubt = self.header.is_none() && layout.header.is_none() && row.line == 1;
+        let hint = if doubt && row.cells[column].starts_with(char::is_alphabetic) {
+            " (if the first line names the columns, say so with `header`)"
+        } else {
+            ""
+        };
+        format!("line {}, column {}: {problem}{hint}", row.line, column + 1)
     }
 }
 
@@ -314,22 +328,7 @@ impl Layout {
             None => (position, is_header(position)?),
         };
         let others: Vec<usize> = (0..first.len()).filter(|&i| i != target).collect();
-        let columns = match &csv.columns {
-            Some(wanted) if header && !others.iter().map(|&i| first[i]).eq(wanted) => wanted
-                .iter()
-                .map(|name| unique(&first, name))
-                .collect::<Result<_, _>>()?,
-            Some(wanted) if wanted.len() != others.len() => {
-                return Err(format!(
-                    "the table has {} beside the target, and {} {} wanted: {}",
-                    plural(others.len(), "column"),
-                    wanted.len(),
-                    if wanted.len() == 1 { "is" } else { "are" },
-                    shortened_list(wanted)
-                ));
-            }
-            _ => others.clone(),
-        };
+        let columns = wanted_columns(csv, &first, header, &others)?;
         if columns.contains(&target) {
             return Err(format!(
                 "the column `{}` can't be the target: it is read as a number",
@@ -345,6 +344,23 @@ impl Layout {
             columns,
             unused,
         })
+    }
+}
+
+/// The positions of the columns that are wanted, of those beside the target.
+fn wanted_columns(csv: &Csv, first: &[&str], header: bool, others: &[usize]) -> Result<Vec<usize>, String> {
+    match &csv.columns {
+        Some(wanted) if header && !others.iter().map(|&i| first[i]).eq(wanted) => {
+            wanted.iter().map(|name| unique(first, name)).collect()
+        }
+        Some(wanted) if wanted.len() != others.len() => Err(format!(
+            "the table has {} beside the target, and {} {} wanted: {}",
+            plural(others.len(), "column"),
+            wanted.len(),
+            if wanted.len() == 1 { "is" } else { "are" },
+            shortened_list(wanted)
+        )),
+        _ => Ok(others.to_vec()),
     }
 }
 

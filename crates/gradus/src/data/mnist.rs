@@ -213,22 +213,7 @@ impl Set {
             ));
         }
         let names = self.class_names();
-        let labels = labels.bytes.iter().enumerate().map(|(i, &byte)| {
-            let label = byte.checked_sub(self.first_label).map(usize::from);
-            label.filter(|&label| label < names.len()).ok_or_else(|| {
-                let (first, last) = (
-                    usize::from(self.first_label),
-                    usize::from(self.first_label) + names.len() - 1,
-                );
-                let message = format!(
-                    "label {i} is {byte}, and labels of {} run from {first} to {last}",
-                    self.name
-                );
-                Error::file(labels_path, message)
-            })
-        });
-        let labels = labels.collect::<Result<Vec<_>>>()?;
-
+        let labels = self.labels(&labels.bytes, names.len(), labels_path)?;
         let mut images = idx::read(images_path)?;
         let [images_count, height, width] = images.dims[..] else {
             return Err(Error::file(
@@ -263,6 +248,23 @@ impl Set {
             [1, height, width]
         };
         Bytes::new(shape, images.bytes, labels, names.len())?.with_class_names(names)
+    }
+
+    /// The labels in a file as numbers of `classes` classes, from 0.
+    fn labels(&self, bytes: &[u8], classes: usize, path: &Path) -> Result<Vec<usize>> {
+        let labels = bytes.iter().enumerate().map(|(i, &byte)| {
+            let label = byte.checked_sub(self.first_label).map(usize::from);
+            label.filter(|&label| label < classes).ok_or_else(|| {
+                let first = usize::from(self.first_label);
+                let last = first + classes - 1;
+                let message = format!(
+                    "label {i} is {byte}, and labels of {} run from {first} to {last}",
+                    self.name
+                );
+                Error::file(path, message)
+            })
+        });
+        labels.collect()
     }
 }
 

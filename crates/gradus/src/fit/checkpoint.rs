@@ -101,13 +101,11 @@ impl TrainingRun<'_> {
         Ok(())
     }
 
-    /// Takes up what a checkpoint kept; returns what callbacks remember.
-    pub(super) fn resume(&mut self, path: &Path) -> Result<CallbackState> {
-        let saved = Checkpoint::load(path)?;
-        let refused = |message: String| Error::file(path, message);
+    /// Refuses a checkpoint whose settings were others.
+    fn check_settings(&self, saved: &BTreeMap<String, String>, refused: impl Fn(String) -> Error) -> Result<()> {
         let earlier = earlier_settings(&self.fit, self.network);
         for (name, value) in self.settings.iter().flatten() {
-            let before = saved.progress.settings.get(name).map_or("nothing", String::as_str);
+            let before = saved.get(name).map_or("nothing", String::as_str);
             let data = match name.as_str() {
                 TRAINING => Some(&*self.train),
                 VALIDATION => self.validation.as_deref(),
@@ -121,6 +119,14 @@ impl TrainingRun<'_> {
                 )));
             }
         }
+        Ok(())
+    }
+
+    /// Takes up what a checkpoint kept; returns what callbacks remember.
+    pub(super) fn resume(&mut self, path: &Path) -> Result<CallbackState> {
+        let saved = Checkpoint::load(path)?;
+        let refused = |message: String| Error::file(path, message);
+        self.check_settings(&saved.progress.settings, refused)?;
         let Checkpoint {
             progress,
             history,

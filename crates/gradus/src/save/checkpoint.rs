@@ -102,23 +102,7 @@ impl Checkpoint {
     /// If it is not that of a checkpoint, or is damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let content = safetensors::read(bytes)?;
-        let entry = |key: &str| {
-            content.metadata.get(key).ok_or_else(|| {
-                Error::data(format!(
-                    "this safetensors file is not a checkpoint of Gradus: its metadata has no `{key}`"
-                ))
-            })
-        };
-        let format = entry(FORMAT_KEY)?;
-        let Some(known) = format.parse().ok().filter(|f| (1..=FORMAT).contains(f)) else {
-            return Err(Error::data(format!(
-                "the checkpoint is of format {format}, this version reads formats 1 to {FORMAT}"
-            )));
-        };
-        if known >= FORMAT_WITH_CHECKSUM {
-            content.require_checksum()?;
-        }
-        let file: InFile = parse(entry(PROGRESS_KEY)?)?;
+        let file = progress_in(&content)?;
         let mut tensors: BTreeMap<String, Buffer> = content
             .tensors
             .into_iter()
@@ -244,6 +228,27 @@ pub(crate) fn write<'a>(
         (PROGRESS_KEY.to_string(), progress),
     ]);
     atomic::write(path, &safetensors::write(&Content { metadata, tensors: all }))
+}
+
+/// What the metadata of a checkpoint say.
+fn progress_in(content: &Content<'_>) -> Result<InFile> {
+    let entry = |key: &str| {
+        content.metadata.get(key).ok_or_else(|| {
+            Error::data(format!(
+                "this safetensors file is not a checkpoint of Gradus: its metadata has no `{key}`"
+            ))
+        })
+    };
+    let format = entry(FORMAT_KEY)?;
+    let Some(known) = format.parse().ok().filter(|f| (1..=FORMAT).contains(f)) else {
+        return Err(Error::data(format!(
+            "the checkpoint is of format {format}, this version reads formats 1 to {FORMAT}"
+        )));
+    };
+    if known >= FORMAT_WITH_CHECKSUM {
+        content.require_checksum()?;
+    }
+    parse(entry(PROGRESS_KEY)?)
 }
 
 fn buffer(values: &[crate::Float]) -> Buffer {

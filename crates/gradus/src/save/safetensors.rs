@@ -132,7 +132,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
              tensors with `safetensors.torch.save_file(model.state_dict(), path)`",
         ));
     }
-    let damaged = |what: String| Error::data(format!("not a whole safetensors file: {what}"));
+    let (header, data) = split_header(bytes)?;
+    let (metadata, tensors) = read_entries(header, data)?;
+    if let Some(noted) = metadata.get(CHECKSUM_KEY) {
+        let found = checksum(bytes).map_or("another".to_string(), |(_, sum)| sum);
+        if *noted != found {
+            return Err(Error::data(format!(
+                "the file's checksum is {noted}, that of its content {found}: it is damaged, or was changed by another program"
+            )));
+        }
+    }
+    Ok(Content {
+        metadata,
+        tensors: (tensors.into_iter().map(|entry| entry.tensor))
+            .filter(|tensor| !tensor.name.ends_with(COUNTER))
+            .collect(),
+    })
+}
+
+fn damaged(what: String) -> Error {
+    Error::data(format!("not a whole safetensors file: {what}"))
+}
+
+/// The header of a file, and the bytes of its tensors.
+fn split_header(bytes: &[u8]) -> Result<(Map<String, Value>, &[u8])> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(damaged(format!("it has only {} bytes", bytes.len())));
     };
@@ -143,9 +166,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
             rest.len()
         )));
     };
-    let header: Map<String, Value> =
+    let header =
         serde_json::from_slice(header).map_err(|e| damaged(format!("its header is not a JSON object: {e}")))?;
+    Ok((header, data))
+}
 
+/// The metadata and the tensors that a header names, in the order of their bytes, which have to be all of `data`.
+fn read_entries(header: Map<String, Value>, data: &[u8]) -> Result<(BTreeMap<String, String>, Vec<Entry>)> {
     let mut metadata = BTreeMap::new();
     let mut tensors: Vec<Entry> = Vec::new();
     for (name, value) in header {
@@ -180,20 +207,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content<'static>> {
     if end != data.len() {
         return Err(damaged(format!("its tensors end at byte {end} of {}", data.len())));
     }
-    if let Some(noted) = metadata.get(CHECKSUM_KEY) {
-        let found = checksum(bytes).map_or("another".to_string(), |(_, sum)| sum);
-        if *noted != found {
-            return Err(Error::data(format!(
-                "the file's checksum is {noted}, that of its content {found}: it is damaged, or was changed by another program"
-            )));
-        }
-    }
-    Ok(Content {
-        metadata,
-        tensors: (tensors.into_iter().map(|entry| entry.tensor))
-            .filter(|tensor| !tensor.name.ends_with(COUNTER))
-            .collect(),
-    })
+    Ok((metadata, tensors))
 }
 
 /// Whether a file that begins with these bytes, nine or more, is one of `torch.save`: a zip archive with a pickle, or, until 2020, a

@@ -150,13 +150,13 @@ pub struct Row {
 
 /// The rows of a table, one after the other, all of one length; empty lines are skipped.
 pub struct Rows<R> {
-    reader: ::csv::Reader<R>,
+    reader: ::csv::Reader<Chain<R, &'static [u8]>>,
     /// Rows that were looked at ahead.
     ahead: VecDeque<Row>,
     length: Option<usize>,
 }
 
-impl<R: Read> Rows<Chain<R, &'static [u8]>> {
+impl<R: Read> Rows<R> {
     pub fn new(reader: R, delimiter: u8) -> Self {
         // Lines are counted rightly only if they end in one byte, the last one too; a carriage return before it is trimmed from
         // the last cell.
