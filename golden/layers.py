@@ -186,6 +186,12 @@ def pool1d(name, kind, shape, kernel, stride=None, padding=0, exclude_padding=No
     return case(name, kind, settings, module, shape, 2, distinct=True)
 
 
+def upsample(name, shape, scale, mode):
+    """Upsampling by a height and a width; bilinear between the centers of pixels."""
+    module = nn.Upsample(scale_factor=tuple(map(float, scale)), mode=mode)
+    return case(name, "upsample2d", {"scale": list(scale), "mode": mode}, module, shape, 2)
+
+
 class Residual(nn.Module):
     """body(x) + shortcut(x)."""
 
@@ -405,6 +411,11 @@ def layers():
         case("maxout of channels", "maxout", {"pieces": 2}, Maxout(2), (4, 2, 3), distinct=True),
         case("zero_pad2d", "zero_pad2d", {"padding": 1}, nn.ZeroPad2d(1), (2, 3, 4), 2),
         case("zero_pad2d, each side its own", "zero_pad2d", {"padding": {"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 0}}}, nn.ZeroPad2d((3, 0, 1, 2)), (2, 3, 2), 2),
+        upsample("upsample2d, nearest", (2, 3, 4), (2, 2), "nearest"),
+        upsample("upsample2d, nearest, each axis its own", (3, 2, 3), (3, 1), "nearest"),
+        upsample("upsample2d, bilinear", (2, 3, 4), (2, 2), "bilinear"),
+        upsample("upsample2d, bilinear, each axis its own", (2, 3, 2), (3, 4), "bilinear"),
+        upsample("upsample2d, bilinear, of one pixel", (3, 1, 1), (2, 3), "bilinear"),
         case("group_norm", "group_norm", {"groups": 2, "epsilon": 1e-5}, nn.GroupNorm(2, 4), (4, 3, 2)),
         case("group_norm of a flat sample", "group_norm", {"groups": 2, "epsilon": 0.01}, nn.GroupNorm(2, 6, eps=0.01), (6,)),
         case("group_norm, a group for each channel", "group_norm", {"groups": None}, nn.InstanceNorm2d(3, affine=True), (3, 2, 4)),

@@ -17,7 +17,7 @@ use crate::metadata::TargetScale;
 use crate::numbers::exact;
 
 /// Layers that keep the range of values: the layer before them decides the range of the outputs.
-const KEEP_RANGE: [&str; 13] = [
+const KEEP_RANGE: [&str; 14] = [
     "flatten",
     "reshape",
     "dropout",
@@ -31,6 +31,7 @@ const KEEP_RANGE: [&str; 13] = [
     "global_max_pool1d",
     "global_max_pool2d",
     "maxout",
+    "upsample2d",
 ];
 
 impl TargetScale {

@@ -154,6 +154,15 @@ def torch_fixtures():
             ),
             (5,),
         ),
+        # By scales and by sizes.
+        "upsample": (
+            nn.Sequential(
+                nn.Conv2d(2, 3, 1), nn.Upsample(scale_factor=(2, 3)), nn.Tanh(), nn.Upsample(scale_factor=2, mode="bilinear"),
+                nn.Conv2d(3, 2, 3, 2), nn.Upsample(size=(10, 16)), nn.Tanh(), nn.Upsample(size=(20, 16), mode="bilinear"),
+                nn.AvgPool2d(4), nn.Flatten(), nn.Linear(40, 3),
+            ),
+            (2, 3, 3),
+        ),
     }
     for name, (network, shape) in cases.items():
         torch.manual_seed(1)

@@ -485,11 +485,12 @@ fn shape(node: &Operands<'_, '_>, reader: &Reader<'_>) -> Result<Constant, Strin
         .values
         .get(name)
         .ok_or_else(|| format!("its input `{name}` is given by no node before it"))?;
-    if node.given_integer("start").is_some() || node.given_integer("end").is_some() {
-        return Err("it takes a part of the shape".into());
-    }
     let dims = value.dims.iter().map(|&dim| dim as i64);
-    Ok(Constant::integers([SAMPLES].into_iter().chain(dims).collect()))
+    let dims: Vec<i64> = [SAMPLES].into_iter().chain(dims).collect();
+    let rank = dims.len() as i64;
+    let place = |bound: i64| if bound < 0 { bound.saturating_add(rank) } else { bound }.clamp(0, rank) as usize;
+    let (start, end) = (place(node.integer("start", 0)?), place(node.integer("end", rank)?));
+    Ok(Constant::integers(dims[start..end.max(start)].to_vec()))
 }
 
 /// Builds the network and gives it its values.

@@ -347,6 +347,11 @@ pub(crate) fn float(name: &str, value: f32) -> Message {
     Message::new().text(1, name).float(2, value).integer(20, 1)
 }
 
+/// Writes an attribute that is a text.
+pub(crate) fn text(name: &str, value: &str) -> Message {
+    Message::new().text(1, name).text(4, value).integer(20, 3)
+}
+
 /// Writes a `TensorProto` of this type, from the bytes of its values.
 pub(crate) fn write_tensor(name: &str, dims: &[usize], data_type: i64, raw: &[u8]) -> Message {
     let tensor = (dims.iter()).fold(Message::new(), |tensor, &dim| tensor.integer(1, dim as i64));

@@ -87,6 +87,13 @@ fn networks() -> Vec<(&'static str, Json)> {
             { "kind": "avg_pool1d", "kernel": 2, "padding": 1 }] }),
         ),
         (
+            "upsample2d",
+            json!({ "input": [2, 3, 4], "layers": [
+            { "kind": "upsample2d", "scale": [3, 2] }, { "kind": "tanh" },
+            { "kind": "upsample2d", "scale": [2, 3], "mode": "bilinear" }, { "kind": "conv2d", "channels": 2, "kernel": [18, 24] },
+            { "kind": "upsample2d", "scale": [1, 2], "mode": "bilinear" }, { "kind": "upsample2d", "scale": 1 }] }),
+        ),
+        (
             "global pools",
             json!({ "input": [5, 4, 3], "layers": [
             { "kind": "residual", "body": [{ "kind": "relu" }] }, { "kind": "global_max_pool2d" }, { "kind": "relu" }] }),

@@ -75,7 +75,7 @@ fn assert_close(what: &str, found: &ArrayD<Float>, expected: &ArrayD<Float>) {
 #[test]
 fn networks_of_the_frameworks_give_what_they_give_there() {
     let names = names();
-    assert_eq!(names.len(), 20, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
     for name in names {
         let imported = imported(&name);
         let (x, y) = case(&name, &imported);
@@ -118,6 +118,14 @@ fn nodes_become_the_layers_that_they_came_from() {
         (
             "torch_joins_dynamo",
             "concat relu multiply concat concat concat multiply global_avg_pool2d concat dense",
+        ),
+        (
+            "torch_upsample_old",
+            "conv2d upsample2d tanh upsample2d conv2d upsample2d tanh upsample2d avg_pool2d flatten dense",
+        ),
+        (
+            "torch_upsample_dynamo",
+            "conv2d upsample2d tanh upsample2d conv2d upsample2d tanh upsample2d avg_pool2d flatten dense",
         ),
         ("sklearn_classes", "dense relu dense relu dense softmax"),
         ("sklearn_pipeline", "dense relu dense softmax"),

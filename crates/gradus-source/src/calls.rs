@@ -1,5 +1,7 @@
 //! Steps as calls of the operations: what both languages print, each in its own words.
 
+use gradus::layer::UpsampleMode;
+
 use crate::bytes::Units;
 use crate::kernels::window::Window;
 use crate::maps::map;
@@ -143,6 +145,12 @@ impl Listing {
                 arguments.extend([*multiplier, i32::from(*shift), *x_zero, *y_zero].map(Argument::Integer));
                 ("avg_pool2d", arguments)
             }
+            QuantizedOp::Upsample {
+                height,
+                width,
+                scale,
+                mode,
+            } => upsample_call([*height, *width], *scale, *mode),
             QuantizedOp::Map(table) => ("map", vec![Argument::Table("table", Table::U8(table.to_vec()))]),
             QuantizedOp::Softmax(table) => ("softmax", vec![Argument::Table("table", Table::U32(table.to_vec()))]),
             QuantizedOp::Add {
@@ -277,6 +285,12 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             "avg_pool2d",
             vec![Argument::Window(*window), Argument::Flag(*exclude_padding)],
         ),
+        Op::Upsample {
+            height,
+            width,
+            scale,
+            mode,
+        } => upsample_call([*height, *width], *scale, *mode),
         Op::Map(function) => {
             let map = map(*function);
             (map.name, map.arguments.into_iter().map(Argument::Float).collect())
@@ -314,6 +328,19 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
     }
 }
 
+fn upsample_call(
+    [height, width]: [usize; 2],
+    [rows, columns]: [usize; 2],
+    mode: UpsampleMode,
+) -> (&'static str, Vec<Argument>) {
+    // Whatever is larger than 32 bits has been refused.
+    let integers = |values: &[usize]| values.iter().map(|&value| Argument::Integer(value as i32)).collect();
+    match mode {
+        UpsampleMode::Nearest => ("upsample_nearest", integers(&[width, rows, columns])),
+        UpsampleMode::Bilinear => ("upsample_bilinear", integers(&[height, width, rows, columns])),
+    }
+}
+
 fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static str, Vec<Argument>)) -> Vec<Call> {
     debug_assert!(result(steps) < values.len());
     let calls = steps.iter().map(|step| {
@@ -322,7 +349,7 @@ fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static
         let counts = match function {
             _ if windowed => vec![],
             "dense" | "multiply" => vec![values[step.x], values[step.y]],
-            "copy_into" => vec![values[step.x]],
+            "copy_into" | "upsample_nearest" | "upsample_bilinear" => vec![values[step.x]],
             _ => vec![values[step.y]],
         };
         Call {

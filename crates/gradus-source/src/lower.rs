@@ -197,6 +197,16 @@ impl Lowering {
                 };
                 self.push(layer, x, Op::MaxPool { window })
             }
+            Operation::Upsample { scale, mode } => {
+                let (height, width) = (input[1], input[2]);
+                let op = Op::Upsample {
+                    height,
+                    width,
+                    scale,
+                    mode,
+                };
+                self.push(layer, x, op)
+            }
             Operation::LayerNorm { epsilon } => {
                 let op = normalize(layer, 1, epsilon)?;
                 self.in_place(layer, x, op)

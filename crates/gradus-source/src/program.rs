@@ -2,7 +2,7 @@
 //! language.
 
 use gradus::Shape;
-use gradus::layer::Function;
+use gradus::layer::{Function, UpsampleMode};
 
 use crate::kernels::window::Window;
 use crate::scaling::Scaling;
@@ -80,6 +80,13 @@ pub(crate) enum Op {
     MeanPool {
         window: Window,
         exclude_padding: bool,
+    },
+    /// From images of this height and width to such that are `scale` times as high and wide.
+    Upsample {
+        height: usize,
+        width: usize,
+        scale: [usize; 2],
+        mode: UpsampleMode,
     },
     /// In place.
     Map(Function),

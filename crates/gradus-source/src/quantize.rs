@@ -17,7 +17,7 @@
 //! Source: Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam and Kalenichenko, "Quantization and training of neural networks for
 //! efficient integer-arithmetic-only inference", 2018.
 
-use gradus::layer::Function;
+use gradus::layer::{Function, UpsampleMode};
 use gradus::{Error, Float, Result, Shape};
 
 use crate::bytes::{Range, Scale};
@@ -75,6 +75,13 @@ pub(crate) enum QuantizedOp {
         x_zero: i32,
         y_zero: i32,
     },
+    /// The bytes stand for the same before and after.
+    Upsample {
+        height: usize,
+        width: usize,
+        scale: [usize; 2],
+        mode: UpsampleMode,
+    },
     Map(Box<[u8; 256]>),
     Softmax(Box<[u32; 256]>),
     /// Of x and y; the zeros are of x, of y before and of y after.
@@ -110,6 +117,9 @@ pub(crate) struct Weights {
 
 /// The most pixels of an average: their sum is taken in 32 bits.
 const MOST_PIXELS: usize = 1 << 15;
+
+/// The most pixels that each pixel becomes by interpolation: four times as many weights of a byte are added up in 32 bits.
+const MOST_FOLD: usize = 1 << 20;
 
 /// The least range before a sigmoid, softmax or tanh, on both sides of 0: there they are within 0.0004 of their bounds.
 const LEAST_RANGE: f64 = 8.0;
@@ -155,11 +165,11 @@ impl Program {
         let mut steps = Vec::new();
         for (step, range) in program.steps.iter().zip(&ranges.steps) {
             let (x, before) = (scales[step.x], scales[step.y]);
-            let y = match step.op {
-                Op::MaxPool { .. } | Op::Copy => x,
+            let y = match &step.op {
+                op if keeps_scale(op) => x,
                 // A mean of values whose range is known is in it.
                 Op::MeanPool { .. } if [Scale::SHARES, Scale::SIGNED].contains(&x) => x,
-                _ => bounded(&step.op).unwrap_or_else(|| range.scale()),
+                op => bounded(op).unwrap_or_else(|| range.scale()),
             };
             let op = quantize_step(&step.op, x, before, y).map_err(|message| Error::build(&*step.label, message))?;
             scales[step.y] = y;
@@ -194,8 +204,8 @@ impl Program {
                     break (None, &mut ranges.input);
                 };
                 let step = &before[last];
-                match step.op {
-                    Op::MaxPool { .. } | Op::Copy => (value, before) = (step.x, &before[..last]),
+                match &step.op {
+                    op if keeps_scale(op) => (value, before) = (step.x, &before[..last]),
                     _ => break (Some(step), &mut ranges.steps[last]),
                 }
             };
@@ -330,6 +340,11 @@ fn bounded(op: &Op) -> Option<Scale> {
     }
 }
 
+/// Whether the values of a step are values that it reads, or lie between them: their bytes stand for the same.
+fn keeps_scale(op: &Op) -> bool {
+    matches!(op, Op::MaxPool { .. } | Op::Upsample { .. } | Op::Copy)
+}
+
 /// Whether a step ends in a ReLU that its range stands for.
 fn rectifies(op: &Op) -> bool {
     matches!(
@@ -376,6 +391,25 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
                 shift,
                 x_zero: x.zero(),
                 y_zero: y.zero(),
+            }
+        }
+        Op::Upsample {
+            height,
+            width,
+            scale,
+            mode,
+        } => {
+            let [rows, columns] = *scale;
+            if *mode == UpsampleMode::Bilinear && rows.saturating_mul(columns) >= MOST_FOLD {
+                return Err(format!(
+                    "in integers, an image can be interpolated to less than {MOST_FOLD} times its pixels, this is to {rows}×{columns} times"
+                ));
+            }
+            QuantizedOp::Upsample {
+                height: *height,
+                width: *width,
+                scale: *scale,
+                mode: *mode,
             }
         }
         Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),

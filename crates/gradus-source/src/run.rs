@@ -1,6 +1,7 @@
 //! Programs, run here: step by step as the exported files do, by the same functions.
 
 use gradus::Float;
+use gradus::layer::UpsampleMode;
 
 use crate::kernels::{float, functions, integer};
 use crate::maps::map;
@@ -37,6 +38,15 @@ impl Program {
                     window,
                     exclude_padding,
                 } => float::avg_pool2d(x, y, window, *exclude_padding),
+                Op::Upsample {
+                    height,
+                    width,
+                    scale: [rows, columns],
+                    mode,
+                } => match mode {
+                    UpsampleMode::Nearest => float::upsample_nearest(x, y, *width, *rows, *columns),
+                    UpsampleMode::Bilinear => float::upsample_bilinear(x, y, *height, *width, *rows, *columns),
+                },
                 Op::Map(function) => map(*function).run(y),
                 Op::Softmax => functions::softmax(y),
                 Op::Normalize {
@@ -96,6 +106,15 @@ impl Quantized {
                 x_zero,
                 y_zero,
             } => integer::avg_pool2d(x, y, window, *exclude_padding, *multiplier, *shift, *x_zero, *y_zero),
+            QuantizedOp::Upsample {
+                height,
+                width,
+                scale: [rows, columns],
+                mode,
+            } => match mode {
+                UpsampleMode::Nearest => integer::upsample_nearest(x, y, *width, *rows, *columns),
+                UpsampleMode::Bilinear => integer::upsample_bilinear(x, y, *height, *width, *rows, *columns),
+            },
             QuantizedOp::Map(table) => integer::map(y, table),
             QuantizedOp::Softmax(table) => integer::softmax(y, table),
             QuantizedOp::Add {

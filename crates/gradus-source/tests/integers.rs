@@ -41,6 +41,10 @@ fn a_classifier_that_saw_no_positive_can_say_yes() {
             .layer(image.clone())
             .layer(MaxPool2d::new(1))
             .layer(Sigmoid),
+        Layers::new()
+            .layer(image.clone())
+            .layer(Upsample2d::new(1).bilinear())
+            .layer(Sigmoid),
         Layers::new().layer(image).layer(Sigmoid).layer(GlobalAvgPool2d::new()),
     ] {
         // z = 6 - x, and all sums that calibration sees are below -2.
@@ -350,4 +354,47 @@ fn nan_has_the_same_byte_in_both_languages() {
             assert_eq!(compiled.run_values(path, i, &x), expected, "{language}");
         }
     }
+}
+
+/// Values between those of two pixels have bytes between theirs.
+#[test]
+fn upsampling_keeps_the_scale() {
+    let upsampled = |layer: Upsample2d, bytes: &[u8], input| {
+        let network = Sequential::new([1, 1, bytes.len()]).layer(layer).build(1).unwrap();
+        let samples: [&[Float]; 1] = [&[-0.5, 1.0, 2.0][..bytes.len()]];
+        let quantized = Program::of(&network).unwrap().quantize(samples, input).unwrap();
+        assert_eq!(quantized.output_scale(), quantized.input_scale());
+        quantized.run(bytes)
+    };
+    for input in [InputBytes::Pixels, InputBytes::Calibrated] {
+        let repeated = [7, 7, 7, 0, 0, 0, 255, 255, 255].repeat(2);
+        assert_eq!(upsampled(Upsample2d::new((2, 3)), &[7, 0, 255], input), repeated);
+        let between = upsampled(Upsample2d::new((1, 2)).bilinear(), &[0, 100, 255], input);
+        // 138.75 and 216.25 are rounded.
+        assert_eq!(between, [0, 25, 75, 139, 216, 255]);
+        // As is the half in the middle.
+        let between = upsampled(Upsample2d::new((1, 8)).bilinear(), &[10, 18], input);
+        assert_eq!(between[4..12], [11, 12, 13, 14, 15, 16, 17, 18]);
+    }
+}
+
+#[test]
+fn interpolation_that_32_bits_can_not_hold_is_refused() {
+    let network = |layer| Sequential::new([1, 1, 1]).layer(layer).build(1).unwrap();
+    let program = |layer| Program::of(&network(layer)).unwrap();
+    let samples: [&[Float]; 1] = [&[1.0]];
+    let message = program(Upsample2d::new(1024).bilinear())
+        .quantize(samples, InputBytes::Calibrated)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        message,
+        "layer 0 (upsample2d): in integers, an image can be interpolated to less than 1048576 times its pixels, this is to 1024×1024 \
+         times"
+    );
+    let largest = program(Upsample2d::new((1024, 1023)).bilinear());
+    let largest = largest.quantize(samples, InputBytes::Calibrated).unwrap();
+    assert!(largest.run(&[255]).iter().all(|&byte| byte == 255));
+    let repeated = program(Upsample2d::new(1024)).quantize(samples, InputBytes::Calibrated);
+    assert!(repeated.unwrap().run(&[77]).iter().all(|&byte| byte == 77));
 }

@@ -121,6 +121,17 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Dense::new(4)),
         ),
         (
+            "upsampling",
+            Sequential::new([2, 3, 4])
+                .layer(Upsample2d::new((2, 3)))
+                .layer(Conv2d::new(3, 2))
+                .layer(Tanh)
+                .layer(Upsample2d::new((3, 1)).bilinear())
+                .layer(AvgPool2d::new((2, 3)))
+                .layer(Upsample2d::new((1, 4)).bilinear())
+                .layer(Upsample2d::new(2)),
+        ),
+        (
             "batch norm",
             Sequential::new([3, 5, 4])
                 .layer(BatchNorm::new())

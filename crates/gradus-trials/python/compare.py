@@ -96,6 +96,8 @@ class Pass:
             return mean
         if kind == "global_avg_pool2d":
             return x.mean((2, 3))
+        if kind == "upsample2d":
+            return F.interpolate(x, scale_factor=[float(scale) for scale in layer["scale"]], mode=layer["mode"])
         if kind == "flatten":
             return x.flatten(1)
         if kind == "reshape":

@@ -97,9 +97,14 @@ impl Bytes {
         match layers.split_first() {
             None => ends_network && self.gives_logits,
             Some((Layer::Softmax | Layer::Sigmoid | Layer::Tanh, _)) => true,
-            Some((Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) | Layer::MaxPool2d { .. }, rest)) => {
-                self.meets_known_range(rest, ends_network)
-            }
+            Some((
+                Layer::Flatten
+                | Layer::Reshape(_)
+                | Layer::Dropout(_)
+                | Layer::MaxPool2d { .. }
+                | Layer::Upsample2d { .. },
+                rest,
+            )) => self.meets_known_range(rest, ends_network),
             Some((block, _)) => (block.branches().into_iter()).any(|(_, branch)| self.meets_known_range(branch, false)),
         }
     }
@@ -145,6 +150,7 @@ fn is_stored(layer: &Layer, after: &[Layer]) -> bool {
     let next = after.iter().find(|layer| !keeps_values(layer));
     match layer {
         Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) | Layer::MaxPool2d { .. } => false,
+        Layer::Upsample2d { bilinear, .. } => *bilinear,
         Layer::Dense { .. } | Layer::Conv2d { .. } => {
             let next_directly = after.iter().find(|layer| !matches!(layer, Layer::Dropout(_)));
             next != Some(&Layer::Relu) && !matches!(next_directly, Some(Layer::BatchNorm { .. }))
@@ -163,6 +169,7 @@ fn known_distance(layers: &[Layer]) -> Option<f64> {
         Layer::Tanh => Some(2.0 / 128.0),
         Layer::AvgPool2d { .. }
         | Layer::GlobalAvgPool2d
+        | Layer::Upsample2d { .. }
         | Layer::MaxPool2d { .. }
         | Layer::Flatten
         | Layer::Reshape(_)

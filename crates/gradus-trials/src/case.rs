@@ -45,6 +45,10 @@ pub enum Layer {
         exclude_padding: bool,
     },
     GlobalAvgPool2d,
+    Upsample2d {
+        scale: [usize; 2],
+        bilinear: bool,
+    },
     Flatten,
     Reshape(Vec<usize>),
     BatchNorm {
@@ -104,6 +108,9 @@ impl Layer {
                 ..
             } => pooled(Window::new(input, *kernel, *stride, [1, 1], *padding)?),
             Layer::GlobalAvgPool2d => (input.len() == 3).then(|| vec![input[0]]),
+            Layer::Upsample2d { scale, .. } => {
+                (input.len() == 3).then(|| vec![input[0], input[1] * scale[0], input[2] * scale[1]])
+            }
             Layer::Flatten => Some(vec![size]),
             Layer::Reshape(shape) => (shape.iter().product::<usize>() == size).then(|| shape.clone()),
             Layer::BatchNorm { .. } => (input.len() != 2).then(|| input.to_vec()),
@@ -185,6 +192,10 @@ impl Layer {
                 "kind": "avg_pool2d", "kernel": kernel, "stride": stride, "padding": padding(p), "exclude_padding": exclude_padding
             }),
             Layer::GlobalAvgPool2d => json!({ "kind": "global_avg_pool2d" }),
+            Layer::Upsample2d { scale, bilinear } => {
+                let mode = if *bilinear { "bilinear" } else { "nearest" };
+                json!({ "kind": "upsample2d", "scale": scale, "mode": mode })
+            }
             Layer::Flatten => json!({ "kind": "flatten" }),
             Layer::Reshape(shape) => json!({ "kind": "reshape", "shape": shape }),
             Layer::BatchNorm { momentum, epsilon } => {
@@ -296,13 +307,15 @@ pub fn output_kind(layers: &[Layer]) -> OutputKind {
         Layer::Softmax => OutputKind::Distribution,
         Layer::Sigmoid => OutputKind::Probabilities,
         Layer::Flatten | Layer::Reshape(_) => output_kind(before),
-        Layer::Dropout(_) | Layer::MaxPool2d { .. } | Layer::AvgPool2d { .. } | Layer::GlobalAvgPool2d => {
-            match output_kind(before) {
-                // A pool mixes the outputs of a distribution.
-                OutputKind::Distribution => OutputKind::Probabilities,
-                kind => kind,
-            }
-        }
+        Layer::Dropout(_)
+        | Layer::MaxPool2d { .. }
+        | Layer::AvgPool2d { .. }
+        | Layer::GlobalAvgPool2d
+        | Layer::Upsample2d { .. } => match output_kind(before) {
+            // A pool mixes the outputs of a distribution.
+            OutputKind::Distribution => OutputKind::Probabilities,
+            kind => kind,
+        },
         Layer::Concat(branches) => joined_kind(before, branches),
         Layer::Multiply(branches) => joined_kind(before, branches),
         _ => OutputKind::Real,

@@ -184,6 +184,12 @@ fn layer(rng: &mut Rng, shape: &[usize], depth: usize) -> Layer {
                     &[vec![height, channels, width], vec![channels, height * width]],
                 ));
             }
+            11 => {
+                return Layer::Upsample2d {
+                    scale: pair(rng, 3),
+                    bilinear: rng.random(),
+                };
+            }
             _ => {}
         }
     } else if let &[size] = shape {

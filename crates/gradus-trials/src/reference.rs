@@ -163,6 +163,12 @@ impl Pass<'_, '_> {
                 };
                 x.iter().map(|x| x.chunks(pixels).map(&mut mean).collect()).collect()
             }
+            Layer::Upsample2d { scale, bilinear } => {
+                let sizes = [shape[1], shape[2]];
+                (x.iter())
+                    .map(|x| self.upsample2d(sizes, *scale, *bilinear, x))
+                    .collect()
+            }
             Layer::BatchNorm { momentum, epsilon } => {
                 let [gamma, beta] = ["weight", "bias"].map(|name| tensor(name).expect("batch_norm has both"));
                 self.batch_norm([*momentum, *epsilon], shape[0], [gamma, beta], x, path)
@@ -318,6 +324,38 @@ impl Pass<'_, '_> {
                 let count = if exclude_padding { seen.len() } else { taps };
                 let sum = self.tape.sum(&seen);
                 y.push(self.tape.scale(sum, 1.0 / count as f64));
+            }
+        }
+        y
+    }
+
+    /// Each pixel adds to the outputs that are less than a pixel away from it, or of which it is the nearest.
+    fn upsample2d(
+        &mut self,
+        [height, width]: [usize; 2],
+        [rows, columns]: [usize; 2],
+        bilinear: bool,
+        x: &[Var],
+    ) -> Vec<Var> {
+        let weight = |output: usize, scale: usize, pixel: usize, size: usize| {
+            let center = (output as f64 + 0.5) / scale as f64 - 0.5;
+            let distance = (center.clamp(0.0, (size - 1) as f64) - pixel as f64).abs();
+            match bilinear {
+                true => (1.0 - distance).max(0.0),
+                false => f64::from(u8::from(distance < 0.5)),
+            }
+        };
+        let mut y = Vec::new();
+        for x in x.chunks(height * width) {
+            for (i, j) in (0..height * rows).flat_map(|i| (0..width * columns).map(move |j| (i, j))) {
+                let mut parts = Vec::new();
+                for (place, &pixel) in x.iter().enumerate() {
+                    let weight = weight(i, rows, place / width, height) * weight(j, columns, place % width, width);
+                    if weight > 0.0 {
+                        parts.push(self.tape.scale(pixel, weight));
+                    }
+                }
+                y.push(self.tape.sum(&parts));
             }
         }
         y

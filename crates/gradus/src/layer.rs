@@ -36,7 +36,7 @@ mod tensors;
 
 pub(crate) use bound::Plain;
 pub use bound::{BoundLayer, Parameter, State};
-pub use operation::{Function, Operation, Window, WindowAxis};
+pub use operation::{Function, Operation, UpsampleMode, Window, WindowAxis};
 pub use output_kind::OutputKind;
 pub use passes::{Backward, BatchPasses, BatchStatistics, Forward, Passes, SampleRandom};
 pub(crate) use per_sample::PerSample;

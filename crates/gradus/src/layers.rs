@@ -28,6 +28,7 @@ mod sequence;
 mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
+mod upsample2d;
 mod window;
 mod zero_pad2d;
 
@@ -90,6 +91,7 @@ layers! {
     group_norm::GroupNorm, GroupNorm::new(2).epsilon(1e-3), [4, 3, 2];
     zero_pad2d::ZeroPad2d, ZeroPad2d::new(2), [2, 4, 4];
     maxout::Maxout, Maxout::new(2), [4, 3, 2];
+    upsample2d::Upsample2d, Upsample2d::new((2, 3)).bilinear(), [2, 3, 2];
 }
 
 /// How a layer's weights get their first values: as suits the rectifier that follows most layers, unless it is told.

@@ -1,11 +1,11 @@
 //! Which operators a layer becomes.
 
-use gradus::layer::{Function, Operation, Window, WindowAxis};
+use gradus::layer::{Function, Operation, UpsampleMode, Window, WindowAxis};
 use gradus::{Error, LayerPart, Result};
 
 use super::Graph;
 use crate::functions::{self, GELU_CUBIC, GELU_SLOPE, SELU_ALPHA, SELU_LAMBDA};
-use crate::model::{float, integer, integers};
+use crate::model::{float, integer, integers, text};
 use crate::wire::Message;
 
 impl Graph {
@@ -72,6 +72,7 @@ impl Graph {
             Operation::GroupNorm { groups, epsilon } => self.group_norm(&x, layer, groups, epsilon)?,
             Operation::ZeroPad { window } => self.zero_pad(&x, path, &window),
             Operation::Maxout { pieces } => self.maxout(&x, layer, pieces),
+            Operation::Upsample { scale, mode } => self.upsample(&x, path, scale, mode)?,
             Operation::Map(function) => self.function(function, &x, path)?,
         })
     }
@@ -162,6 +163,22 @@ impl Graph {
         let pads = [0, 0, rows.before, columns.before, 0, 0, rows.after(), columns.after()];
         let pads = self.whole(format!("{path}.pads"), &pads);
         self.node("Pad", path, &[x, &pads], vec![])
+    }
+
+    fn upsample(&mut self, x: &str, path: &str, scale: [usize; 2], mode: UpsampleMode) -> Result<String> {
+        let [rows, columns] = scale.map(|scale| scale as gradus::Float);
+        let scales = self.constant(format!("{path}.scales"), &[4], [1.0, 1.0, rows, columns])?;
+        let (mode, positions) = match mode {
+            UpsampleMode::Nearest => ("nearest", "asymmetric"),
+            UpsampleMode::Bilinear => ("linear", "half_pixel"),
+        };
+        let attributes = vec![
+            text("mode", mode),
+            text("coordinate_transformation_mode", positions),
+            text("nearest_mode", "floor"),
+        ];
+        // The second input, a region, is left out.
+        Ok(self.node("Resize", path, &[x, "", &scales], attributes))
     }
 
     /// Max pooling over the pieces as rows.

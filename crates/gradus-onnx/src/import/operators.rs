@@ -4,6 +4,7 @@ mod activations;
 mod joins;
 mod linear;
 mod norms;
+mod upsample;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -98,6 +99,7 @@ impl<'a> Reader<'a> {
                 self.group_norm(node, Some(groups))
             }
             "Pad" => self.zero_pad(node),
+            "Resize" | "Upsample" => self.upsample(node),
             "Softmax" => self.softmax(node, Softmax::new()),
             "LogSoftmax" => self.softmax(node, LogSoftmax),
             "Concat" => self.concat(node),

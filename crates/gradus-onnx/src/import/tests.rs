@@ -4,7 +4,7 @@ use gradus::Float;
 use ndarray::ArrayD;
 
 use super::*;
-use crate::model::{float, integer, integers, write_graph, write_model, write_node, write_tensor, write_value};
+use crate::model::{float, integer, integers, text, write_graph, write_model, write_node, write_tensor, write_value};
 use crate::wire::Message;
 
 /// A node of the operators' version 17, named like its output.
@@ -461,7 +461,7 @@ fn windows_are_padded_as_they_are_told() {
         file(&[1, 3, 3], &[node("AveragePool", &["x"], "y", attributes)], &[])
     };
     let x: Vec<Float> = (1..=9).map(|i| i as Float).collect();
-    let auto = |how: &str| Message::new().text(1, "auto_pad").text(4, how).integer(20, 3);
+    let auto = |how: &str| text("auto_pad", how);
     gives(&window(vec![]), &x, &[1, 1, 3, 3], &[3.0, 4.0, 6.0, 7.0]);
     // What lies on the padding isn't counted, unless it is told.
     gives(
@@ -661,5 +661,184 @@ fn the_network_may_have_its_channels_first_where_the_file_has_them_last() {
         &[2.0, 4.0, 13.0, 15.0],
         &[1, 2, 1, 2],
         &[1.0 + 60.0 + 300.0 + 10_000.0],
+    );
+}
+
+/// A file of this version of the operators that resizes samples of 2×2×3.
+fn resize(opset: i64, operator: &str, inputs: &[&str], constants: &[Message], attributes: Vec<Message>) -> Vec<u8> {
+    let (x, y) = (
+        write_value("x", data_type::FLOAT, &[2, 2, 3]),
+        write_value("y", data_type::FLOAT, &[1]),
+    );
+    let nodes = [node(operator, inputs, "y", attributes)];
+    write_model(&write_graph("test", &nodes, constants, &x, &y), opset, 8, &[])
+}
+
+/// Resize by these factors of the height and the width.
+fn resize_by(scales: &[f32], attributes: &[(&str, &str)]) -> Vec<u8> {
+    let attributes = attributes.iter().map(|(name, value)| text(name, value)).collect();
+    let scales = floats("s", &[scales.len()], scales);
+    resize(19, "Resize", &["x", "", "s"], &[scales], attributes)
+}
+
+#[track_caller]
+fn upsamples(file: &[u8], expected: &serde_json::Value) {
+    let architecture = import(file).unwrap().network.architecture().unwrap();
+    assert_eq!(&architecture["layers"][0], expected);
+}
+
+#[test]
+fn resize_by_whole_factors_is_upsampling() {
+    let nearest = |scale| serde_json::json!({ "kind": "upsample2d", "scale": scale, "mode": "nearest" });
+    let bilinear = |scale| serde_json::json!({ "kind": "upsample2d", "scale": scale, "mode": "bilinear" });
+    // All that repeats pixels, as onnxruntime does it too.
+    let centers = ["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"];
+    for positions in centers {
+        for rounding in ["round_prefer_floor", "round_prefer_ceil"] {
+            let attributes = [
+                ("coordinate_transformation_mode", positions),
+                ("nearest_mode", rounding),
+            ];
+            upsamples(&resize_by(&[1.0, 1.0, 3.0, 4.0], &attributes), &nearest([3, 4]));
+        }
+        let attributes = [("coordinate_transformation_mode", positions), ("mode", "linear")];
+        upsamples(&resize_by(&[1.0, 1.0, 3.0, 4.0], &attributes), &bilinear([3, 4]));
+    }
+    for positions in ["asymmetric", "tf_half_pixel_for_nn"] {
+        let attributes = [("coordinate_transformation_mode", positions), ("nearest_mode", "floor")];
+        upsamples(&resize_by(&[1.0, 1.0, 3.0, 2.0], &attributes), &nearest([3, 2]));
+    }
+    // Of 2 equal outputs, none is closer to the next pixel; of 3, one is.
+    let attributes = [("coordinate_transformation_mode", "asymmetric")];
+    upsamples(&resize_by(&[1.0, 1.0, 2.0, 1.0], &attributes), &nearest([2, 1]));
+    refused(
+        &resize_by(&[1.0, 1.0, 2.0, 3.0], &attributes),
+        "node `y` (Resize): it does not repeat each pixel 2×3 times, as coordinate_transformation_mode `asymmetric` with nearest_mode \
+         `round_prefer_floor` takes them",
+    );
+    // By sizes; the scales may be there, and empty.
+    let by_sizes = |sizes: &[i64], inputs: &[&str], more: Vec<Message>| {
+        let constants = [whole("z", sizes), floats("none", &[0], &[])];
+        resize(
+            19,
+            "Resize",
+            inputs,
+            &constants,
+            [vec![text("mode", "linear")], more].concat(),
+        )
+    };
+    upsamples(&by_sizes(&[1, 2, 4, 9], &["x", "", "", "z"], vec![]), &bilinear([2, 3]));
+    upsamples(
+        &by_sizes(&[1, 2, 4, 9], &["x", "none", "none", "z"], vec![]),
+        &bilinear([2, 3]),
+    );
+    let axes = vec![
+        Message::new()
+            .text(1, "axes")
+            .integer(8, 2)
+            .integer(8, -1)
+            .integer(20, 7),
+    ];
+    upsamples(&by_sizes(&[4, 9], &["x", "", "", "z"], axes.clone()), &bilinear([2, 3]));
+    for sizes in [
+        &[1, 2, 5, 9][..],
+        &[1, 3, 4, 9],
+        &[2, 2, 4, 9],
+        &[1, 2, 0, 9],
+        &[1, 2, -4, 9],
+        &[4, 9],
+    ] {
+        refused(
+            &by_sizes(sizes, &["x", "", "", "z"], vec![]),
+            "(Resize): its sizes are [",
+        );
+    }
+    refused(
+        &by_sizes(&[1, 2, 1 << 62, 3], &["x", "", "", "z"], vec![]),
+        "more than any memory holds",
+    );
+    let ratio = vec![text("keep_aspect_ratio_policy", "not_larger")];
+    refused(
+        &by_sizes(&[1, 2, 4, 9], &["x", "", "", "z"], ratio),
+        "keeps the image's aspect ratio",
+    );
+
+    // Before version 11, nearest alone.
+    let old = |opset, operator, inputs: &[&str], attributes| {
+        let scales = [floats("s", &[4], &[1.0, 1.0, 2.0, 3.0])];
+        resize(opset, operator, inputs, &scales, attributes)
+    };
+    let scales = [1.0, 1.0, 2.0, 3.0]
+        .iter()
+        .fold(Message::new().text(1, "scales"), |a, &scale| a.float(7, scale));
+    for file in [
+        old(7, "Upsample", &["x"], vec![scales.integer(20, 6)]),
+        old(9, "Upsample", &["x", "s"], vec![]),
+        old(10, "Resize", &["x", "s"], vec![text("mode", "nearest")]),
+    ] {
+        upsamples(&file, &nearest([2, 3]));
+    }
+    refused(
+        &old(9, "Upsample", &["x", "s"], vec![text("mode", "linear")]),
+        "node `y` (Upsample): its mode is `linear`, which before version 11",
+    );
+}
+
+#[test]
+fn other_resizing_is_refused() {
+    for scales in [
+        &[1.0, 1.0, 1.5, 2.0][..],
+        &[1.0, 1.0, 0.5, 1.0],
+        &[1.0, 2.0, 2.0, 2.0],
+        &[2.0, 1.0, 2.0, 2.0],
+        &[1.0, 1.0, f32::NAN, 2.0],
+        &[1.0, 1.0, f32::INFINITY, 2.0],
+        &[1.0, 1.0, -2.0, 2.0],
+        &[2.0, 2.0],
+        &[],
+    ] {
+        refused(&resize_by(scales, &[]), "node `y` (Resize): its scales are [");
+    }
+    let by = |attributes: &[(&str, &str)]| resize_by(&[1.0, 1.0, 3.0, 3.0], attributes);
+    refused(
+        &by(&[("mode", "cubic")]),
+        "its mode is `cubic`: only `nearest` and `linear`",
+    );
+    for positions in ["align_corners", "asymmetric", "tf_crop_and_resize", "some"] {
+        refused(
+            &by(&[("mode", "linear"), ("coordinate_transformation_mode", positions)]),
+            &format!("its coordinate_transformation_mode is `{positions}`: in mode `linear`, only `half_pixel`"),
+        );
+    }
+    for (positions, rounding) in [
+        ("half_pixel", "floor"),
+        ("half_pixel", "ceil"),
+        ("half_pixel", "some"),
+        ("asymmetric", "ceil"),
+        ("asymmetric", "round_prefer_ceil"),
+        ("align_corners", "round_prefer_floor"),
+        ("tf_half_pixel_for_nn", "round_prefer_floor"),
+    ] {
+        refused(
+            &by(&[
+                ("coordinate_transformation_mode", positions),
+                ("nearest_mode", rounding),
+            ]),
+            &format!("coordinate_transformation_mode `{positions}` with nearest_mode `{rounding}`"),
+        );
+    }
+    refused(
+        &resize(19, "Resize", &["x"], &[], vec![]),
+        "(Resize): it has neither scales nor sizes",
+    );
+    let axes = vec![integers("axes", &[1, 2])];
+    refused(
+        &resize(19, "Resize", &["x", "", "s"], &[floats("s", &[2], &[2.0, 2.0])], axes),
+        "it resizes the axes [1, 2]",
+    );
+    let nodes = [node("Resize", &["x", "", "s"], "y", vec![])];
+    refused(
+        &file(&[2, 3], &nodes, &[floats("s", &[3], &[1.0, 1.0, 2.0])]),
+        "only images of channels × height × width",
     );
 }

@@ -89,6 +89,41 @@ static void gradus_avg_pool2d(const float *x, float *y, const struct gradus_wind
     }
 }
 
+/* Each pixel of rows of `width` pixels, n in all, `rows` times down and `columns` times across. */
+static void gradus_upsample_nearest(const float *x, float *y, int32_t n, int32_t width, int32_t rows, int32_t columns) {
+    int32_t i, j, k;
+    for (; n > 0; n -= width, x += width) {
+        for (i = 0; i < rows; i++) {
+            for (j = 0; j < width; j++) {
+                for (k = 0; k < columns; k++) {
+                    *y++ = x[j];
+                }
+            }
+        }
+    }
+}
+
+/* Linear interpolation between the pixels, n in all, along both axes. */
+static void gradus_upsample_bilinear(const float *x, float *y, int32_t n, int32_t height, int32_t width, int32_t rows,
+                                     int32_t columns) {
+    int32_t i, j;
+    for (; n > 0; n -= height * width, x += height * width) {
+        for (i = 0; i < height * rows; i++) {
+            const int32_t down = gradus_position(i, rows), row = down / (2 * rows);
+            const float *top = x + row * width, *bottom = row + 1 < height ? top + width : top;
+            const float weight = (float)(down % (2 * rows)) / (float)(2 * rows);
+            for (j = 0; j < width * columns; j++) {
+                const int32_t across = gradus_position(j, columns), left = across / (2 * columns);
+                const int32_t right = left + 1 < width ? left + 1 : left;
+                const float after = (float)(across % (2 * columns)) / (float)(2 * columns);
+                const float above = (1.0f - after) * top[left] + after * top[right];
+                const float below = (1.0f - after) * bottom[left] + after * bottom[right];
+                *y++ = (1.0f - weight) * above + weight * below;
+            }
+        }
+    }
+}
+
 /* y += x */
 static void gradus_add(const float *x, float *y, int32_t n, int relu) {
     for (; n > 0; n--, x++, y++) {

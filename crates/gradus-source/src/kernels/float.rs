@@ -1,6 +1,6 @@
 //! The operations on floats.
 
-use super::window::{Window, pixel, taps};
+use super::window::{Window, pixel, position, taps};
 
 /// y = W·x + b
 pub(crate) fn dense(x: &[f32], y: &mut [f32], w: &[f32], b: &[f32], relu: bool) {
@@ -90,6 +90,40 @@ pub(crate) fn avg_pool2d(x: &[f32], y: &mut [f32], window: &Window, exclude_padd
                     rows.kernel * columns.kernel
                 };
                 y[i * columns.output + j] = sum / counted as f32;
+            }
+        }
+    }
+}
+
+/// Each pixel of rows of `width` pixels `rows` times down and `columns` times across.
+pub(crate) fn upsample_nearest(x: &[f32], y: &mut [f32], width: usize, rows: usize, columns: usize) {
+    let bands = y.chunks_exact_mut(rows * width * columns);
+    for (x, y) in x.chunks_exact(width).zip(bands) {
+        for y in y.chunks_exact_mut(width * columns) {
+            for (x, y) in x.iter().zip(y.chunks_exact_mut(columns)) {
+                y.fill(*x);
+            }
+        }
+    }
+}
+
+/// Linear interpolation between the pixels, along both axes.
+pub(crate) fn upsample_bilinear(x: &[f32], y: &mut [f32], height: usize, width: usize, rows: usize, columns: usize) {
+    let planes = y.chunks_exact_mut(height * rows * width * columns);
+    for (x, y) in x.chunks_exact(height * width).zip(planes) {
+        for (i, y) in y.chunks_exact_mut(width * columns).enumerate() {
+            let down = position(i, rows);
+            let row = down / (2 * rows);
+            let (top, bottom) = (&x[row * width..], &x[(row + 1).min(height - 1) * width..]);
+            let weight = (down % (2 * rows)) as f32 / (2 * rows) as f32;
+            for (j, y) in y.iter_mut().enumerate() {
+                let across = position(j, columns);
+                let left = across / (2 * columns);
+                let right = (left + 1).min(width - 1);
+                let after = (across % (2 * columns)) as f32 / (2 * columns) as f32;
+                let above = (1.0 - after) * top[left] + after * top[right];
+                let below = (1.0 - after) * bottom[left] + after * bottom[right];
+                *y = (1.0 - weight) * above + weight * below;
             }
         }
     }

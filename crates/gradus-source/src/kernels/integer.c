@@ -96,6 +96,43 @@ static void gradus_avg_pool2d(const uint8_t *x, uint8_t *y, const struct gradus_
     }
 }
 
+/* Each pixel of rows of `width` pixels, n in all, `rows` times down and `columns` times across. */
+static void gradus_upsample_nearest(const uint8_t *x, uint8_t *y, int32_t n, int32_t width, int32_t rows,
+                                    int32_t columns) {
+    int32_t i, j, k;
+    for (; n > 0; n -= width, x += width) {
+        for (i = 0; i < rows; i++) {
+            for (j = 0; j < width; j++) {
+                for (k = 0; k < columns; k++) {
+                    *y++ = x[j];
+                }
+            }
+        }
+    }
+}
+
+/* Linear interpolation between the pixels, along both axes, rounded to the nearest byte: of the same scale and zero. */
+static void gradus_upsample_bilinear(const uint8_t *x, uint8_t *y, int32_t n, int32_t height, int32_t width,
+                                     int32_t rows, int32_t columns) {
+    const int32_t parts = 4 * rows * columns;
+    int32_t i, j;
+    for (; n > 0; n -= height * width, x += height * width) {
+        for (i = 0; i < height * rows; i++) {
+            const int32_t down = gradus_position(i, rows), row = down / (2 * rows);
+            const uint8_t *top = x + row * width, *bottom = row + 1 < height ? top + width : top;
+            const int32_t lower = down % (2 * rows), upper = 2 * rows - lower;
+            for (j = 0; j < width * columns; j++) {
+                const int32_t across = gradus_position(j, columns), left = across / (2 * columns);
+                const int32_t right = left + 1 < width ? left + 1 : left;
+                const int32_t after = across % (2 * columns), before = 2 * columns - after;
+                const int32_t above = before * top[left] + after * top[right];
+                const int32_t below = before * bottom[left] + after * bottom[right];
+                *y++ = (uint8_t)((upper * above + lower * below + parts / 2) / parts);
+            }
+        }
+    }
+}
+
 /* y += x, each in its own scale. */
 static void gradus_add(const uint8_t *x, uint8_t *y, int32_t n, int32_t x_multiplier, int32_t y_multiplier,
                        uint8_t shift, int32_t x_zero, int32_t y_zero, int32_t zero) {

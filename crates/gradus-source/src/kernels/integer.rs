@@ -1,6 +1,6 @@
 //! The operations on bytes, with integers only. A byte q stands for (q - zero) · scale.
 
-use super::window::{Window, pixel, taps};
+use super::window::{Window, pixel, position, taps};
 
 /// value / 2^shift, rounded to the nearest, halves away from 0; then a byte around `zero`.
 fn byte(value: i64, shift: u8, zero: i32) -> u8 {
@@ -121,6 +121,43 @@ pub(crate) fn avg_pool2d(
                 // The mean in 256ths.
                 let mean = sum * 256 / counted as i32;
                 y[i * columns.output + j] = byte(i64::from(mean) * i64::from(multiplier), shift, y_zero);
+            }
+        }
+    }
+}
+
+/// Each pixel of rows of `width` pixels `rows` times down and `columns` times across.
+pub(crate) fn upsample_nearest(x: &[u8], y: &mut [u8], width: usize, rows: usize, columns: usize) {
+    let bands = y.chunks_exact_mut(rows * width * columns);
+    for (x, y) in x.chunks_exact(width).zip(bands) {
+        for y in y.chunks_exact_mut(width * columns) {
+            for (x, y) in x.iter().zip(y.chunks_exact_mut(columns)) {
+                y.fill(*x);
+            }
+        }
+    }
+}
+
+/// Linear interpolation between the pixels, along both axes, rounded to the nearest byte: of the same scale and zero.
+pub(crate) fn upsample_bilinear(x: &[u8], y: &mut [u8], height: usize, width: usize, rows: usize, columns: usize) {
+    let parts = (4 * rows * columns) as i32;
+    let planes = y.chunks_exact_mut(height * rows * width * columns);
+    for (x, y) in x.chunks_exact(height * width).zip(planes) {
+        for (i, y) in y.chunks_exact_mut(width * columns).enumerate() {
+            let down = position(i, rows);
+            let row = down / (2 * rows);
+            let (top, bottom) = (&x[row * width..], &x[(row + 1).min(height - 1) * width..]);
+            let lower = (down % (2 * rows)) as i32;
+            let upper = (2 * rows) as i32 - lower;
+            for (j, y) in y.iter_mut().enumerate() {
+                let across = position(j, columns);
+                let left = across / (2 * columns);
+                let right = (left + 1).min(width - 1);
+                let after = (across % (2 * columns)) as i32;
+                let before = (2 * columns) as i32 - after;
+                let above = before * i32::from(top[left]) + after * i32::from(top[right]);
+                let below = before * i32::from(bottom[left]) + after * i32::from(bottom[right]);
+                *y = ((upper * above + lower * below + parts / 2) / parts) as u8;
             }
         }
     }

@@ -27,3 +27,9 @@ static int32_t gradus_end_tap(const struct gradus_axis *axis, int32_t i) {
 static int32_t gradus_pixel(const struct gradus_axis *axis, int32_t i, int32_t tap) {
     return i * axis->stride + tap * axis->dilation - axis->padding;
 }
+
+/* How far output i of an upsampled axis lies behind the first pixel: in parts, of which a pixel has 2 scale. */
+static int32_t gradus_position(int32_t i, int32_t scale) {
+    const int32_t position = 2 * i + 1 - scale;
+    return position > 0 ? position : 0;
+}

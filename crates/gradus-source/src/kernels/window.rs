@@ -34,3 +34,8 @@ pub(crate) fn taps(axis: &Axis, i: usize) -> (usize, usize) {
 pub(crate) fn pixel(axis: &Axis, i: usize, tap: usize) -> usize {
     (i * axis.stride + tap * axis.dilation).wrapping_sub(axis.padding)
 }
+
+/// How far output `i` of an upsampled axis lies behind the first pixel: in parts, of which a pixel has 2 · scale.
+pub(crate) fn position(i: usize, scale: usize) -> usize {
+    (2 * i + 1).saturating_sub(scale)
+}

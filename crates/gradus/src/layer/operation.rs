@@ -1,5 +1,7 @@
 //! What a layer computes, for programs that turn a network into something else.
 
+use serde::{Deserialize, Serialize};
+
 /// What a layer computes for a sample once it is trained: a formula of the textbooks, with all of its settings resolved.
 ///
 /// A layer says it when it is [bound](super::BoundLayer::with_operation), and whoever exports, quantizes or explains a network matches on
@@ -91,12 +93,31 @@ pub enum Operation {
         /// How many channels become one.
         pieces: usize,
     },
+    /// `y[c, i, j]` is the pixel of x that (i, j) lies in, or interpolated between the four pixels whose centers are around it: see
+    /// [`Upsample2d`](crate::layers::Upsample2d).
+    Upsample {
+        /// How many times as high and as wide y is.
+        scale: [usize; 2],
+        /// Where values between pixels come from.
+        mode: UpsampleMode,
+    },
     /// A function of each value alone.
     Map(Function),
     /// The same values in the shape of the output.
     Reshape,
     /// The same values in the same shape: of use in training only.
     Identity,
+}
+
+/// Where the values between pixels come from when an image is enlarged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpsampleMode {
+    /// From the nearest pixel, which is repeated.
+    #[default]
+    Nearest,
+    /// From linear interpolation along both axes between the centers of the pixels.
+    Bilinear,
 }
 
 /// A function of one value.
