@@ -22,7 +22,7 @@ pub struct ClassOutputs {
 }
 
 impl ClassOutputs {
-    /// Those of a network for so many classes; none if its targets are values.
+    /// Those of a network for `classes` classes; `None` if its targets are values.
     ///
     /// # Errors
     /// If the notes name a loss that does not exist.

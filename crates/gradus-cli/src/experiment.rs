@@ -225,7 +225,7 @@ impl Outcome {
 }
 
 /// What the curves of cost show of over-fitting and under-fitting, in a sentence: the costs on the training samples and on the
-/// validation samples after each epoch, of a network that tells so many classes apart.
+/// validation samples after each epoch, of a network for `classes` classes.
 pub fn verdict(train: &[f64], validation: &[f64], classes: usize) -> String {
     let (Some(&t), Some(&v)) = (train.last(), validation.last()) else {
         return "No epoch was finished.".into();

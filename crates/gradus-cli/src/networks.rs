@@ -16,7 +16,7 @@ use crate::suggestion::choose;
 /// The names of the built-in networks.
 pub const NAMES: [&str; 4] = ["xor", "mlp", "cnn", "lenet"];
 
-/// A built-in network for samples of this shape and so many classes; none if there is no such name.
+/// A built-in network for samples of this shape and `classes` classes; `None` if there is no such name.
 ///
 /// - `xor`: 2-4-1, tanh, a sigmoid at the end.
 /// - `mlp`: the report's perceptron, 784-256-256-10 on MNIST: dense 256, ReLU, dense 256, ReLU, dense, softmax.
@@ -30,7 +30,7 @@ pub fn built_in(name: &str, input: &Shape, classes: usize) -> Option<Sequential>
     })
 }
 
-/// The same networks without their last activation: for so many values instead of classes.
+/// The same networks without their last activation: for `outputs` values instead of classes.
 pub fn regression(name: &str, input: &Shape, outputs: usize) -> Option<Sequential> {
     let network = Sequential::new(input);
     let smallest_side = input.image().map_or(0, |(_, height, width)| height.min(width));

@@ -107,7 +107,7 @@ fn has_instructions() -> bool {
     arch() == Arch::Avx512 && is_x86_feature_detected!("avx512bf16")
 }
 
-/// How many rows of so many columns x has.
+/// The number of rows of x, a matrix of `columns` columns.
 fn whole_rows(x: &[Float], columns: usize) -> usize {
     assert!(columns > 0, "there are no columns");
     assert!(x.len().is_multiple_of(columns), "x is not whole rows");
@@ -188,7 +188,7 @@ pub struct PackedLhs<'a> {
 }
 
 impl<'a> PackedLhs<'a> {
-    /// A matrix of so many columns, paired across.
+    /// A matrix of `columns` columns, paired across.
     pub fn across(values: &'a [Pair], columns: usize) -> Self {
         PackedLhs {
             values,
@@ -198,7 +198,7 @@ impl<'a> PackedLhs<'a> {
     }
 }
 
-/// C ← A·B, on top of what `start` says: A has m rows of so many pairs, B is paired down and has n columns, C is m×n.
+/// C ← A·B, on top of what `start` says: A has m rows of `pairs` pairs, B is paired down and has n columns, C is m×n.
 ///
 /// Every element of C is one chain of fused multiply-adds, each rounded to f32, over the pairs in ascending order: of a pair the
 /// second product comes first. Whatever is below the smallest normal number becomes 0. So the bits don't depend on m, on n, or on

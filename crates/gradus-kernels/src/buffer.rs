@@ -10,7 +10,7 @@ use crate::Float;
 /// The size of a cache line, and of the widest vector.
 const LINE: usize = 64;
 
-/// A slice of so many numbers that begins on a cache line, so that no vector of a row of them straddles two.
+/// A slice of numbers that begins on a cache line, so that no vector of a row of them straddles two.
 ///
 /// ```
 /// let mut buffer = gradus_kernels::Buffer::zeros(100);

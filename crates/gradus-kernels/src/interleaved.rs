@@ -280,7 +280,7 @@ impl Sizes {
         self.check_lengths(x, w, y, LANES);
     }
 
-    /// The same for so many samples at each pixel.
+    /// The same for `samples` samples at each pixel.
     fn check_lengths(&self, x: &[Float], w: &[Float], y: &[Float], samples: usize) {
         assert_eq!(
             x.len(),

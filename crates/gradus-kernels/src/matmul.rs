@@ -28,7 +28,7 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A row-major matrix with so many columns.
+    /// A row-major matrix of `columns` columns.
     pub fn new(values: &'a [Float], columns: usize) -> Self {
         Matrix {
             values,
@@ -46,7 +46,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Refuses values that don't hold so many rows and columns.
+    /// Refuses values that don't hold `rows` × `columns` numbers.
     fn check(&self, name: &str, rows: usize, columns: usize) {
         let holds = holds(self.values, rows, columns, self.row_stride, self.column_stride);
         assert!(holds, "{name} is too short");

@@ -94,7 +94,7 @@ impl Scaling {
         self.mean.iter().zip(&self.deviation).position(needs_doubles)
     }
 
-    /// Refuses numbers by which the input or the output, of so many values, can't be scaled.
+    /// Refuses numbers by which an input or output of `size` values can't be scaled.
     pub(crate) fn check(&self, end: &str, size: usize) -> Result<(), String> {
         let refuse = |what: String| Err(format!("the scaling of the {end}s {what}"));
         let counts = [self.mean.len(), self.deviation.len()];
@@ -265,7 +265,7 @@ fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<
     }
 }
 
-/// Refuses names that are not one for each of so many inputs, or do not tell them apart. There may be none.
+/// Refuses names that are not one for each input, or are the same. There may be none.
 pub(crate) fn check_columns(names: &[String], inputs: usize) -> Result<(), String> {
     if !names.is_empty() && names.len() != inputs {
         return Err(format!(

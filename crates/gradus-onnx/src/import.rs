@@ -533,7 +533,7 @@ fn layers(parts: Vec<Part>, prefix: &str, values: &mut Vec<(String, Tensors)>) -
     })
 }
 
-/// The names of the columns, if the file has those of so many inputs. In another program's file the key may mean anything.
+/// The names of the columns, if the file names `inputs` of them. In another program's file the key may mean anything.
 fn columns(model: &Model<'_>, inputs: usize) -> Result<Vec<String>, String> {
     let entry = model.metadata.iter().find(|(key, _)| *key == COLUMNS);
     let Some((_, text)) = entry.filter(|_| model.producer == PRODUCER) else {

@@ -399,7 +399,7 @@ fn weights(layer: &LayerPart<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
     Ok((weight, bias))
 }
 
-/// The normalization of so many groups of values.
+/// The normalization of `groups` groups of values.
 fn normalize(layer: &LayerPart<'_>, groups: usize, epsilon: f64) -> Result<Op> {
     let (gamma, beta) = weights(layer)?;
     let pixels = layer.input().size() / gamma.len();

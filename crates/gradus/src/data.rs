@@ -130,7 +130,7 @@ pub trait Dataset: Send + Sync {
 /// What kind of targets a data set has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
-    /// One of so many classes.
+    /// One of this number of classes.
     Classes(usize),
     /// Values of this shape: a regression's targets, or a probability for each class.
     Values(Shape),

@@ -144,7 +144,7 @@ fn indices([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
     (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| [i, j, k])))
 }
 
-/// The product of some sizes, or a sentence that says so if no memory can hold so many values.
+/// The product of some sizes, or a sentence if no memory can hold as many values.
 fn checked_size(what: impl Display, sizes: &[usize]) -> Result<usize, String> {
     sizes
         .iter()

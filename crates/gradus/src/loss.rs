@@ -178,7 +178,7 @@ pub(crate) fn check_shapes(what: &str, output: &Shape, targets: &Targets) -> Res
     }
 }
 
-/// The target for each of so many outputs. A class is 1 for its output and 0 for the others; with one output, it is its
+/// The target for each of `outputs` outputs. A class is 1 for its output and 0 for the others; with one output, it is its
 /// number.
 pub(crate) fn expected(outputs: usize, target: Target<'_>) -> impl Fn(usize) -> Float {
     move |i| match target {

@@ -110,7 +110,7 @@ impl Preset {
         }
     }
 
-    /// How a network is trained on so many samples of this shape.
+    /// How a network is trained on `samples` samples of this shape.
     fn config(self, network: &str, samples: usize, shape: &Shape) -> TrainConfig {
         let (epochs, batch_size, rate) = match (self, network) {
             (Preset::Report, "mlp") => (15, 100, 0.04),

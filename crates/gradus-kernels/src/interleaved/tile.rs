@@ -92,7 +92,7 @@ pub(super) unsafe trait Simd {
     const VECTOR: usize;
     /// The most output channels of a tile.
     const OUTPUTS: usize;
-    /// The most positions or taps of a tile of so many output channels.
+    /// The most positions or taps of a tile, by its number of output channels.
     fn width(outputs: usize) -> usize;
     fn correlation(outputs: usize, positions: usize) -> TileFn<Correlation>;
     fn products(outputs: usize, taps: usize) -> TileFn<Products>;

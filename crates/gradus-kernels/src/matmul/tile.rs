@@ -74,7 +74,7 @@ pub(super) unsafe trait Simd {
     const LANES: usize;
     /// The most rows of a tile.
     const ROWS: usize;
-    /// The most vectors side by side in a tile of so many rows. Fewer rows may be wider, so that there are always enough
+    /// The most vectors side by side in a tile, by its number of rows. Fewer rows may be wider, so that there are always enough
     /// independent sums to hide the latency of an addition.
     fn vectors(rows: usize) -> usize;
     /// The function for tiles of this size; `edge` if the last vector is not full.

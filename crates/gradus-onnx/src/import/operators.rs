@@ -25,7 +25,7 @@ const SOFTPLUS_IS_X: Float = 15.0;
 pub(super) struct Reader<'a> {
     pub(super) steps: Steps,
     pub(super) values: BTreeMap<&'a str, Value>,
-    /// The number of samples, if the graph is made for so many.
+    /// The number of samples, if the graph is made for one number alone.
     pub(super) samples: Option<i64>,
 }
 

@@ -149,7 +149,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Steps from an input of this shape, of layers with at most so many values.
+    /// Steps from an input of this shape, of layers with at most `most_values` values.
     pub(super) fn new(input: Shape, most_values: usize) -> Self {
         Steps {
             all: vec![Step {

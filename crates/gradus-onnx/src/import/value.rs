@@ -84,7 +84,7 @@ impl Value {
 
     /// For each value of a row in the graph, its place in the network; `None` if they are in the same order.
     ///
-    /// Call it only if so many values are there.
+    /// The value must have as many numbers.
     pub(super) fn row_places(&self) -> Option<Vec<usize>> {
         let Order::Row { dims, axes } = &self.order else {
             return None;

@@ -38,7 +38,7 @@ impl Elastic {
         self.alpha as Float * 315.0 / (151.0 * 2.0 * pi.sqrt() * self.sigma as Float)
     }
 
-    /// How many knots bear on so many pixels.
+    /// The number of knots that bear on `pixels` pixels.
     fn knots(&self, pixels: usize) -> usize {
         ((pixels - 1) as Float / self.spacing()) as usize + 4
     }

@@ -50,13 +50,13 @@ impl Warp {
         Warp::default()
     }
 
-    /// Moves by up to so many pixels, down or up and right or left.
+    /// Moves by up to `pixels` pixels, down or up and right or left.
     pub fn shift(mut self, pixels: f64) -> Self {
         self.shift = pixels;
         self
     }
 
-    /// Turns by up to so many degrees, either way.
+    /// Turns by up to `degrees` degrees, either way.
     pub fn rotate(mut self, degrees: f64) -> Self {
         self.rotate = degrees;
         self
@@ -68,7 +68,7 @@ impl Warp {
         self
     }
 
-    /// Shears horizontally: vertical lines lean by up to so many degrees, either way.
+    /// Shears horizontally: vertical lines lean by up to `degrees` degrees, either way.
     pub fn shear(mut self, degrees: f64) -> Self {
         self.shear = degrees;
         self

@@ -3,7 +3,7 @@ use crate::history::History;
 use crate::network::Weights;
 use crate::{Network, Result};
 
-/// Ends training once so many epochs in a row brought nothing better, and puts the best epoch's weights back.
+/// Ends training once `patience` epochs in a row brought nothing better, and puts the best epoch's weights back.
 ///
 /// ```
 /// use gradus::callback::EarlyStopping;

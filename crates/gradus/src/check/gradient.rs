@@ -29,7 +29,7 @@ const TOLERANCE: f64 = if cfg!(gradus_f64) { 1e-7 } else { 1e-2 };
 const LONGEST: f64 = if cfg!(gradus_f64) { 0.1 } else { 1.0 };
 const SHORTENED: i32 = if cfg!(gradus_f64) { 9 } else { 4 };
 
-/// The length of a way that was shortened so often.
+/// The length of a segment that was shortened `shortened` times.
 fn length(shortened: i32) -> f64 {
     LONGEST * 0.25_f64.powi(shortened)
 }
@@ -409,7 +409,7 @@ impl Check<'_> {
         }
     }
 
-    /// Goes along these moves, shortened so often, as far to each side of `x`.
+    /// Goes along these moves, shortened `shortened` times, as far to each side of `x`.
     fn measure(&mut self, moves: &[Move], shortened: i32, size: f64, rule: Rule) -> Result<Found, String> {
         let length = length(shortened);
         // The ends as they are rounded, and so the real way between them.

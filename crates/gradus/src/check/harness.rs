@@ -128,7 +128,7 @@ impl LayerHarness {
         self
     }
 
-    /// Blocks of so many samples.
+    /// Blocks of `samples` samples.
     pub fn block(mut self, samples: usize) -> Self {
         self.block = samples;
         self

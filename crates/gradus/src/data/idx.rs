@@ -99,7 +99,7 @@ pub fn write(path: impl AsRef<Path>, dims: &[usize], bytes: &[u8]) -> Result<()>
     })
 }
 
-/// The header of a file with so many values.
+/// The header of a file with these dimensions.
 fn header(dims: &[usize], values: usize) -> Result<Vec<u8>, String> {
     if dims.is_empty() || dims.len() > 255 {
         return Err(format!("an IDX file has 1 to 255 dimensions, not {}", dims.len()));

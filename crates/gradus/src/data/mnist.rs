@@ -268,7 +268,7 @@ impl Set {
     }
 }
 
-/// Transposes an image of so many rows.
+/// Transposes an image of `rows` rows.
 fn transpose(image: &mut [u8], rows: usize) {
     let columns = image.len() / rows;
     let original = image.to_vec();

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::data::{Arrays, Bytes};
 
-    /// A set with so many samples of each class, mixed.
+    /// A set with `sizes[c]` samples of each class c, mixed.
     fn classes(sizes: &[usize]) -> Bytes {
         let mut labels = sizes
             .iter()

@@ -80,7 +80,7 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// Memory for blocks of so many samples.
+    /// Memory for blocks of `capacity` samples.
     pub fn new(graph: &Graph, capacity: usize) -> Self {
         let (mut places, mut end) = (Vec::new(), 0);
         for op in &graph.ops {

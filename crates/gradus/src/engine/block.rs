@@ -53,7 +53,7 @@ pub(crate) struct Block {
     pub samples: usize,
     plan: Arc<MemoryPlan>,
     memory: Buffer,
-    /// Where everything lies for so many samples.
+    /// Where everything lies, for the present number of samples.
     spans: BlockSpans,
     /// What layers that multiply in bfloat16 keep until the next batch.
     pairs: Pairs,
@@ -130,7 +130,7 @@ impl Block {
         Block { pairs, ..self }
     }
 
-    /// Holds so many samples from now on, beginning with this one of the batch.
+    /// Holds `samples` samples of the batch from now on, the first of them number `first`.
     pub fn set_samples(&mut self, first: usize, samples: usize) {
         self.first = first;
         if samples == self.samples {
@@ -387,7 +387,7 @@ impl Block {
     }
 }
 
-/// The scratch memory of a layer for so many samples.
+/// The scratch memory of a layer for `samples` samples.
 fn scratch<'a>(op: &LayerOp, samples: usize, all: &'a mut [Float]) -> &'a mut [Float] {
     &mut all[..op.scratch.fixed + samples * op.scratch.per_sample]
 }

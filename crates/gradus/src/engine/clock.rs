@@ -15,7 +15,7 @@ pub(crate) enum Other {
 }
 
 impl Clock {
-    /// Begins to count, from zero, for so many operations.
+    /// Begins to count, from zero, for `ops` operations.
     pub fn begin(&mut self, ops: usize) {
         self.spent = vec![[Duration::ZERO; 2]; ops + 2];
     }

@@ -30,7 +30,7 @@ const MOST_VALUES: usize = match usize::BITS {
     _ => isize::MAX as usize / size_of::<Float>(),
 };
 
-/// The memory and the threads for training on batches of up to so many samples.
+/// The memory and the threads for training on batches of up to `batch` samples.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// What it was made for.
@@ -82,9 +82,9 @@ impl BlockPool {
 /// How the samples of a batch are divided among blocks.
 #[derive(Debug, Clone, Copy)]
 enum Division {
-    /// Evenly among so many blocks, in whole units of so many samples: the bits don't depend on it.
+    /// Evenly among `blocks` blocks, in whole units of `unit` samples: the bits don't depend on it.
     Among { blocks: usize, unit: usize },
-    /// Into blocks of at most so many samples, whatever the number of threads, since the bits depend on it.
+    /// Into blocks of at most this number of samples, whatever the number of threads, since the bits depend on it.
     Fixed(usize),
 }
 

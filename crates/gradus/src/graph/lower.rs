@@ -117,7 +117,7 @@ impl Graph {
         (Node::Block(Block { join, branches }), y)
     }
 
-    /// The value, once for each of so many readers.
+    /// The value, once for each of `readers` readers.
     fn fork(&mut self, x: usize, readers: usize) -> Vec<usize> {
         let mut rest = x;
         let mut values = Vec::with_capacity(readers);

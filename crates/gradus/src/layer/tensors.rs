@@ -23,7 +23,7 @@ impl<'a> Tensors<'a> {
         self.sizes.len()
     }
 
-    /// Tensor `i`, if there are so many.
+    /// Tensor `i`, if there is one.
     pub fn get(&self, i: usize) -> Option<&'a [Float]> {
         let size = *self.sizes.get(i)?;
         let start: usize = self.sizes[..i].iter().sum();

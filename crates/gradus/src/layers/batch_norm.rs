@@ -133,7 +133,7 @@ impl Layer for BatchNorm {
     }
 }
 
-/// Batch normalization bound to its samples: so many features, each with so many pixels.
+/// Batch normalization bound to samples of `features` features with `pixels` pixels each.
 #[derive(Debug, Clone, Copy)]
 struct BoundBatchNorm {
     momentum: Float,
@@ -143,12 +143,12 @@ struct BoundBatchNorm {
 }
 
 impl BoundBatchNorm {
-    /// N, the number of values of a feature in so many samples.
+    /// N, the number of values of a feature in `samples` samples.
     fn values(&self, samples: usize) -> Float {
         (samples * self.pixels) as Float
     }
 
-    /// Where the values of a feature are in so many samples, one after the other.
+    /// Where the values of a feature are in `samples` samples, one after the other.
     fn places(&self, feature: usize, samples: usize) -> impl Iterator<Item = usize> {
         let BoundBatchNorm { features, pixels, .. } = *self;
         (0..samples).flat_map(move |n| (0..pixels).map(move |i| (n * features + feature) * pixels + i))

@@ -72,7 +72,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A convolution with so many output channels and a kernel of this size; without padding, with a bias.
+    /// A convolution with `channels` output channels and a kernel of this size; without padding, with a bias.
     pub fn new(channels: usize, kernel: impl Into<Size2>) -> Self {
         Conv2d {
             channels,
@@ -164,7 +164,7 @@ impl Layer for Conv2d {
     }
 }
 
-/// Refuses numbers of channels that can't be divided into so many groups.
+/// Refuses numbers of channels that can't be divided into `groups` groups.
 pub(super) fn check_channels(kind: &str, inputs: usize, outputs: usize, groups: usize) -> Result<(), String> {
     if outputs == 0 {
         return Err(format!("{kind} needs at least one output channel, got 0"));

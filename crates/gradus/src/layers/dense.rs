@@ -45,7 +45,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// A dense layer of so many units (outputs), with a bias.
+    /// A dense layer of `units` units (outputs), with a bias.
     pub fn new(units: usize) -> Self {
         Dense {
             units,

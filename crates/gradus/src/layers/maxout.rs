@@ -29,7 +29,7 @@ pub struct Maxout {
 }
 
 impl Maxout {
-    /// The largest of so many channels each.
+    /// Outputs that are each the largest of `pieces` channels.
     pub fn new(pieces: usize) -> Self {
         Maxout { pieces }
     }
@@ -67,7 +67,7 @@ impl Layer for Maxout {
     }
 }
 
-/// So many channels of the output, each the largest of so many pieces, with so many values.
+/// `channels` channels of the output, each the largest of `pieces` pieces, with `rest` values.
 #[derive(Debug)]
 struct BoundMaxout {
     channels: usize,

@@ -5,7 +5,7 @@
 
 use crate::Float;
 
-/// Values as pixels of so many numbers.
+/// Values as pixels of `N` numbers.
 pub(super) fn pixels<const N: usize>(values: &[Float]) -> &[[Float; N]] {
     values.as_chunks().0
 }

@@ -71,7 +71,7 @@ impl Layer for PRelu {
     }
 }
 
-/// So many slopes, each of so many values in a row.
+/// `slopes` slopes, each for `each` values in a row.
 #[derive(Debug)]
 struct BoundPRelu {
     slopes: usize,

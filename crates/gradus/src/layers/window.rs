@@ -277,7 +277,7 @@ impl Geometry {
         Shape::from([self.channels, self.rows.input, self.columns.input])
     }
 
-    /// The shape of the output with so many channels.
+    /// The shape of the output with `channels` channels.
     pub(super) fn output(&self, channels: usize) -> Shape {
         Shape::from([channels, self.rows.output, self.columns.output])
     }

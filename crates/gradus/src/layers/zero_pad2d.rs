@@ -85,7 +85,7 @@ impl Layer for ZeroPad2d {
     }
 }
 
-/// The padding of so many channels, as windows of one pixel.
+/// The padding of `channels` channels, as windows of one pixel.
 #[derive(Debug)]
 struct BoundZeroPad2d {
     channels: usize,

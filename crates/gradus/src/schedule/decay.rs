@@ -32,7 +32,7 @@ impl Schedule for Constant {
     }
 }
 
-/// The learning rate is multiplied by `factor` after every so many epochs: after e epochs it has
+/// The learning rate is multiplied by `factor` after every `every` epochs: after e epochs it has
 ///
 /// ```text
 /// factor^⌊e / every⌋
@@ -61,7 +61,7 @@ impl Default for StepDecay {
 }
 
 impl StepDecay {
-    /// Multiplies the learning rate by `factor` every so many epochs.
+    /// Multiplies the learning rate by `factor` after every `every` epochs.
     pub fn new(every: u64, factor: f64) -> Self {
         StepDecay { every, factor }
     }

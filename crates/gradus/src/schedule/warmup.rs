@@ -49,7 +49,7 @@ fn read_schedule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<dyn S
 }
 
 impl Warmup {
-    /// Warms up over so many steps, then follows the other schedule.
+    /// Warms up over `steps` steps, then follows the other schedule.
     pub fn new(steps: u64, then: impl Schedule + 'static) -> Self {
         Warmup {
             steps,

@@ -138,7 +138,7 @@ impl TrainingSteps {
         self.update.slots()
     }
 
-    /// Goes on after so many steps, with what the optimizer remembered then; false if it remembers other things.
+    /// Restores the state after `steps` steps, with the optimizer's slots; returns false if its slots are of other sizes.
     pub(crate) fn restore(&mut self, steps: u64, slots: &[Buffer]) -> bool {
         if !self
             .update
@@ -325,7 +325,7 @@ impl TrainingSteps {
         self.update.profile();
     }
 
-    /// What the time went into since then, for so many samples and so long.
+    /// What the time went into since then, in which `samples` samples took `elapsed`.
     pub(crate) fn profiled(&self, network: &Network, samples: u64, elapsed: Duration) -> Profile {
         let (spent, [reading, loss]) = self.workspace.spent();
         let mut update = vec![Duration::ZERO; spent.len()];
