@@ -97,15 +97,28 @@ fn wrong_counts(matrix: &Confusion) -> impl Iterator<Item = u64> {
 }
 
 fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, worst: u64) {
-    let Place { cell, top, size, .. } = *place;
-    let n = matrix.classes.len();
-    let side = cell * n as f64;
-    let at = |t: usize, p: usize| matrix.counts.get(t).and_then(|row| row.get(p)).copied().unwrap_or(0);
-    let total: u64 = matrix.counts.iter().flatten().sum();
-    let right: u64 = (0..n).map(|i| at(i, i)).sum();
-    let most = (0..n).map(|i| at(i, i)).max().unwrap_or(0);
-    let centered = |size, bold, color| anchored(style(size, bold, color), Anchor::Middle);
+    draw_title(drawing, matrix, left);
+    draw_cells(drawing, matrix, place, left, worst);
+    let precisions_fit = text::width("100.0\u{a0}%", 0.92 * place.size, false) < place.cell;
+    draw_classes(drawing, matrix, place, left, precisions_fit);
+    draw_axes(drawing, matrix.classes.len(), place, left, precisions_fit);
+}
 
+impl Confusion {
+    /// The samples of class `t` that were taken for class `p`.
+    fn count(&self, t: usize, p: usize) -> u64 {
+        self.counts.get(t).and_then(|row| row.get(p)).copied().unwrap_or(0)
+    }
+}
+
+fn centered(size: f64, bold: bool, color: Color) -> super::TextStyle {
+    anchored(style(size, bold, color), Anchor::Middle)
+}
+
+/// The network's name, and how often it is right.
+fn draw_title(drawing: &mut Drawing, matrix: &Confusion, left: f64) {
+    let total: u64 = matrix.counts.iter().flatten().sum();
+    let right: u64 = (0..matrix.classes.len()).map(|i| matrix.count(i, i)).sum();
     drawing.text(left, 98.0, &matrix.name, style(14.0, true, color::INK));
     let verdict = format!(
         "{} of {} right ({})",
@@ -115,10 +128,15 @@ fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, wor
     );
     let after = left + text::width(&matrix.name, 14.0, true) + 12.0;
     drawing.text(after, 98.0, &verdict, style(12.5, false, color::MUTED));
+}
 
+fn draw_cells(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, worst: u64) {
+    let Place { cell, top, size, .. } = *place;
+    let n = matrix.classes.len();
+    let most = (0..n).map(|i| matrix.count(i, i)).max().unwrap_or(0);
     for t in 0..n {
         for p in 0..n {
-            let count = at(t, p);
+            let count = matrix.count(t, p);
             let (x, y) = (left + p as f64 * cell, top + t as f64 * cell);
             let (fill, ink) = shade(count, t == p, if t == p { most } else { worst });
             // A hair between cells, so that they read as a grid.
@@ -140,10 +158,15 @@ fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, wor
             }
         }
     }
+}
 
+/// The name of each class, left of its row and above its column, and its recall and precision on the other sides.
+fn draw_classes(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, precisions_fit: bool) {
+    let Place { cell, top, size, .. } = *place;
+    let n = matrix.classes.len();
+    let side = cell * n as f64;
     let share_size = 0.92 * size;
     let muted = style(share_size, false, color::MUTED);
-    let precisions_fit = text::width("100.0\u{a0}%", share_size, false) < cell;
     for (i, class) in matrix.classes.iter().enumerate() {
         let along = (i as f64 + 0.5) * cell;
         let name = text::fitted(class, size, true, NAME);
@@ -159,12 +182,12 @@ fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, wor
         } else {
             drawing.text(left + along, top - 9.0, &name, anchored(bold, Anchor::Middle));
         }
-        let row: u64 = (0..n).map(|p| at(i, p)).sum();
-        let recall = text::percent(at(i, i) as f64 / row as f64, 1);
+        let row: u64 = (0..n).map(|p| matrix.count(i, p)).sum();
+        let recall = text::percent(matrix.count(i, i) as f64 / row as f64, 1);
         drawing.text(left + side + 10.0, top + along + 0.36 * share_size, &recall, muted);
         if precisions_fit {
-            let column: u64 = (0..n).map(|t| at(t, i)).sum();
-            let precision = text::percent(at(i, i) as f64 / column as f64, 1);
+            let column: u64 = (0..n).map(|t| matrix.count(t, i)).sum();
+            let precision = text::percent(matrix.count(i, i) as f64 / column as f64, 1);
             drawing.text(
                 left + along,
                 top + side + 18.0,
@@ -173,21 +196,16 @@ fn draw(drawing: &mut Drawing, matrix: &Confusion, place: &Place, left: f64, wor
             );
         }
     }
+}
 
+/// What rows, columns and the numbers beside them are.
+fn draw_axes(drawing: &mut Drawing, classes: usize, place: &Place, left: f64, precisions_fit: bool) {
+    let top = place.top;
+    let side = place.cell * classes as f64;
     let note = style(11.5, false, color::MUTED);
-    let same_name_remark = left - place.left + 36.0;
-    drawing.text_upwards(
-        same_name_remark,
-        top + 0.5 * side,
-        "True class",
-        anchored(note, Anchor::Middle),
-    );
-    drawing.text(
-        left + 0.5 * side,
-        121.0,
-        "Predicted class",
-        anchored(note, Anchor::Middle),
-    );
+    let middle = anchored(note, Anchor::Middle);
+    drawing.text_upwards(left - place.left + 36.0, top + 0.5 * side, "True class", middle);
+    drawing.text(left + 0.5 * side, 121.0, "Predicted class", middle);
     drawing.text(left + side + 10.0, top - 9.0, "Recall", note);
     if precisions_fit {
         drawing.text(left - 9.0, top + side + 18.0, "Precision", anchored(note, Anchor::End));

@@ -31,7 +31,7 @@ pub(super) struct Product<'a> {
     pub from_strides: (usize, usize),
 }
 
-/// `0..length` in `parts` parts, whose lengths differ by at most one.
+/// `0..length` in `count` parts, whose lengths differ by at most one.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     pub count: usize,

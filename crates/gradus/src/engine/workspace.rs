@@ -289,6 +289,16 @@ impl Workspace {
     /// meet only where a layer looks across the batch. Afterward the blocks hold all values and gradients of the step, or one
     /// of them its error.
     pub fn train(&mut self, network: &Network, training: Training<'_>) {
+        if let Some(copies) = &mut self.copies {
+            copies.make(&network.graph, &network.weights.parameters, &mut self.pool.workers);
+        }
+        if self.train_forward(network, &training) {
+            self.train_backward(network, &training);
+        }
+    }
+
+    /// Runs all segments forward, and the last one backward too. Returns false if a block could not read its samples.
+    fn train_forward(&mut self, network: &Network, training: &Training<'_>) -> bool {
         let Workspace {
             pool,
             statistics,
@@ -299,32 +309,18 @@ impl Workspace {
             ..
         } = self;
         let Network { graph, weights, .. } = network;
-        let graph: &Graph = graph;
-        if let Some(copies) = copies {
-            copies.make(graph, &weights.parameters, &mut pool.workers);
-        }
         let copies = copies.as_ref();
         let last = segments.len() - 1;
-        // Backward, a layer across the batch runs after the barrier that it needs: with the segment before its own.
-        let backward_range = |s: usize| {
-            let start = |s: usize| segments[s].start + usize::from(s > 0);
-            let end = if s == last { training.backward_end } else { start(s + 1) };
-            start(s).max(training.backward_start).min(end)..end
-        };
-
         for (s, segment) in segments.iter().enumerate() {
             let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
+            let forward = segment.start..segment.end.min(training.forward_end);
+            let backward = backward_range(segments, last, training);
             pool.each_block(&|block, thread| {
                 if s == 0 {
                     block.partials.fill(0.0);
                     (training.input)(block, thread);
                 }
-                block.forward(
-                    context,
-                    segment.start..segment.end.min(training.forward_end),
-                    true,
-                    thread,
-                );
+                block.forward(context, forward.clone(), true, thread);
                 if s < last {
                     block.gather(graph.layer(segments[s + 1].start));
                 } else {
@@ -332,22 +328,37 @@ impl Workspace {
                     (training.loss)(block);
                     block.clock.other(Other::Loss, started);
                     block.find_not_finite(context, thread);
-                    block.backward(context, backward_range(s), thread);
+                    block.backward(context, backward.clone(), thread);
                     if s > 0 {
                         block.gather_backward(graph.layer(segment.start), context.statistics);
                     }
                 }
             });
             if s == 0 && pool.blocks[..pool.filled].iter().any(|block| block.error.is_some()) {
-                return;
+                return false;
             }
             if s < last {
                 let op = graph.layer(segments[s + 1].start);
                 merge(op, &pool.blocks[..pool.filled], &mut statistics[op.statistics.clone()]);
             }
         }
+        true
+    }
 
-        for s in (0..last).rev() {
+    /// Runs all segments but the last one backward.
+    fn train_backward(&mut self, network: &Network, training: &Training<'_>) {
+        let Workspace {
+            pool,
+            statistics,
+            sums,
+            segments,
+            batch,
+            copies,
+            ..
+        } = self;
+        let Network { graph, weights, .. } = network;
+        let copies = copies.as_ref();
+        for s in (0..segments.len() - 1).rev() {
             let op = graph.layer(segments[s + 1].start);
             let range = op.sums.clone();
             let parts = pool.blocks[..pool.filled]
@@ -355,8 +366,9 @@ impl Workspace {
                 .map(|block| &block.sums[range.clone()]);
             add_up(parts, &mut sums[range.clone()]);
             let context = training.lend(graph, (weights, copies), [statistics, sums], *batch);
+            let backward = backward_range(segments, s, training);
             pool.each_block(&|block, thread| {
-                block.backward(context, backward_range(s), thread);
+                block.backward(context, backward.clone(), thread);
                 if s > 0 {
                     block.gather_backward(graph.layer(segments[s].start), context.statistics);
                 }
@@ -374,6 +386,18 @@ impl Workspace {
             }
         }
     }
+}
+
+/// The operations that run backward with segment `s`. A layer across the batch runs after the barrier that it needs: with the segment
+/// before its own.
+fn backward_range(segments: &[Range<usize>], s: usize, training: &Training<'_>) -> Range<usize> {
+    let start = |s: usize| segments[s].start + usize::from(s > 0);
+    let end = if s == segments.len() - 1 {
+        training.backward_end
+    } else {
+        start(s + 1)
+    };
+    start(s).max(training.backward_start).min(end)..end
 }
 
 /// Refuses a batch whose values are more than there can be memory for.
