@@ -1,7 +1,7 @@
 //! Confusion matrices: which class was taken for which.
 
 use super::drawing::{Anchor, Bounds, Color, Drawing};
-use super::{anchored, color, heading, style, text};
+use super::{TextStyle, anchored, color, heading, style, text};
 
 /// The decisions of one network on one set of samples.
 #[derive(Debug, Clone, Default)]
@@ -111,7 +111,7 @@ impl Confusion {
     }
 }
 
-fn centered(size: f64, bold: bool, color: Color) -> super::TextStyle {
+fn centered(size: f64, bold: bool, color: Color) -> TextStyle {
     anchored(style(size, bold, color), Anchor::Middle)
 }
 
