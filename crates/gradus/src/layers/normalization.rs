@@ -23,13 +23,12 @@ pub(super) struct Normalization {
 }
 
 impl Normalization {
-    /// The values that it saves for `backward`: μ and 1 / √(σ² + ε) of each group.
+    /// The number of values that it saves for `backward`: those of [`Moments`] for each group.
     pub(super) fn saved(&self) -> usize {
-        2 * self.groups
+        3 * self.groups
     }
 
-    /// μ and 1 / √(σ² + ε) of a group.
-    fn moments(&self, x: &[Float]) -> [Float; 2] {
+    fn moments(&self, x: &[Float]) -> Moments {
         let n = self.size as f64;
         let mut mean = 0.0;
         for i in 0..self.size {
@@ -42,10 +41,42 @@ impl Normalization {
             variance += d * d;
         }
         variance /= n;
-        [
-            mean as Float,
-            (1.0 / (variance + f64::from(self.epsilon)).sqrt()) as Float,
-        ]
+        let rounded = mean as Float;
+        Moments {
+            mean: rounded,
+            rest: (mean - f64::from(rounded)) as Float,
+            inverse: (1.0 / (variance + f64::from(self.epsilon)).sqrt()) as Float,
+        }
+    }
+}
+
+/// The mean and the deviation of a group.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    /// μ, rounded.
+    mean: Float,
+    /// What is lost in rounding μ. Values far from 0 that hardly differ would all be off by it, times 1 / √ε.
+    rest: Float,
+    /// 1 / √(σ² + ε)
+    inverse: Float,
+}
+
+impl Moments {
+    /// x̂ = (x − μ) / √(σ² + ε)
+    fn normalized(self, x: Float) -> Float {
+        (x - self.mean - self.rest) * self.inverse
+    }
+
+    fn save(self, saved: &mut [Float]) {
+        saved.copy_from_slice(&[self.mean, self.rest, self.inverse]);
+    }
+
+    fn of_saved(saved: &[Float]) -> Self {
+        Moments {
+            mean: saved[0],
+            rest: saved[1],
+            inverse: saved[2],
+        }
     }
 }
 
@@ -54,14 +85,13 @@ impl Passes for Normalization {
         let [gamma, beta] = pass.parameters.split();
         for group in 0..self.groups {
             let places = group * self.size..(group + 1) * self.size;
-            let [mean, inverse] = self.moments(&pass.x[places.clone()]);
+            let moments = self.moments(&pass.x[places.clone()]);
             if pass.training {
-                pass.saved[2 * group] = mean;
-                pass.saved[2 * group + 1] = inverse;
+                moments.save(&mut pass.saved[3 * group..3 * (group + 1)]);
             }
             for i in places {
                 let f = i / self.repeat;
-                pass.y[i] = gamma[f] * ((pass.x[i] - mean) * inverse) + beta[f];
+                pass.y[i] = gamma[f] * moments.normalized(pass.x[i]) + beta[f];
             }
         }
     }
@@ -73,8 +103,8 @@ impl Passes for Normalization {
         let n = self.size as f64;
         for group in 0..self.groups {
             let places = group * self.size..(group + 1) * self.size;
-            let (mean, inverse) = (pass.saved[2 * group], pass.saved[2 * group + 1]);
-            let normalized = |i: usize| (x[i] - mean) * inverse;
+            let moments = Moments::of_saved(&pass.saved[3 * group..3 * (group + 1)]);
+            let normalized = |i: usize| moments.normalized(x[i]);
             let (mut sum, mut product) = (0.0, 0.0);
             for i in places.clone() {
                 let f = i / self.repeat;
@@ -87,8 +117,27 @@ impl Passes for Normalization {
             let (sum, product) = ((sum / n) as Float, (product / n) as Float);
             for i in places {
                 let g = gamma[i / self.repeat] * dy[i];
-                dx[i] = (g - sum - normalized(i) * product) * inverse;
+                dx[i] = (g - sum - normalized(i) * product) * moments.inverse;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Float;
+    use crate::layers::GroupNorm;
+    use crate::layers::testing::LayerHarness;
+
+    #[test]
+    fn values_far_from_zero_that_hardly_differ_keep_their_mean() {
+        let mut x = [439.755 as Float; 14];
+        x[7] = x[7].next_up();
+        let harness = LayerHarness::new(&GroupNorm::instance().epsilon(1e-3), [1, 14])
+            .unwrap()
+            .parameters(&[1.0, 0.0]);
+        let y = harness.infer(&x).unwrap();
+        let sum: f64 = y.iter().map(|&y| f64::from(y)).sum();
+        assert!(y[7] > 0.0 && y[0] < 0.0 && sum.abs() < 1e-6 * f64::from(y[7]), "{y:?}");
     }
 }
