@@ -54,6 +54,12 @@ impl Range {
         self.infinite |= !x.is_finite();
     }
 
+    /// Leaves out what is beyond these bounds; 0 stays.
+    pub(crate) fn limit(&mut self, low: f64, high: f64) {
+        self.smallest = self.smallest.max(low.min(0.0));
+        self.largest = self.largest.min(high.max(0.0));
+    }
+
     /// The values of both.
     pub(crate) fn and(mut self, other: Range) -> Range {
         self.include(other.smallest);

@@ -149,6 +149,7 @@ impl Program {
         let mut program = self.clone();
         let mut ranges = program.ranges(samples)?;
         program.widen(&mut ranges);
+        program.narrow(&mut ranges);
         program.join(&mut ranges);
         if matches!(program.steps.last(), Some(step) if matches!(step.op, Op::Softmax | Op::LogSoftmax)) {
             program.steps.pop();
@@ -212,6 +213,24 @@ impl Program {
             range.include(LEAST_RANGE);
             if !step.is_some_and(|step| rectifies(&step.op)) {
                 range.include(-LEAST_RANGE);
+            }
+        }
+    }
+
+    /// Gives a value that only a clamp reads the range of the clamp: beyond it, the first and the last byte stand for the bounds.
+    fn narrow(&self, ranges: &mut Ranges) {
+        for (i, step) in self.steps.iter().enumerate() {
+            let Op::Map(Function::Clamp { low, high }) = step.op else {
+                continue;
+            };
+            let Some(last) = self.steps[..i].iter().rposition(|before| before.y == step.x) else {
+                continue;
+            };
+            let is_read = self.steps[last + 1..i].iter().any(|between| between.x == step.x);
+            // The parts of a value have one scale.
+            let is_part = matches!(self.steps[last].op, Op::CopyInto { .. });
+            if !is_read && !is_part && !keeps_scale(&self.steps[last].op) {
+                ranges.steps[last].limit(low, high);
             }
         }
     }

@@ -86,6 +86,34 @@ fn a_classifier_that_saw_no_positive_can_say_yes() {
     }
 }
 
+/// Sums from -256 to 256, of which a clamp leaves 0 to 6, had bytes at a distance of 2.
+#[test]
+fn what_only_a_clamp_reads_has_all_bytes_inside_its_bounds() {
+    let clamp = Layers::new().layer(Clamp::new(0.0, 6.0));
+    let sums = |layers: Layers| {
+        let network = Sequential::new([256]).layer(Dense::new(1)).layers(layers);
+        let mut network = network.build(1).unwrap();
+        network.set("0.weight", &[1.0; 256]).unwrap();
+        let samples: [&[Float]; 2] = [&[-1.0; 256], &[1.0; 256]];
+        let program = Program::of(&network).unwrap();
+        program.quantize(samples, InputBytes::Calibrated).unwrap()
+    };
+    let run = |program: &Quantized, ones: usize| {
+        let mut x = [0.0; 256];
+        x[..ones].fill(1.0);
+        program.values(&program.run(&program.bytes(&x)))
+    };
+    let clamped = sums(clamp.clone());
+    for (ones, expected) in [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0), (6, 6.0), (7, 6.0), (256, 6.0)] {
+        let y = run(&clamped, ones)[0];
+        assert!((y - expected).abs() < 0.03, "{y} for {expected}");
+    }
+    // What reads the sums beside it still has all of them.
+    let both = sums(Layers::new().layer(Concat::new([Layers::new(), clamp])));
+    let y = run(&both, 100);
+    assert!((y[0] - 100.0).abs() < 3.0 && (y[1] - 6.0).abs() < 2.0, "{y:?}");
+}
+
 /// As a classifier that ends in a sigmoid, though the sigmoid is not in it.
 #[test]
 fn one_logit_divides_the_classes_at_0() {
