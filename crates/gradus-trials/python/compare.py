@@ -67,7 +67,7 @@ def numbers(values):
 
 
 class Pass:
-    """A pass of samples through layers, at inference or, with the masks of dropout, in training."""
+    """A pass of samples through layers, at inference or, with the random numbers of layers, in training."""
 
     def __init__(self, network, masks=None):
         self.tensors = {name: torch.tensor(t["values"]).reshape(t["shape"]) for name, t in network.items()}
@@ -81,40 +81,19 @@ class Pass:
     def layer(self, layer, x, path):
         kind = layer["kind"]
         weight, bias = (self.tensors.get(f"{path}.{name}") for name in ("weight", "bias"))
-        if kind == "dense":
-            return x @ weight if bias is None else x @ weight + bias
-        if kind == "conv2d":
-            x = pad(x, layer, layer["dilation"], 0.0)
-            return F.conv2d(x, weight, bias, layer["stride"], 0, layer["dilation"], layer["groups"])
-        if kind == "max_pool2d":
-            return F.max_pool2d(pad(x, layer, [1, 1], -torch.inf), layer["kernel"], stride(layer))
-        if kind == "avg_pool2d":
-            mean = F.avg_pool2d(pad(x, layer, [1, 1], 0.0), layer["kernel"], stride(layer))
-            if layer["exclude_padding"]:
-                inside = pad(torch.ones_like(x), layer, [1, 1], 0.0)
-                mean = mean / F.avg_pool2d(inside, layer["kernel"], stride(layer))
-            return mean
-        if kind == "global_avg_pool2d":
-            return x.mean((2, 3))
-        if kind == "upsample2d":
-            return F.interpolate(x, scale_factor=[float(scale) for scale in layer["scale"]], mode=layer["mode"])
-        if kind == "flatten":
-            return x.flatten(1)
-        if kind == "reshape":
-            return x.reshape(-1, *layer["shape"])
+        if kind in WITH_PARAMETERS:
+            return WITH_PARAMETERS[kind](layer, x, weight, bias)
         if kind == "batch_norm":
             mean, var = (self.tensors[f"{path}.running_{name}"] for name in ("mean", "var"))
             training = self.masks is not None
             return F.batch_norm(x, mean, var, weight, bias, training, layer["momentum"], layer["epsilon"])
-        if kind == "dropout":
-            return x if self.masks is None else x * torch.tensor(self.masks[path]).reshape(x.shape)
+        if kind in ("dropout", "gaussian_noise"):
+            if self.masks is None:
+                return x
+            mask = torch.tensor(self.masks[path]).reshape(x.shape)
+            return x * mask if kind == "dropout" else x + mask
         if kind == "residual":
-            y = self.layers(layer["body"], x, f"{path}.body.")
-            if "shortcut" in layer:
-                return y + self.layers(layer["shortcut"], x, f"{path}.shortcut.")
-            if f"{path}.shortcut.0.weight" not in self.tensors:
-                return y + x
-            return y + self.layer(projection(x, y), x, f"{path}.shortcut.0")
+            return self.residual(layer, x, path)
         if kind in ("concat", "multiply"):
             branches = enumerate(layer["branches"])
             outputs = [self.layers(branch, x, f"{path}.branches.{i}.") for i, branch in branches]
@@ -122,36 +101,143 @@ class Pass:
                 return torch.cat(outputs, 1)
             y, gate = outputs
             return y * gate.reshape(gate.shape + (1,) * (y.dim() - gate.dim()))
-        return {
-            "softmax": lambda: F.softmax(x, 1),
-            "relu": lambda: F.relu(x),
-            "leaky_relu": lambda: F.leaky_relu(x, layer["slope"]),
-            "elu": lambda: F.elu(x, layer["alpha"]),
-            "gelu": lambda: F.gelu(x),
-            "silu": lambda: F.silu(x),
-            "softplus": lambda: F.softplus(x),
-            "sigmoid": lambda: torch.sigmoid(x),
-            "tanh": lambda: torch.tanh(x),
-        }[kind]()
+        return WITHOUT_PARAMETERS[kind](layer, x)
+
+    def residual(self, layer, x, path):
+        y = self.layers(layer["body"], x, f"{path}.body.")
+        if "shortcut" in layer:
+            return y + self.layers(layer["shortcut"], x, f"{path}.shortcut.")
+        if f"{path}.shortcut.0.weight" not in self.tensors:
+            return y + x
+        return y + self.layer(projection(x, y), x, f"{path}.shortcut.0")
+
+
+def dense(_, x, weight, bias):
+    return x @ weight if bias is None else x @ weight + bias
+
+
+def convolution(layer, x, weight, bias):
+    x = pad(x, layer, 0.0)
+    convolve = F.conv1d if x.dim() == 3 else F.conv2d
+    return convolve(x, weight, bias, layer["stride"], 0, layer["dilation"], layer["groups"])
+
+
+def conv_transpose2d(layer, x, weight, bias):
+    y = F.conv_transpose2d(x, weight, None, layer["stride"], 0, 0, layer["groups"], layer["dilation"])
+    sides = []
+    for size, whole, step, more, padding in zip(
+        x.shape[2:], y.shape[2:], layer["stride"], layer["output_padding"], explicit(layer["padding"], 2)
+    ):
+        cut = whole - size * step
+        # What is cut off, or added where it is below 0.
+        before, after = padding or (max(cut, 0) // 2, cut - max(cut, 0) // 2)
+        sides.append([-before, more - after])
+    y = F.pad(y, [*sides[1], *sides[0]])
+    return y if bias is None else y + bias.reshape(-1, 1, 1)
+
+
+def max_pool(layer, x):
+    pool = F.max_pool1d if x.dim() == 3 else F.max_pool2d
+    return pool(pad(x, layer, -torch.inf), layer["kernel"], stride(layer))
+
+
+def avg_pool(layer, x):
+    pool = F.avg_pool1d if x.dim() == 3 else F.avg_pool2d
+    mean = pool(pad(x, layer, 0.0), layer["kernel"], stride(layer))
+    if layer["exclude_padding"]:
+        inside = pad(torch.ones_like(x), layer, 0.0)
+        mean = mean / pool(inside, layer["kernel"], stride(layer))
+    return mean
+
+
+def upsample2d(layer, x):
+    return F.interpolate(x, scale_factor=[float(scale) for scale in layer["scale"]], mode=layer["mode"])
+
+
+def zero_pad2d(layer, x):
+    rows, columns = explicit(layer["padding"], 2)
+    return F.pad(x, [*columns, *rows])
+
+
+def group_norm(layer, x, weight, bias):
+    # Not that of torch.nn.functional, which refuses groups of one value.
+    groups = x.shape[1] if layer["groups"] is None else layer["groups"]
+    return torch.group_norm(x, groups, weight, bias, layer["epsilon"])
+
+
+WITH_PARAMETERS = {
+    "dense": dense,
+    "conv1d": convolution,
+    "conv2d": convolution,
+    "conv_transpose2d": conv_transpose2d,
+    "layer_norm": lambda layer, x, weight, bias: F.layer_norm(x, x.shape[1:], weight, bias, layer["epsilon"]),
+    "group_norm": group_norm,
+    "prelu": lambda layer, x, weight, bias: F.prelu(x, weight),
+}
+
+WITHOUT_PARAMETERS = {
+    "max_pool1d": max_pool,
+    "max_pool2d": max_pool,
+    "avg_pool1d": avg_pool,
+    "avg_pool2d": avg_pool,
+    "global_max_pool1d": lambda layer, x: F.adaptive_max_pool1d(x, 1).flatten(1),
+    "global_max_pool2d": lambda layer, x: F.adaptive_max_pool2d(x, 1).flatten(1),
+    "global_avg_pool1d": lambda layer, x: x.mean(2),
+    "global_avg_pool2d": lambda layer, x: x.mean((2, 3)),
+    "upsample2d": upsample2d,
+    "zero_pad2d": zero_pad2d,
+    "flatten": lambda layer, x: x.flatten(1),
+    "reshape": lambda layer, x: x.reshape(-1, *layer["shape"]),
+    "maxout": lambda layer, x: x.unflatten(1, (-1, layer["pieces"])).max(2).values,
+    "softmax": lambda layer, x: F.softmax(x, 1),
+    "log_softmax": lambda layer, x: F.log_softmax(x, 1),
+    "relu": lambda layer, x: F.relu(x),
+    "leaky_relu": lambda layer, x: F.leaky_relu(x, layer["slope"]),
+    "elu": lambda layer, x: F.elu(x, layer["alpha"]),
+    "gelu": lambda layer, x: F.gelu(x),
+    "gelu_tanh": lambda layer, x: F.gelu(x, approximate="tanh"),
+    "silu": lambda layer, x: F.silu(x),
+    "softplus": lambda layer, x: F.softplus(x),
+    "sigmoid": lambda layer, x: torch.sigmoid(x),
+    "tanh": lambda layer, x: torch.tanh(x),
+    "clamp": lambda layer, x: F.hardtanh(x, layer["low"], layer["high"]),
+    "hard_sigmoid": lambda layer, x: F.hardsigmoid(x),
+    "hard_swish": lambda layer, x: F.hardswish(x),
+    "selu": lambda layer, x: F.selu(x),
+    "mish": lambda layer, x: F.mish(x),
+}
+
+
+def axes(value):
+    """A setting with a number for each axis: of sequences, it is the number itself."""
+    return value if isinstance(value, list) else [value]
 
 
 def stride(layer):
     return layer.get("stride", layer["kernel"])
 
 
-def pad(x, layer, dilation, value):
-    """The images with their padding: where it is "same" and odd, one more at the end."""
-    padding = layer["padding"]
+def explicit(padding, dimensions):
+    """Before and after for each axis; None where it depends on the window."""
     if padding == "valid":
-        return x
+        return [(0, 0)] * dimensions
     if padding == "same":
-        sides = []
-        for size, kernel, step, apart in zip(x.shape[2:], layer["kernel"], stride(layer), dilation):
-            whole = max(0, (-(-size // step) - 1) * step + (kernel - 1) * apart + 1 - size)
-            sides.append([whole // 2, whole - whole // 2])
-    else:
-        sides = [[padding["explicit"][side] for side in axis] for axis in (("top", "bottom"), ("left", "right"))]
-    return F.pad(x, [*sides[1], *sides[0]], value=value)
+        return [None] * dimensions
+    sides = (("before", "after"),) if dimensions == 1 else (("top", "bottom"), ("left", "right"))
+    return [tuple(padding["explicit"][side] for side in axis) for axis in sides]
+
+
+def pad(x, layer, value):
+    """Sequences or images with their padding: where it is "same" and odd, one more at the end."""
+    sizes = x.shape[2:]
+    kernel, step, apart = axes(layer["kernel"]), axes(stride(layer)), axes(layer.get("dilation", [1] * len(sizes)))
+    sides = explicit(layer["padding"], len(sizes))
+    for i, side in enumerate(sides):
+        if side is None:
+            whole = max(0, (-(-sizes[i] // step[i]) - 1) * step[i] + (kernel[i] - 1) * apart[i] + 1 - sizes[i])
+            sides[i] = (whole // 2, whole - whole // 2)
+    # From the last axis on.
+    return F.pad(x, [side for axis in reversed(sides) for side in axis], value=value)
 
 
 def projection(x, y):
@@ -159,7 +245,14 @@ def projection(x, y):
     if x.dim() == 2:
         return {"kind": "dense"}
     steps = [-(-size // to) for size, to in zip(x.shape[2:], y.shape[2:])]
-    return {"kind": "conv2d", "padding": "valid", "stride": steps, "dilation": [1, 1], "groups": 1}
+    return {
+        "kind": "conv2d",
+        "kernel": [1, 1],
+        "padding": "valid",
+        "stride": steps,
+        "dilation": [1, 1],
+        "groups": 1,
+    }
 
 
 def log(p):
@@ -219,8 +312,9 @@ def run_torch(case):
         # the rounding of a small one would grow.
         if weights is None:
             weights = {name: torch.zeros(step["network"][name]["shape"]) for name in names}
-            decaying = [w for w in weights.values() if w.dim() > 1]
-            rule = optimizer(case["optimizer"], decaying, [w for w in weights.values() if w.dim() <= 1])
+            decays = set(case["decaying"])
+            decaying = [w for name, w in weights.items() if name in decays]
+            rule = optimizer(case["optimizer"], decaying, [w for name, w in weights.items() if name not in decays])
         for name, w in weights.items():
             w.data = network.tensors[name].detach().clone()
             w.grad = torch.tensor(step["gradient"][name]).reshape(w.shape)

@@ -3,18 +3,20 @@
 //! | | off by up to half of |
 //! | --- | --- |
 //! | a value that is stored | the distance of neighboring bytes: its range over all samples, with 0, divided by 255; and the same again for all values of a layer, since those of equal or evenly spaced inputs are rounded alike |
-//! | after a sigmoid or softmax; a tanh | 2/256; 2/128, since the bound of their range is no byte |
+//! | after a sigmoid, hard sigmoid or softmax; a tanh | 2/256; 2/128, since the bound of their range is no byte |
 //! | a weight of a dense layer or a convolution | the largest of its output channel, divided by 127 |
 //! | a bias | that of a weight, times that of the input: the largest of all values that are stored is taken |
 //!
-//! Batch normalization and a ReLU become part of what is before them, whose own values are not stored. The range before a sigmoid,
-//! softmax or tanh, and of logits, reaches at least from −8 to 8.
+//! Batch normalization and a ReLU become part of what is before them, whose own values are not stored. The range before a function
+//! whose own range is known, and of logits, reaches at least from −8 to 8.
 
 use gradus::random::{Purpose, Rng, stream};
 use rand::RngExt;
 use std::collections::BTreeMap;
 
-use crate::case::{Case, Inputs, Layer};
+use crate::activations::Activation;
+use crate::case::{Case, Inputs};
+use crate::layer::Layer;
 use crate::reference::Tensors;
 use crate::tape::{Tape, Var};
 
@@ -96,15 +98,8 @@ impl Bytes {
     fn meets_known_range(&self, layers: &[Layer], ends_network: bool) -> bool {
         match layers.split_first() {
             None => ends_network && self.gives_logits,
-            Some((Layer::Softmax | Layer::Sigmoid | Layer::Tanh, _)) => true,
-            Some((
-                Layer::Flatten
-                | Layer::Reshape(_)
-                | Layer::Dropout(_)
-                | Layer::MaxPool2d { .. }
-                | Layer::Upsample2d { .. },
-                rest,
-            )) => self.meets_known_range(rest, ends_network),
+            Some((layer, _)) if known_range(layer).is_some() => true,
+            Some((layer, rest)) if gives_inputs(layer) => self.meets_known_range(rest, ends_network),
             Some((block, _)) => (block.branches().into_iter()).any(|(_, branch)| self.meets_known_range(branch, false)),
         }
     }
@@ -144,38 +139,48 @@ impl Bytes {
     }
 }
 
+const RELU: Layer = Layer::Activation(Activation::Relu);
+
+/// Whether each output of a layer is one of its inputs.
+fn gives_inputs(layer: &Layer) -> bool {
+    let takes_largest = matches!(layer, Layer::MaxPool(_) | Layer::GlobalMaxPool(_) | Layer::Maxout(_));
+    layer.keeps_values() || takes_largest
+}
+
 /// Whether the outputs of a layer are stored before the layers `after` it.
 fn is_stored(layer: &Layer, after: &[Layer]) -> bool {
-    let keeps_values = |layer: &&Layer| matches!(layer, Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_));
-    let next = after.iter().find(|layer| !keeps_values(layer));
+    let next = after.iter().find(|layer| !layer.keeps_values());
     match layer {
-        Layer::Flatten | Layer::Reshape(_) | Layer::Dropout(_) | Layer::MaxPool2d { .. } => false,
-        Layer::Upsample2d { bilinear, .. } => *bilinear,
-        Layer::Dense { .. } | Layer::Conv2d { .. } => {
-            let next_directly = after.iter().find(|layer| !matches!(layer, Layer::Dropout(_)));
-            next != Some(&Layer::Relu) && !matches!(next_directly, Some(Layer::BatchNorm { .. }))
+        layer if gives_inputs(layer) => false,
+        Layer::Dense { .. } | Layer::Conv { .. } => {
+            let next_directly = after.iter().find(|layer| !layer.is_random());
+            next != Some(&RELU) && !matches!(next_directly, Some(Layer::BatchNorm { .. }))
         }
-        Layer::BatchNorm { .. } | Layer::Residual { .. } => next != Some(&Layer::Relu),
+        Layer::BatchNorm { .. } | Layer::Residual { .. } => next != Some(&RELU),
         _ => true,
     }
 }
 
-/// The distance of the bytes after a function whose range is known, and after means of its values.
-fn known_distance(layers: &[Layer]) -> Option<f64> {
-    let (layer, before) = layers.split_last()?;
+/// The distance of the bytes of a function whose range is known. The bound of the range is one more than the last byte.
+fn known_range(layer: &Layer) -> Option<f64> {
     match layer {
-        // The bound of the range is one more than the last byte.
-        Layer::Softmax | Layer::Sigmoid => Some(2.0 / 256.0),
-        Layer::Tanh => Some(2.0 / 128.0),
-        Layer::AvgPool2d { .. }
-        | Layer::GlobalAvgPool2d
-        | Layer::Upsample2d { .. }
-        | Layer::MaxPool2d { .. }
-        | Layer::Flatten
-        | Layer::Reshape(_)
-        | Layer::Dropout(_) => known_distance(before),
+        Layer::Softmax | Layer::Activation(Activation::Sigmoid | Activation::HardSigmoid) => Some(2.0 / 256.0),
+        Layer::Activation(Activation::Tanh) => Some(2.0 / 128.0),
         _ => None,
     }
+}
+
+/// The distance of the bytes after a function whose range is known, and after means of its values, or zeros around them.
+fn known_distance(layers: &[Layer]) -> Option<f64> {
+    let (layer, before) = layers.split_last()?;
+    let is_mean = matches!(
+        layer,
+        Layer::AvgPool { .. } | Layer::GlobalAvgPool(_) | Layer::ZeroPad2d(_)
+    );
+    if is_mean || gives_inputs(layer) {
+        return known_distance(before);
+    }
+    known_range(layer)
 }
 
 impl Case {

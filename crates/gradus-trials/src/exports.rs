@@ -6,8 +6,8 @@ use gradus_onnx::Scaling;
 use rand::RngExt;
 
 use crate::case::{Case, to_f64};
-use crate::draw::Samples;
 use crate::inference::Values;
+use crate::samples::Samples;
 
 /// Samples of a case, as the network takes them and as its files do.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Predictions, evaluation and saved networks, compared with the plain loops.
 
 use gradus::metric::Accuracy;
-use gradus::random::{Purpose, Rng, stream};
+use gradus::random::{Purpose, stream};
 use gradus::save::Registry;
 use gradus::{Float, Network, data::Target, data::Targets};
 use rand::RngExt;
@@ -9,11 +9,10 @@ use rand::RngExt;
 use crate::bytes::Bytes;
 use crate::case::{Case, to_f64};
 use crate::compare::{Outcome, Tolerance};
-use crate::draw::Samples;
 use crate::losses;
-use crate::reference::{Pass, Tensors, tensors};
+use crate::reference::{Noise, Pass, Tensors, tensors};
+use crate::samples::{Samples, dataset};
 use crate::tape::{Tape, Var};
-use crate::training::dataset;
 
 /// Numbers of samples, one sample after the other.
 #[derive(Debug, Clone, Default)]
@@ -23,11 +22,20 @@ pub struct Values {
     pub noise: Vec<f64>,
 }
 
+impl Values {
+    /// Makes the noise at least as large as the distance of these numbers, of a pass with noise.
+    pub fn include(&mut self, noisy: &[f64]) {
+        for ((noise, noisy), exact) in self.noise.iter_mut().zip(noisy).zip(&self.exact) {
+            *noise = f64::max(*noise, (noisy - exact).abs());
+        }
+    }
+}
+
 /// The results of the plain loops for some samples.
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub outputs: Values,
-    /// The same before a last softmax or sigmoid, if there is one.
+    /// The same before a last softmax, log-softmax or sigmoid, if there is one.
     pub before_last: Values,
     /// The largest value that a softplus was given.
     pub most_to_softplus: f64,
@@ -36,8 +44,17 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of this network at inference, whose numbers have this precision.
-    pub fn of(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, epsilon: f64) -> Expected {
+    /// Of this network at inference, in the library's numbers.
+    pub fn of_library(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape) -> Expected {
+        Expected::of(case, network, samples, tape, f64::from(Float::EPSILON), false)
+    }
+
+    /// Of files with this network, whose numbers are f32 in every build.
+    pub fn of_files(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape) -> Expected {
+        Expected::of(case, network, samples, tape, f64::from(f32::EPSILON), true)
+    }
+
+    fn of(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape, size: f64, of_means: bool) -> Expected {
         let tensors = tensors(network);
         let exact = forward(case, &tensors, samples, tape, Errors::None);
         let mut expected = Expected {
@@ -48,15 +65,14 @@ impl Expected {
         };
         let rng = &mut stream(case.seed, Purpose::User, &[3]);
         for _ in 0..2 {
-            let noisy = forward(case, &tensors, samples, tape, Errors::Rounding(epsilon, &mut *rng));
-            for (values, noisy) in [
-                (&mut expected.outputs, &noisy.outputs),
-                (&mut expected.before_last, &noisy.before_last),
-            ] {
-                for ((noise, noisy), exact) in values.noise.iter_mut().zip(&noisy.exact).zip(&values.exact) {
-                    *noise = f64::max(*noise, (noisy - exact).abs());
-                }
-            }
+            let noise = Noise {
+                size,
+                of_means,
+                rng: &mut *rng,
+            };
+            let noisy = forward(case, &tensors, samples, tape, Errors::Rounding(noise));
+            expected.outputs.include(&noisy.outputs.exact);
+            expected.before_last.include(&noisy.before_last.exact);
             expected.loss[1] = f64::max(expected.loss[1], (noisy.loss - expected.loss[0]).abs());
         }
         expected
@@ -66,8 +82,8 @@ impl Expected {
 /// The errors of a pass.
 pub enum Errors<'e> {
     None,
-    /// Rounding to this precision.
-    Rounding(f64, &'e mut Rng),
+    /// Rounding.
+    Rounding(Noise<'e>),
     /// Storing in bytes.
     Bytes(&'e mut Bytes),
 }
@@ -105,8 +121,11 @@ pub fn forward(
         let mut pass = Pass::inference(&mut *tape, &parameters, state);
         match &mut errors {
             Errors::None => {}
-            Errors::Rounding(size, rng) => {
-                pass.noise = Some((*size, &mut **rng));
+            Errors::Rounding(noise) => {
+                pass.noise = Some(Noise {
+                    rng: &mut *noise.rng,
+                    ..*noise
+                });
                 x = pass.rounded(x);
             }
             Errors::Bytes(bytes) => {
@@ -116,22 +135,20 @@ pub fn forward(
         }
         let (count, last) = (case.layers.len(), case.last_function().unwrap_or(case.layers.len()));
         let z = pass.layers(&case.layers, 0..last, &case.input, x, "");
-        let shape = crate::case::outputs(&case.layers[..last], &case.input).expect("the layers fit");
+        let shape = crate::layer::outputs(&case.layers[..last], &case.input).expect("the layers fit");
         // The layers at the end have no parameters.
         let y = pass.layers(&case.layers, last..count, &shape, z.clone(), "");
         all.most_to_softplus = all.most_to_softplus.max(pass.most_to_softplus);
         all.outputs.exact.extend(tape.values(&y[0]));
         all.before_last.exact.extend(tape.values(&z[0]));
         let t = losses::targets(samples.target(i), y[0].len());
-        let from = match case.logits() {
-            Some(_) => &z[0],
-            None => &y[0],
-        };
-        let (loss, _) = losses::loss(tape, case.loss, case.logits().is_some(), from, &t);
+        let logits = case.logits();
+        let from = if logits == Some(last) { &z[0] } else { &y[0] };
+        let (loss, _) = losses::loss(tape, case.loss, logits.is_some(), from, &t);
         all.loss += tape.value(loss) / samples.count as f64;
-        all.largest = z[0]
+        all.largest = from
             .iter()
-            .fold(all.largest, |most, &z| f64::max(most, tape.value(z).abs()));
+            .fold(all.largest, |most, &from| f64::max(most, tape.value(from).abs()));
     }
     for values in [&mut all.outputs, &mut all.before_last] {
         values.noise = vec![0.0; values.exact.len()];
@@ -142,7 +159,7 @@ pub fn forward(
 /// Checks predictions in batches of any size, evaluation, and the network after it was saved and loaded.
 pub fn check(case: &Case, network: &Network, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Result<()> {
     let samples = Samples::draw(case, 37, 200);
-    let expected = Expected::of(case, network, &samples, tape, f64::from(Float::EPSILON));
+    let expected = Expected::of_library(case, network, &samples, tape);
     // Training may have made more of it than the library's numbers hold.
     let fits = |y: &f64| y.abs() < 1e30;
     if !expected.outputs.exact.iter().chain(&expected.loss).all(fits) {

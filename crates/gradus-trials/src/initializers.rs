@@ -3,9 +3,11 @@
 use gradus::{NamedTensor, init};
 use serde_json::{Value, json};
 
-use crate::case::{Case, Layer, to_f64};
+use crate::case::{Case, PlacedLayer, to_f64};
 use crate::compare::Outcome;
-use crate::draw;
+use crate::layer::Layer;
+use crate::networks;
+use crate::windows::Windows;
 
 /// An initializer with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,46 +103,58 @@ impl Initializer {
 
 /// Compares the weights of a network that was just built with their initializers.
 pub fn check(case: &Case, outcome: &mut Outcome) -> gradus::Result<()> {
-    let network = draw::built(case)?;
+    let network = networks::built(case)?;
     let tensors: Vec<NamedTensor<'_>> = network.parameters().collect();
-    check_layers(&case.layers, "", &tensors, outcome);
-    Ok(())
-}
-
-fn check_layers(layers: &[Layer], prefix: &str, tensors: &[NamedTensor<'_>], outcome: &mut Outcome) {
-    for (i, layer) in layers.iter().enumerate() {
-        let (init, groups) = match layer {
-            Layer::Dense { init, .. } => (init, 1),
-            Layer::Conv2d { init, groups, .. } => (init, *groups),
-            block => {
-                for (name, branch) in block.branches() {
-                    check_layers(branch, &format!("{prefix}{i}.{name}."), tensors, outcome);
-                }
-                continue;
-            }
+    for placed in case.layers_in_order() {
+        let Some((init, fans)) = initializer_of(&placed) else {
+            continue;
         };
-        let name = format!("{prefix}{i}.weight");
+        let name = format!("{}.weight", placed.path);
         let Some(tensor) = tensors.iter().find(|tensor| tensor.name == name) else {
             outcome.fail(format!("there is no parameter {name}"));
             continue;
         };
-        let init = init.unwrap_or(Initializer::HeNormal);
-        if let Some(what) = fault(init, tensor, groups) {
+        if let Some(what) = fault(init, tensor, fans) {
             outcome.fail(format!("the first values of {name} by {init:?}: {what}"));
         }
     }
+    Ok(())
+}
+
+/// The initializer of a layer's weight, and the inputs and outputs of each of its sums.
+fn initializer_of(placed: &PlacedLayer) -> Option<(Initializer, init::Fans)> {
+    let of_window = |windows: &Windows, channels: usize, groups: usize| {
+        let taps: usize = windows.kernel.iter().product();
+        init::Fans::new(placed.input[0] / groups * taps, channels / groups * taps)
+    };
+    let (init, fans) = match &placed.layer {
+        Layer::Dense { units, init, .. } => (init, init::Fans::new(placed.input[0], *units)),
+        Layer::Conv {
+            windows,
+            channels,
+            groups,
+            init,
+            ..
+        }
+        | Layer::ConvTranspose2d {
+            windows,
+            channels,
+            groups,
+            init,
+            ..
+        } => (init, of_window(windows, *channels, *groups)),
+        Layer::BatchNorm { .. } | Layer::LayerNorm { .. } | Layer::GroupNorm { .. } => {
+            (&Some(Initializer::Constant(1.0)), init::Fans::new(1, 1))
+        }
+        Layer::PRelu { .. } => (&Some(Initializer::Constant(0.25)), init::Fans::new(1, 1)),
+        _ => return None,
+    };
+    Some((init.unwrap_or(Initializer::HeNormal), fans))
 }
 
 /// The first thing that is wrong with the first values of a weight.
-fn fault(init: Initializer, tensor: &NamedTensor<'_>, groups: usize) -> Option<String> {
+fn fault(init: Initializer, tensor: &NamedTensor<'_>, fans: init::Fans) -> Option<String> {
     let dims: &[usize] = &tensor.shape;
-    let fans = match *dims {
-        [inputs, units] => init::Fans::new(inputs, units),
-        _ => {
-            let taps: usize = dims[2..].iter().product();
-            init::Fans::new(dims[1] * taps, dims[0] / groups * taps)
-        }
-    };
     let values = to_f64(tensor.values);
     let n = values.len() as f64;
     match init.distribution(fans) {

@@ -6,11 +6,12 @@ use gradus::Network;
 use gradus_source::Quantized;
 
 use crate::bytes::Bytes;
-use crate::case::{Case, Layer};
+use crate::case::Case;
 use crate::compare::{Outcome, differs};
-use crate::draw::Samples;
 use crate::inference::{Errors, Outputs, forward};
+use crate::layer::Layer;
 use crate::reference::tensors;
+use crate::samples::Samples;
 use crate::tape::Tape;
 
 /// How often noise is drawn.
@@ -31,19 +32,7 @@ pub fn check(
     tape: &mut Tape,
     outcome: &mut Outcome,
 ) {
-    let [parameters, state] = tensors(network);
-    let shapes: BTreeMap<String, Vec<usize>> = network
-        .parameters()
-        .map(|tensor| (tensor.name, tensor.shape.to_vec()))
-        .collect();
-    // A softmax at the end is left out.
-    let compared = |outputs: Outputs| match case.last_function().map(|last| &case.layers[last]) {
-        Some(Layer::Softmax) => outputs.before_last.exact,
-        _ => outputs.outputs.exact,
-    };
-    let mut bytes = Bytes::new(case);
-    let tensors = [parameters, state];
-    let expected = compared(forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)));
+    let (expected, of_noise) = expected(case, network, samples, tape);
     if found.len() != expected.len() {
         return outcome.fail(format!(
             "source, in integers: {} values, expected {}",
@@ -51,35 +40,64 @@ pub fn check(
             expected.len()
         ));
     }
-    let n = expected.len() as f64;
-    let error_of = |values: &[f64]| {
-        let squares = values
-            .iter()
-            .zip(&expected)
-            .map(|(value, expected)| (value - expected).powi(2));
-        (squares.sum::<f64>() / n).sqrt()
-    };
-    let [parameters, state] = tensors;
-    let mut of_noise: f64 = 0.0;
-    for run in 0..RUNS {
-        bytes.add_noise(case, run);
-        let tensors = [bytes.parameters(&parameters, &shapes), state.clone()];
-        let noisy = compared(forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)));
-        of_noise = of_noise.max(error_of(&noisy));
-    }
     let scale = quantized.output_scale();
     let distance = f64::from(scale.scale);
     let found: Vec<f64> = found
         .iter()
         .map(|&byte| distance * (f64::from(byte) - f64::from(scale.zero)))
         .collect();
-    let (error, bound) = (error_of(&found), OF_NOISE * of_noise + distance);
+    let (error, bound) = (root_mean_square(&found, &expected), OF_NOISE * of_noise + distance);
     if differs(error, 0.0, bound) {
         outcome.fail(format!(
             "source, in integers: the root mean square error is {error}, expected at most {bound}"
         ));
     }
-    let mean = expected.iter().sum::<f64>() / n;
-    let deviation = error_of(&vec![mean; expected.len()]);
+    let mean = expected.iter().sum::<f64>() / expected.len() as f64;
+    let deviation = root_mean_square(&vec![mean; expected.len()], &expected);
     outcome.integers = Some([error / deviation.max(distance), error / bound]);
+}
+
+/// The outputs of the plain loops, and the largest error of several passes with noise of the size of bytes.
+fn expected(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape) -> (Vec<f64>, f64) {
+    let [parameters, state] = tensors(network);
+    let shapes: BTreeMap<String, Vec<usize>> = network
+        .parameters()
+        .map(|tensor| (tensor.name, tensor.shape.to_vec()))
+        .collect();
+    let mut bytes = Bytes::new(case);
+    let tensors = [parameters, state];
+    let exact = compared(
+        case,
+        forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)),
+    );
+    let [parameters, state] = tensors;
+    let mut of_noise: f64 = 0.0;
+    for run in 0..RUNS {
+        bytes.add_noise(case, run);
+        let tensors = [bytes.parameters(&parameters, &shapes), state.clone()];
+        let noisy = compared(
+            case,
+            forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)),
+        );
+        of_noise = of_noise.max(root_mean_square(&noisy, &exact));
+    }
+    (exact, of_noise)
+}
+
+/// What integers give: a softmax or log-softmax at the very end, where only dropout and the like comes after it, is left out.
+fn compared(case: &Case, outputs: Outputs) -> Vec<f64> {
+    let last = case.layers.iter().rfind(|layer| !layer.keeps_values());
+    match last {
+        Some(Layer::Softmax | Layer::LogSoftmax) => outputs.before_last.exact,
+        _ => outputs.outputs.exact,
+    }
+}
+
+/// √(Σ (found − expected)² / n)
+fn root_mean_square(found: &[f64], expected: &[f64]) -> f64 {
+    let squares = found
+        .iter()
+        .zip(expected)
+        .map(|(found, expected)| (found - expected).powi(2));
+    (squares.sum::<f64>() / expected.len() as f64).sqrt()
 }

@@ -1,8 +1,77 @@
 //! Every optimizer by its formula, in f64.
 
-use gradus::optim::Clip;
+use std::sync::Arc;
 
-use crate::case::{Optimization, OptimizerKind};
+use gradus::optim::{self, Clip};
+use serde_json::{Value, json};
+
+/// An optimizer with its settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OptimizerKind {
+    Sgd {
+        momentum: f64,
+        nesterov: bool,
+    },
+    /// Adam, or AdamW if the decay is decoupled.
+    Adam {
+        betas: [f64; 2],
+        epsilon: f64,
+        decoupled: bool,
+    },
+    RmsProp {
+        alpha: f64,
+        epsilon: f64,
+        momentum: f64,
+    },
+}
+
+/// How the parameters follow their gradients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Optimization {
+    pub optimizer: OptimizerKind,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub clip: Option<Clip>,
+}
+
+impl Optimization {
+    /// The optimizer's name, and its settings as the library names them.
+    pub fn settings(&self) -> (&'static str, Value) {
+        let (rate, decay) = (self.learning_rate, self.weight_decay);
+        match self.optimizer {
+            OptimizerKind::Sgd { momentum, nesterov } => (
+                "sgd",
+                json!({ "learning_rate": rate, "momentum": momentum, "nesterov": nesterov, "weight_decay": decay }),
+            ),
+            OptimizerKind::Adam {
+                betas: [beta1, beta2],
+                epsilon,
+                decoupled,
+            } => (
+                if decoupled { "adamw" } else { "adam" },
+                json!({
+                    "learning_rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": decay
+                }),
+            ),
+            OptimizerKind::RmsProp {
+                alpha,
+                epsilon,
+                momentum,
+            } => (
+                "rmsprop",
+                json!({
+                    "learning_rate": rate, "alpha": alpha, "epsilon": epsilon, "momentum": momentum, "weight_decay": decay
+                }),
+            ),
+        }
+    }
+
+    /// The library's.
+    pub fn optimizer(&self) -> Arc<dyn optim::Optimizer> {
+        let (name, settings) = self.settings();
+        Arc::from(optim::with_settings(name, settings).expect("its settings are drawn to fit"))
+    }
+}
 
 /// An optimizer with its state of each parameter, and the number of its steps.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use crate::case::{Case, to_f64};
 use crate::compare::{Outcome, Tolerance, check_each};
 use crate::inference::Values;
 use crate::losses;
+use crate::networks;
 use crate::reference::Tensors;
 use crate::training::{RecordedStep, parameters, update_bounds};
 
@@ -125,6 +126,7 @@ fn question(case: &Case, results: &Results, file: &str) -> Value {
         "logits": case.logits(),
         "optimizer": settings,
         "clip": clip,
+        "decaying": networks::decaying(case, &results.network),
         "onnx": { "file": file, "x": results.inputs.raw },
         "network": tensors(&results.network),
         "x": to_f64(&results.inputs.samples.x),
@@ -140,7 +142,7 @@ fn step_question(step: &RecordedStep) -> Value {
         "network": tensors(&step.before),
         "x": to_f64(&samples.x),
         "targets": targets.collect::<Vec<_>>(),
-        "masks": step.masks,
+        "masks": step.expected.masks,
         "gradient": step.gradient,
     })
 }
@@ -188,13 +190,13 @@ fn check_torch(case: &Case, results: &Results, answer: &Value, outcome: &mut Out
         };
         check(
             &what("the loss"),
-            &step.loss.exact,
+            &step.expected.loss.exact,
             &answer["loss"],
-            &step.loss.noise,
+            &step.expected.loss.noise,
             outcome,
         );
         for tensor in step.after.state() {
-            let (name, noise) = (&tensor.name, &step.expected_state[&tensor.name].noise);
+            let (name, noise) = (&tensor.name, &step.expected.state[&tensor.name].noise);
             check(
                 &what(name),
                 &to_f64(tensor.values),
@@ -203,9 +205,9 @@ fn check_torch(case: &Case, results: &Results, answer: &Value, outcome: &mut Out
                 outcome,
             );
         }
-        if step.is_smooth {
+        if step.expected.is_smooth {
             for (name, found) in &step.gradient {
-                let noise = &step.expected_gradient[name].noise;
+                let noise = &step.expected.gradient[name].noise;
                 let what = what(&format!("the gradient of {name}"));
                 check(&what, found, &answer["gradient"][name], noise, outcome);
             }

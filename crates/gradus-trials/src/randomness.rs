@@ -1,8 +1,9 @@
-//! The masks of dropout.
+//! The random numbers of layers in training.
 
 use gradus::Float;
 use gradus::random::{Purpose, stream};
 use rand::RngExt;
+use rand_distr::StandardNormal;
 
 /// Where a training step gets its random numbers from.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,16 @@ impl Randomness {
                 if part < rate { 0.0 } else { 1.0 / (1.0 - rate) }
             })
             .collect()
+    }
+
+    /// The noise of this standard deviation on the `size` values of a sample in the layer of this number.
+    pub fn noise(&self, layer: u64, sample: usize, size: usize, deviation: f64) -> Vec<f64> {
+        let mut rng = stream(self.seed, Purpose::Layer, &[self.step, layer, sample as u64]);
+        let mut normal = || {
+            let number: Float = rng.sample(StandardNormal);
+            f64::from(number)
+        };
+        (0..size).map(|_| deviation * normal()).collect()
     }
 }
 
