@@ -49,8 +49,7 @@ impl Tolerance {
         }
     }
 
-    /// For what is partly computed in bfloat16. A hundred times its noise would bound nothing; 5 times were too few for 4 of 4,000
-    /// networks, since weights are rounded once for all samples, and the noise is drawn for each value.
+    /// For what is partly computed in bfloat16. A hundred times its noise would bound nothing.
     pub fn bfloat16() -> Tolerance {
         Tolerance {
             of_largest: 0.0,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use gradus::random::Rng;
 use gradus::{Float, Network};
+use rand::RngExt;
 
 use crate::case::{Case, to_f64};
 use crate::inference::Values;
+use crate::layer::Layer;
 use crate::losses;
 use crate::randomness::Randomness;
 use crate::reference::{Noise, Pass, Tensors, tensors};
@@ -119,18 +121,22 @@ fn pass(
     samples: &Samples,
     step: usize,
     tape: &mut Tape,
-    noise: Option<(f64, &mut Rng)>,
+    mut noise: Option<(f64, &mut Rng)>,
 ) -> TrainingPass {
     tape.clear();
     let [parameters, state] = tensors(network);
     let parameters: Tensors<Var> = (parameters.iter())
         .map(|(name, values)| (name.clone(), tape.constants(values)))
         .collect();
+    let mut used = parameters.clone();
+    if let Some((size, rng)) = noise.as_mut().filter(|_| case.rounds_to_bfloat16()) {
+        round_dense_weights(case, &mut used, tape, *size, rng);
+    }
     let x = (0..samples.count)
         .map(|i| tape.constants(&to_f64(samples.input(i))))
         .collect();
     let logits = case.logits();
-    let mut pass = Pass::inference(&mut *tape, &parameters, &state);
+    let mut pass = Pass::inference(&mut *tape, &used, &state);
     pass.training = Some(Randomness {
         seed: case.seed,
         step: step as u64,
@@ -166,5 +172,19 @@ fn pass(
         masks,
         margin,
         largest,
+    }
+}
+
+/// Makes the weights of dense layers wrong by a random part of this size, once for all samples, as rounding to bfloat16 does.
+fn round_dense_weights(case: &Case, parameters: &mut Tensors<Var>, tape: &mut Tape, size: f64, rng: &mut Rng) {
+    for placed in case.layers_in_order() {
+        let weight = parameters.get_mut(&format!("{}.weight", placed.path));
+        for w in weight
+            .filter(|_| matches!(placed.layer, Layer::Dense { .. }))
+            .into_iter()
+            .flatten()
+        {
+            *w = tape.scale(*w, 1.0 + size * rng.random_range(-1.0..1.0));
+        }
     }
 }
