@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gradus::Float;
 use gradus::optim::{self, Clip};
 use serde_json::{Value, json};
 
@@ -77,29 +78,41 @@ impl Optimization {
 #[derive(Debug)]
 pub struct Optimizer {
     optimization: Optimization,
-    slots: Vec<[f64; 2]>,
+    slots: Vec<Slots>,
     step: i32,
 }
+
+/// The state of a parameter.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slots {
+    a: f64,
+    b: f64,
+    /// How far rounding takes the step, divided by the learning rate.
+    rounding: f64,
+}
+
+/// The rounding of a clipped gradient and of its sum with the decay: several numbers are rounded on the way.
+const OF_GRADIENTS: f64 = 4.0 * Float::EPSILON as f64;
 
 impl Optimizer {
     /// An optimizer of `parameters` numbers, before its first step.
     pub fn new(optimization: Optimization, parameters: usize) -> Self {
         Optimizer {
             optimization,
-            slots: vec![[0.0; 2]; parameters],
+            slots: vec![Slots::default(); parameters],
             step: 0,
         }
     }
 
-    /// One step of the parameters `w` along their gradients; `decays` says which of them weight decay applies to.
-    pub fn step(&mut self, w: &mut [f64], gradient: &[f64], decays: &[bool]) {
+    /// One step of the parameters `w` along their gradients; `decays` says which of them weight decay applies to. Returns how far the
+    /// rounding of the gradients takes each: far where the gradient and the decay cancel, and the step is divided by their difference.
+    pub fn step(&mut self, w: &mut [f64], gradient: &[f64], decays: &[bool]) -> Vec<f64> {
         self.step += 1;
-        let t = self.step;
         let Optimization {
-            optimizer,
-            learning_rate: rate,
+            learning_rate,
             weight_decay,
             clip,
+            ..
         } = self.optimization;
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let clipped = |g: f64| match clip {
@@ -107,40 +120,54 @@ impl Optimizer {
             Some(Clip::Norm(most)) => g * (most / (norm + 1e-6)).min(1.0),
             Some(Clip::Value(most)) => g.clamp(-most, most),
         };
+        let mut rounding = Vec::new();
         for (((w, &g), slots), &decays) in w.iter_mut().zip(gradient).zip(&mut self.slots).zip(decays) {
             let decay = if decays { weight_decay } else { 0.0 };
-            let g = clipped(g);
-            let [a, b] = slots;
-            match optimizer {
-                OptimizerKind::Sgd { momentum, nesterov } => {
-                    let g = g + decay * *w;
-                    *a = momentum * *a + g;
-                    *w -= rate * if nesterov { g + momentum * *a } else { *a };
+            self.optimization.step_parameter(w, clipped(g), decay, slots, self.step);
+            rounding.push(learning_rate * slots.rounding);
+        }
+        rounding
+    }
+}
+
+impl Optimization {
+    /// Step number `t`, from 1, of one parameter along its gradient.
+    fn step_parameter(&self, w: &mut f64, g: f64, decay: f64, slots: &mut Slots, t: i32) {
+        let rate = self.learning_rate;
+        let Slots { a, b, rounding } = slots;
+        match self.optimizer {
+            OptimizerKind::Sgd { momentum, nesterov } => {
+                let g = g + decay * *w;
+                *a = momentum * *a + g;
+                *w -= rate * if nesterov { g + momentum * *a } else { *a };
+            }
+            OptimizerKind::Adam {
+                betas: [beta1, beta2],
+                epsilon,
+                decoupled,
+            } => {
+                let error = OF_GRADIENTS * (g.abs() + if decoupled { 0.0 } else { decay * w.abs() });
+                let g = if decoupled { g } else { g + decay * *w };
+                if decoupled {
+                    *w -= rate * decay * *w;
                 }
-                OptimizerKind::Adam {
-                    betas: [beta1, beta2],
-                    epsilon,
-                    decoupled,
-                } => {
-                    let g = if decoupled { g } else { g + decay * *w };
-                    if decoupled {
-                        *w -= rate * decay * *w;
-                    }
-                    *a = beta1 * *a + (1.0 - beta1) * g;
-                    *b = beta2 * *b + (1.0 - beta2) * g * g;
-                    let (m, v) = (*a / (1.0 - beta1.powi(t)), *b / (1.0 - beta2.powi(t)));
-                    *w -= rate * m / (v.sqrt() + epsilon);
-                }
-                OptimizerKind::RmsProp {
-                    alpha,
-                    epsilon,
-                    momentum,
-                } => {
-                    let g = g + decay * *w;
-                    *a = alpha * *a + (1.0 - alpha) * g * g;
-                    *b = momentum * *b + g / (a.sqrt() + epsilon);
-                    *w -= rate * *b;
-                }
+                *a = beta1 * *a + (1.0 - beta1) * g;
+                *b = beta2 * *b + (1.0 - beta2) * g * g;
+                let (m, v) = (*a / (1.0 - beta1.powi(t)), *b / (1.0 - beta2.powi(t)));
+                *w -= rate * m / (v.sqrt() + epsilon);
+                *rounding = error / (v.sqrt() + epsilon);
+            }
+            OptimizerKind::RmsProp {
+                alpha,
+                epsilon,
+                momentum,
+            } => {
+                let error = OF_GRADIENTS * (g.abs() + decay * w.abs());
+                let g = g + decay * *w;
+                *a = alpha * *a + (1.0 - alpha) * g * g;
+                *b = momentum * *b + g / (a.sqrt() + epsilon);
+                *rounding = momentum * *rounding + error / (a.sqrt() + epsilon);
+                *w -= rate * *b;
             }
         }
     }

@@ -225,7 +225,8 @@ fn check_update(case: &Case, step: &RecordedStep, updated: &Tensors<f64>, what: 
         let names = step.before.parameters().map(|tensor| tensor.name);
         names.flat_map(|name| all[&name].clone()).collect()
     };
-    let expected = update_bounds(case, &step.before, in_order(updated), &in_order(&step.gradient));
+    let gradient = in_order(&step.gradient);
+    let expected = update_bounds(case, &step.before, in_order(updated), &gradient, &step.rounding);
     check_each(what, &parameters(&step.after), &expected, outcome);
 }
 

@@ -38,6 +38,8 @@ pub struct RecordedStep {
     pub samples: Samples,
     /// By the parameters' names.
     pub gradient: Tensors<f64>,
+    /// How far the rounding of gradients takes each new parameter.
+    pub rounding: Vec<f64>,
     pub expected: ExpectedStep,
 }
 
@@ -63,6 +65,7 @@ pub fn steps(case: &Case, tape: &mut Tape, outcome: &mut Outcome) -> gradus::Res
             after: taken.after,
             samples,
             gradient,
+            rounding: taken.rounding,
             expected,
         });
     }
@@ -86,6 +89,8 @@ struct TakenStep {
     /// Asked for before the step, with the loss beside it.
     gradient: Vec<f64>,
     asked_loss: f64,
+    /// How far the rounding of gradients takes each new parameter.
+    rounding: Vec<f64>,
 }
 
 impl<'c> Twins<'c> {
@@ -128,13 +133,14 @@ impl<'c> Twins<'c> {
             return Ok(None);
         };
         let after = self.one.network().clone();
-        self.check_update(step, [&before, &after], &gradient, outcome);
+        let rounding = self.check_update(step, [&before, &after], &gradient, outcome);
         Ok(Some(TakenStep {
             before,
             after,
             loss,
             gradient,
             asked_loss,
+            rounding,
         }))
     }
 
@@ -163,19 +169,20 @@ impl<'c> Twins<'c> {
         }
     }
 
-    /// Compares new parameters with the optimizer's formula.
+    /// Compares new parameters with the optimizer's formula. Returns how far the rounding of gradients takes each.
     fn check_update(
         &mut self,
         step: usize,
         [before, after]: [&Network; 2],
         gradient: &[f64],
         outcome: &mut Outcome,
-    ) {
+    ) -> Vec<f64> {
         let mut updated = parameters(before);
-        self.optimizer.step(&mut updated, gradient, &self.decays);
-        let updated = update_bounds(self.case, before, updated, gradient);
+        let rounding = self.optimizer.step(&mut updated, gradient, &self.decays);
+        let updated = update_bounds(self.case, before, updated, gradient, &rounding);
         let name = in_step(step, "the weights by the optimizer's formula");
         check_each(&name, &parameters(after), &updated, outcome);
+        rounding
     }
 }
 
@@ -261,8 +268,8 @@ pub fn parameters(network: &Network) -> Vec<f64> {
     network.parameters().flat_map(|tensor| to_f64(tensor.values)).collect()
 }
 
-/// New weights with how far rounding may take them: by how far each moved.
-pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &[f64]) -> Values {
+/// New weights with how far rounding may take them: by how far each moved, and by `rounding`, that of the gradients.
+pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &[f64], rounding: &[f64]) -> Values {
     let rate = case.optimization.learning_rate;
     let largest = gradient.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
     // The length of a step that rounding counts against.
@@ -271,8 +278,11 @@ pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &
         OptimizerKind::Adam { .. } | OptimizerKind::RmsProp { .. } => rate,
     };
     let epsilon = f64::from(Float::EPSILON);
-    let noise = (parameters(before).iter().zip(&after))
-        .map(|(before, after)| epsilon * (2.0 * after.abs() + 300.0 * (after - before).abs() + 300.0 * unit) + TINY)
+    let bound = |before: f64, after: f64, rounding: f64| {
+        epsilon * (2.0 * after.abs() + 300.0 * (after - before).abs() + 300.0 * unit) + rounding + TINY
+    };
+    let noise = (parameters(before).iter().zip(&after).zip(rounding))
+        .map(|((&before, &after), &rounding)| bound(before, after, rounding))
         .collect();
     Values { exact: after, noise }
 }
