@@ -2,13 +2,17 @@
 //!
 //! | | off by up to half of |
 //! | --- | --- |
-//! | a value that is stored | the distance of neighboring bytes: its range over all samples, with 0, divided by 255; and the same again for all values of a layer, since those of equal or evenly spaced inputs are rounded alike |
+//! | a value that is stored | the distance of neighboring bytes: its range over all samples, with 0, divided by 255 |
 //! | after a sigmoid, hard sigmoid or softmax; a tanh | 2/256; 2/128, since the bound of their range is no byte |
 //! | a weight of a dense layer or a convolution | the largest of its output channel, divided by 127 |
 //! | a bias | that of a weight, times that of the input: the largest of all values that are stored is taken |
 //!
+//! Close values are rounded alike, which matters where the largest is taken of them, or they are summed up. So every other time they
+//! are rounded to a grid of this distance, which has 0 on it. The other times each has noise of its own, and all of a layer the same
+//! again.
+//!
 //! Batch normalization and a ReLU become part of what is before them, whose own values are not stored. The range before a function
-//! whose own range is known, and of logits, reaches at least from −8 to 8.
+//! whose own range is known, and of logits, reaches at least from −8 to 8; that before a clamp ends at its bounds.
 
 use gradus::random::{Purpose, Rng, stream};
 use rand::RngExt;
@@ -33,6 +37,8 @@ pub struct Bytes {
     ranges: BTreeMap<String, [f64; 2]>,
     /// Where the noise comes from; without, ranges are noted.
     noise: Option<Rng>,
+    /// Whether values are rounded to a grid, instead of having noise of their own.
+    rounds: bool,
     /// The noise that all values of a layer have, as a part of the distance of bytes.
     of_layers: BTreeMap<String, f64>,
     /// Whether the outputs of the network are logits.
@@ -47,6 +53,7 @@ impl Bytes {
         Bytes {
             ranges: BTreeMap::new(),
             noise: None,
+            rounds: false,
             of_layers: BTreeMap::new(),
             gives_logits: case.ends_in_logits(),
             takes_pixels: case.takes_pixels(),
@@ -56,6 +63,7 @@ impl Bytes {
     /// Begins to add noise, another for each `run`.
     pub fn add_noise(&mut self, case: &Case, run: u64) {
         self.noise = Some(stream(case.seed, Purpose::User, &[6, run]));
+        self.rounds = run % 2 == 1;
         self.of_layers.clear();
     }
 
@@ -63,33 +71,52 @@ impl Bytes {
     pub fn store_input(&mut self, tape: &mut Tape, layers: &[Layer], x: &mut [Vec<Var>]) {
         let widens = !self.takes_pixels && self.meets_known_range(layers, true);
         let distance = self.takes_pixels.then_some(1.0 / 255.0);
-        self.store_values(tape, INPUT, distance, widens, x);
+        self.store_values(
+            tape,
+            INPUT,
+            distance,
+            Reach {
+                widens,
+                limits: NO_LIMITS,
+            },
+            x,
+        );
     }
 
     /// Stores the outputs of the last of the layers `before`, unless they become part of the layers `after`.
     pub fn store(&mut self, tape: &mut Tape, before: &[Layer], after: &[Layer], path: &str, x: &mut [Vec<Var>]) {
         let Some(layer) = before.last() else { return };
         if is_stored(layer, after) {
-            let widens = self.meets_known_range(after, !path.contains('.'));
-            self.store_values(tape, path, known_distance(before), widens, x);
+            let reach = Reach {
+                widens: self.meets_known_range(after, !path.contains('.')),
+                limits: limits(layer, after),
+            };
+            self.store_values(tape, path, known_distance(before), reach, x);
         }
     }
 
-    fn store_values(&mut self, tape: &mut Tape, path: &str, distance: Option<f64>, widens: bool, x: &mut [Vec<Var>]) {
+    fn store_values(&mut self, tape: &mut Tape, path: &str, distance: Option<f64>, reach: Reach, x: &mut [Vec<Var>]) {
         let [low, high] = self.ranges.entry(path.into()).or_default();
         let Some(rng) = &mut self.noise else {
             for x in x.iter().flatten() {
-                *low = low.min(tape.value(*x));
-                *high = high.max(tape.value(*x));
+                let inside = tape.value(*x).clamp(reach.limits[0], reach.limits[1]);
+                *low = low.min(inside);
+                *high = high.max(inside);
             }
             return;
         };
-        let least = if widens { LEAST_RANGE } else { 0.0 };
+        let least = if reach.widens { LEAST_RANGE } else { 0.0 };
         let distance = distance.unwrap_or((high.max(least) - low.min(-least)) / 255.0);
         let of_layer = self.of_layers.entry(path.into());
         let of_layer = *of_layer.or_insert_with(|| rng.random_range(-0.5..0.5));
         for x in x.iter_mut().flatten() {
-            let noise = tape.constant(distance * (of_layer + rng.random_range(-0.5..0.5)));
+            let steps = tape.value(*x) / distance;
+            let noise = if self.rounds && distance > 0.0 {
+                steps.round() - steps
+            } else {
+                of_layer + rng.random_range(-0.5..0.5)
+            };
+            let noise = tape.constant(distance * noise);
             *x = tape.add(*x, noise);
         }
     }
@@ -99,7 +126,7 @@ impl Bytes {
         match layers.split_first() {
             None => ends_network && self.gives_logits,
             Some((layer, _)) if known_range(layer).is_some() => true,
-            Some((layer, rest)) if gives_inputs(layer) => self.meets_known_range(rest, ends_network),
+            Some((layer, rest)) if keeps_scale(layer) => self.meets_known_range(rest, ends_network),
             Some((block, _)) => (block.branches().into_iter()).any(|(_, branch)| self.meets_known_range(branch, false)),
         }
     }
@@ -141,10 +168,38 @@ impl Bytes {
 
 const RELU: Layer = Layer::Activation(Activation::Relu);
 
+/// How far the range of stored values reaches, beside the values themselves.
+struct Reach {
+    /// Whether it has at least the range before a function whose own range is known.
+    widens: bool,
+    /// What is beyond these is left out.
+    limits: [f64; 2],
+}
+
+const NO_LIMITS: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
+
+/// The limits of the range of a layer's outputs before the layers `after` it: those of a clamp, with 0. The parts of a concatenation,
+/// and what is interpolated, have the bytes of what is before them.
+fn limits(layer: &Layer, after: &[Layer]) -> [f64; 2] {
+    let has_own_bytes = !matches!(layer, Layer::Concat(_)) && !keeps_scale(layer);
+    match after.iter().find(|layer| !layer.keeps_values()) {
+        Some(Layer::Activation(Activation::Clamp { low, high })) if has_own_bytes => [low.min(0.0), high.max(0.0)],
+        _ => NO_LIMITS,
+    }
+}
+
 /// Whether each output of a layer is one of its inputs.
 fn gives_inputs(layer: &Layer) -> bool {
-    let takes_largest = matches!(layer, Layer::MaxPool(_) | Layer::GlobalMaxPool(_) | Layer::Maxout(_));
-    layer.keeps_values() || takes_largest
+    let takes_some = matches!(
+        layer,
+        Layer::MaxPool(_) | Layer::GlobalMaxPool(_) | Layer::Maxout(_) | Layer::Upsample2d { bilinear: false, .. }
+    );
+    layer.keeps_values() || takes_some
+}
+
+/// Whether bytes stand for the same before and after a layer.
+fn keeps_scale(layer: &Layer) -> bool {
+    gives_inputs(layer) || matches!(layer, Layer::Upsample2d { .. })
 }
 
 /// Whether the outputs of a layer are stored before the layers `after` it.
@@ -177,7 +232,7 @@ fn known_distance(layers: &[Layer]) -> Option<f64> {
         layer,
         Layer::AvgPool { .. } | Layer::GlobalAvgPool(_) | Layer::ZeroPad2d(_)
     );
-    if is_mean || gives_inputs(layer) {
+    if is_mean || keeps_scale(layer) {
         return known_distance(before);
     }
     known_range(layer)

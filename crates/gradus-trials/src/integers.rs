@@ -15,7 +15,7 @@ use crate::samples::Samples;
 use crate::tape::Tape;
 
 /// How often noise is drawn.
-const RUNS: u64 = 6;
+const RUNS: u64 = 8;
 
 /// The bound of an error: this many times that of the noise. Both are rounding of the same size, but the weights are rounded once
 /// for all samples, so that the error of a small network is that of one draw.
@@ -66,19 +66,13 @@ fn expected(case: &Case, network: &Network, samples: &Samples, tape: &mut Tape) 
         .collect();
     let mut bytes = Bytes::new(case);
     let tensors = [parameters, state];
-    let exact = compared(
-        case,
-        forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)),
-    );
+    let exact = compared(case, forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)));
     let [parameters, state] = tensors;
     let mut of_noise: f64 = 0.0;
     for run in 0..RUNS {
         bytes.add_noise(case, run);
         let tensors = [bytes.parameters(&parameters, &shapes), state.clone()];
-        let noisy = compared(
-            case,
-            forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)),
-        );
+        let noisy = compared(case, forward(case, &tensors, samples, tape, Errors::Bytes(&mut bytes)));
         of_noise = of_noise.max(root_mean_square(&noisy, &exact));
     }
     (exact, of_noise)
