@@ -43,6 +43,15 @@ macro_rules! activations {
             item: Item::<dyn Layer>::of::<$activation>(),
         }),*];
 
+        /// Binds an activation of the library. This code is compiled and optimized with the library; the passes of a generic `bind`
+        /// would be compiled with the program that declares a network, which may not be optimized.
+        fn bind_own(activation: &dyn Any, input: &Shape) -> Option<BoundLayer> {
+            $(if let Some(activation) = activation.downcast_ref::<$activation>() {
+                return Some(bind_any(activation, input));
+            })*
+            None
+        }
+
         #[cfg(test)]
         fn examples() -> Vec<Box<dyn Activation>> {
             vec![$(Box::new($example)),*]
@@ -145,17 +154,21 @@ impl<A: Activation + Clone> Layer for A {
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         self.validate()?;
-        let bound = BoundLayer::new(input, Each(self.clone()))
-            .with_output_kind(Activation::output_kind(self))
-            .with_fast(FastEach(self.clone()));
-        Ok(match self.function() {
-            Some(function) => bound.with_operation(Operation::Map(function)),
-            None => bound,
-        })
+        Ok(bind_own(self, input).unwrap_or_else(|| bind_any(self, input)))
     }
 
     fn settings(&self) -> Option<serde_json::Value> {
         Activation::settings(self)
+    }
+}
+
+fn bind_any<A: Activation + Clone>(activation: &A, input: &Shape) -> BoundLayer {
+    let bound = BoundLayer::new(input, Each(activation.clone()))
+        .with_output_kind(activation.output_kind())
+        .with_fast(FastEach(activation.clone()));
+    match activation.function() {
+        Some(function) => bound.with_operation(Operation::Map(function)),
+        None => bound,
     }
 }
 
