@@ -17,6 +17,7 @@ use crate::terminal::{display_list, display_name};
 #[derive(Debug)]
 pub struct ClassOutputs {
     activation: Option<OutputActivation>,
+    are_logits: bool,
     are_probabilities: bool,
     probabilities: Vec<Float>,
 }
@@ -29,10 +30,13 @@ impl ClassOutputs {
     pub fn of(network: &Network, metadata: &Metadata, classes: usize) -> Result<Self> {
         let activation = match classes {
             0 => None,
+            // The softmax of logarithms of probabilities is the probabilities.
+            _ if network.output_kind() == OutputKind::LogProbabilities => Some(OutputActivation::Softmax),
             _ => network.output_activation(&*training_loss(network, metadata, &Targets::Classes(classes))?),
         };
         Ok(ClassOutputs {
             activation,
+            are_logits: network.output_kind() == OutputKind::Real,
             are_probabilities: activation.is_some() || network.output_kind() != OutputKind::Real,
             probabilities: Vec::new(),
         })
@@ -40,7 +44,8 @@ impl ClassOutputs {
 
     /// The kind of the layer that makes probabilities of logits; none if the outputs are not logits.
     pub fn activation(&self) -> Option<&'static str> {
-        self.activation.map(|activation| activation.layer().kind())
+        let activation = self.activation.filter(|_| self.are_logits);
+        activation.map(|activation| activation.layer().kind())
     }
 
     /// Whether they are probabilities, or made to be.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
@@ -153,7 +153,10 @@ fn code_of(printed: io::Result<()>, code: ExitCode) -> ExitCode {
 
 fn run(command: &Command, settings: &GlobalOptions, out: &mut dyn Write) -> Result<()> {
     let mut files = command.files();
-    files.writes.extend(settings.json.clone());
+    if let Some(path) = &settings.json {
+        check_place(path)?;
+        files.writes.push(path.clone());
+    }
     files.check()?;
     let results = match command {
         Command::Compare(options) => compare::run(options, settings, out)?,
@@ -171,6 +174,25 @@ fn run(command: &Command, settings: &GlobalOptions, out: &mut dyn Write) -> Resu
         Some(path) => write_json(path, &results),
         None => Ok(()),
     }
+}
+
+/// Refuses a path at which no file can be, before the command has worked for it.
+fn check_place(path: &std::path::Path) -> Result<()> {
+    ensure!(
+        !path.is_dir(),
+        "--json {}: that is a folder; name a file",
+        path.display()
+    );
+    let parents = path.ancestors().skip(1);
+    if let Some(parent) = parents.into_iter().find(|parent| parent.exists()) {
+        ensure!(
+            parent.is_dir(),
+            "--json {}: {} is no folder",
+            path.display(),
+            parent.display()
+        );
+    }
+    Ok(())
 }
 
 fn write_json(path: &std::path::Path, results: &Value) -> Result<()> {

@@ -263,7 +263,8 @@ impl Metadata {
                 height,
                 width,
             }),
-            [size] if size.isqrt().pow(2) == size => {
+            // Fewer numbers are rather columns of a table than a picture.
+            [size] if size >= 64 && size.isqrt().pow(2) == size => {
                 let side = size.isqrt();
                 Some(Preprocessing::Character(Frame::of_size(side, side)))
             }

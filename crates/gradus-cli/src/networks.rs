@@ -140,6 +140,13 @@ fn parse_toml(text: &str) -> Result<serde_json::Value> {
     let table = DeTable::parse(text).map_err(|error| not_toml(text, &error))?;
     let mut level: Vec<&Spanned<DeValue<'_>>> = table.get_ref().values().collect();
     for _ in 0..MAX_DEPTH {
+        if let Some(value) = level.iter().find(|value| is_not_finite(value.get_ref())) {
+            let line = text[..value.span().start].matches('\n').count() + 1;
+            bail!(
+                "line {line}: {} is no setting: numbers must be finite",
+                &text[value.span()]
+            );
+        }
         level = level.into_iter().flat_map(|value| children(value.get_ref())).collect();
     }
     ensure!(
@@ -147,6 +154,11 @@ fn parse_toml(text: &str) -> Result<serde_json::Value> {
         "its tables lie in each other more than {MAX_DEPTH} deep"
     );
     serde_json::Value::deserialize(Deserializer::from(table)).map_err(|error| not_toml(text, &error))
+}
+
+/// Whether this is nan or an infinity, which JSON has no number for.
+fn is_not_finite(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Float(number) if matches!(number.as_str().trim_start_matches(['+', '-']), "nan" | "inf"))
 }
 
 /// What is wrong with a TOML file, and where, in one line.
@@ -228,6 +240,50 @@ mod tests {
         assert!(error("d.json", setting).contains("unknown setting `unit`"));
         assert!(error("e.json", r#"{"input": [4], "layers": []}"#).contains("has no layers"));
     }
+
+    #[test]
+    fn settings_that_make_no_sense_are_named_with_what_was_expected() {
+        let error = |layer: &str| {
+            let network = format!("input = [1, 8, 8]\n[[layers]]\n{layer}\n");
+            let read = parse(&network, Some("toml"))
+                .and_then(|value| Ok(Sequential::from_json(&value, registry())?.build(1)?));
+            format!("{:#}", read.unwrap_err())
+        };
+        for (layer, sentence) in [
+            (
+                "kind = 'dense'\nunits = -5",
+                "the layer dense: units must be a whole number of at least 0, got -5",
+            ),
+            (
+                "kind = 'upsample2d'\nscale = 1.5",
+                "the layer upsample2d: scale must be a whole number of at least 0, or two in a list, got 1.5",
+            ),
+            (
+                "kind = 'conv2d'\nchannels = 4\nkernel = [3, 3, 3]",
+                "the layer conv2d: kernel must be a whole number of at least 0, or two in a list, got [3,3,3]",
+            ),
+            (
+                "kind = 'clamp'\nlow = 'nan'",
+                "the layer clamp: low must be a number, got \"nan\"",
+            ),
+            (
+                "kind = 'clamp'\nlow = -inf",
+                "line 4: -inf is no setting: numbers must be finite",
+            ),
+            (
+                "kind = 'layer_norm'\nepsilon = 1e-300",
+                "a positive number, not 1e-300, which is 0 in 32 bits",
+            ),
+            (
+                "kind = 'gaussian_noise'\ndeviation = 1e300",
+                "not 1e300, which is inf in 32 bits",
+            ),
+        ] {
+            let found = error(layer);
+            assert!(found.contains(sentence), "{found}");
+        }
+    }
+
     /// 80 parts are the most that one key may have, and 80 tables the most that may be written in each other.
     #[test]
     fn deep_tables_are_refused() {

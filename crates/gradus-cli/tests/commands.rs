@@ -1052,3 +1052,51 @@ fn exports_of_an_earlier_network_are_named() {
     assert_eq!(again, note("network.c") + &note("network_int8.c"));
     assert_eq!(notes("train xor --quiet --epochs 1 --out other"), "");
 }
+
+#[test]
+fn logarithms_of_probabilities_are_shown_as_probabilities() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    fs::write(
+        home.join("log.toml"),
+        "input = [1, 8, 8]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = 10 }, { kind = \"log_softmax\" }]\n",
+    )
+    .unwrap();
+    let message = bad(home, "train log.toml --data digits --quiet");
+    assert!(message.contains("train it with --loss nll"), "{message}");
+    good(
+        home,
+        "train log.toml --data digits --quiet --loss nll --epochs 5 --learning-rate 0.01 --out log",
+    );
+    good(home, "data show digits --out shown");
+    let picture = fs::read_dir(home.join("shown"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let report = good(home, "evaluate log/network.safetensors --json evaluated.json");
+    assert!(!report.contains("logits"), "{report}");
+    assert!(json(home.join("evaluated.json"))["accuracy"].as_f64().unwrap() > 0.8);
+    good(
+        home,
+        &format!(
+            "predict log/network.safetensors {} --json predicted.json",
+            picture.display()
+        ),
+    );
+    let probability = json(home.join("predicted.json"))["pictures"][0]["probability"].as_f64();
+    assert!(probability.is_some_and(|p| (0.0..=1.0).contains(&p)), "{probability:?}");
+}
+
+#[test]
+fn what_can_not_be_written_is_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    fs::write(home.join("file"), "").unwrap();
+    for (json, sentence) in [(".", "that is a folder"), ("file/x.json", "file is no folder")] {
+        let message = bad(home, &format!("train xor --json {json}"));
+        assert!(message.contains(sentence), "{message}");
+    }
+    assert!(!home.join("runs").exists());
+}

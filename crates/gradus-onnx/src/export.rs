@@ -257,10 +257,22 @@ fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<
             parts.remove(i);
             Ok(())
         }
-        (Part::Layer(layer), Some(_)) if network.output_kind() != OutputKind::Real => Err(Error::invalid(format!(
-            "the network can't be exported with logits: {} makes its outputs of probabilities; export it without logits",
-            layer.label()
-        ))),
+        // Refused for another reason.
+        (Part::Layer(_), None) => Ok(()),
+        (part, _)
+            if matches!(
+                network.output_kind(),
+                OutputKind::Probabilities | OutputKind::Distribution
+            ) =>
+        {
+            let end = match part {
+                Part::Layer(layer) => layer.label(),
+                Part::Block(_) => "the block at its end".into(),
+            };
+            Err(Error::invalid(format!(
+                "the network can't be exported with logits: {end} makes its outputs of probabilities; export it without logits"
+            )))
+        }
         _ => Ok(()),
     }
 }

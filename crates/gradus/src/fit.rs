@@ -168,20 +168,21 @@ impl<'a> Fit<'a> {
 
     /// Freezes parameters: they keep their values, bit for bit, have no part in the norm by which gradients are clipped, and no weight
     /// decays. A name is that of a parameter (`0.weight`), or of a layer or block (`0`, `2.body`), whose parameters are all frozen;
-    /// [`Network::parameters`] has the names. The layers before the first one that is trained are not gone through backward. State
+    /// [`Network::parameters`] has the names, which count the layers: with another layer before it, a layer has another name. The layers before the first one that is trained are not gone through backward. State
     /// such as running statistics changes all the same. Called again, it adds to the names.
     ///
     /// A network that is trained on what another has learned (transfer):
     ///
     /// ```
-    /// use gradus::{data::Arrays, prelude::*};
-    /// use ndarray::Array4;
+    /// use gradus::data::{Arrays, Dataset, Target};
+    /// use gradus::ndarray::Array4;
+    /// use gradus::prelude::*;
     ///
     /// let (train, test) = digits::load()?;
     /// let features = || Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(64)).layer(Relu);
     /// let mut digits = features().layer(Dense::new(10)).layer(Softmax).build(1)?;
     /// Fit::new(CrossEntropy::new(), Adam::new(0.002)).epochs(5).run(&mut digits, &train)?;
-    /// # let file = std::env::temp_dir().join(format!("gradus-doc-freeze-{}.safetensors", std::process::id()));
+    /// let file = std::env::temp_dir().join(format!("digits-{}.safetensors", std::process::id()));
     /// digits.save(&file)?;
     ///
     /// // Odd or even? The first dense layer is that of the digits, the last one is new.
@@ -206,8 +207,7 @@ impl<'a> Fit<'a> {
     /// assert_eq!(parity.parameter("1.weight")?.values, digits.parameter("1.weight")?.values);
     /// let evaluation = parity.evaluate(&odd(&test)?, &CrossEntropy::new(), &[&Accuracy])?;
     /// assert!(evaluation.metric("accuracy") > Some(0.8), "{evaluation}");
-    /// # std::fs::remove_file(file).ok();
-    /// # use gradus::data::{Dataset, Target};
+    /// std::fs::remove_file(file).ok();
     /// # Ok::<(), gradus::Error>(())
     /// ```
     ///

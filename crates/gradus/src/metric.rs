@@ -21,9 +21,9 @@ list! {
     METRICS of Metric:
     classification::Accuracy, Accuracy;
     classification::TopK, TopK::new(2);
-    classification::Precision, Precision::new(Average::Micro);
-    classification::Recall, Recall::new(Average::Positive(1));
-    classification::F1, F1::new(Average::Macro);
+    classification::Precision, Precision::new().average(Average::Micro);
+    classification::Recall, Recall::new().average(Average::Positive(1));
+    classification::F1, F1::new().average(Average::Macro);
     regression::MeanAbsoluteError, MeanAbsoluteError;
     regression::MeanSquaredError, MeanSquaredError;
     regression::R2, R2;

@@ -2,7 +2,7 @@
 
 use crate::check::LayerHarness;
 use crate::graph::{Graph, LayerOp, Op};
-use crate::layer::OutputKind;
+use crate::layer::{Operation, OutputKind};
 use crate::loss::{Loss, OutputActivation};
 use crate::random::{Purpose, stream};
 use crate::{Error, Float, Network, Result};
@@ -51,7 +51,8 @@ impl Objective {
             });
         }
         match loss.output_activation() {
-            Some(activation) if network.output_kind() == OutputKind::Real => {
+            // The softmax of logarithms of probabilities is the probabilities.
+            Some(activation) if matches!(network.output_kind(), OutputKind::Real | OutputKind::LogProbabilities) => {
                 let from_logits = loss.fused_with(activation.operation()).ok_or_else(|| {
                     Error::invalid(format!(
                         "{} compares probabilities and the network ends in logits: add a {} layer",
@@ -165,6 +166,8 @@ impl Kinds<'_> {
             OutputKind::SameAsInput => match self.of(op.x) {
                 // A pool mixes the outputs of a distribution.
                 OutputKind::Distribution => OutputKind::Probabilities,
+                // The mean of logarithms is none of the mean.
+                OutputKind::LogProbabilities if op.bound.operation != Some(Operation::Identity) => OutputKind::Real,
                 kind => kind,
             },
             OutputKind::Unspecified => tried(op, self.of(op.x)),
@@ -197,10 +200,16 @@ fn tried(op: &LayerOp, input: OutputKind) -> OutputKind {
     let Ok(y) = LayerHarness::of(op.bound.clone(), op.input.clone()).and_then(|harness| harness.infer(&x)) else {
         return OutputKind::Real;
     };
-    let is_one = |y: &[Float]| (y.iter().sum::<Float>() - 1.0).abs() < 1e-3;
-    if !y.iter().all(|y| (0.0..=1.0).contains(y)) {
+    let size = op.bound.output.size();
+    let sums_to_one = |of: fn(Float) -> Float| {
+        let is_one = |y: &[Float]| (y.iter().map(|&y| of(y)).sum::<Float>() - 1.0).abs() < 1e-3;
+        size > 1 && y.chunks_exact(size).all(is_one)
+    };
+    if sums_to_one(Float::exp) {
+        OutputKind::LogProbabilities
+    } else if !y.iter().all(|y| (0.0..=1.0).contains(y)) {
         OutputKind::Real
-    } else if op.bound.output.size() > 1 && y.chunks_exact(op.bound.output.size()).all(is_one) {
+    } else if sums_to_one(|y| y) {
         OutputKind::Distribution
     } else {
         OutputKind::Probabilities

@@ -123,6 +123,7 @@ impl Network {
     /// As [`load`](Network::load).
     pub fn from_bytes(bytes: &[u8], registry: &Registry) -> Result<Network> {
         let content = safetensors::read(bytes)?;
+        checkpoint::refuse(&content, "a network")?;
         let entry = |key: &str| {
             content.metadata.get(key).ok_or_else(|| {
                 Error::data(format!(
@@ -169,6 +170,7 @@ impl Network {
         let path = path.as_ref();
         let bytes = safetensors::read_file(path)?;
         let content = safetensors::read(&bytes).map_err(|e| Error::file(path, e))?;
+        checkpoint::refuse(&content, "weights").map_err(|e| Error::file(path, e))?;
         self.take(&content).map_err(|e| Error::file(path, e))
     }
 
@@ -247,8 +249,9 @@ fn matched<'c>(graph: &Graph, content: &'c Content<'_>) -> Result<Vec<(Saved, &'
         let shape = saved.shape_in_file();
         let Some(tensor) = in_file.remove(&*saved.name) else {
             return Err(Error::data(format!(
-                "the file has no tensor `{}`, which the architecture needs ({shape})",
-                saved.name
+                "the file has no tensor `{}`, which the architecture needs ({shape}); it has {}",
+                saved.name,
+                first_names(content)
             )));
         };
         if tensor.shape != shape {
@@ -264,6 +267,17 @@ fn matched<'c>(graph: &Graph, content: &'c Content<'_>) -> Result<Vec<(Saved, &'
             "the file has a tensor `{extra}` that the architecture doesn't have"
         ))),
         None => Ok(matched),
+    }
+}
+
+/// The names of the first tensors in a file, for a sentence.
+fn first_names(content: &Content<'_>) -> String {
+    const MOST: usize = 6;
+    let names: Vec<&str> = content.tensors.iter().map(|tensor| &*tensor.name).collect();
+    match names.len() {
+        0 => "none".into(),
+        1..=MOST => names.join(", "),
+        n => format!("{} and {} more", names[..MOST].join(", "), n - MOST),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Settings, as files and command lines give them: names are looked up, numbers are checked once.
 
-use crate::{Error, Result};
+use crate::{Error, Float, Result};
 
 /// The sentence that there is no such name, with those that there are and the one that was probably meant.
 pub(crate) fn unknown<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> Error {
@@ -66,8 +66,24 @@ pub(crate) fn require(holds: bool, what: &str, setting: &str, expected: &str, va
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "{what}: {setting} must be {expected}, got {value}"
+        "{what}: {setting} must be {expected}, got {}",
+        shown(value)
     )))
+}
+
+/// A number that is refused, for a sentence: in few digits, and with the reason if it is that numbers here have fewer bits.
+pub(crate) fn shown(value: f64) -> String {
+    let short = if value != 0.0 && value.is_finite() && !(1e-5..1e12).contains(&value.abs()) {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    };
+    let rounded = value as Float;
+    if value.is_finite() && (!rounded.is_finite() || (rounded == 0.0 && value != 0.0)) {
+        format!("{short}, which is {rounded} in {} bits", 8 * size_of::<Float>())
+    } else {
+        short
+    }
 }
 
 #[cfg(test)]

@@ -374,9 +374,9 @@ fn gradients_change_nothing() {
     assert!(all_bits(trainer.network()) == before);
 }
 
-/// Of probabilities, a likelihood that wants their logarithms would be a number without a meaning.
+/// Of anything else, it would be a number without a meaning.
 #[test]
-fn the_negative_log_likelihood_takes_no_probabilities() {
+fn the_negative_log_likelihood_takes_logarithms_of_probabilities_alone() {
     let data = some_digits(20);
     let layers = || Sequential::new([1, 8, 8]).layer(Flatten).layer(Dense::new(10));
     let train = |loss: Box<dyn Loss>, layers: Sequential| {
@@ -384,11 +384,18 @@ fn the_negative_log_likelihood_takes_no_probabilities() {
         fit.run(&mut layers.build(1)?, &data)
     };
     let likelihood = || Box::new(NegativeLogLikelihood);
-    let error = train(likelihood(), layers().layer(Softmax)).unwrap_err().to_string();
-    assert!(
-        error.contains("log_softmax") && error.contains("cross_entropy"),
-        "{error}"
-    );
+    let pooled = Sequential::new([1, 8, 8]).layer(LogSoftmax).layer(MaxPool2d::new(4));
+    for layers in [layers().layer(Softmax), layers(), pooled.layer(Flatten)] {
+        let error = train(likelihood(), layers).unwrap_err().to_string();
+        assert!(
+            error.contains("log_softmax") && error.contains("cross_entropy"),
+            "{error}"
+        );
+    }
+    let error = train(Box::new(BinaryCrossEntropy), layers().layer(LogSoftmax)).unwrap_err();
+    assert!(error.to_string().contains("take the loss nll"), "{error}");
+    let dropped = layers().layer(LogSoftmax).layer(Dropout::new(0.5)).build(1).unwrap();
+    assert_eq!(dropped.output_kind(), OutputKind::LogProbabilities);
     // Of their logarithms it is the cross entropy of the logits.
     let last = |history: gradus::history::History| history.values("loss").pop().unwrap();
     let found = last(train(likelihood(), layers().layer(LogSoftmax)).unwrap());

@@ -62,7 +62,7 @@ pub struct DataOptions {
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// Whether the first line of a table names its columns [default: decided from its cells]
-    #[arg(long, value_name = "yes|no", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "yes|no", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     pub header: Option<bool>,
     /// The targets of a table are values, not classes
     #[arg(long)]

@@ -342,12 +342,20 @@ pub fn check_end(network: &Network, loss: &dyn Loss) -> Result<()> {
         Some(OutputActivation::Sigmoid) if kind == OutputKind::Real => OutputActivation::Sigmoid,
         _ => return Ok(()),
     };
-    bail!(
-        "{} compares probabilities, and the network ends in a layer of kind {}: add one of kind {}",
-        loss.name(),
-        last_kind(network)?,
-        needed.layer().kind()
-    )
+    let needed = needed.layer();
+    let (loss, needed) = (loss.name(), needed.kind());
+    if kind == OutputKind::LogProbabilities {
+        bail!("{loss} compares probabilities, and the network gives their logarithms: train it with --loss nll");
+    }
+    match last_kind(network)? {
+        last if last == needed => bail!(
+            "{loss} compares probabilities, and layers after the one of kind {needed} make other numbers of them: end the network in the \
+             layer of kind {needed}"
+        ),
+        last => bail!(
+            "{loss} compares probabilities, and the network ends in a layer of kind {last}: add one of kind {needed}"
+        ),
+    }
 }
 
 /// The settings of `--augment`.
@@ -490,7 +498,7 @@ mod tests {
         assert!(optimizer("--optimizer sgd --learning-rate -1").starts_with("SGD: learning rate must be"));
         let schedule = |arguments| show(parse(arguments).schedule());
         assert!(
-            schedule("--schedule cosine:to=low").starts_with("the schedule cosine: invalid type: string"),
+            schedule("--schedule cosine:to=low").starts_with("the schedule cosine: to must be a number, got \"low\""),
             "{}",
             schedule("--schedule cosine:to=low")
         );

@@ -62,11 +62,13 @@ const CLASS_METRICS: [&str; 6] = ["accuracy", "top_5", "precision", "recall", "f
 /// they take the shape of the data.
 ///
 /// A part of the training samples is held out for validation, which shows after each epoch how the
-/// network does on samples that it hasn't learned. Into --out go the trained network, network.safetensors, which
-/// `gradus predict` and `gradus evaluate` need nothing else beside; best.safetensors, as it was
-/// after its best epoch; the history as CSV and JSON; and the learning curves. There is also
-/// checkpoint.safetensors, from which --resume goes on if training was interrupted: by Ctrl-C, by a
-/// power cut, by anything.
+/// network does on samples that it hasn't learned. Into --out go:
+///
+///   network.safetensors      the trained network: all that `gradus predict` and `gradus evaluate` need
+///   best.safetensors         the network as it was after its best epoch
+///   history.csv, .json       losses and metrics after each epoch
+///   curves.svg, .png         the same as curves
+///   checkpoint.safetensors   where --resume goes on after training was interrupted: by Ctrl-C, by a power cut
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,

@@ -18,7 +18,7 @@ pub(super) fn layers(rng: &mut Rng, shape: &[usize], loss: LossKind) -> Option<V
         LossKind::CrossEntropy { .. } => classes(rng, shape),
         LossKind::BinaryCrossEntropy if shape.len() == 3 && rng.random_bool(0.8) => Some(image_of_classes(rng, shape)),
         LossKind::BinaryCrossEntropy => binary_classes(rng, shape),
-        LossKind::NegativeLogLikelihood if rng.random_bool(0.7) => log_probabilities(rng, shape),
+        LossKind::NegativeLogLikelihood => log_probabilities(rng, shape),
         _ => Some(values(rng, shape)),
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
+use crate::settings::shown;
 
 /// Clamps to a range: y = min(max(x, low), high). From 0 to 6 unless given, which is ReLU6.
 ///
@@ -71,7 +72,8 @@ impl Activation for Clamp {
         } else {
             Err(format!(
                 "clamp needs finite bounds, the low one below the high one, got {} and {}",
-                self.low, self.high
+                shown(self.low),
+                shown(self.high)
             ))
         }
     }

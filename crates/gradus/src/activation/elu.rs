@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
+use crate::settings::shown;
 
 /// The exponential linear unit: y = x where x > 0, else α · (eˣ − 1). α is 1 unless given.
 ///
@@ -63,7 +64,7 @@ impl Activation for Elu {
         if (self.alpha as Float).is_finite() {
             Ok(())
         } else {
-            Err(format!("alpha must be a finite number, not {}", self.alpha))
+            Err(format!("alpha must be a finite number, not {}", shown(self.alpha)))
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::Float;
 use crate::layer::{Function, OutputKind};
+use crate::settings::shown;
 
 /// The rectifier: y = max(0, x).
 ///
@@ -105,7 +106,7 @@ impl Activation for LeakyRelu {
         if (self.slope as Float).is_finite() {
             Ok(())
         } else {
-            Err(format!("the slope must be a finite number, not {}", self.slope))
+            Err(format!("the slope must be a finite number, not {}", shown(self.slope)))
         }
     }
 

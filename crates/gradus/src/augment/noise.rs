@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Augmentation;
 use crate::random::Rng;
+use crate::settings::shown;
 use crate::{Error, Float, Result, Shape};
 
 /// Adds independent normal noise to every value: `x + std · ε`, `ε ~ N(0, 1)`. Works on samples of any shape; values may
@@ -41,7 +42,7 @@ impl Augmentation for Noise {
         } else {
             Err(Error::invalid(format!(
                 "the standard deviation of noise is {}, and should be a finite number from 0 on",
-                self.std
+                shown(self.std)
             )))
         }
     }

@@ -14,6 +14,7 @@ use crate::layer::{
     TensorsMut,
 };
 use crate::optim::flush;
+use crate::settings::shown;
 use crate::{Float, Shape};
 
 /// Batch normalization of flat samples `[features]`, sequences `[channels, length]` or images `[channels, height, width]`.
@@ -91,13 +92,13 @@ impl Layer for BatchNorm {
         if !(0.0..=1.0).contains(&momentum) {
             return Err(format!(
                 "the momentum of batch_norm must be from 0 to 1, not {}",
-                self.momentum
+                shown(self.momentum)
             ));
         }
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
                 "the epsilon of batch_norm must be a positive number, not {}",
-                self.epsilon
+                shown(self.epsilon)
             ));
         }
         if input.len() > 3 || input.size() == 0 {

@@ -6,6 +6,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
+use crate::settings::shown;
 use crate::{Float, Shape, random};
 
 /// Sets each value to 0 with probability `rate` in training, and scales the others by 1 / (1 − `rate`).
@@ -46,9 +47,9 @@ impl Layer for Dropout {
 
     fn bind(&self, input: &Shape) -> Result<BoundLayer, String> {
         if !(0.0..1.0).contains(&(self.rate as Float)) {
-            let rate = self.rate;
             return Err(format!(
-                "the dropout rate must be at least 0 and less than 1, not {rate}"
+                "the dropout rate must be at least 0 and less than 1, not {}",
+                shown(self.rate)
             ));
         }
         Ok(BoundLayer::new(input, *self)

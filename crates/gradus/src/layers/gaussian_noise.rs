@@ -5,6 +5,7 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Backward, BoundLayer, Forward, Layer, Operation, OutputKind, Passes};
+use crate::settings::shown;
 use crate::{Float, Shape};
 
 /// Adds noise to each value in training. At inference it does nothing.
@@ -46,7 +47,8 @@ impl Layer for GaussianNoise {
         let deviation = self.deviation;
         if !(deviation >= 0.0 && (deviation as Float).is_finite()) {
             return Err(format!(
-                "the deviation of gaussian_noise must be a finite number of at least 0, not {deviation}"
+                "the deviation of gaussian_noise must be a finite number of at least 0, not {}",
+                shown(deviation)
             ));
         }
         Ok(BoundLayer::new(input, *self)

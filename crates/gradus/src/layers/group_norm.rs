@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::normalization::Normalization;
 use crate::init::{Constant, Fans};
 use crate::layer::{BoundLayer, Layer, Operation, OutputKind, Parameter};
+use crate::settings::shown;
 use crate::{Float, Shape};
 
 /// Group normalization: the channels of a sample (its first dimension) are put into groups, the values of a group are normalized
@@ -79,7 +80,7 @@ impl Layer for GroupNorm {
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
                 "the epsilon of group_norm must be a positive number, not {}",
-                self.epsilon
+                shown(self.epsilon)
             ));
         }
         if input.size() == 0 {

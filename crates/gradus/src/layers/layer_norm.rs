@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::normalization::Normalization;
 use crate::init::{Constant, Fans};
 use crate::layer::{BoundLayer, Layer, Operation, OutputKind, Parameter};
+use crate::settings::shown;
 use crate::{Float, Shape};
 
 /// Layer normalization: all N values of a sample are normalized together, then each is scaled and shifted as is learnt. It is the same in
@@ -64,7 +65,7 @@ impl Layer for LayerNorm {
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(format!(
                 "the epsilon of layer_norm must be a positive number, not {}",
-                self.epsilon
+                shown(self.epsilon)
             ));
         }
         if input.size() == 0 {

@@ -35,7 +35,7 @@ impl Layer for LogSoftmax {
         match input.dims() {
             [size] if *size > 0 => Ok(BoundLayer::new(input, *self)
                 .with_operation(Operation::LogSoftmax)
-                .with_output_kind(OutputKind::Real)),
+                .with_output_kind(OutputKind::LogProbabilities)),
             _ => Err(format!(
                 "log_softmax needs a flat input such as {}, got {input}: put a Flatten before it",
                 input.size()

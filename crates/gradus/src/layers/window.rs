@@ -7,6 +7,7 @@ use gradus_kernels::interleaved;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::checked_size;
 use crate::Shape;
@@ -23,7 +24,7 @@ pub(super) const MOST_TAPS: usize = 1 << 24;
 /// assert_eq!(Size2::from([3, 5]).to_string(), "3×5");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Size2File", into = "Size2File")]
+#[serde(try_from = "Value", into = "Size2File")]
 pub struct Size2 {
     /// Down.
     pub height: usize,
@@ -67,19 +68,24 @@ impl fmt::Display for Size2 {
 }
 
 /// A [`Size2`] in files: `3` or `[3, 5]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Size2File {
     Square(usize),
     Pair([usize; 2]),
 }
 
-impl From<Size2File> for Size2 {
-    fn from(file: Size2File) -> Self {
-        match file {
-            Size2File::Square(size) => size.into(),
-            Size2File::Pair(pair) => pair.into(),
-        }
+impl TryFrom<Value> for Size2 {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let size = |value: &Value| value.as_u64().and_then(|size| usize::try_from(size).ok());
+        let pair = match &value {
+            Value::Array(pair) if pair.len() == 2 => size(&pair[0]).zip(size(&pair[1])),
+            one => size(one).map(|size| (size, size)),
+        };
+        pair.map(Size2::from)
+            .ok_or("invalid value, expected a whole number of at least 0, or two in a list")
     }
 }
 

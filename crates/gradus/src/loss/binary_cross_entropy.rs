@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loss, OutputActivation, check_shapes, log, log_derivative, mean, mean_gradient};
 use crate::data::{Target, Targets};
-use crate::layer::{Function, Operation};
+use crate::layer::{Function, Operation, OutputKind};
 use crate::{Error, Float, Result, Shape};
 
 /// Binary cross entropy, the mean over outputs that are each a probability of their own:
@@ -49,6 +49,16 @@ impl Loss for BinaryCrossEntropy {
                 output.size()
             ))),
             _ => check_shapes("binary cross entropy", output, targets),
+        }
+    }
+
+    fn check_output_kind(&self, kind: OutputKind) -> Result<()> {
+        match kind {
+            OutputKind::LogProbabilities => Err(Error::invalid(
+                "binary cross entropy compares probabilities of single labels, and the network gives logarithms of probabilities of \
+                 classes: end it in a layer of kind sigmoid, or take the loss nll",
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::{Error, Float, Result, Shape};
 /// loss = -Σᵢ tᵢ · yᵢ         dyᵢ = -tᵢ
 /// ```
 ///
-/// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. Networks that give probabilities are
-/// refused; of other numbers it is no likelihood: for probabilities and for logits take [`CrossEntropy`](super::CrossEntropy).
+/// where t is 1 for the sample's class and 0 elsewhere, or the target's probability of each class. Networks that give anything
+/// else are refused: for probabilities and for logits take [`CrossEntropy`](super::CrossEntropy).
 ///
 /// Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.5.
 ///
@@ -47,11 +47,15 @@ impl Loss for NegativeLogLikelihood {
 
     fn check_output_kind(&self, kind: OutputKind) -> Result<()> {
         match kind {
-            OutputKind::Probabilities | OutputKind::Distribution => Err(Error::invalid(
-                "the negative log-likelihood takes logarithms of probabilities, and the network gives probabilities: end it in a layer of \
-                 kind log_softmax, or take the loss cross_entropy",
-            )),
-            _ => Ok(()),
+            OutputKind::LogProbabilities => Ok(()),
+            other => Err(Error::invalid(format!(
+                "the negative log-likelihood takes logarithms of probabilities, and the network gives {}: end it in a layer of kind \
+                 log_softmax, or take the loss cross_entropy",
+                match other {
+                    OutputKind::Probabilities | OutputKind::Distribution => "probabilities",
+                    _ => "other numbers",
+                }
+            ))),
         }
     }
 

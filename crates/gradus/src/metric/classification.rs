@@ -243,15 +243,20 @@ macro_rules! score {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $type {
-            /// How the scores of the classes become one; of labels, where a sample may have several or none, the mean is the
-            /// usual.
-            pub average: Average,
+            average: Average,
         }
 
         impl $type {
-            /// With this average.
-            pub fn new(average: Average) -> Self {
-                $type { average }
+            /// That of class 1 of two classes, and the mean over more ([`Average::Usual`]).
+            pub fn new() -> Self {
+                $type::default()
+            }
+
+            /// How the scores of the classes become one; of labels, where a sample may have several or none, the mean is the
+            /// usual.
+            pub fn average(mut self, average: Average) -> Self {
+                self.average = average;
+                self
             }
         }
 

@@ -65,7 +65,7 @@ fn confused() -> Vec<(Vec<Float>, Target<'static>)> {
 fn scores_are_averaged_over_classes_or_samples() {
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} instead of {b}");
     near(
-        measure(&Precision::new(Average::Macro), &confused()),
+        measure(&Precision::new().average(Average::Macro), &confused()),
         (2.0 / 4.0 + 1.0 / 2.0 + 0.0) / 3.0,
     );
     near(measure(&Recall::default(), &confused()), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
@@ -74,9 +74,9 @@ fn scores_are_averaged_over_classes_or_samples() {
         (4.0 / 7.0 + 2.0 / 3.0 + 0.0) / 3.0,
     );
     for metric in [
-        &Precision::new(Average::Micro) as &dyn Metric,
-        &Recall::new(Average::Micro),
-        &F1::new(Average::Micro),
+        &Precision::new().average(Average::Micro) as &dyn Metric,
+        &Recall::new().average(Average::Micro),
+        &F1::new().average(Average::Micro),
         &Accuracy,
     ] {
         near(measure(metric, &confused()), 0.5);
@@ -84,7 +84,7 @@ fn scores_are_averaged_over_classes_or_samples() {
     // More than two classes: their mean is usual.
     assert_eq!(
         measure(&F1::default(), &confused()),
-        measure(&F1::new(Average::Macro), &confused())
+        measure(&F1::new().average(Average::Macro), &confused())
     );
     // Class 2 neither occurs nor is predicted: it does not count.
     let two = [(says(0), Target::Class(0)), (says(0), Target::Class(1))];
@@ -211,7 +211,7 @@ fn what_does_not_fit_is_refused() {
     assert!(TopK::new(11).validate(&Shape::from([10]), &ten).is_err());
     assert!(Accuracy.validate(&Shape::from([1]), &Targets::Classes(2)).is_ok());
     let micro: Precision = serde_json::from_str(r#"{"average": "micro"}"#).unwrap();
-    assert_eq!(micro, Precision::new(Average::Micro));
+    assert_eq!(micro, Precision::new().average(Average::Micro));
 }
 
 /// Scores of class 1 and of class 0 by scikit-learn 1.9 (`average="binary"`, `pos_label`), and its macro averages.
@@ -234,9 +234,9 @@ fn of_two_classes_one_is_positive() {
             (Average::Macro, 0.7, 17.0 / 24.0, 46.0 / 66.0),
             (Average::Micro, 0.7, 0.7, 0.7),
         ] {
-            near(measure(&Precision::new(average), &samples), precision);
-            near(measure(&Recall::new(average), &samples), recall);
-            near(measure(&F1::new(average), &samples), f1);
+            near(measure(&Precision::new().average(average), &samples), precision);
+            near(measure(&Recall::new().average(average), &samples), recall);
+            near(measure(&F1::new().average(average), &samples), f1);
         }
     }
 }
@@ -270,8 +270,8 @@ fn several_labels_are_decided_one_by_one() {
     near(measure(&Precision::default(), &samples), (1.0 + 1.0 + 0.0) / 3.0);
     near(measure(&Recall::default(), &samples), (0.5 + 1.0 + 0.0) / 3.0);
     near(measure(&F1::default(), &samples), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
-    near(measure(&F1::new(Average::Micro), &samples), 8.0 / 10.0);
-    near(measure(&F1::new(Average::Positive(0)), &samples), 2.0 / 3.0);
+    near(measure(&F1::new().average(Average::Micro), &samples), 8.0 / 10.0);
+    near(measure(&F1::new().average(Average::Positive(0)), &samples), 2.0 / 3.0);
     // One label each: these are classes, and the largest output counts.
     near(
         measure(&Accuracy, &[(vec![0.3, 0.4, 0.1], Target::Values(&[0.0, 1.0, 0.0]))]),
@@ -305,7 +305,7 @@ fn what_a_meter_has_counted_comes_back() {
     let mut meter = Accuracy.meter(&Shape::from(3));
     assert!(meter.restore(&[1.0, 2.0]));
     assert_eq!(meter.value(), 0.5);
-    let mut meter = Recall::new(Average::Macro).meter(&Shape::from(2));
+    let mut meter = Recall::new().average(Average::Macro).meter(&Shape::from(2));
     assert!(meter.restore(&[3.0, 1.0, 2.0, 4.0]));
     assert_eq!(meter.value(), (0.75 + 4.0 / 6.0) / 2.0);
 }

@@ -114,6 +114,34 @@ fn read<T: DeserializeOwned>(settings: Value) -> serde_json::Result<T> {
     }
 }
 
+/// What is wrong with the settings of an item, which could not be read for this reason; names the setting and its value.
+fn refused<T: ?Sized>(item: &Item<T>, settings: &Value, why: &str) -> String {
+    let is_at_fault = |key: &&String| {
+        let mut others = settings.clone();
+        others.as_object_mut().map(|others| others.remove(*key));
+        !matches!((item.make)(others), Err(e) if e.to_string() == why)
+    };
+    let expected = match why.split_once("expected ") {
+        Some((before, expected)) if before.starts_with("invalid ") => match expected {
+            "usize" | "u64" | "u32" => "a whole number of at least 0",
+            "f64" | "f32" => "a number",
+            "a boolean" => "true or false",
+            "a string" => "a text",
+            other => other,
+        },
+        _ => {
+            return why
+                .replace("unknown field", "unknown setting")
+                .replace("missing field", "missing setting")
+                .replace("there are no fields", "it has none");
+        }
+    };
+    match settings.as_object().and_then(|all| all.keys().find(is_at_fault)) {
+        Some(key) => format!("{key} must be {expected}, got {}", settings[key]),
+        None => why.into(),
+    }
+}
+
 /// The items of one family (layers, losses, ...) that can be named, and how each is made from its settings.
 pub struct Family<T: ?Sized> {
     /// In the order in which they came: ours, then a user's own.
@@ -158,12 +186,8 @@ impl<T: Member + ?Sized> Family<T> {
                 self.names().chain(T::RESERVED.iter().copied()),
             ));
         };
-        let made = (item.make)(settings).map_err(|e| {
-            let why = e.to_string();
-            let why = why
-                .replace("unknown field", "unknown setting")
-                .replace("missing field", "missing setting")
-                .replace("there are no fields", "it has none");
+        let made = (item.make)(settings.clone()).map_err(|e| {
+            let why = refused(item, &settings, &e.to_string());
             Error::invalid(format!("the {} {name}: {why}", T::WHAT))
         })?;
         let own = made.own_name();

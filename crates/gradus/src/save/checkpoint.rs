@@ -230,6 +230,16 @@ pub(crate) fn write<'a>(
     atomic::write(path, &safetensors::write(&Content { metadata, tensors: all }))
 }
 
+/// Refuses a checkpoint where something else is wanted.
+pub(super) fn refuse(content: &Content<'_>, wanted: &str) -> Result<()> {
+    if content.metadata.contains_key(FORMAT_KEY) {
+        return Err(Error::data(format!(
+            "this is a checkpoint, from which its training is resumed, and not {wanted}: take the network that the training saved"
+        )));
+    }
+    Ok(())
+}
+
 /// What the metadata of a checkpoint say.
 fn progress_in(content: &Content<'_>) -> Result<InFile> {
     let entry = |key: &str| {

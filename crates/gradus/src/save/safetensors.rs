@@ -160,6 +160,14 @@ fn split_header(bytes: &[u8]) -> Result<(Map<String, Value>, &[u8])> {
         return Err(damaged(format!("it has only {} bytes", bytes.len())));
     };
     let length = u64::from_le_bytes(*length);
+    // A message of protocol buffers whose first field is a small number: the version of the format.
+    if let [0x08, 1..=32, ..] = bytes
+        && length > bytes.len() as u64
+    {
+        return Err(Error::data(
+            "this looks like an ONNX file, and not like a safetensors file: `gradus import` makes a network of one",
+        ));
+    }
     let Some((header, data)) = usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n)) else {
         return Err(damaged(format!(
             "its header claims {length} bytes, {} follow",

@@ -131,7 +131,7 @@ fn losses_and_metrics_that_do_not_fit() {
     for metric in [
         Box::new(Accuracy) as Box<dyn Metric>,
         Box::new(TopK::new(2)),
-        Box::new(Precision::new(Average::Macro)),
+        Box::new(Precision::new().average(Average::Macro)),
         Box::new(R2),
     ] {
         let name = metric.name();

@@ -1,7 +1,7 @@
 //! A training from its options to its files.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ impl<'a> TrainJob<'a> {
         let mut metadata = splits.metadata()?;
         metadata.training = Some(json!({
             "network": name,
-            "weights": options.weights.as_deref().map(path_text),
+            "weights": options.weights.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy()),
             "version": env!("CARGO_PKG_VERSION"),
             "data": { "name": splits.name, "sha256": metadata.fingerprint.as_ref().map(|fingerprint| &fingerprint.sha256) },
             "seed": settings.seed,
