@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use anyhow::{Result, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 
 use gradus::Float;
@@ -114,7 +114,8 @@ impl GlobalOptions {
 /// Runs the program: 0 if all went well, 1 and one sentence if not, 2 for wrong usage, 130 if it was interrupted. Where standard output
 /// can't be written, the work is done all the same: that it was closed early is no failure, that it was full is one.
 pub fn main() -> ExitCode {
-    let Cli { command, settings } = match Cli::try_parse() {
+    let parsed = with_negative_numbers(Cli::command()).try_get_matches();
+    let Cli { command, settings } = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(usage) => return explain(&usage),
     };
@@ -132,6 +133,15 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets options have negative numbers, so that an error says what is wrong with one instead of calling it an option.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let allow = |option: clap::Arg| match option.get_action().takes_values() {
+        true => option.allow_negative_numbers(true),
+        false => option,
+    };
+    command.mut_args(allow).mut_subcommands(with_negative_numbers)
 }
 
 /// Prints wrong usage, or the help or version that was asked for.

@@ -33,7 +33,7 @@ fn labels(i: usize) -> Labels {
 #[test]
 fn a_classifier_that_saw_no_positive_can_say_yes() {
     // As deep as it may be between the sums and the sigmoid, and behind it.
-    let image = Reshape::to([1, 1, 1]);
+    let image = Reshape::new([1, 1, 1]);
     for layers in [
         Layers::new().layer(Sigmoid),
         Layers::new().layer(Dropout::new(0.5)).layer(Sigmoid),
@@ -190,7 +190,7 @@ fn functions_of_a_known_range_have_all_of_it() {
 #[test]
 fn a_relu_before_a_function_of_a_known_range_cuts_off() {
     let dense = || Layers::new().layer(Dense::new(1));
-    let convolution = || Layers::new().layer(Reshape::to([1, 1, 1])).layer(Conv2d::new(1, 1));
+    let convolution = || Layers::new().layer(Reshape::new([1, 1, 1])).layer(Conv2d::new(1, 1));
     let sum = || dense().layer(Residual::new(dense()));
     let sigmoid = || Layers::new().layer(Sigmoid);
     let tanh = || Layers::new().layer(Tanh);

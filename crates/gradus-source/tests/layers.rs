@@ -101,9 +101,9 @@ fn networks() -> Vec<(&'static str, Sequential)> {
             Sequential::new([3, 4, 6])
                 .layer(Conv2d::new(12, 1))
                 .layer(GlobalMaxPool2d)
-                .layer(Reshape::to([3, 4]))
+                .layer(Reshape::new([3, 4]))
                 .layer(GlobalMaxPool1d)
-                .layer(Reshape::to([1, 3]))
+                .layer(Reshape::new([1, 3]))
                 .layer(GlobalAvgPool1d),
         ),
         (
@@ -151,13 +151,13 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(same(4))
                 .layer(Flatten)
                 .layer(BatchNorm::new())
-                .layer(Reshape::to([8, 5, 2]))
+                .layer(Reshape::new([8, 5, 2]))
                 .layer(Conv2d::new(6, 1))
-                .layer(Reshape::to([3, 10, 2]))
+                .layer(Reshape::new([3, 10, 2]))
                 .layer(BatchNorm::new())
                 .layer(Flatten)
                 .layer(Dense::new(12))
-                .layer(Reshape::to([4, 1, 3]))
+                .layer(Reshape::new([4, 1, 3]))
                 .layer(BatchNorm::new()),
         ),
         (
@@ -176,7 +176,7 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Residual::new(Layers::new().layer(same(6)).layer(Tanh)))
                 .layer(Residual::new(Layers::new().layer(BatchNorm::new())).shortcut(Layers::new().layer(Sigmoid)))
                 .layer(BatchNorm::new())
-                .layer(Reshape::to([180]))
+                .layer(Reshape::new([180]))
                 .layer(Dense::new(5)),
         ),
         (
@@ -363,7 +363,7 @@ fn batch_norm_after_another_shape_has_its_own_channels() {
 
     let mut network = Sequential::new([2])
         .layer(Dense::new(4))
-        .layer(Reshape::to([2, 1, 2]))
+        .layer(Reshape::new([2, 1, 2]))
         .layer(BatchNorm::new())
         .build(1)
         .unwrap();

@@ -80,7 +80,7 @@ layers! {
     global_avg_pool1d::GlobalAvgPool1d, GlobalAvgPool1d, [2, 6];
     global_max_pool1d::GlobalMaxPool1d, GlobalMaxPool1d, [2, 6];
     flatten::Flatten, Flatten, [2, 4, 4];
-    reshape::Reshape, Reshape::to([4, 2, 4]), [2, 4, 4];
+    reshape::Reshape, Reshape::new([4, 2, 4]), [2, 4, 4];
     dropout::Dropout, Dropout::new(0.5), [2, 4, 4];
     batch_norm::BatchNorm, BatchNorm::new().momentum(0.3), [2, 4, 4];
     softmax::Softmax, Softmax, [4];

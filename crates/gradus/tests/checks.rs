@@ -511,7 +511,7 @@ fn right_layers_pass() {
             Box::new(BatchNorm::new()),
             Box::new(Dropout::new(0.3)),
             Box::new(Flatten),
-            Box::new(Reshape::to([n, 1, 1])),
+            Box::new(Reshape::new([n, 1, 1])),
             Box::new(Mean(None)),
             Box::new(Affine(None)),
             Box::new(RmsNorm { whole: true }),

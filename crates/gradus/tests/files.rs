@@ -28,7 +28,7 @@ fn many_layers() -> Network {
         .layer(LeakyRelu::new(0.2));
     let mut network = Sequential::new([64])
         .layer(BatchNorm::new())
-        .layer(Reshape::to([1, 8, 8]))
+        .layer(Reshape::new([1, 8, 8]))
         .layer(Conv2d::new(4, 3).dilation((1, 2)).padding(Padding::Same))
         .layer(Relu)
         .layer(Residual::new(block))
@@ -42,7 +42,7 @@ fn many_layers() -> Network {
         .layer(Multiply::gate(gate(8)))
         .layer(Flatten)
         .layer(Dropout::new(0.25))
-        .layer(Reshape::to([8, 2, 4]))
+        .layer(Reshape::new([8, 2, 4]))
         .layer(GlobalAvgPool2d)
         .layer(Dense::new(7))
         .layer(Softplus)

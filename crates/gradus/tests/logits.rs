@@ -42,7 +42,7 @@ fn sigmoid_at_the_end_of_images() {
         ("sigmoid, flatten", conv().layer(Sigmoid).layer(Flatten)),
         (
             "sigmoid, reshape, flatten",
-            conv().layer(Sigmoid).layer(Reshape::to([1, 1])).layer(Flatten),
+            conv().layer(Sigmoid).layer(Reshape::new([1, 1])).layer(Flatten),
         ),
         // The mean of one pixel is that pixel.
         ("sigmoid, pool", conv().layer(Sigmoid).layer(GlobalAvgPool2d)),
@@ -327,7 +327,7 @@ fn the_end_says_what_outputs_are() {
             OutputKind::Probabilities,
         ),
         (
-            conv().layer(Flatten).layer(Softmax).layer(Reshape::to([2, 16])),
+            conv().layer(Flatten).layer(Softmax).layer(Reshape::new([2, 16])),
             OutputKind::Distribution,
         ),
         (Sequential::new([4]).layer(Flatten), OutputKind::Real),
@@ -384,15 +384,21 @@ fn the_negative_log_likelihood_takes_logarithms_of_probabilities_alone() {
         fit.run(&mut layers.build(1)?, &data)
     };
     let likelihood = || Box::new(NegativeLogLikelihood);
-    let pooled = Sequential::new([1, 8, 8]).layer(LogSoftmax).layer(MaxPool2d::new(4));
-    for layers in [layers().layer(Softmax), layers(), pooled.layer(Flatten)] {
+    let pixels = Sequential::new([1, 8, 8])
+        .layer(Flatten)
+        .layer(Dense::new(40))
+        .layer(LogSoftmax);
+    let pooled = pixels.layer(Reshape::new([10, 2, 2])).layer(GlobalMaxPool2d);
+    for layers in [layers().layer(Softmax), layers(), pooled] {
         let error = train(likelihood(), layers).unwrap_err().to_string();
         assert!(
             error.contains("log_softmax") && error.contains("cross_entropy"),
             "{error}"
         );
     }
-    let error = train(Box::new(BinaryCrossEntropy), layers().layer(LogSoftmax)).unwrap_err();
+    let error = BinaryCrossEntropy
+        .check_output_kind(OutputKind::LogProbabilities)
+        .unwrap_err();
     assert!(error.to_string().contains("take the loss nll"), "{error}");
     let dropped = layers().layer(LogSoftmax).layer(Dropout::new(0.5)).build(1).unwrap();
     assert_eq!(dropped.output_kind(), OutputKind::LogProbabilities);

@@ -258,7 +258,7 @@ impl Steps {
                     true => Ok(flat),
                     false => Err(format!("its input has the shape {}, not {dims:?}", self.output(step))),
                 }),
-            _ => self.layer(step, Reshape::to(dims), vec![]),
+            _ => self.layer(step, Reshape::new(dims), vec![]),
         }
     }
 
@@ -473,11 +473,11 @@ fn scaling(input: &Shape, scale: Vec<Float>, shift: Vec<Float>, parts: &mut Vec<
     // An image with a number for each channel is one already.
     let as_it_is = input.image().is_some_and(|(channels, ..)| channels == features);
     if !as_it_is {
-        parts.push(Part::new(Reshape::to(&image), vec![]));
+        parts.push(Part::new(Reshape::new(&image), vec![]));
     }
     let tensors = vec![("weight", all), ("bias", shift)];
     parts.push(Part::new(Conv2d::new(features, 1).groups(features), tensors));
     if !as_it_is {
-        parts.push(Part::new(Reshape::to(input), vec![]));
+        parts.push(Part::new(Reshape::new(input), vec![]));
     }
 }

@@ -11,7 +11,7 @@ use crate::layer::{BoundLayer, Layer};
 ///
 /// ```
 /// use gradus::{Layer, Reshape, Shape};
-/// let image = Reshape::to([1, 28, 28]);
+/// let image = Reshape::new([1, 28, 28]);
 /// assert_eq!(image.bind(&Shape::from(784)).unwrap().output(), &Shape::from([1, 28, 28]));
 ///
 /// let message = image.bind(&Shape::from(100)).unwrap_err();
@@ -25,7 +25,7 @@ pub struct Reshape {
 
 impl Reshape {
     /// Gives every sample this shape.
-    pub fn to(shape: impl Into<Shape>) -> Self {
+    pub fn new(shape: impl Into<Shape>) -> Self {
         Reshape { shape: shape.into() }
     }
 }
@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn the_gradients_are_those_of_finite_differences() {
-        check(&Reshape::to([2, 3, 1]), [6]);
-        check(&Reshape::to([6]), [1, 2, 3]);
+        check(&Reshape::new([2, 3, 1]), [6]);
+        check(&Reshape::new([6]), [1, 2, 3]);
     }
 
     #[test]
     fn settings_make_the_same_layer_again() {
-        let settings = Reshape::to([1, 2, 3]).settings().unwrap();
+        let settings = Reshape::new([1, 2, 3]).settings().unwrap();
         assert_eq!(settings, serde_json::json!({ "shape": [1, 2, 3] }));
         assert!(serde_json::from_value::<Reshape>(settings).is_ok());
     }

@@ -30,7 +30,7 @@ fn layers_on_shapes_that_they_cannot_take() {
         &["layer 0 (batch_norm)", "2×3×2×3"],
     );
     refused(
-        build(image, Reshape::to([71]).into()),
+        build(image, Reshape::new([71]).into()),
         &["layer 0 (reshape)", "71", "72"],
     );
     refused(build(image, Conv2d::new(3, 7).into()), &["kernel", "7", "6"]);
@@ -106,7 +106,7 @@ fn networks_that_cannot_be_built() {
     refused(block(Layers::new()), &["layer 1 (residual)", "body", "no layers"]);
     refused(block(Layers::new().layer(Dense::new(0))), &["layer 1.body.0 (dense)"]);
     refused(
-        block(Layers::new().layer(Reshape::to([1, 2, 2]))),
+        block(Layers::new().layer(Reshape::new([1, 2, 2]))),
         &["layer 1 (residual)", "no projection", "1×2×2"],
     );
     let shortcut = Residual::new(Layers::new().layer(Dense::new(3))).shortcut(Layers::new().layer(Dense::new(2)));

@@ -166,7 +166,7 @@ fn report_network(name: &str) -> Result<Network> {
             .layer(Dense::new(256))
             .layer(Relu),
         "cnn" => network
-            .layer(Reshape::to([1, 28, 28]))
+            .layer(Reshape::new([1, 28, 28]))
             .layer(Conv2d::new(5, 3))
             .layer(Relu)
             .layer(MaxPool2d::new(2))

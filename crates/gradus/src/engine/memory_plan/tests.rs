@@ -219,7 +219,7 @@ fn node(random: &mut Rng, shape: &Shape, depth: usize) -> Node {
         8 => MaxPool2d::new(2).into(),
         9 => GlobalAvgPool2d.into(),
         10 => Softmax.into(),
-        11 => Reshape::to([shape.size(), 1, 1]).into(),
+        11 => Reshape::new([shape.size(), 1, 1]).into(),
         12 => Residual::new(branch(random)).into(),
         13 => Residual::new(branch(random)).shortcut(branch(random)).into(),
         14 => Concat::new((0..random.random_range(2..4)).map(|_| branch(random))).into(),
