@@ -130,15 +130,7 @@ pub fn run(options: &RunExperiment, settings: &GlobalOptions, out: &mut dyn Writ
         batch_size,
         epochs,
     } = options.experiment.settings();
-    let mut network = Sequential::new(splits.train.shape()).layer(Flatten);
-    for &units in hidden {
-        network = network.layer(Dense::new(units)).layer(Relu);
-    }
-    let network = network
-        .layer(Dense::new(splits.classes.len()))
-        .layer(Softmax)
-        .build(settings.seed)?;
-    let mut network = options.computation.of(network)?;
+    let mut network = options.computation.of(perceptron(hidden, &splits, settings.seed)?)?;
     splits.metadata()?.write(&mut network)?;
     let config = TrainConfig {
         epochs: options.epochs.map_or(epochs, |n| n as usize),
@@ -181,6 +173,16 @@ pub fn run(options: &RunExperiment, settings: &GlobalOptions, out: &mut dyn Writ
     claimed.forget_earlier();
     writeln!(out, "The curves are in {}.", folder.join("curves.png").display())?;
     Ok(results)
+}
+
+/// A perceptron with hidden layers of these numbers of units.
+fn perceptron(hidden: &[usize], splits: &DataSplits, seed: u64) -> Result<Network> {
+    let mut network = Sequential::new(splits.train.shape()).layer(Flatten);
+    for &units in hidden {
+        network = network.layer(Dense::new(units)).layer(Relu);
+    }
+    let classes = splits.classes.len();
+    Ok(network.layer(Dense::new(classes)).layer(Softmax).build(seed)?)
 }
 
 fn write_files(

@@ -309,11 +309,12 @@ impl Recipe {
 }
 
 /// The name of the loss that suits a network and its targets: mean squared error for values, cross entropy for classes, and
-/// for two classes and one output binary cross entropy.
+/// for two classes and one output binary cross entropy; of logarithms of probabilities, the negative log-likelihood.
 pub fn default_loss(network: &Network, targets: &Targets) -> &'static str {
     match targets {
         Targets::Values(_) => "mean_squared_error",
         Targets::Classes(2) if network.output_shape().size() == 1 => "binary_cross_entropy",
+        Targets::Classes(_) if network.output_kind() == OutputKind::LogProbabilities => "nll",
         Targets::Classes(_) => "cross_entropy",
     }
 }

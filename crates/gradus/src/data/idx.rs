@@ -166,6 +166,38 @@ impl Stop {
 
 /// Decodes a reader that can't give more than `at_most` bytes.
 fn decode_raw(mut reader: impl Read, at_most: u64) -> Result<Idx, Stop> {
+    let dims = read_header(&mut reader)?;
+    let room = at_most.saturating_sub(4 + 4 * dims.len() as u64);
+    let Some(size) = product(&dims).filter(|&size| size as u64 <= room) else {
+        let of_these = product(&dims).map_or_else(String::new, |size| format!(" of these {size}"));
+        return Err(Stop::Content(format!(
+            "the file is cut off or damaged: its header says {} values, and at most {room}{of_these} are there",
+            times(&dims),
+        )));
+    };
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(io::Error::other)?;
+    // One byte more than there should be: it tells of an end that comes too late, and has a gzip checksum checked.
+    let mut limited = reader.take(size as u64);
+    limited.read_to_end(&mut bytes)?;
+    if bytes.len() < size {
+        return Err(Stop::Content(format!(
+            "the file is cut off: its header says {} values, and {} of these {size} are there",
+            times(&dims),
+            bytes.len()
+        )));
+    }
+    if limited.into_inner().read(&mut [0])? > 0 {
+        return Err(Stop::Content(format!(
+            "the file is longer than its header says: there is more after the {size} values ({})",
+            times(&dims)
+        )));
+    }
+    Ok(Idx { dims, bytes })
+}
+
+/// Reads a header: the dimensions of unsigned bytes.
+fn read_header(reader: &mut impl Read) -> Result<Vec<usize>, Stop> {
     let mut magic = [0; 4];
     reader.read_exact(&mut magic)?;
     let [zero, zero_too, kind, count] = magic;
@@ -199,33 +231,7 @@ fn decode_raw(mut reader: impl Read, at_most: u64) -> Result<Idx, Stop> {
         reader.read_exact(&mut d)?;
         dims.push(u32::from_be_bytes(d) as usize);
     }
-    let room = at_most.saturating_sub(4 + 4 * u64::from(count));
-    let Some(size) = product(&dims).filter(|&size| size as u64 <= room) else {
-        let of_these = product(&dims).map_or_else(String::new, |size| format!(" of these {size}"));
-        return Err(Stop::Content(format!(
-            "the file is cut off or damaged: its header says {} values, and at most {room}{of_these} are there",
-            times(&dims),
-        )));
-    };
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).map_err(io::Error::other)?;
-    // One byte more than there should be: it tells of an end that comes too late, and has a gzip checksum checked.
-    let mut limited = reader.take(size as u64);
-    limited.read_to_end(&mut bytes)?;
-    if bytes.len() < size {
-        return Err(Stop::Content(format!(
-            "the file is cut off: its header says {} values, and {} of these {size} are there",
-            times(&dims),
-            bytes.len()
-        )));
-    }
-    if limited.into_inner().read(&mut [0])? > 0 {
-        return Err(Stop::Content(format!(
-            "the file is longer than its header says: there is more after the {size} values ({})",
-            times(&dims)
-        )));
-    }
-    Ok(Idx { dims, bytes })
+    Ok(dims)
 }
 
 /// What a file that starts like this may be.

@@ -67,11 +67,10 @@ impl<'a> TrainJob<'a> {
             Some(stem) if declared.is_some() => stem.to_string_lossy().into_owned(),
             _ => network.clone(),
         };
-        let network = match declared {
+        let mut network = options.computation.of(match declared {
             Some(network) => network,
             None => built_in(&network, &splits, settings.seed)?,
-        };
-        let mut network = options.computation.of(network)?;
+        })?;
         if let Some(weights) = &options.weights {
             network.load_weights(weights)?;
         }
@@ -84,8 +83,7 @@ impl<'a> TrainJob<'a> {
         check_end(&network, &*loss).with_context(place)?;
         let loss = loss_in_target_units(loss, splits.targets.as_ref())?;
 
-        let metrics = options.metrics(&targets)?;
-        let metrics = options.positive.metrics(&metrics, &splits.classes)?;
+        let metrics = options.positive.metrics(&options.metrics(&targets)?, &splits.classes)?;
         let watched = options.watched(&metrics, &splits.classes, validation.is_some())?;
 
         let recipe = Recipe {
