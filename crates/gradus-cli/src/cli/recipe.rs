@@ -34,7 +34,7 @@ pub struct Recipe {
     /// What is minimized.
     #[arg(long, value_name = "NAME[:SETTINGS]", help = format!(
         "What is minimized: {}, with settings after a colon, as in cross_entropy:label_smoothing=0.1 or huber:delta=0.5 (delta is in \
-         the units of the targets) [default: cross_entropy for classes, binary_cross_entropy for two classes and one output, \
+         the units of the targets) [default: cross_entropy for classes, nll if the network ends in log_softmax, binary_cross_entropy for two classes and one output, \
          mean_squared_error for values]",
         or_list(registry().losses.names())
     ))]
