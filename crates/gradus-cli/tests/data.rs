@@ -298,7 +298,7 @@ fn mistakes_end_with_one_sentence_and_a_code() {
         ),
         (
             &["data", "show", "digits", "--json", "/dev/null/x"],
-            "/dev/null/x: its folder can't be made",
+            "--json /dev/null/x: /dev/null is no folder",
         ),
     ];
     for (arguments, sentence) in cases {
