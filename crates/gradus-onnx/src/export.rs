@@ -267,7 +267,7 @@ fn leave_out_activation(network: &Network, parts: &mut Vec<Part<'_>>) -> Result<
         {
             let end = match part {
                 Part::Layer(layer) => layer.label(),
-                Part::Block(_) => "the block at its end".into(),
+                Part::Block(_) => "the block at its end",
             };
             Err(Error::invalid(format!(
                 "the network can't be exported with logits: {end} makes its outputs of probabilities; export it without logits"
