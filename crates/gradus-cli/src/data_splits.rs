@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use gradus::Network;
 use gradus::data::{Column, Csv, Dataset, Subset, Target, split};
 use gradus::save::read_at_most;
+use gradus::{Float, Network};
 use sha2::{Digest, Sha256};
 
 use crate::data_source::{DataSource, FolderLayout, is_published, read_images, same_name_remark};
@@ -273,20 +273,28 @@ pub fn sha256(data: &dyn Dataset) -> Result<String> {
     for i in 0..data.len() {
         data.read(i, &mut x)?;
         bytes.clear();
-        bytes.extend(x.iter().flat_map(|v| v.to_le_bytes()));
+        push_bytes(&x, &mut bytes);
         match data.target(i) {
-            Target::Class(class) => bytes.extend((class as u64).to_le_bytes()),
-            Target::Values(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+            Target::Class(class) => bytes.extend_from_slice(&(class as u64).to_le_bytes()),
+            Target::Values(values) => push_bytes(values, &mut bytes),
         }
         hash.update(&bytes);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Adds the bytes of numbers.
+fn push_bytes(values: &[Float], bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    bytes.resize(start + size_of_val(values), 0);
+    for (bytes, value) in bytes[start..].chunks_exact_mut(size_of::<Float>()).zip(values) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus::Float;
 
     fn load(origin: &DataOrigin) -> Result<DataSplits> {
         let source = DataSource {

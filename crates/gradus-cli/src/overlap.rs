@@ -328,8 +328,10 @@ fn digests(data: &dyn Dataset) -> Result<Vec<u64>> {
     };
     let mut digest = |i| -> Result<u64> {
         data.read(i, &mut x)?;
-        bytes.clear();
-        bytes.extend(x.iter().flat_map(|&v| value_bytes(v)));
+        bytes.resize(4 * x.len(), 0);
+        for (bytes, &value) in bytes.chunks_exact_mut(4).zip(&x) {
+            bytes.copy_from_slice(&value_bytes(value));
+        }
         let mut hash = Sha256::new();
         hash.update(&bytes);
         let sample = first(hash.clone());
