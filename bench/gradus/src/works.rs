@@ -123,7 +123,7 @@ fn fused<const SUMS: usize>() -> f64 {
     let run = || {
         let sums: [f32; SUMS] = black_box([1.0; SUMS]);
         let start = Instant::now();
-        let end = vectorize(|| {
+        let end = vectorize!(|| {
             let mut sums = sums;
             for _ in 0..STEPS {
                 for sum in &mut sums {

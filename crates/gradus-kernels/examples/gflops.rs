@@ -37,7 +37,7 @@ fn peak_of<const SUMS: usize>() -> f64 {
     let (x, y) = (black_box(0.999), black_box(0.001));
     let seconds = time(|| {
         let start: [Float; SUMS] = black_box([1.0; SUMS]);
-        let end = vectorize(|| {
+        let end = vectorize!(|| {
             let mut sums = start;
             for _ in 0..STEPS {
                 for sum in &mut sums {

@@ -88,23 +88,36 @@ fn best() -> Arch {
     Arch::Plain
 }
 
-/// Runs `work` compiled for the vector instructions of [`arch`]: a plain loop inside it is vectorized for them.
+/// Runs a closure compiled for the vector instructions of [`arch`](fn@crate::arch): a plain loop inside it is vectorized for them.
 ///
 /// The loop has to be of independent elements (a sum is not: its order is fixed). The numbers are those of plain code, since
-/// the compiler never contracts or reorders floating-point operations. A closure of very many operations may not be inlined,
-/// and then it stays plain code: for such a loop there is [`vectorize_op`].
+/// the compiler never contracts or reorders floating-point operations. It is a macro, so that the closure is always inlined into the
+/// function that has the instructions: left to the compiler, a long one stays plain code. Functions that it calls should be
+/// `#[inline(always)]` too.
 ///
 /// ```
 /// let (x, mut y) = ([-1.0, 2.0, -3.0], [0.0; 3]);
-/// gradus_kernels::vectorize(|| {
+/// gradus_kernels::vectorize!(|| {
 ///     for (y, &x) in y.iter_mut().zip(&x) {
 ///         *y = if x > 0.0 { x } else { 0.0 };
 ///     }
 /// });
 /// assert_eq!(y, [0.0, 2.0, 0.0]);
 /// ```
+#[macro_export]
+macro_rules! vectorize {
+    (|| $work:expr) => {
+        $crate::vectorize_closure(
+            #[inline(always)]
+            || $work,
+        )
+    };
+}
+
+/// What [`vectorize!`](crate::vectorize!) calls; without it, a long closure stays plain code.
+#[doc(hidden)]
 #[inline(always)]
-pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+pub fn vectorize_closure<R>(work: impl FnOnce() -> R) -> R {
     struct Closure<F>(F);
     impl<R, F: FnOnce() -> R> SimdOp for Closure<F> {
         type Output = R;
@@ -124,7 +137,7 @@ pub trait SimdOp {
     fn run(self) -> Self::Output;
 }
 
-/// [`vectorize`] for long loops: what is `#[inline(always)]` is compiled for the vector instructions however long it is.
+/// The same as [`vectorize!`](crate::vectorize!) for a loop with a type of its own.
 ///
 /// ```
 /// use gradus_kernels::{Float, SimdOp, scalar, vectorize_op};
@@ -193,7 +206,7 @@ mod tests {
         for level in Arch::ALL {
             let mut y = [0; 100];
             let sum: i32 = with_arch(level, || {
-                vectorize(|| {
+                vectorize!(|| {
                     for (i, y) in (0..).zip(&mut y) {
                         *y = 3 * i;
                     }

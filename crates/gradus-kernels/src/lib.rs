@@ -25,7 +25,7 @@ pub mod scalar;
 mod simd;
 mod vector;
 
-pub use arch::{Arch, SimdOp, arch, vectorize, vectorize_op, with_arch};
+pub use arch::{Arch, SimdOp, arch, vectorize_closure, vectorize_op, with_arch};
 pub use buffer::Buffer;
 pub use disjoint_ranges::DisjointRanges;
 pub use matmul::{Accumulate, Matrix, matmul, matmul_scratch, matmul_sum};

@@ -1,5 +1,5 @@
 //! Functions of one number, made of plain arithmetic without branches or calls, so that a loop over them inside
-//! [`vectorize`](crate::vectorize()) becomes vector code. They give the same bits on every machine and on every level of
+//! [`vectorize!`](crate::vectorize!) becomes vector code. They give the same bits on every machine and on every level of
 //! instructions.
 //!
 //! Each reduces its argument to a short interval and evaluates there a polynomial of least greatest relative error (found by

@@ -48,12 +48,12 @@ pub const CHAIN: usize = 16;
 /// i mod [`SUMS`], in this order: [`CHAIN`] numbers each are added up in [`Float`], from 0, and their sums in `f64`. So the error
 /// doesn't grow with the length.
 ///
-/// To be called inside [`vectorize`].
+/// To be called inside [`vectorize!`](crate::vectorize!).
 ///
 /// ```
 /// use gradus_kernels::{partial_sums, vectorize};
 /// let (a, b) = ([1.0; 40], [0.5; 40]);
-/// let [sums, products] = vectorize(|| partial_sums(&a, &b, |a, b| [a + b, a * b]));
+/// let [sums, products] = vectorize!(|| partial_sums(&a, &b, |a, b| [a + b, a * b]));
 /// assert_eq!((sums[0], sums[15], products[7]), (4.5, 3.0, 1.5)); // of 3, 2 and 3 elements
 /// ```
 ///
@@ -71,11 +71,14 @@ pub fn partial_sums<const K: usize>(
         let mut sums = [[0.0; SUMS]; K];
         let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
         for (a, b) in a.iter().zip(b) {
-            for (k, sums) in sums.iter_mut().enumerate() {
-                for lane in 0..SUMS {
-                    sums[lane] += f(a[lane], b[lane])[k];
+            // Into new sums: the compiler turns the lanes of these into vectors, but not those of sums that change in place.
+            let mut next = sums;
+            for lane in 0..SUMS {
+                for (k, value) in f(a[lane], b[lane]).into_iter().enumerate() {
+                    next[k][lane] = sums[k][lane] + value;
                 }
             }
+            sums = next;
         }
         for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
             for (sums, value) in sums.iter_mut().zip(f(a, b)) {
@@ -105,7 +108,7 @@ fn by_halves(mut sums: [f64; SUMS]) -> Float {
 /// The sum of the elements, rounded to [`Float`]: of the [`partial_sums`] the upper half is added to the lower half, until one
 /// is left.
 pub fn sum(x: &[Float]) -> Float {
-    vectorize(|| {
+    vectorize!(|| {
         let [sums] = partial_sums(x, x, |x, _| [x]);
         by_halves(sums)
     })
@@ -116,7 +119,7 @@ pub fn sum(x: &[Float]) -> Float {
 /// # Panics
 /// If the slices differ in length.
 pub fn dot(x: &[Float], y: &[Float]) -> Float {
-    vectorize(|| {
+    vectorize!(|| {
         let [sums] = partial_sums(x, y, |x, y| [x * y]);
         by_halves(sums)
     })
@@ -124,7 +127,7 @@ pub fn dot(x: &[Float], y: &[Float]) -> Float {
 
 /// The largest element, or −∞ if there is none; NaN counts as none.
 pub fn max(x: &[Float]) -> Float {
-    vectorize(|| largest(x))
+    vectorize!(|| largest(x))
 }
 
 #[inline(always)]

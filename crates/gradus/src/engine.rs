@@ -27,7 +27,7 @@ pub(crate) use workspace::{Training, Workspace};
 /// few.
 fn add_up<'a>(parts: impl Iterator<Item = &'a [Float]> + Clone, total: &mut [Float]) {
     const SOME: usize = 64;
-    vectorize(|| {
+    vectorize!(|| {
         for (i, total) in total.chunks_mut(SOME).enumerate() {
             let mut sums = [0.0; SOME];
             for part in parts.clone() {

@@ -201,7 +201,7 @@ pub(crate) fn read_finite(data: &dyn Dataset, index: usize, x: &mut [Float]) -> 
 /// Refuses samples of `size` values, the first of them of number `first`, if a value is not finite.
 pub(crate) fn check_finite(first: usize, x: &[Float], size: usize) -> Result<()> {
     // Without a branch for each value it costs next to nothing.
-    let finite = vectorize(|| x.iter().fold(true, |all, v| all & v.is_finite()));
+    let finite = vectorize!(|| x.iter().fold(true, |all, v| all & v.is_finite()));
     if !finite {
         let place = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
         return Err(Error::data(format!(

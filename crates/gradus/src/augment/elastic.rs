@@ -70,7 +70,7 @@ impl Elastic {
             for (i, field) in field.chunks_exact_mut(width).enumerate() {
                 let (first, [a, b, c, d]) = self.weights(i);
                 let [p, q, r, s]: [&[Float]; 4] = std::array::from_fn(|k| &lines[(first + k) * width..][..width]);
-                vectorize(|| {
+                vectorize!(|| {
                     for (j, field) in field.iter_mut().enumerate() {
                         *field = a * p[j] + b * q[j] + c * r[j] + d * s[j];
                     }

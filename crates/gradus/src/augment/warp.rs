@@ -199,7 +199,7 @@ impl Affine {
         let [[a, b], [c, d]] = self.inverse;
         let (middle, center) = ((height - 1) as Float / 2.0, (width - 1) as Float / 2.0);
         let (rows, columns) = places.split_at_mut(height * width);
-        vectorize(|| {
+        vectorize!(|| {
             for (i, (rows, columns)) in rows
                 .chunks_exact_mut(width)
                 .zip(columns.chunks_exact_mut(width))

@@ -140,7 +140,7 @@ impl Dataset for Bytes {
         match (&self.samples, u8::try_from(self.maximum)) {
             (Pixels::Bytes(bytes), Ok(maximum)) => {
                 let (high, low) = inverse(maximum);
-                vectorize(|| {
+                vectorize!(|| {
                     for (x, &byte) in x.iter_mut().zip(&bytes[start..]) {
                         let byte = Float::from(byte);
                         *x = byte * high + byte * low;
@@ -180,7 +180,7 @@ fn first_above<T: Copy + Into<u16>>(values: &[T], maximum: u16) -> Option<(usize
 /// Writes values divided by the maximum.
 fn divide<T: Copy + Into<Float>>(values: &[T], maximum: u16, x: &mut [Float]) {
     let maximum = Float::from(maximum);
-    vectorize(|| {
+    vectorize!(|| {
         for (x, &value) in x.iter_mut().zip(values) {
             *x = value.into() / maximum;
         }

@@ -55,7 +55,7 @@ impl Rows {
 
 /// sum ← a + b.
 pub(crate) fn add(a: &[Float], b: &[Float], sum: &mut [Float]) {
-    vectorize(|| {
+    vectorize!(|| {
         for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
             *sum = a + b;
         }
@@ -65,7 +65,7 @@ pub(crate) fn add(a: &[Float], b: &[Float], sum: &mut [Float]) {
 /// y[c, p] ← x[c, p] · gate[c, p], or x[c, p] · gate[c] where the gate has one number for each channel c, which has pixels p.
 pub(crate) fn multiply(rows: Rows, x: &[Float], gate: &[Float], y: &mut [Float]) {
     if x.len() == gate.len() {
-        return vectorize(|| {
+        return vectorize!(|| {
             for ((y, &x), &gate) in y.iter_mut().zip(x).zip(gate) {
                 *y = x * gate;
             }
@@ -73,7 +73,7 @@ pub(crate) fn multiply(rows: Rows, x: &[Float], gate: &[Float], y: &mut [Float])
     }
     let lanes = rows.lanes;
     let channel = rows.width(x) / (rows.width(gate) / lanes);
-    vectorize(|| {
+    vectorize!(|| {
         let channels = x.chunks_exact(channel).zip(y.chunks_exact_mut(channel));
         for ((x, y), gate) in channels.zip(gate.chunks_exact(lanes)) {
             if let [gate] = *gate {
@@ -96,7 +96,7 @@ pub(crate) fn multiply_backward(rows: Rows, dy: &[Float], x: &[Float], dgate: &m
     }
     let lanes = rows.lanes;
     let channel = rows.width(x) / (rows.width(dgate) / lanes);
-    vectorize(|| {
+    vectorize!(|| {
         let channels = x.chunks_exact(channel).zip(dy.chunks_exact(channel));
         for ((x, dy), dgate) in channels.zip(dgate.chunks_exact_mut(lanes)) {
             dgate.fill(0.0);

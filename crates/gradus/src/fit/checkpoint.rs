@@ -266,7 +266,7 @@ fn digest(data: &dyn Dataset) -> Result<String> {
             .iter()
             .enumerate()
             .map(|(i, v)| nth(v.to_bits().into(), i as u64 + 1));
-        vectorize(|| hashes.fold(0, u64::wrapping_add))
+        vectorize!(|| hashes.fold(0, u64::wrapping_add))
     };
     let mut digest = 0;
     for i in 0..data.len() {

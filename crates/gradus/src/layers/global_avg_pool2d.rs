@@ -111,7 +111,7 @@ impl BlockLayer for FastPool {
             }
             Layout::Interleaved => {
                 for (x, y) in pixels::<LANES>(pass.x).chunks_exact(size).zip(pixels_mut(pass.y)) {
-                    *y = vectorize(|| sum_of_pixels(x)).map(|sum| sum / size as Float);
+                    *y = vectorize!(|| sum_of_pixels(x)).map(|sum| sum / size as Float);
                 }
             }
         }

@@ -104,7 +104,7 @@ impl BlockLayer for FastSoftmax {
         let samples = y.chunks_exact(n).zip(pass.dy.chunks_exact(n));
         for ((y, dy), dx) in samples.zip(dx.chunks_exact_mut(n)) {
             let sum = dot(y, dy);
-            vectorize(|| {
+            vectorize!(|| {
                 for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
                     *dx = y * (dy - sum);
                 }

@@ -47,7 +47,7 @@ impl Clip {
     pub fn clamp(&self, dw: &mut [Float]) {
         if let Clip::Value(max) = *self {
             let max = max as Float;
-            gradus_kernels::vectorize(|| {
+            gradus_kernels::vectorize!(|| {
                 for g in dw {
                     // Not `Float::clamp`, which panics where the limit is no number.
                     *g = if *g > max {

@@ -118,7 +118,7 @@ impl Optimizer for RmsProp {
         let momentum = self.momentum as Float;
         let (least, to_square) = (step.least_weight(self.weight_decay), least_to_square(1.0 - self.alpha));
         match state {
-            [s] if self.slots() == 1 => vectorize(|| {
+            [s] if self.slots() == 1 => vectorize!(|| {
                 for ((w, &dw), s) in w.iter_mut().zip(dw).zip(s.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     let squared = flush(g, to_square);
@@ -126,7 +126,7 @@ impl Optimizer for RmsProp {
                     *w = flush(*w - rate * (g / (s.sqrt() + epsilon)), least);
                 }
             }),
-            [s, v] => vectorize(|| {
+            [s, v] => vectorize!(|| {
                 for (((w, &dw), s), v) in w.iter_mut().zip(dw).zip(s.iter_mut()).zip(v.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     let squared = flush(g, to_square);

@@ -113,19 +113,19 @@ impl Optimizer for Sgd {
         let momentum = self.momentum as Float;
         let least = step.least_weight(self.weight_decay);
         match state {
-            [] if self.slots() == 0 => vectorize(|| {
+            [] if self.slots() == 0 => vectorize!(|| {
                 for (w, &dw) in w.iter_mut().zip(dw) {
                     *w = flush(*w - rate * flush(dw + decay * *w, TINY), least);
                 }
             }),
-            [v] if self.nesterov => vectorize(|| {
+            [v] if self.nesterov => vectorize!(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     *v = flush(momentum * *v + g, TINY);
                     *w = flush(*w - rate * (g + momentum * *v), least);
                 }
             }),
-            [v] => vectorize(|| {
+            [v] => vectorize!(|| {
                 for ((w, &dw), v) in w.iter_mut().zip(dw).zip(v.iter_mut()) {
                     let g = flush(dw + decay * *w, TINY);
                     *v = flush(momentum * *v + g, TINY);

@@ -33,7 +33,7 @@ impl FastAvgPool {
         let part = &mut pixels_mut::<N>(part)[..if in_parts { geometry.out_plane() } else { 0 }];
         let planes = pixels::<N>(x).chunks_exact(geometry.in_plane());
         for (x, y) in planes.zip(pixels_mut(y).chunks_exact_mut(geometry.out_plane())) {
-            vectorize(|| {
+            vectorize!(|| {
                 y.fill([0.0; N]);
                 part.fill([0.0; N]);
                 for tap in 0..taps {
@@ -62,7 +62,7 @@ impl FastAvgPool {
         let shares = pixels_mut::<N>(shares);
         let planes = pixels_mut::<N>(dx).chunks_exact_mut(geometry.in_plane());
         for (dx, dy) in planes.zip(pixels(dy).chunks_exact(geometry.out_plane())) {
-            vectorize(|| {
+            vectorize!(|| {
                 self.counts(|i, n| shares[i] = dy[i].map(|dy| dy / n));
                 for tap in 0..geometry.taps() {
                     for run in geometry.runs(tap) {

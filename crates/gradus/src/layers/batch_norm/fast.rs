@@ -55,7 +55,7 @@ impl BlockLayer for FastBatchNorm {
         for ((shift, missing), scale) in shift.iter_mut().zip(missing).zip(&*scale) {
             *shift -= missing * scale;
         }
-        vectorize(|| {
+        vectorize!(|| {
             features.map(pass.x, pass.x, pass.y, |i, x, _| (x - mean[i]) * scale[i] + shift[i]);
         });
     }
@@ -84,7 +84,7 @@ impl BlockLayer for FastBatchNorm {
             slope[i] = dgamma[i] / count * inverse;
             shift[i] = dbeta[i] / count - missing[i] * slope[i];
         }
-        vectorize(|| {
+        vectorize!(|| {
             features.map(pass.x, pass.dy, dx, |i, x, dy| {
                 scale[i] * (dy - shift[i] - (x - mean[i]) * slope[i])
             });
@@ -110,7 +110,7 @@ impl AcrossBatch for FastBatchNorm {
         let features = Features::of(&self.0, block.layout);
         let n = block.samples;
         let count = f64::from(self.0.values(n));
-        vectorize(|| {
+        vectorize!(|| {
             for some in features.parts() {
                 let mut center = [0.0; LANES];
                 for (center, feature) in center.iter_mut().zip(some.clone()) {
@@ -150,7 +150,7 @@ impl AcrossBatch for FastBatchNorm {
         let features = Features::of(&self.0, block.layout);
         let [mean, missing, variance, _] = quarters(statistics);
         let (dgamma, dbeta) = sums.split_at_mut(features.count);
-        vectorize(|| {
+        vectorize!(|| {
             for some in features.parts() {
                 let mean = &mean[some.clone()];
                 let [products, dy] = features.sums(&some, block.samples, [x, dy], |i, x, dy| [dy * (x - mean[i]), dy]);

@@ -112,7 +112,7 @@ impl Sizes {
                 matmul(k, p, m, w, dy, dx, p, Accumulate::Zero, scratch);
             } else {
                 matmul(k, p, m, w, dy, columns, p, Accumulate::Zero, scratch);
-                vectorize(|| scatter(geometry, columns, dx));
+                vectorize!(|| scatter(geometry, columns, dx));
             }
         }
     }

@@ -85,7 +85,7 @@ impl BlockLayer for FastConvTranspose2d {
         let lanes = match pass.layout {
             Layout::SampleMajor => {
                 for (x, y) in pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(m)) {
-                    vectorize(|| self.spread(w, x, y));
+                    vectorize!(|| self.spread(w, x, y));
                 }
                 1
             }

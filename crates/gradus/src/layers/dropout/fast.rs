@@ -102,7 +102,7 @@ impl<const N: usize> SimdOp for Draw<'_, N> {
 
 /// values ← values ∘ mask
 fn scale(values: &mut [Float], mask: &[Float]) {
-    vectorize(|| {
+    vectorize!(|| {
         for (value, mask) in values.iter_mut().zip(mask) {
             *value *= mask;
         }
@@ -111,7 +111,7 @@ fn scale(values: &mut [Float], mask: &[Float]) {
 
 /// product = values ∘ mask
 fn multiply(values: &[Float], mask: &[Float], product: &mut [Float]) {
-    vectorize(|| {
+    vectorize!(|| {
         for ((product, value), mask) in product.iter_mut().zip(values).zip(mask) {
             *product = value * mask;
         }

@@ -48,7 +48,7 @@ impl BlockLayer for FastMaxPool {
         let planes = pass.x.chunks_exact(n).zip(pass.y.chunks_exact_mut(p));
         if pass.training {
             for ((x, y), taps) in planes.zip(pass.saved.chunks_exact_mut(p)) {
-                vectorize(|| pool_with_taps(geometry, x, y, taps));
+                vectorize!(|| pool_with_taps(geometry, x, y, taps));
             }
         } else {
             for (x, y) in planes {
@@ -67,7 +67,7 @@ impl BlockLayer for FastMaxPool {
         dx.fill(0.0);
         let planes = dx.chunks_exact_mut(n).zip(pass.dy.chunks_exact(p));
         for ((dx, dy), taps) in planes.zip(pass.saved.chunks_exact(p)) {
-            vectorize(|| spread(geometry, taps, dy, dx));
+            vectorize!(|| spread(geometry, taps, dy, dx));
         }
     }
 }
@@ -85,7 +85,7 @@ fn pool(geometry: Geometry, x: &[Float], y: &mut [Float], row: &mut [Float]) {
     let row = &mut row[..columns.input];
     let in_pairs = columns.kernel == 2 && columns.stride == 2 && !geometry.is_padded();
     for (i, y) in y.chunks_exact_mut(columns.output).enumerate() {
-        vectorize(|| {
+        vectorize!(|| {
             row.fill(Float::NEG_INFINITY);
             for k in rows.inside(i).rev() {
                 let x = &x[rows.position(i, k) * columns.input..][..columns.input];
@@ -96,7 +96,7 @@ fn pool(geometry: Geometry, x: &[Float], y: &mut [Float], row: &mut [Float]) {
         });
         if in_pairs {
             // Nearly always; and pairs the compiler can take apart with vector instructions.
-            vectorize(|| {
+            vectorize!(|| {
                 for (y, &[first, second]) in y.iter_mut().zip(row.as_chunks().0) {
                     *y = if wins(first, second) { first } else { second };
                 }
