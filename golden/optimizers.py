@@ -32,6 +32,24 @@ def optimizer(name, kind, settings, make):
     }
 
 
+class Lion(optim.Optimizer):
+    """Lion as its authors have it (github.com/google/automl, lion/lion_pytorch.py)."""
+
+    def __init__(self, parameters, lr, betas, weight_decay):
+        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                mean = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                update = mean * beta1 + p.grad * (1 - beta1)
+                p.add_(torch.sign(update), alpha=-group["lr"])
+                mean.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+
+
 def optimizers():
     sgd = lambda name, lr, **s: optimizer(
         name, "sgd", {"learning_rate": lr, **s}, lambda w: optim.SGD(w, lr=lr, **s)
@@ -49,6 +67,17 @@ def optimizers():
         {"learning_rate": lr, **betas, "weight_decay": decay},
         lambda w: make(w, lr=lr, weight_decay=decay),
     )
+
+    def nadam(name, **own):
+        own = {"weight_decay": 0.0, "momentum_decay": 0.004, **own}
+        return optimizer(
+            name, "nadam", {"learning_rate": 0.01, **betas, **own}, lambda w: optim.NAdam(w, lr=0.01, **own)
+        )
+
+    def lion(name, betas, decay):
+        settings = {"learning_rate": 0.01, "beta1": betas[0], "beta2": betas[1], "weight_decay": decay}
+        return optimizer(name, "lion", settings, lambda w: Lion(w, 0.01, betas, decay))
+
     return [
         sgd("sgd", 0.05, momentum=0.0, nesterov=False, weight_decay=0.0),
         sgd("sgd, weight decay", 0.05, momentum=0.0, nesterov=False, weight_decay=0.1),
@@ -61,6 +90,11 @@ def optimizers():
         rms("rmsprop"),
         rms("rmsprop, weight decay", weight_decay=0.1),
         rms("rmsprop, momentum", momentum=0.9),
+        nadam("nadam"),
+        nadam("nadam, weight decay", weight_decay=0.1),
+        nadam("nadam, momentum decay", momentum_decay=0.5),
+        lion("lion", (0.9, 0.99), 0.0),
+        lion("lion, weight decay", (0.95, 0.98), 0.5),
     ]
 
 

@@ -60,6 +60,8 @@ fuzz_target!(|bytes: &[u8]| {
             "adam:beta1=0,epsilon=1e-12",
             "adamw",
             "rmsprop:momentum=0.5",
+            "nadam",
+            "lion",
         ]),
         schedule: spec(&[
             "constant",

@@ -278,6 +278,23 @@ def loss(rule, logits, y, t):
     return {"mean_squared_error": F.mse_loss, "mean_absolute_error": F.l1_loss}[kind](y, t)
 
 
+class Lion(torch.optim.Optimizer):
+    """Lion as its authors have it."""
+
+    def __init__(self, groups, rate, betas):
+        super().__init__(groups, {"lr": rate, "betas": betas})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for w in group["params"]:
+                w.mul_(1 - group["lr"] * group["weight_decay"])
+                mean = self.state[w].setdefault("mean", torch.zeros_like(w))
+                w.add_(torch.sign(mean * beta1 + w.grad * (1 - beta1)), alpha=-group["lr"])
+                mean.mul_(beta2).add_(w.grad, alpha=1 - beta2)
+
+
 def optimizer(settings, decaying, others):
     """The optimizer; weight decay is for the tensors that are `decaying`."""
     groups = [{"params": decaying, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
@@ -288,6 +305,11 @@ def optimizer(settings, decaying, others):
     if kind in ("adam", "adamw"):
         make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
         return make(groups, rate, betas=(settings["beta1"], settings["beta2"]), eps=settings["epsilon"])
+    if kind == "nadam":
+        betas, decay = (settings["beta1"], settings["beta2"]), settings["momentum_decay"]
+        return torch.optim.NAdam(groups, rate, betas=betas, eps=settings["epsilon"], momentum_decay=decay)
+    if kind == "lion":
+        return Lion(groups, rate, (settings["beta1"], settings["beta2"]))
     return torch.optim.RMSprop(groups, rate, settings["alpha"], settings["epsilon"], momentum=settings["momentum"])
 
 

@@ -24,6 +24,14 @@ pub enum OptimizerKind {
         epsilon: f64,
         momentum: f64,
     },
+    NAdam {
+        betas: [f64; 2],
+        epsilon: f64,
+        momentum_decay: f64,
+    },
+    Lion {
+        betas: [f64; 2],
+    },
 }
 
 /// How the parameters follow their gradients.
@@ -63,6 +71,21 @@ impl Optimization {
                 json!({
                     "learning_rate": rate, "alpha": alpha, "epsilon": epsilon, "momentum": momentum, "weight_decay": decay
                 }),
+            ),
+            OptimizerKind::NAdam {
+                betas: [beta1, beta2],
+                epsilon,
+                momentum_decay,
+            } => (
+                "nadam",
+                json!({
+                    "learning_rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": decay,
+                    "momentum_decay": momentum_decay
+                }),
+            ),
+            OptimizerKind::Lion { betas: [beta1, beta2] } => (
+                "lion",
+                json!({ "learning_rate": rate, "beta1": beta1, "beta2": beta2, "weight_decay": decay }),
             ),
         }
     }
@@ -168,6 +191,32 @@ impl Optimization {
                 *b = momentum * *b + g / (a.sqrt() + epsilon);
                 *rounding = momentum * *rounding + error / (a.sqrt() + epsilon);
                 *w -= rate * *b;
+            }
+            OptimizerKind::NAdam {
+                betas: [beta1, beta2],
+                epsilon,
+                momentum_decay,
+            } => {
+                let error = OF_GRADIENTS * (g.abs() + decay * w.abs());
+                let g = g + decay * *w;
+                let momentum = |i: i32| beta1 * (1.0 - 0.5 * f64::powf(0.96, f64::from(i) * momentum_decay));
+                let product: f64 = (1..=t).map(momentum).product();
+                let next = momentum(t + 1);
+                *a = beta1 * *a + (1.0 - beta1) * g;
+                *b = beta2 * *b + (1.0 - beta2) * g * g;
+                let size = (*b / (1.0 - beta2.powi(t))).sqrt() + epsilon;
+                let m = (1.0 - momentum(t)) * g / (1.0 - product) + next * *a / (1.0 - product * next);
+                *w -= rate * m / size;
+                *rounding = 2.0 * error / size;
+            }
+            OptimizerKind::Lion { betas: [beta1, beta2] } => {
+                let direction = beta1 * *a + (1.0 - beta1) * g;
+                // Where the mean and the gradient cancel, the sign is any.
+                let error = 2.0 * OF_GRADIENTS * (a.abs() + g.abs());
+                *rounding = if direction.abs() <= error { 2.0 } else { 0.0 };
+                let sign = if direction == 0.0 { 0.0 } else { direction.signum() };
+                *w -= rate * (decay * *w + sign);
+                *a = beta2 * *a + (1.0 - beta2) * g;
             }
         }
     }

@@ -275,7 +275,10 @@ pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &
     // The length of a step that rounding counts against.
     let unit = match case.optimization.optimizer {
         OptimizerKind::Sgd { .. } => rate * largest,
-        OptimizerKind::Adam { .. } | OptimizerKind::RmsProp { .. } => rate,
+        OptimizerKind::Adam { .. }
+        | OptimizerKind::RmsProp { .. }
+        | OptimizerKind::NAdam { .. }
+        | OptimizerKind::Lion { .. } => rate,
     };
     let epsilon = f64::from(Float::EPSILON);
     let bound = |before: f64, after: f64, rounding: f64| {

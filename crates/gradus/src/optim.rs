@@ -3,6 +3,8 @@
 mod adam;
 mod adamw;
 mod clip;
+mod lion;
+mod nadam;
 mod rmsprop;
 mod sgd;
 
@@ -22,6 +24,8 @@ list! {
     adam::Adam, Adam::new(0.01).betas(0.8, 0.99);
     adamw::AdamW, AdamW::new(0.01).weight_decay(0.1);
     rmsprop::RmsProp, RmsProp::new(0.01).alpha(0.9);
+    nadam::NAdam, NAdam::new(0.01).momentum_decay(0.01);
+    lion::Lion, Lion::new(0.001).betas(0.95, 0.98);
 }
 
 /// A gradient, a running mean of gradients, a velocity or a weight that decays is 0 where it is closer to 0 than this: 10⁻³¹.
@@ -152,13 +156,13 @@ impl Step {
     }
 }
 
-/// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`) with this learning rate and otherwise default settings.
+/// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`, `nadam`, `lion`) with this learning rate and otherwise default settings.
 ///
 /// ```
 /// use gradus::optim;
 /// assert_eq!(optim::by_name("adam", 0.001)?.slots(), 2);
 /// let error = optim::by_name("adagrad", 0.1).unwrap_err().to_string();
-/// assert_eq!(error, "there is no optimizer \"adagrad\"; choose one of sgd, adam, adamw, rmsprop");
+/// assert_eq!(error, "there is no optimizer \"adagrad\"; choose one of sgd, adam, adamw, rmsprop, nadam, lion");
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///

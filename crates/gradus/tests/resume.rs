@@ -16,7 +16,7 @@ use gradus::save::Checkpoint;
 use gradus::schedule::{
     Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, ScheduleContext, StepDecay, Warmup,
 };
-use gradus::{Error, Float, Result, Shape};
+use gradus::{Error, Float, Registry, Result, Shape};
 
 /// After every step.
 const ALWAYS: Duration = Duration::ZERO;
@@ -137,7 +137,7 @@ fn residual_networks_with_batch_normalization_go_on() {
 fn every_optimizer_goes_on() {
     let (train, _) = samples();
     let file = folder("resume-optimizers").join("checkpoint");
-    for name in ["sgd", "adam", "adamw", "rmsprop"] {
+    for name in Registry::default().optimizers.names() {
         let fit = || {
             Fit::new(CrossEntropy::new(), gradus::optim::by_name(name, 0.01).unwrap())
                 .epochs(2)

@@ -463,7 +463,7 @@ mod tests {
                 .unwrap()
                 .to_string()
         };
-        assert!(help("optimizer").contains("sgd, adam, adamw or rmsprop, with settings"));
+        assert!(help("optimizer").contains("sgd, adam, adamw, rmsprop, nadam or lion, with settings"));
         let all = [
             ("loss", registry().losses.names().last()),
             ("schedule", registry().schedules.names().last()),

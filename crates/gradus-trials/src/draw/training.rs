@@ -53,7 +53,7 @@ pub(super) fn batch(rng: &mut Rng, layers: &[Layer]) -> usize {
 
 pub(super) fn optimization(rng: &mut Rng) -> Optimization {
     let momentum = choose(rng, &[0.0, 0.5, 0.9]);
-    let optimizer = match rng.random_range(0..4) {
+    let optimizer = match rng.random_range(0..6) {
         0 => OptimizerKind::Sgd {
             momentum,
             nesterov: momentum > 0.0 && rng.random(),
@@ -63,10 +63,18 @@ pub(super) fn optimization(rng: &mut Rng) -> Optimization {
             epsilon: choose(rng, &[1e-8, 1e-3]),
             decoupled: rng.random(),
         },
-        _ => OptimizerKind::RmsProp {
+        3 => OptimizerKind::RmsProp {
             alpha: choose(rng, &[0.99, 0.5]),
             epsilon: choose(rng, &[1e-8, 1e-3]),
             momentum,
+        },
+        4 => OptimizerKind::NAdam {
+            betas: choose(rng, &[[0.9, 0.999], [0.5, 0.75], [0.0, 0.9]]),
+            epsilon: choose(rng, &[1e-8, 1e-3]),
+            momentum_decay: choose(rng, &[0.004, 0.0, 0.5]),
+        },
+        _ => OptimizerKind::Lion {
+            betas: choose(rng, &[[0.9, 0.99], [0.5, 0.75], [0.0, 0.9]]),
         },
     };
     Optimization {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Registry;
 
 /// Five steps over three values, whose gradient depends on the value and on the step.
 fn five_steps(optimizer: &dyn Optimizer, decays: bool) -> Vec<Float> {
@@ -101,6 +102,8 @@ fn weights_decay_only_where_they_should() {
             Box::new(RmsProp::new(0.1).weight_decay(0.3)),
             Box::new(RmsProp::new(0.1)),
         ),
+        (Box::new(NAdam::new(0.1).weight_decay(0.3)), Box::new(NAdam::new(0.1))),
+        (Box::new(Lion::new(0.1).weight_decay(0.3)), Box::new(Lion::new(0.1))),
     ];
     for (with, without) in pairs {
         assert_eq!(five_steps(&*with, false), five_steps(&*without, true), "{with:?}");
@@ -114,7 +117,7 @@ fn parts_give_the_bits_of_the_whole() {
     let n = 100;
     let w: Vec<Float> = (0..n).map(|i| (i as Float).sin()).collect();
     let dw: Vec<Float> = (0..n).map(|i| (i as Float).cos()).collect();
-    for name in ["sgd", "adam", "adamw", "rmsprop"] {
+    for name in Registry::default().optimizers.names() {
         let optimizer = by_name(name, 0.01).unwrap();
         let step = Step {
             number: 3,
@@ -176,28 +179,32 @@ fn settings_are_those_of_the_name() {
     let show = |optimizer: &dyn Optimizer| format!("{optimizer:?}");
     let set = |name: &str, settings| with_settings(name, settings).unwrap();
     let settings = serde_json::json!({ "learning_rate": 0.125, "weight_decay": 0.5 });
-    let expected: [(&str, &dyn Optimizer); 4] = [
+    let expected: [(&str, &dyn Optimizer); 6] = [
         ("sgd", &Sgd::new(0.125).weight_decay(0.5)),
         ("adam", &Adam::new(0.125).weight_decay(0.5)),
         ("adamw", &AdamW::new(0.125).weight_decay(0.5)),
         ("rmsprop", &RmsProp::new(0.125).weight_decay(0.5)),
+        ("nadam", &NAdam::new(0.125).weight_decay(0.5)),
+        ("lion", &Lion::new(0.125).weight_decay(0.5)),
     ];
     for (name, expected) in expected {
         assert_eq!(show(&*set(name, settings.clone())), show(expected));
         assert_eq!(set(name, settings.clone()).name(), name);
     }
     // Without a learning rate, each has its own.
-    let defaults: [(&str, &dyn Optimizer); 4] = [
+    let defaults: [(&str, &dyn Optimizer); 6] = [
         ("sgd", &Sgd::new(0.01)),
         ("adam", &Adam::new(0.001)),
         ("adamw", &AdamW::new(0.001)),
         ("rmsprop", &RmsProp::new(0.01)),
+        ("nadam", &NAdam::new(0.002)),
+        ("lion", &Lion::new(0.0001)),
     ];
     for (name, expected) in defaults {
         assert_eq!(show(&*set(name, serde_json::json!({}))), show(expected));
     }
     let refused = |name: &str, settings| with_settings(name, settings).unwrap_err().to_string();
-    assert!(refused("lion", serde_json::json!({})).starts_with("there is no optimizer \"lion\""));
+    assert!(refused("adagrad", serde_json::json!({})).starts_with("there is no optimizer \"adagrad\""));
     assert!(refused("sgd", serde_json::json!({ "rate": 1 })).starts_with("the optimizer sgd: unknown setting `rate`"));
     assert_eq!(
         refused("sgd", serde_json::json!({ "momentum": "high" })),
@@ -208,11 +215,13 @@ fn settings_are_those_of_the_name() {
 /// What is remembered has to be there: without it, another optimizer would run without a word.
 #[test]
 fn missing_slots_are_not_ignored() {
-    let optimizers: [Box<dyn Optimizer>; 4] = [
+    let optimizers: [Box<dyn Optimizer>; 6] = [
         Box::new(Sgd::new(0.1).momentum(0.9)),
         Box::new(Adam::new(0.1)),
         Box::new(AdamW::new(0.1)),
         Box::new(RmsProp::new(0.1).momentum(0.9)),
+        Box::new(NAdam::new(0.1)),
+        Box::new(Lion::new(0.1)),
     ];
     for optimizer in optimizers {
         let step = Step {
@@ -271,8 +280,16 @@ fn what_becomes_zero_is_what_is_documented() {
         update(&Adam::new(0.1).betas(0.5, 0.5), 1.0, 0.0, [2.0 * below, 0.0]).1[0],
         0.0
     );
+    // Of a gradient that is 0, the sign is 0.
+    let lion = Lion::new(0.1).betas(0.5, 0.5);
+    assert_eq!(update(&lion, 1e-10, below, [0.0; 2]), (1e-10, [0.0; 2]));
+    assert!(update(&lion, 1e-10, above, [0.0; 2]).0 < 1e-10);
+    assert_eq!(update(&lion, 1.0, 0.0, [2.0 * above, 0.0]).1[0], above);
+    assert_eq!(update(&lion, 1.0, 0.0, [2.0 * below, 0.0]).1[0], 0.0);
     // The gradient of which the square is taken: √(1.18e-38 / 0.001) is 3.4e-18.
     let of_square = |g| update(&Adam::new(0.1), 1.0, g, [0.0; 2]).1[1];
+    assert!(of_square(3.4e-18) == 0.0 && of_square(3.5e-18) > 0.0);
+    let of_square = |g| update(&NAdam::new(0.1), 1.0, g, [0.0; 2]).1[1];
     assert!(of_square(3.4e-18) == 0.0 && of_square(3.5e-18) > 0.0);
     let of_square = |g| update(&RmsProp::new(0.1).alpha(0.999), 1.0, g, [0.0; 2]).1[0];
     assert!(of_square(3.4e-18) == 0.0 && of_square(3.5e-18) > 0.0);
@@ -280,17 +297,21 @@ fn what_becomes_zero_is_what_is_documented() {
     for (square, expected) in [(1.1e-38, 0.0), (1.2e-38, 1.2e-38)] {
         let adam = Adam::new(0.1).betas(0.5, 0.5);
         assert_eq!(update(&adam, 1.0, 0.0, [0.0, 2.0 * square]).1[1], expected);
+        let nadam = NAdam::new(0.1).betas(0.5, 0.5);
+        assert_eq!(update(&nadam, 1.0, 0.0, [0.0, 2.0 * square]).1[1], expected);
         let rmsprop = RmsProp::new(0.1).alpha(0.5);
         assert_eq!(update(&rmsprop, 1.0, 0.0, [2.0 * square, 0.0]).1[0], expected);
     }
     // Weights, if they decay; the gradient alone would move them by next to nothing.
     for w in [below, above] {
         let kept = if w == below { 0.0 } else { w };
-        let decaying: [&dyn Optimizer; 4] = [
+        let decaying: [&dyn Optimizer; 6] = [
             &Sgd::new(0.1).weight_decay(1e-3),
             &Adam::new(0.1).weight_decay(1e-3),
             &AdamW::new(0.1).weight_decay(1e-3),
             &RmsProp::new(0.1).weight_decay(1e-3),
+            &NAdam::new(0.1).weight_decay(1e-3),
+            &Lion::new(0.1).weight_decay(1e-3),
         ];
         for optimizer in decaying {
             assert_eq!(update(optimizer, w, 0.0, [0.0; 2]).0, kept, "{optimizer:?}");
@@ -313,6 +334,10 @@ fn nothing_becomes_subnormal() {
         Box::new(AdamW::new(0.5).betas(0.9, 0.99).weight_decay(0.5)),
         Box::new(RmsProp::new(0.01).alpha(0.9)),
         Box::new(RmsProp::new(0.01).alpha(0.9).momentum(0.9).weight_decay(0.1)),
+        Box::new(NAdam::new(0.001).betas(0.9, 0.99)),
+        Box::new(NAdam::new(0.01).betas(0.5, 0.6).weight_decay(0.1)),
+        Box::new(Lion::new(0.001).betas(0.9, 0.9)),
+        Box::new(Lion::new(0.5).betas(0.5, 0.9).weight_decay(0.5)),
     ];
     // How many steps there are until a decay of 0.9 has taken 1 out of the normal numbers.
     let steps = (Float::MIN_POSITIVE.ln() / Float::ln(0.9)) as u64;

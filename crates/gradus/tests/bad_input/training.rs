@@ -52,6 +52,11 @@ fn settings_of_training_that_make_no_sense() {
         (Box::new(Adam::new(f64::INFINITY)), &["Adam", "learning rate", "inf"]),
         (Box::new(AdamW::new(-1.0)), &["AdamW", "learning rate", "-1"]),
         (Box::new(RmsProp::new(f64::NAN)), &["RMSProp", "learning rate", "NaN"]),
+        (
+            Box::new(NAdam::new(0.1).momentum_decay(-1.0)),
+            &["NAdam", "momentum decay", "-1"],
+        ),
+        (Box::new(Lion::new(0.1).betas(0.9, 1.0)), &["Lion", "beta2", "got 1"]),
         (Box::new(Greedy), &["greedy", "9 slots", "8"]),
     ] {
         refused(run(Fit::new(CrossEntropy::new(), optimizer)), words);

@@ -1,19 +1,13 @@
 //! Every optimizer along ten given gradients, and gradient clipping.
 
 use gradus::Float;
-use gradus::optim::{Adam, AdamW, Clip, Optimizer, RmsProp, Sgd, Step};
+use gradus::optim::{self, Clip, Optimizer, Step};
 use serde_json::Value;
 
-use crate::file::{all, close, floats, from, list, number, numbers, text};
+use crate::file::{all, close, floats, list, number, numbers, text};
 
 fn optimizer(kind: &str, settings: &Value) -> Box<dyn Optimizer> {
-    match kind {
-        "sgd" => Box::new(from::<Sgd>(settings)),
-        "adam" => Box::new(from::<Adam>(settings)),
-        "adamw" => Box::new(from::<AdamW>(settings)),
-        "rmsprop" => Box::new(from::<RmsProp>(settings)),
-        _ => panic!("no optimizer {kind}"),
-    }
+    optim::with_settings(kind, settings.clone()).unwrap()
 }
 
 #[test]
