@@ -98,6 +98,72 @@ def optimizers():
     ]
 
 
+def group_case(name, kind, settings, make, groups):
+    """Ten steps of a small network whose parameters are in groups: its parameters at the end.
+
+    `make` makes the optimizer of some of PyTorch's groups. Each of `groups` has names of parameters, the factor of the learning rate,
+    and its weight decay or Adam with settings of its own; the other parameters have the optimizer's settings. Biases never decay.
+    """
+    draw = Draw("groups")
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    start = {n: draw.tensor(*p.shape, low=-1.0, high=1.0) for n, p in network.named_parameters()}
+    network.load_state_dict(start)
+    x, targets = draw.tensor(8, 4), draw.tensor(8, 2)
+    parameters = dict(network.named_parameters())
+    rest = dict(parameters)
+    optimizers = []
+
+    def add(chosen, make, rate, decay):
+        decays = lambda name: decay if name.endswith("weight") else 0.0
+        optimizers.append(make([{"params": [p], "lr": rate, "weight_decay": decays(n)} for n, p in chosen.items()]))
+
+    for group in groups:
+        chosen = {n: rest.pop(n) for n in parameters if any(n == g or n.startswith(g + ".") for g in group["names"])}
+        own_make, own = (optim.Adam, group["settings"]) if "optimizer" in group else (make, settings)
+        rate = own["learning_rate"] * group["learning_rate_factor"]
+        add(chosen, own_make, rate, group.get("weight_decay", own["weight_decay"]))
+    if rest:
+        add(rest, make, settings["learning_rate"], settings["weight_decay"])
+    for _ in range(10):
+        network.zero_grad()
+        torch.nn.functional.mse_loss(network(x), targets).backward()
+        for one in optimizers:
+            one.step()
+    return {
+        "name": name,
+        "kind": kind,
+        "settings": settings,
+        "groups": groups,
+        "x": flat(x),
+        "targets": flat(targets),
+        "start": {n: flat(p) for n, p in start.items()},
+        "end": {n: flat(p) for n, p in parameters.items()},
+    }
+
+
+def groups():
+    sgd = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.1}
+    adamw = {"learning_rate": 0.02, "weight_decay": 0.1}
+    adam = {"learning_rate": 0.02, "weight_decay": 0.1}
+    make_sgd = lambda groups: optim.SGD(groups, momentum=0.9)
+    group = lambda names, factor, **own: {"names": names, "learning_rate_factor": factor, **own}
+    return [
+        group_case("another learning rate", "sgd", sgd, make_sgd, [group(["0"], 0.25)]),
+        group_case("another weight decay", "adamw", adamw, optim.AdamW, [group(["2"], 2.0, weight_decay=1.0)]),
+        group_case(
+            "three groups",
+            "sgd",
+            sgd,
+            make_sgd,
+            [
+                group(["0.weight"], 0.5, optimizer="adam", settings=adam),
+                group(["0.bias", "2.bias"], 3.0),
+                group(["2.weight"], 1.0, weight_decay=0.0),
+            ],
+        ),
+    ]
+
+
 def clipping():
     """Two parameter tensors' gradients, clipped together."""
     cases = []
@@ -210,5 +276,5 @@ def plateaus():
 
 
 def generate():
-    write("optimizers", {"optimizers": optimizers(), "clipping": clipping()})
+    write("optimizers", {"optimizers": optimizers(), "clipping": clipping(), "groups": groups()})
     write("schedules", {"schedules": schedules(), "plateaus": plateaus()})

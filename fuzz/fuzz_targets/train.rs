@@ -81,6 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
         bfloat16: choices.below(8) == 1,
         augment: None,
         freeze: Vec::new(),
+        group: Vec::new(),
     };
     let (epochs, batch) = (1 + choices.below(3), choices.one_of(&[4, 1, 3, 7, 100]));
     let split = choices.one_of(&[0.0, 0.3]);

@@ -906,6 +906,37 @@ fn frozen_parameters_keep_their_values_and_checkpoints_know_them() {
 }
 
 #[test]
+fn groups_have_settings_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let train = "train mlp --data digits --seed 5 --quiet --json train.json";
+    let still = "--group 1:learning_rate_factor=0 --group 3:optimizer=sgd,learning_rate=0.1";
+    good(home, &format!("{train} --epochs 1 --out grouped {still}"));
+    good(home, &format!("{train} --epochs 1 --out without"));
+    let load = |out: &str| gradus::Network::load(home.join(out).join("network.safetensors")).unwrap();
+    let weight = |out: &str, name: &str| load(out).parameter(name).unwrap().values.to_vec();
+    assert_ne!(weight("grouped", "3.weight"), weight("without", "3.weight"));
+    assert_eq!(
+        json(home.join("train.json"))["recipe"].get("group"),
+        None,
+        "none was asked for"
+    );
+    let resumed = gradus(home, &format!("{train} --epochs 2 --out grouped --resume"));
+    let message = String::from_utf8(resumed.stderr).unwrap();
+    assert!(
+        message.contains("the parameter groups was 1.weight, 1.bias: learning rate times 0, adam {"),
+        "{message}"
+    );
+    good(home, &format!("{train} --epochs 2 --out grouped --resume {still}"));
+    assert_eq!(
+        json(home.join("train.json"))["recipe"]["group"][0],
+        "1:learning_rate_factor=0"
+    );
+    let message = bad(home, &format!("{train} --group 9:weight_decay=0"));
+    assert!(message.contains("there is no parameter \"9\" to group"), "{message}");
+}
+
+#[test]
 fn training_starts_from_the_weights_of_a_network() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();

@@ -88,6 +88,9 @@ macro_rules! optimizer {
         fn decays(&self) -> bool {
             (**self).decays()
         }
+        fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+            (**self).with_weight_decay(weight_decay)
+        }
         fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
             (**self).update(step, w, dw, state);
         }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 mod checkpoint;
 mod freeze;
+mod group;
+mod names;
 mod run;
 
 use checkpoint::Checkpoints;
+pub use group::ParameterGroup;
 pub use run::TrainingRun;
 
 use crate::augment::Augmentation;
@@ -63,6 +66,7 @@ pub struct Fit<'a> {
     clip: Option<Clip>,
     /// Names of parameters and layers that are not trained.
     frozen: Vec<String>,
+    groups: Vec<ParameterGroup>,
     epochs: usize,
     batch_size: usize,
     validation: Validation<'a>,
@@ -92,6 +96,7 @@ impl fmt::Debug for Fit<'_> {
             .field("optimizer", &self.optimizer)
             .field("schedule", &self.schedule)
             .field("clip", &self.clip)
+            .field("groups", &self.groups)
             .field("epochs", &self.epochs)
             .field("batch_size", &self.batch_size)
             .field("metrics", &self.metrics)
@@ -126,6 +131,7 @@ impl<'a> Fit<'a> {
             schedule: None,
             clip: None,
             frozen: Vec::new(),
+            groups: Vec::new(),
             epochs: 10,
             batch_size: 32,
             validation: Validation::None,
@@ -216,6 +222,17 @@ impl<'a> Fit<'a> {
     #[doc(alias = "trainable")]
     pub fn freeze(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.frozen.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a group of parameters with another learning rate, weight decay or optimizer ([`ParameterGroup`]). Those in no group have
+    /// this training's own. The history records the learning rate of these.
+    ///
+    /// Training refuses a name that nothing has, a parameter in two groups, and a group all of whose parameters are
+    /// [frozen](Fit::freeze).
+    #[doc(alias = "param_groups")]
+    pub fn group(mut self, group: ParameterGroup) -> Self {
+        self.groups.push(group);
         self
     }
 
@@ -357,7 +374,7 @@ impl<'a> Fit<'a> {
     }
 
     /// What trains a network step by step, for a loop of one's own. It borrows the network (`&mut network`), or owns it. It has this
-    /// loss, optimizer, batch size, clipping, frozen parameters, seed, threads and bfloat16; epochs, schedule, validation, metrics, augmentation and
+    /// loss, optimizer, batch size, clipping, groups, frozen parameters, seed, threads and bfloat16; epochs, schedule, validation, metrics, augmentation and
     /// callbacks are the loop's.
     ///
     /// # Errors
@@ -380,10 +397,10 @@ impl<'a> Fit<'a> {
             threads: self.threads.unwrap_or_else(default_threads),
             bfloat16: self.bfloat16,
             clip: self.clip,
-            frozen: freeze::frozen(network, &self.frozen)?,
             seed: self.seed.unwrap_or(network.seed()),
         };
-        TrainingSteps::new(network, self.loss.clone(), self.optimizer.clone(), options)
+        let assignment = group::assignment(self, network, &freeze::frozen(network, &self.frozen)?)?;
+        TrainingSteps::new(network, self.loss.clone(), assignment, options)
     }
 
     /// Trains the network. Run again with the same seed, it meets the samples in the same orders again: to go on with

@@ -116,6 +116,12 @@ pub trait Optimizer: Debug + Send + Sync {
         true
     }
 
+    /// The same optimizer with this weight decay, for a [group](crate::ParameterGroup) of parameters that sets it. `None`, unless it is
+    /// implemented, is one that has no weight decay.
+    fn with_weight_decay(&self, _weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+        None
+    }
+
     /// Updates some values `w` of parameters, given their gradients `dw`; `state` has a slice, as long as `w`, for each slot.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ mod steps;
 
 use std::borrow::BorrowMut;
 
-pub(crate) use steps::{Samples, StepOptions, TrainingSteps};
+pub(crate) use steps::{Assignment, Samples, StepOptions, TrainingSteps};
 
 use crate::data::Target;
 use crate::{Float, Network, Result};

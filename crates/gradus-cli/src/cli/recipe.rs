@@ -1,11 +1,12 @@
 //! The options that say how a network is trained, and what of the library they stand for.
 
+mod group;
+
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use gradus::Network;
 use gradus::augment::{Augmentation, Compose, Noise, Warp};
 use gradus::data::Targets;
 use gradus::layer::OutputKind;
@@ -13,6 +14,7 @@ use gradus::loss::{Loss, OutputActivation};
 use gradus::metric::Metric;
 use gradus::optim::{Clip, Optimizer};
 use gradus::schedule::{Schedule, Warmup};
+use gradus::{Network, ParameterGroup};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,6 +22,8 @@ use serde_json::{Map, Value};
 use crate::metadata::Metadata;
 use crate::registry::{or_list, registry};
 use crate::target_units::last_kind;
+
+pub use group::GroupSpec;
 
 /// How a network is trained.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -94,6 +98,11 @@ pub struct Recipe {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
+    /// Give layers, blocks or parameters another learning rate, weight decay or optimizer, as in
+    /// 0,2.body:learning_rate_factor=0.1,weight_decay=0 or 4:optimizer=adamw,learning_rate=0.001; once for each group
+    #[arg(long, value_name = "NAMES:SETTINGS")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<GroupSpec>,
 }
 
 /// A name with settings, as in `cosine:to=0.01`.
@@ -210,6 +219,7 @@ impl Recipe {
         self.schedule()?;
         self.clip()?;
         self.augmentation()?;
+        self.groups()?;
         self.loss.as_ref().map(Spec::loss).transpose()?;
         Ok(())
     }
@@ -272,6 +282,14 @@ impl Recipe {
             clip.validate()?;
         }
         Ok(clip)
+    }
+
+    /// The groups of parameters with settings of their own.
+    ///
+    /// # Errors
+    /// If a group has no such setting, or a setting makes no sense; whether the network has the parameters is found when training begins.
+    pub fn groups(&self) -> Result<Vec<ParameterGroup>> {
+        self.group.iter().map(GroupSpec::group).collect()
     }
 
     /// The augmentation.

@@ -8,7 +8,7 @@ use gradus_kernels::vectorize;
 use serde_json::json;
 
 use super::run::TrainingRun;
-use super::{Fit, freeze};
+use super::{Fit, freeze, group};
 use crate::callback::CallbackState;
 use crate::data::{Dataset, Target};
 use crate::error::plural;
@@ -205,6 +205,7 @@ pub(super) fn settings(
             "frozen parameters".to_string(),
             freeze::described(network, &fit.frozen)?,
         ),
+        ("parameter groups".to_string(), group::described_groups(fit, network)?),
         ("batch size".to_string(), fit.batch_size.to_string()),
         (
             "precision of products".to_string(),
@@ -230,7 +231,7 @@ pub(super) fn settings(
 }
 
 /// An item and its settings, by which a checkpoint knows it again.
-fn needed<T: Member + ?Sized>(of: &str, item: &T) -> Result<String> {
+pub(super) fn needed<T: Member + ?Sized>(of: &str, item: &T) -> Result<String> {
     described(item).ok_or_else(|| {
         Error::invalid(format!(
             "a checkpoint needs the settings of the {} {}, to know whether training goes on with the same: implement {of}::settings, \

@@ -1,13 +1,7 @@
 //! Parameters that keep their values in training.
 
+use super::names::{is_in, refuse_unknown};
 use crate::{Error, Network, Result};
-
-/// Whether a parameter is the one of this name, or is in the layer or block of this name: `0.weight` is in `0`, `10.weight` is not.
-fn is_in(parameter: &str, name: &str) -> bool {
-    parameter
-        .strip_prefix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
 
 /// Whether each parameter of the network, in their order, keeps its values.
 ///
@@ -15,13 +9,7 @@ fn is_in(parameter: &str, name: &str) -> bool {
 /// If nothing has one of the names, or there is no parameter left to train.
 pub(super) fn frozen(network: &Network, names: &[String]) -> Result<Vec<bool>> {
     let parameters: Vec<String> = network.parameters().map(|parameter| parameter.name).collect();
-    let is_known = |name: &String| parameters.iter().any(|parameter| is_in(parameter, name));
-    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
-        return Err(Error::invalid(format!(
-            "there is no parameter \"{unknown}\" to freeze, and no layer of that name that has any; the network has {}",
-            parameters.join(", ")
-        )));
-    }
+    refuse_unknown(&parameters, names, "freeze")?;
     let is_frozen = |parameter: &String| names.iter().any(|name| is_in(parameter, name));
     let frozen: Vec<bool> = parameters.iter().map(is_frozen).collect();
     if !names.is_empty() && !frozen.contains(&false) {

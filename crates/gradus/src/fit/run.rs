@@ -58,8 +58,9 @@ pub struct TrainingRun<'r> {
     /// The losses of the epochs before, which the schedule sees.
     losses: Vec<f64>,
     pub(super) position: Position,
-    /// The mean loss and the learning rate of the last step.
+    /// The mean loss, the schedule's factor and the optimizer's learning rate of the last step.
     loss: f64,
+    factor: f64,
     rate: f64,
     pub(super) history: History,
     /// What decides how the run goes on, for checkpoints.
@@ -103,6 +104,7 @@ impl<'r> TrainingRun<'r> {
             losses: Vec::new(),
             position: Position::default(),
             loss: f64::NAN,
+            factor: 1.0,
             rate: 0.0,
             history: History {
                 columns: columns(&fit.metrics, validation.is_some()),
@@ -261,8 +263,8 @@ impl<'r> TrainingRun<'r> {
             steps_per_epoch: steps_per_epoch as u64,
             losses: &self.losses,
         };
-        let factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &context))?;
-        self.rate = f64::from(self.fit.optimizer.learning_rate() as Float) * factor;
+        self.factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &context))?;
+        self.rate = f64::from(self.fit.optimizer.learning_rate() as Float) * self.factor;
         let samples = step * batch..self.train.len().min((step + 1) * batch);
         let (done, count) = (samples.end, samples.len());
         let started = (self.clock)();
@@ -309,7 +311,7 @@ impl<'r> TrainingRun<'r> {
             target: &|i| train.target(indices[i]),
             outputs: !meters.is_empty(),
         };
-        let loss = trainer.step_on(network, samples, self.rate as Float)?;
+        let loss = trainer.step_on(network, samples, self.factor)?;
         if !meters.is_empty() {
             trainer.for_each_output(network, samples, |y, target| {
                 meters.iter_mut().for_each(|meter| meter.add(y, target));

@@ -141,6 +141,10 @@ impl Optimizer for Adam {
         self.weight_decay != 0.0
     }
 
+    fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+        Some(Box::new(self.weight_decay(weight_decay)))
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let rule = [step.decay(self.weight_decay), 1.0, step.least_weight(self.weight_decay)];
         self.step(step, rule, w, dw, state);

@@ -103,6 +103,10 @@ impl Optimizer for AdamW {
         self.weight_decay != 0.0
     }
 
+    fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+        Some(Box::new(self.weight_decay(weight_decay)))
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let shrink = 1.0 - step.learning_rate * step.decay(self.weight_decay);
         let rule = [0.0, shrink, step.least_weight(self.weight_decay)];

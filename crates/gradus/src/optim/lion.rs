@@ -107,6 +107,10 @@ impl Optimizer for Lion {
         self.weight_decay != 0.0
     }
 
+    fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+        Some(Box::new(self.weight_decay(weight_decay)))
+    }
+
     fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
         let [m] = state else {
             panic!("Lion needs its slots of state, got {}", state.len());

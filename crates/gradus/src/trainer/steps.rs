@@ -6,7 +6,7 @@ use std::time::Duration;
 use gradus_kernels::Buffer;
 
 use crate::data::{Target, Targets};
-use crate::engine::{Block, Read, Rule, Training, Update, Workspace};
+use crate::engine::{Block, Read, Rule, Training, Update, UpdateGroup, Workspace};
 use crate::error::plural;
 use crate::evaluation::check_finite;
 use crate::graph::{Graph, Op};
@@ -28,7 +28,6 @@ pub(crate) struct TrainingSteps {
     loss: Arc<dyn Loss>,
     /// What the loss is computed from.
     objective: Objective,
-    optimizer: Arc<dyn Optimizer>,
     options: StepOptions,
     /// The first operation with a parameter that is trained.
     first_trained: usize,
@@ -40,7 +39,7 @@ pub(crate) struct TrainingSteps {
     probabilities: Vec<Float>,
 }
 
-/// How training steps are done, beside loss and optimizer.
+/// How training steps are done, beside loss and optimizers.
 #[derive(Debug, Clone)]
 pub(crate) struct StepOptions {
     /// The most samples of a step.
@@ -49,8 +48,6 @@ pub(crate) struct StepOptions {
     pub threads: usize,
     pub bfloat16: bool,
     pub clip: Option<Clip>,
-    /// Whether each parameter, in the network's order, keeps its values.
-    pub frozen: Vec<bool>,
     /// The seed of the layers' random numbers.
     pub seed: u64,
 }
@@ -68,11 +65,37 @@ fn check_batch(graph: &Graph, samples: usize) -> Result<()> {
     )))
 }
 
+/// How each parameter is updated.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    /// The optimizers, with what their learning rates are multiplied by beside the schedule's factor.
+    pub groups: Vec<(Arc<dyn Optimizer>, f64)>,
+    /// The group of each parameter, in the network's order; none if it keeps its values.
+    pub of_parameters: Vec<Option<usize>>,
+}
+
+impl Assignment {
+    /// Refuses optimizers with settings that make no sense or with too many slots.
+    fn check(&self) -> Result<()> {
+        for (optimizer, _) in &self.groups {
+            optimizer.validate()?;
+            if optimizer.slots() > MAX_SLOTS {
+                return Err(Error::invalid(format!(
+                    "the optimizer {} has {} slots for each parameter, the most are {MAX_SLOTS}",
+                    optimizer.name(),
+                    optimizer.slots()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The first operation with a parameter that is trained.
-fn first_trained(graph: &Graph, frozen: &[bool]) -> usize {
-    let mut frozen = frozen.iter();
+fn first_trained(graph: &Graph, assigned: &[Option<usize>]) -> usize {
+    let mut assigned = assigned.iter();
     let trains = |op: &Op| match op {
-        Op::Layer(op) => frozen.by_ref().take(op.sizes.len()).any(|frozen| !frozen),
+        Op::Layer(op) => assigned.by_ref().take(op.sizes.len()).any(Option::is_some),
         _ => false,
     };
     graph.ops.iter().position(trains).unwrap_or(0)
@@ -95,7 +118,7 @@ impl TrainingSteps {
     pub(crate) fn new(
         network: &Network,
         loss: Arc<dyn Loss>,
-        optimizer: Arc<dyn Optimizer>,
+        assignment: Assignment,
         options: StepOptions,
     ) -> Result<Self> {
         let graph = &network.graph;
@@ -104,23 +127,19 @@ impl TrainingSteps {
                 "the network has no parameters: there is nothing to train",
             ));
         }
-        optimizer.validate()?;
+        assignment.check()?;
         check_batch(graph, options.batch)?;
-        if optimizer.slots() > MAX_SLOTS {
-            return Err(Error::invalid(format!(
-                "the optimizer {} has {} slots for each parameter, the most are {MAX_SLOTS}",
-                optimizer.name(),
-                optimizer.slots()
-            )));
-        }
+        let Assignment { groups, of_parameters } = assignment;
+        let groups = groups
+            .into_iter()
+            .map(|(optimizer, factor)| UpdateGroup::new(optimizer, factor));
         Ok(TrainingSteps {
             graph: graph.clone(),
             workspace: Workspace::new(graph, options.batch, options.threads, options.bfloat16)?,
-            update: Update::new(graph, &*optimizer, &options.frozen),
+            update: Update::new(graph, groups.collect(), &of_parameters),
             objective: Objective::new(network, &*loss)?,
             loss,
-            optimizer,
-            first_trained: first_trained(graph, &options.frozen),
+            first_trained: first_trained(graph, &of_parameters),
             options,
             step: 0,
             checked_targets: None,
@@ -133,7 +152,7 @@ impl TrainingSteps {
         self.step
     }
 
-    /// What the optimizer remembers: for each of its slots a value for each parameter.
+    /// What the optimizers remember: for each of their slots a value for each parameter.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Buffer> {
         self.update.slots()
     }
@@ -160,14 +179,13 @@ impl TrainingSteps {
         self.workspace.threads()
     }
 
-    /// One training step with the optimizer's learning rate on the samples `x`, one after the other, and their targets; returns
+    /// One training step with the optimizers' learning rates on the samples `x`, one after the other, and their targets; returns
     /// their mean loss before the step.
     pub fn step(&mut self, network: &mut Network, x: &[Float], targets: &[Target<'_>]) -> Result<f64> {
-        let rate = self.optimizer.learning_rate() as Float;
         let loss = self.on_slices(network, x, targets, |steps, samples| {
             steps.pass(network, samples, steps.first_trained)
         })?;
-        self.update(network, rate);
+        self.update(network, 1.0);
         Ok(loss)
     }
 
@@ -237,20 +255,20 @@ impl TrainingSteps {
         Ok(())
     }
 
-    /// One training step with this learning rate.
+    /// One training step with the optimizers' learning rates times this factor of the schedule.
     pub(crate) fn step_on(
         &mut self,
         network: &mut Network,
         samples: Samples<'_, '_>,
-        learning_rate: Float,
+        schedule_factor: f64,
     ) -> Result<f64> {
         let loss = self.pass(network, samples, self.first_trained)?;
-        self.update(network, learning_rate);
+        self.update(network, schedule_factor);
         Ok(loss)
     }
 
     /// Changes the network by what the last pass has found.
-    fn update(&mut self, network: &mut Network, learning_rate: Float) {
+    fn update(&mut self, network: &mut Network, schedule_factor: f64) {
         self.step += 1;
         self.workspace.update_state(network);
         let (blocks, workers) = self.workspace.blocks_and_workers();
@@ -260,10 +278,9 @@ impl TrainingSteps {
             workers,
             &mut network.weights.parameters,
             Rule {
-                optimizer: &*self.optimizer,
                 clip: self.options.clip,
                 number: self.step,
-                learning_rate,
+                schedule_factor,
             },
         );
     }

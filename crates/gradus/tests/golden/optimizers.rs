@@ -1,7 +1,10 @@
 //! Every optimizer along ten given gradients, and gradient clipping.
 
-use gradus::Float;
+use gradus::data::Target;
 use gradus::optim::{self, Clip, Optimizer, Step};
+use gradus::prelude::*;
+use gradus::{Float, Shape};
+use ndarray::ArrayD;
 use serde_json::Value;
 
 use crate::file::{all, close, floats, list, number, numbers, text};
@@ -26,6 +29,63 @@ fn optimizers() {
             let mut slots: Vec<&mut [Float]> = state.iter_mut().map(Vec::as_mut_slice).collect();
             optimizer.update(step, &mut w, &floats(dw), &mut slots);
             close(&format!("w after step {}", step.number), &w, &numbers(expected))?;
+        }
+        Ok(())
+    });
+}
+
+/// A group as the file has it.
+fn group(case: &Value) -> ParameterGroup {
+    let names = list(&case["names"]).iter().map(text);
+    let group = ParameterGroup::new(names).learning_rate_factor(number(&case["learning_rate_factor"]));
+    let group = match case.get("weight_decay") {
+        Some(decay) => group.weight_decay(number(decay)),
+        None => group,
+    };
+    match case.get("optimizer") {
+        Some(kind) => group.optimizer(optimizer(text(kind), &case["settings"])),
+        None => group,
+    }
+}
+
+/// PyTorch's weight of a dense layer, outputs × inputs, as ours, which is the transpose; all other parameters are the same.
+fn parameter(shape: &Shape, values: Vec<Float>) -> ArrayD<Float> {
+    match *shape.dims() {
+        [inputs, outputs] => {
+            let torch = ArrayD::from_shape_vec(vec![outputs, inputs], values).unwrap();
+            torch.reversed_axes()
+        }
+        _ => ArrayD::from_shape_vec(shape.dims(), values).unwrap(),
+    }
+}
+
+#[test]
+fn groups() {
+    all("optimizers", "groups", |case| {
+        let layers = Sequential::new([4])
+            .layer(Dense::new(3))
+            .layer(Tanh)
+            .layer(Dense::new(2));
+        let mut network = layers.build(1).map_err(|e| e.to_string())?;
+        let parameters: Vec<(String, Shape)> = (network.parameters()).map(|p| (p.name, p.shape)).collect();
+        for (name, shape) in &parameters {
+            let start = parameter(shape, floats(&case["start"][name]));
+            network.set_parameter(name, start.view()).map_err(|e| e.to_string())?;
+        }
+        let fit = Fit::new(MeanSquaredError, optimizer(text(&case["kind"]), &case["settings"])).batch_size(8);
+        let fit = list(&case["groups"])
+            .iter()
+            .fold(fit, |fit, case| fit.group(group(case)));
+        let (x, targets) = (floats(&case["x"]), floats(&case["targets"]));
+        let targets: Vec<Target<'_>> = targets.chunks(2).map(Target::Values).collect();
+        let mut trainer = fit.trainer(&mut network).map_err(|e| e.to_string())?;
+        for _ in 0..10 {
+            trainer.step(&x, &targets).map_err(|e| e.to_string())?;
+        }
+        for (name, shape) in &parameters {
+            let end = parameter(shape, floats(&case["end"][name]));
+            let expected: Vec<f64> = end.iter().map(|&w| f64::from(w)).collect();
+            close(name, network.parameter(name).unwrap().values, &expected)?;
         }
         Ok(())
     });

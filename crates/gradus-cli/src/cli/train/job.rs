@@ -186,6 +186,9 @@ impl<'a> TrainJob<'a> {
         if let Some(augmentation) = recipe.augmentation()? {
             fit = fit.augment(augmentation);
         }
+        for group in recipe.groups()? {
+            fit = fit.group(group);
+        }
         for metric in self.metrics()? {
             fit = fit.metric(metric);
         }
