@@ -50,6 +50,66 @@ class Lion(optim.Optimizer):
                 mean.mul_(beta2).add_(p.grad, alpha=1 - beta2)
 
 
+def orthogonalized(gradient):
+    """The iteration of torch.optim.Muon and its author (github.com/KellerJordan/Muon), in double precision where they have bfloat16."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = gradient.T if gradient.size(0) > gradient.size(1) else gradient
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if gradient.size(0) > gradient.size(1) else x
+
+
+def muon(name, shape, **own):
+    """Ten steps of torch.optim.Muon in double precision, along given gradients of one matrix.
+
+    A dense weight has inputs × outputs here and the transpose in PyTorch; a kernel is a matrix of its output channels.
+    """
+    settings = {"learning_rate": 0.02, "momentum": 0.95, "nesterov": True, "weight_decay": 0.0, "scale": "original", **own}
+    draw = Draw("muon")
+    start = draw.tensor(*shape)
+    gradients = [draw.tensor(*shape) for _ in range(10)]
+    if len(shape) == 2:
+        here, there = lambda w: w.T, lambda w: w.T.contiguous()
+    else:
+        here, there = lambda w: w, lambda w: w.reshape(shape[0], -1)
+    w = there(start).clone().requires_grad_()
+    steps = optim.Muon(
+        [w],
+        lr=settings["learning_rate"],
+        weight_decay=settings["weight_decay"],
+        momentum=settings["momentum"],
+        nesterov=settings["nesterov"],
+        adjust_lr_fn=settings["scale"],
+    )
+    trajectory = []
+    for g in gradients:
+        w.grad = there(g).clone()
+        steps.step()
+        trajectory.append(flat(here(w)))
+    return {
+        "name": name,
+        "shape": list(shape),
+        "settings": settings,
+        "w": flat(start),
+        "gradients": [flat(g) for g in gradients],
+        "trajectory": trajectory,
+    }
+
+
+def muons():
+    from torch.optim import _muon
+
+    _muon._zeropower_via_newtonschulz = lambda gradient, *_: orthogonalized(gradient)
+    return [
+        muon("more inputs", (6, 4)),
+        muon("more outputs, weight decay", (3, 8), weight_decay=0.5),
+        muon("kernel, as long as AdamW", (4, 2, 3, 3), scale="match_rms_adamw", weight_decay=0.1),
+        muon("plain momentum", (5, 5), nesterov=False, momentum=0.8),
+    ]
+
+
 def optimizers():
     sgd = lambda name, lr, **s: optimizer(
         name, "sgd", {"learning_rate": lr, **s}, lambda w: optim.SGD(w, lr=lr, **s)
@@ -276,5 +336,5 @@ def plateaus():
 
 
 def generate():
-    write("optimizers", {"optimizers": optimizers(), "clipping": clipping(), "groups": groups()})
+    write("optimizers", {"optimizers": optimizers(), "clipping": clipping(), "groups": groups(), "muon": muons()})
     write("schedules", {"schedules": schedules(), "plateaus": plateaus()})

@@ -62,6 +62,7 @@ fuzz_target!(|bytes: &[u8]| {
             "rmsprop:momentum=0.5",
             "nadam",
             "lion",
+            "muon:weight_decay=0.1",
         ]),
         schedule: spec(&[
             "constant",

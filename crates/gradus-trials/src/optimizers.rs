@@ -1,10 +1,15 @@
 //! Every optimizer by its formula, in f64.
 
+mod muon;
+
+use std::ops::Range;
 use std::sync::Arc;
 
-use gradus::Float;
 use gradus::optim::{self, Clip};
+use gradus::{Float, Network};
 use serde_json::{Value, json};
+
+use muon::MatrixStep;
 
 /// An optimizer with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +36,16 @@ pub enum OptimizerKind {
     },
     Lion {
         betas: [f64; 2],
+    },
+    Muon {
+        momentum: f64,
+        nesterov: bool,
+        /// Whether steps are as long as AdamW's.
+        matches_adamw: bool,
+        /// AdamW's, for parameters that are no matrices.
+        adamw_learning_rate: f64,
+        betas: [f64; 2],
+        epsilon: f64,
     },
 }
 
@@ -87,6 +102,40 @@ impl Optimization {
                 "lion",
                 json!({ "learning_rate": rate, "beta1": beta1, "beta2": beta2, "weight_decay": decay }),
             ),
+            OptimizerKind::Muon {
+                momentum,
+                nesterov,
+                matches_adamw,
+                adamw_learning_rate,
+                betas: [beta1, beta2],
+                epsilon,
+            } => (
+                "muon",
+                json!({
+                    "learning_rate": rate, "momentum": momentum, "nesterov": nesterov, "weight_decay": decay,
+                    "scale": if matches_adamw { "match_rms_adamw" } else { "original" },
+                    "adamw_learning_rate": adamw_learning_rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon
+                }),
+            ),
+        }
+    }
+
+    /// What Muon does to matrices.
+    fn matrix_step(&self) -> Option<MatrixStep> {
+        match self.optimizer {
+            OptimizerKind::Muon {
+                momentum,
+                nesterov,
+                matches_adamw,
+                ..
+            } => Some(MatrixStep {
+                learning_rate: self.learning_rate,
+                momentum,
+                nesterov,
+                weight_decay: self.weight_decay,
+                matches_adamw,
+            }),
+            _ => None,
         }
     }
 
@@ -102,6 +151,8 @@ impl Optimization {
 pub struct Optimizer {
     optimization: Optimization,
     slots: Vec<Slots>,
+    /// The shape and the place of each tensor.
+    tensors: Vec<(Vec<usize>, Range<usize>)>,
     step: i32,
 }
 
@@ -118,11 +169,18 @@ struct Slots {
 const OF_GRADIENTS: f64 = 4.0 * Float::EPSILON as f64;
 
 impl Optimizer {
-    /// An optimizer of `parameters` numbers, before its first step.
-    pub fn new(optimization: Optimization, parameters: usize) -> Self {
+    /// An optimizer of a network's parameters, before its first step.
+    pub fn new(optimization: Optimization, network: &Network) -> Self {
+        let mut end = 0;
+        let tensors = network.parameters().map(|tensor| {
+            let start = end;
+            end += tensor.values.len();
+            (tensor.shape.dims().to_vec(), start..end)
+        });
         Optimizer {
             optimization,
-            slots: vec![Slots::default(); parameters],
+            tensors: tensors.collect(),
+            slots: vec![Slots::default(); network.parameter_count()],
             step: 0,
         }
     }
@@ -144,10 +202,22 @@ impl Optimizer {
             Some(Clip::Value(most)) => g.clamp(-most, most),
         };
         let mut rounding = Vec::new();
-        for (((w, &g), slots), &decays) in w.iter_mut().zip(gradient).zip(&mut self.slots).zip(decays) {
-            let decay = if decays { weight_decay } else { 0.0 };
-            self.optimization.step_parameter(w, clipped(g), decay, slots, self.step);
-            rounding.push(learning_rate * slots.rounding);
+        for (shape, range) in &self.tensors {
+            let (w, slots) = (&mut w[range.clone()], &mut self.slots[range.clone()]);
+            let (gradient, decays) = (&gradient[range.clone()], &decays[range.clone()]);
+            let is_weight = decays.first() == Some(&true);
+            if let Some(matrix) = self.optimization.matrix_step().filter(|_| is_weight && shape.len() > 1) {
+                let means = slots.iter_mut().map(|slots| &mut slots.a);
+                matrix.step(shape, w, gradient.iter().map(|&g| clipped(g)), means);
+                let of_each = learning_rate * matrix.scale(shape) * muon::ROUNDING;
+                rounding.extend(gradient.iter().map(|_| of_each));
+                continue;
+            }
+            for (((w, &g), slots), &decays) in w.iter_mut().zip(gradient).zip(slots).zip(decays) {
+                let decay = if decays { weight_decay } else { 0.0 };
+                self.optimization.step_parameter(w, clipped(g), decay, slots, self.step);
+                rounding.push(learning_rate * slots.rounding);
+            }
         }
         rounding
     }
@@ -217,6 +287,24 @@ impl Optimization {
                 let sign = if direction == 0.0 { 0.0 } else { direction.signum() };
                 *w -= rate * (decay * *w + sign);
                 *a = beta2 * *a + (1.0 - beta2) * g;
+            }
+            OptimizerKind::Muon {
+                adamw_learning_rate,
+                betas,
+                epsilon,
+                ..
+            } => {
+                let adamw = Optimization {
+                    optimizer: OptimizerKind::Adam {
+                        betas,
+                        epsilon,
+                        decoupled: true,
+                    },
+                    learning_rate: adamw_learning_rate,
+                    ..*self
+                };
+                adamw.step_parameter(w, g, decay, slots, t);
+                slots.rounding *= adamw_learning_rate / rate;
             }
         }
     }

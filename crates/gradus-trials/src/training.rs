@@ -98,7 +98,7 @@ impl<'c> Twins<'c> {
         let network = network(case)?;
         Ok(Twins {
             case,
-            optimizer: Optimizer::new(case.optimization, network.parameter_count()),
+            optimizer: Optimizer::new(case.optimization, &network),
             decays: decays(case, &network),
             several: fit(case, case.threads).trainer(network.clone())?,
             one: fit(case, 1).trainer(network)?,
@@ -279,6 +279,9 @@ pub fn update_bounds(case: &Case, before: &Network, after: Vec<f64>, gradient: &
         | OptimizerKind::RmsProp { .. }
         | OptimizerKind::NAdam { .. }
         | OptimizerKind::Lion { .. } => rate,
+        OptimizerKind::Muon {
+            adamw_learning_rate, ..
+        } => rate.max(adamw_learning_rate),
     };
     let epsilon = f64::from(Float::EPSILON);
     let bound = |before: f64, after: f64, rounding: f64| {

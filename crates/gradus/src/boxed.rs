@@ -12,6 +12,7 @@ use crate::init::{Fans, Initializer};
 use crate::layer::{Operation, OutputKind};
 use crate::loss::{Loss, OutputActivation};
 use crate::metric::{Meter, Metric};
+use crate::optim::advanced::TensorOptimizer;
 use crate::optim::{Optimizer, Step};
 use crate::random::Rng;
 use crate::schedule::{Schedule, ScheduleContext};
@@ -90,6 +91,9 @@ macro_rules! optimizer {
         }
         fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
             (**self).with_weight_decay(weight_decay)
+        }
+        fn whole_tensors(&self) -> Option<&dyn TensorOptimizer> {
+            (**self).whole_tensors()
         }
         fn update(&self, step: Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
             (**self).update(step, w, dw, state);

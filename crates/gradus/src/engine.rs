@@ -21,6 +21,7 @@ use crate::Float;
 pub(crate) use block::{Block, Read};
 pub(crate) use inference::{Inference, Watched};
 pub(crate) use update::{Rule, Update, UpdateGroup};
+pub(crate) use workers::Workers;
 pub(crate) use workspace::{Training, Workspace};
 
 /// total ← the sum of the parts, element by element, in their order; in double precision, so that many are added up as exactly as

@@ -2,8 +2,10 @@
 
 mod adam;
 mod adamw;
+pub mod advanced;
 mod clip;
 mod lion;
+mod muon;
 mod nadam;
 mod rmsprop;
 mod sgd;
@@ -16,6 +18,7 @@ use crate::registry::{Registry, list};
 use crate::{Float, Result};
 
 pub use clip::Clip;
+pub use muon::MuonScale;
 
 // An optimizer's file and its type, and an example with other settings than the default ones.
 list! {
@@ -26,6 +29,7 @@ list! {
     rmsprop::RmsProp, RmsProp::new(0.01).alpha(0.9);
     nadam::NAdam, NAdam::new(0.01).momentum_decay(0.01);
     lion::Lion, Lion::new(0.001).betas(0.95, 0.98);
+    muon::Muon, Muon::new(0.01).adamw_learning_rate(0.002).scale(MuonScale::MatchRmsAdamw);
 }
 
 /// A gradient, a running mean of gradients, a velocity or a weight that decays is 0 where it is closer to 0 than this: 10⁻³¹.
@@ -49,8 +53,8 @@ fn least_to_square(factor: f64) -> Float {
 /// The most state tensors that an optimizer can have.
 pub const MAX_SLOTS: usize = 8;
 
-/// How parameters follow their gradients. Each parameter is updated from its own value, gradient and state alone, so
-/// threads can share the work.
+/// How parameters follow their gradients. Each value is updated from itself, its gradient and its state alone, so threads can share
+/// the work; one that updates parameters as [whole tensors](advanced) says so.
 ///
 /// In all optimizers here, numbers that are very close to 0 become 0: where gradients stay 0, what is remembered of them would
 /// become subnormal, and processors are slow at such numbers. With the numbers of the optimizers' formulas:
@@ -122,6 +126,11 @@ pub trait Optimizer: Debug + Send + Sync {
         None
     }
 
+    /// What updates some parameters as whole tensors. `None`, unless it is implemented, is one that updates all of them value by value.
+    fn whole_tensors(&self) -> Option<&dyn advanced::TensorOptimizer> {
+        None
+    }
+
     /// Updates some values `w` of parameters, given their gradients `dw`; `state` has a slice, as long as `w`, for each slot.
     ///
     /// # Panics
@@ -162,13 +171,13 @@ impl Step {
     }
 }
 
-/// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`, `nadam`, `lion`) with this learning rate and otherwise default settings.
+/// The optimizer of this name (`sgd`, `adam`, `adamw`, `rmsprop`, `nadam`, `lion`, `muon`) with this learning rate and otherwise default settings.
 ///
 /// ```
 /// use gradus::optim;
 /// assert_eq!(optim::by_name("adam", 0.001)?.slots(), 2);
 /// let error = optim::by_name("adagrad", 0.1).unwrap_err().to_string();
-/// assert_eq!(error, "there is no optimizer \"adagrad\"; choose one of sgd, adam, adamw, rmsprop, nadam, lion");
+/// assert_eq!(error, "there is no optimizer \"adagrad\"; choose one of sgd, adam, adamw, rmsprop, nadam, lion, muon");
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///

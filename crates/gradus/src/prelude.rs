@@ -13,6 +13,6 @@ pub use crate::loss::{
     BinaryCrossEntropy, CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, NegativeLogLikelihood,
 };
 pub use crate::metric::{Accuracy, Average, F1, Precision, Recall, TopK};
-pub use crate::optim::{Adam, AdamW, Clip, Lion, NAdam, RmsProp, Sgd};
+pub use crate::optim::{Adam, AdamW, Clip, Lion, Muon, NAdam, RmsProp, Sgd};
 pub use crate::schedule::{Cosine, Exponential, OneCycle, Plateau, StepDecay, Warmup};
 pub use crate::{Concat, Fit, Layers, Multiply, Network, ParameterGroup, Residual, Sequential, Shape};

@@ -68,6 +68,15 @@ fn steps_and_predictions_allocate_nothing() {
             steps(on_values.trainer(&mut network).unwrap(), &x, &values);
             let bfloat16 = on_classes.bfloat16(true);
             steps(bfloat16.trainer(&mut network).unwrap(), &x, &classes);
+            // Whole matrices, and a group that is updated value by value.
+            for clip in [Clip::Norm(1.0), Clip::Value(1.0)] {
+                let last = network.parameters().last().unwrap().name;
+                let muon = Fit::new(CrossEntropy::new(), Muon::new(0.001))
+                    .batch_size(40)
+                    .clip(clip);
+                let muon = muon.group(ParameterGroup::new([last]).optimizer(Sgd::new(0.01)));
+                steps(muon.threads(threads).trainer(&mut network).unwrap(), &x, &classes);
+            }
             let mut predictor = network.predictor(40, threads).unwrap();
             predictions(&mut predictor, &x);
         }

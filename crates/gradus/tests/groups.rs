@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use common::*;
 use gradus::Float;
+use gradus::data::{Dataset, Target};
+use gradus::optim::advanced::update_tensor;
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
 use gradus::schedule::Exponential;
@@ -68,6 +70,96 @@ fn a_group_is_where_its_settings_take_it() {
                     assert_eq!(parameter.values, expected.values, "{} with {group:?}", parameter.name);
                 }
                 assert_ne!(found.weights(), without.weights(), "{group:?}");
+            }
+        }
+    }
+}
+
+/// Muon updates whole matrices, beside groups that are updated value by value, and on any number of threads to the same bits.
+#[test]
+fn whole_tensors_are_updated_beside_others() {
+    let data = some_digits(60);
+    // The products of the first one are worth several threads.
+    let wide = Sequential::new([1, 8, 8])
+        .layer(Flatten)
+        .layer(Dense::new(224))
+        .layer(Relu);
+    let wide = wide
+        .layer(Dense::new(80))
+        .layer(Relu)
+        .layer(Dense::new(10))
+        .layer(Softmax);
+    for (network, clip) in [
+        (wide.build(1).unwrap(), None),
+        (perceptron(1), None),
+        (convolutional(1), Some(Clip::Norm(0.1))),
+        (residual(1), Some(Clip::Value(0.01))),
+    ] {
+        let names = names(&network);
+        let last = names[names.len() - 1].rsplit_once('.').unwrap().0;
+        let train = |threads, frozen: &[&str]| {
+            let mut network = network.clone();
+            let fit = Fit::new(CrossEntropy::new(), Muon::new(0.02).weight_decay(0.1))
+                .group(ParameterGroup::new([last]).optimizer(AdamW::new(0.003)))
+                .freeze(frozen.iter().copied())
+                .epochs(4)
+                .batch_size(20)
+                .threads(threads);
+            let fit = clip.iter().fold(fit, |fit, clip| fit.clip(*clip));
+            let history = fit.run(&mut network, &data).unwrap();
+            let losses = history.values("loss");
+            assert!(losses[3] < losses[0], "{losses:?}");
+            network
+        };
+        let one = train(1, &[]);
+        for threads in [2, 3] {
+            assert_eq!(train(threads, &[]).weights(), one.weights());
+        }
+        let frozen = train(2, &[&names[0]]);
+        for (before, after) in network.parameters().zip(frozen.parameters()) {
+            assert_eq!(
+                before.values == after.values,
+                before.name == names[0],
+                "{}",
+                before.name
+            );
+        }
+    }
+}
+
+/// A step of Muon is that of its formula along the gradient that can be asked for.
+#[test]
+fn muon_follows_the_gradient_of_the_batch() {
+    let data = some_digits(40);
+    let x = inputs(&data, 40);
+    let targets: Vec<Target<'_>> = (0..40).map(|i| data.target(i)).collect();
+    let muon = Muon::new(0.02).weight_decay(0.1);
+    for clip in [None, Some(Clip::Norm(0.01)), Some(Clip::Value(0.001))] {
+        let fit = Fit::new(CrossEntropy::new(), muon).batch_size(40);
+        let fit = clip.iter().fold(fit, |fit, clip| fit.clip(*clip));
+        let mut trainer = fit.threads(2).trainer(convolutional(1)).unwrap();
+        let mut gradient = trainer.gradients(&x, &targets).unwrap().1.to_vec();
+        if let Some(clip) = clip {
+            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            gradient.iter_mut().for_each(|g| *g *= clip.scale(norm));
+            clip.clamp(&mut gradient);
+        }
+        trainer.step(&x, &targets).unwrap();
+        let mut rest = &gradient[..];
+        for (before, after) in convolutional(1).parameters().zip(trainer.network().parameters()) {
+            let (dw, others) = rest.split_at(before.values.len());
+            rest = others;
+            let mut w = before.values.to_vec();
+            let (mut a, mut b) = (vec![0.0; w.len()], vec![0.0; w.len()]);
+            let is_weight = before.name.ends_with("weight") && before.shape.dims().len() >= 2;
+            let step = Step::new(1, 0.02, is_weight);
+            if is_weight {
+                update_tensor(&muon, step, &before.shape, &mut w, dw, &mut [&mut a, &mut b]);
+            } else {
+                Optimizer::update(&muon, step, &mut w, dw, &mut [&mut a, &mut b]);
+            }
+            for (found, expected) in after.values.iter().zip(&w) {
+                assert!((found - expected).abs() < 1e-5, "{}: {found}, {expected}", before.name);
             }
         }
     }

@@ -98,7 +98,7 @@ fn help_and_messages_know_them() {
         .join(" ");
     for words in [
         "nll or focal, with settings",
-        "lion or sign, with settings",
+        "muon or sign, with settings",
         "warmup or harmonic, with settings",
         "r2 or margin: ",
         "sometimes or mirror, as",

@@ -481,7 +481,7 @@ mod tests {
                 .unwrap()
                 .to_string()
         };
-        assert!(help("optimizer").contains("sgd, adam, adamw, rmsprop, nadam or lion, with settings"));
+        assert!(help("optimizer").contains("sgd, adam, adamw, rmsprop, nadam, lion or muon, with settings"));
         let all = [
             ("loss", registry().losses.names().last()),
             ("schedule", registry().schedules.names().last()),

@@ -53,7 +53,7 @@ pub(super) fn batch(rng: &mut Rng, layers: &[Layer]) -> usize {
 
 pub(super) fn optimization(rng: &mut Rng) -> Optimization {
     let momentum = choose(rng, &[0.0, 0.5, 0.9]);
-    let optimizer = match rng.random_range(0..6) {
+    let optimizer = match rng.random_range(0..7) {
         0 => OptimizerKind::Sgd {
             momentum,
             nesterov: momentum > 0.0 && rng.random(),
@@ -73,10 +73,18 @@ pub(super) fn optimization(rng: &mut Rng) -> Optimization {
             epsilon: choose(rng, &[1e-8, 1e-3]),
             momentum_decay: choose(rng, &[0.004, 0.0, 0.5]),
         },
-        _ => OptimizerKind::Lion {
+        5 => OptimizerKind::Lion {
             betas: choose(rng, &[[0.9, 0.99], [0.5, 0.75], [0.0, 0.9]]),
         },
     };
+        _ => OptimizerKind::Muon {
+            momentum,
+            nesterov: rng.random(),
+            matches_adamw: rng.random(),
+            adamw_learning_rate: choose(rng, &[0.001, 0.01]),
+            betas: choose(rng, &[[0.9, 0.999], [0.5, 0.75]]),
+            epsilon: choose(rng, &[1e-8, 1e-3]),
+        },
     Optimization {
         optimizer,
         learning_rate: choose(rng, &[0.001, 0.01, 0.05]),

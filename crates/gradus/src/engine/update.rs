@@ -6,6 +6,7 @@
 //! make up one task, so that a small network has only one.
 
 mod shards;
+mod tensors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::optim::{Clip, MAX_SLOTS, Optimizer};
 
 pub(super) use shards::scratch;
 use shards::{Shard, Task, tasks};
+use tensors::{Values, WholeTensors, rules};
 
 /// Parameters that are updated alike.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ impl UpdateGroup {
 pub(crate) struct Update {
     groups: Vec<UpdateGroup>,
     tasks: Vec<Task>,
+    /// The parameters that are not updated by tasks.
+    whole: WholeTensors,
     /// All gradients, once they have been wanted together.
     gradients: Buffer,
     gradient_cuts: Partition,
@@ -86,12 +90,14 @@ pub(crate) struct Rule {
 
 impl Update {
     /// Memory for the gradients of a network and for the optimizers' slots. `assigned` has the group of each parameter; none if it keeps
-    /// its values.
-    pub fn new(graph: &Graph, groups: Vec<UpdateGroup>, assigned: &[Option<usize>]) -> Self {
-        let (mut tasks, bounds) = tasks(graph, assigned);
+    /// its values. Steps have at most `threads` threads.
+    pub fn new(graph: &Graph, groups: Vec<UpdateGroup>, assigned: &[Option<usize>], threads: usize) -> Self {
+        let rules = rules(graph, &groups, assigned);
+        let (mut tasks, bounds) = tasks(graph, &rules);
         tasks.iter_mut().for_each(|task| task.divide(&groups));
         let slots = groups.iter().map(|group| group.optimizer.slots()).max().unwrap_or(0);
         Update {
+            whole: WholeTensors::new(graph, &groups, &rules, threads),
             groups,
             gradients: Buffer::default(),
             gradient_cuts: Partition::new(bounds.clone()),
@@ -116,12 +122,13 @@ impl Update {
         self.spent_cuts = Partition::singles(self.tasks.len());
     }
 
-    /// For each shard its operation, and its share of the time that its task took.
+    /// For each shard its operation, and its share of the time that its task took; and the same of whole tensors.
     pub fn spent(&self) -> impl Iterator<Item = (usize, Duration)> {
-        self.tasks.iter().zip(&self.spent).flat_map(|(task, spent)| {
+        let of_tasks = self.tasks.iter().zip(&self.spent).flat_map(|(task, spent)| {
             let share = |shard: &Shard| spent.mul_f64(shard.within.len() as f64 / task.size as f64);
             task.shards.iter().map(move |shard| (shard.op, share(shard)))
-        })
+        });
+        of_tasks.chain(self.whole.spent())
     }
 
     /// What the optimizers remember: for each of their slots a value for each parameter.
@@ -174,8 +181,21 @@ impl Update {
                 self.compute_those(graph, blocks, workers, Shard::is_trained);
                 Some(clip.scale(self.norm(workers)))
             }
-            _ => None,
+            _ => {
+                if !self.whole.is_empty() {
+                    self.compute_those(graph, blocks, workers, Shard::is_whole);
+                }
+                None
+            }
         };
+        if !self.whole.is_empty() {
+            let values = Values {
+                w: &mut *parameters,
+                dw: &mut self.gradients,
+                slots: &mut self.slots,
+            };
+            self.whole.update(&self.groups, rule, scale, values, workers);
+        }
         let timed = !self.spent.is_empty();
         let groups = &self.groups;
         if let ([task], Some(scratch), false) = (&self.tasks[..], workers.single_thread_scratch(), timed) {
@@ -214,14 +234,7 @@ impl Update {
         let gradients = self.gradient_cuts.cut(&mut self.gradients);
         let (squares, tasks) = (self.square_cuts.cut(&mut self.squares), &self.tasks);
         workers.each(tasks.len(), &|task, _, _| {
-            let gradients = gradients.take(task);
-            let mut sum = 0.0;
-            for run in &tasks[task].runs {
-                gradients[run.values.clone()]
-                    .iter()
-                    .for_each(|&g| sum += f64::from(g) * f64::from(g));
-            }
-            squares.take(task)[0] = sum;
+            squares.take(task)[0] = tasks[task].sum_of_squares(&gradients.take(task));
         });
         self.squares.iter().sum::<f64>().sqrt()
     }

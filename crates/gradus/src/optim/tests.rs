@@ -104,6 +104,7 @@ fn weights_decay_only_where_they_should() {
         ),
         (Box::new(NAdam::new(0.1).weight_decay(0.3)), Box::new(NAdam::new(0.1))),
         (Box::new(Lion::new(0.1).weight_decay(0.3)), Box::new(Lion::new(0.1))),
+        (Box::new(Muon::new(0.1).weight_decay(0.3)), Box::new(Muon::new(0.1))),
     ];
     for (with, without) in pairs {
         assert_eq!(five_steps(&*with, false), five_steps(&*without, true), "{with:?}");
@@ -179,26 +180,28 @@ fn settings_are_those_of_the_name() {
     let show = |optimizer: &dyn Optimizer| format!("{optimizer:?}");
     let set = |name: &str, settings| with_settings(name, settings).unwrap();
     let settings = serde_json::json!({ "learning_rate": 0.125, "weight_decay": 0.5 });
-    let expected: [(&str, &dyn Optimizer); 6] = [
+    let expected: [(&str, &dyn Optimizer); 7] = [
         ("sgd", &Sgd::new(0.125).weight_decay(0.5)),
         ("adam", &Adam::new(0.125).weight_decay(0.5)),
         ("adamw", &AdamW::new(0.125).weight_decay(0.5)),
         ("rmsprop", &RmsProp::new(0.125).weight_decay(0.5)),
         ("nadam", &NAdam::new(0.125).weight_decay(0.5)),
         ("lion", &Lion::new(0.125).weight_decay(0.5)),
+        ("muon", &Muon::new(0.125).weight_decay(0.5)),
     ];
     for (name, expected) in expected {
         assert_eq!(show(&*set(name, settings.clone())), show(expected));
         assert_eq!(set(name, settings.clone()).name(), name);
     }
     // Without a learning rate, each has its own.
-    let defaults: [(&str, &dyn Optimizer); 6] = [
+    let defaults: [(&str, &dyn Optimizer); 7] = [
         ("sgd", &Sgd::new(0.01)),
         ("adam", &Adam::new(0.001)),
         ("adamw", &AdamW::new(0.001)),
         ("rmsprop", &RmsProp::new(0.01)),
         ("nadam", &NAdam::new(0.002)),
         ("lion", &Lion::new(0.0001)),
+        ("muon", &Muon::new(0.02)),
     ];
     for (name, expected) in defaults {
         assert_eq!(show(&*set(name, serde_json::json!({}))), show(expected));

@@ -133,10 +133,11 @@ impl TrainingSteps {
         let groups = groups
             .into_iter()
             .map(|(optimizer, factor)| UpdateGroup::new(optimizer, factor));
+        let workspace = Workspace::new(graph, options.batch, options.threads, options.bfloat16)?;
         Ok(TrainingSteps {
             graph: graph.clone(),
-            workspace: Workspace::new(graph, options.batch, options.threads, options.bfloat16)?,
-            update: Update::new(graph, groups.collect(), &of_parameters),
+            update: Update::new(graph, groups.collect(), &of_parameters, workspace.threads()),
+            workspace,
             objective: Objective::new(network, &*loss)?,
             loss,
             first_trained: first_trained(graph, &of_parameters),

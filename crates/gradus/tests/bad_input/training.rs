@@ -56,6 +56,11 @@ fn settings_of_training_that_make_no_sense() {
             Box::new(NAdam::new(0.1).momentum_decay(-1.0)),
             &["NAdam", "momentum decay", "-1"],
         ),
+        (Box::new(Muon::new(0.0)), &["Muon", "learning rate", "above 0", "got 0"]),
+        (
+            Box::new(Muon::new(0.1).adamw_learning_rate(-1.0)),
+            &["Muon", "AdamW learning rate", "-1"],
+        ),
         (Box::new(Lion::new(0.1).betas(0.9, 1.0)), &["Lion", "beta2", "got 1"]),
         (Box::new(Greedy), &["greedy", "9 slots", "8"]),
     ] {

@@ -1,13 +1,14 @@
 //! Every optimizer along ten given gradients, and gradient clipping.
 
 use gradus::data::Target;
+use gradus::optim::advanced::update_tensor;
 use gradus::optim::{self, Clip, Optimizer, Step};
 use gradus::prelude::*;
 use gradus::{Float, Shape};
 use ndarray::ArrayD;
 use serde_json::Value;
 
-use crate::file::{all, close, floats, list, number, numbers, text};
+use crate::file::{all, close, counts, floats, list, number, numbers, text};
 
 fn optimizer(kind: &str, settings: &Value) -> Box<dyn Optimizer> {
     optim::with_settings(kind, settings.clone()).unwrap()
@@ -28,6 +29,27 @@ fn optimizers() {
             let step = Step::new(i as u64 + 1, optimizer.learning_rate() as Float, true);
             let mut slots: Vec<&mut [Float]> = state.iter_mut().map(Vec::as_mut_slice).collect();
             optimizer.update(step, &mut w, &floats(dw), &mut slots);
+            close(&format!("w after step {}", step.number), &w, &numbers(expected))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn muon() {
+    all("optimizers", "muon", |case| {
+        let muon = optimizer("muon", &case["settings"]);
+        let shape = Shape::from(counts(&case["shape"]));
+        let mut w = floats(&case["w"]);
+        let mut state = vec![vec![0.0; w.len()]; muon.slots()];
+        for (i, (dw, expected)) in (list(&case["gradients"]).iter())
+            .zip(list(&case["trajectory"]))
+            .enumerate()
+        {
+            let step = Step::new(i as u64 + 1, muon.learning_rate() as Float, true);
+            let mut slots: Vec<&mut [Float]> = state.iter_mut().map(Vec::as_mut_slice).collect();
+            let tensors = muon.whole_tensors().ok_or("Muon updates whole tensors")?;
+            update_tensor(tensors, step, &shape, &mut w, &floats(dw), &mut slots);
             close(&format!("w after step {}", step.number), &w, &numbers(expected))?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::tensors::ParameterRule;
 use super::{Rule, UpdateGroup};
 use crate::Float;
 use crate::engine::add_up;
@@ -23,8 +24,8 @@ pub(super) struct Shard {
     /// Its place in its layer's parameters.
     pub within: Range<usize>,
     decays: bool,
-    /// The group of its parameter; none if it keeps its values.
-    group: Option<usize>,
+    /// How its parameter is updated; none if it keeps its values.
+    rule: Option<ParameterRule>,
 }
 
 /// Values that follow one another in a task and are updated together.
@@ -78,7 +79,7 @@ impl Task {
         scratch: &mut [Float],
     ) {
         if self.runs.is_empty() {
-            // All of it is frozen.
+            // All of it is frozen, or part of whole tensors.
             return;
         }
         if let Some((scale, dw)) = ready {
@@ -88,7 +89,7 @@ impl Task {
             self.update(groups, rule.number, w, dw, state);
         } else {
             let (dw, scratch) = scratch.split_at_mut(self.size);
-            self.gradients(graph, blocks, Shard::is_trained, dw, scratch);
+            self.gradients(graph, blocks, Shard::is_updated_by_values, dw, scratch);
             if let Some(clip) = rule.clip {
                 clip.clamp(dw);
             }
@@ -96,14 +97,29 @@ impl Task {
         }
     }
 
+    /// The sum of the squares of the gradients of its parameters that are not frozen.
+    pub fn sum_of_squares(&self, gradients: &[Float]) -> f64 {
+        let (mut sum, mut rest) = (0.0, gradients);
+        for shard in &self.shards {
+            let (gradient, after) = rest.split_at(shard.within.len());
+            rest = after;
+            if shard.is_trained() {
+                gradient.iter().for_each(|&g| sum += f64::from(g) * f64::from(g));
+            }
+        }
+        sum
+    }
+
     /// Divides the values where another group begins or the optimizer has to know whether they decay, and leaves out those that are
-    /// frozen.
+    /// frozen or part of whole tensors.
     pub fn divide(&mut self, groups: &[UpdateGroup]) {
         let mut end = 0;
         for shard in &self.shards {
             let start = end;
             end += shard.within.len();
-            let Some(group) = shard.group else { continue };
+            let Some(ParameterRule { group, whole: false }) = shard.rule else {
+                continue;
+            };
             let is_same = |run: &Run| {
                 let decay_alike = run.decays == shard.decays || !groups[group].optimizer.decays();
                 run.values.end == start && run.group == group && decay_alike
@@ -141,7 +157,17 @@ impl Task {
 impl Shard {
     /// Whether the optimizer is applied to it.
     pub fn is_trained(&self) -> bool {
-        self.group.is_some()
+        self.rule.is_some()
+    }
+
+    /// Whether it is part of a tensor that is updated as a whole.
+    pub fn is_whole(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.whole)
+    }
+
+    /// Whether its values are updated each by itself.
+    fn is_updated_by_values(&self) -> bool {
+        self.rule.is_some_and(|rule| !rule.whole)
     }
 
     /// Computes its gradient.
@@ -184,10 +210,10 @@ pub(in crate::engine) fn scratch(graph: &Graph) -> usize {
 }
 
 /// All tasks, in the order of the parameters, and where each begins.
-pub(super) fn tasks(graph: &Graph, assigned: &[Option<usize>]) -> (Vec<Task>, Vec<usize>) {
+pub(super) fn tasks(graph: &Graph, rules: &[Option<ParameterRule>]) -> (Vec<Task>, Vec<usize>) {
     let (mut tasks, mut bounds): (Vec<Task>, _) = (Vec::new(), vec![0]);
     let mut end = 0;
-    for shard in shards(graph, assigned) {
+    for shard in shards(graph, rules) {
         let size = shard.within.len();
         end += size;
         match tasks.last_mut() {
@@ -207,15 +233,15 @@ pub(super) fn tasks(graph: &Graph, assigned: &[Option<usize>]) -> (Vec<Task>, Ve
     (tasks, bounds)
 }
 
-/// All shards, in the order of the parameters. `assigned` has the group of each parameter; those beyond its end keep their values.
-fn shards(graph: &Graph, assigned: &[Option<usize>]) -> Vec<Shard> {
+/// All shards, in the order of the parameters. `rules` has one for each parameter; those beyond its end keep their values.
+fn shards(graph: &Graph, rules: &[Option<ParameterRule>]) -> Vec<Shard> {
     let mut shards = Vec::new();
-    let mut assigned = assigned.iter();
+    let mut rules = rules.iter();
     for (i, op) in graph.ops.iter().enumerate() {
         let Op::Layer(op) = op else { continue };
         let mut start = 0;
         for (p, parameter) in op.bound.parameters.iter().enumerate() {
-            let group = assigned.next().copied().flatten();
+            let rule = rules.next().copied().flatten();
             let rows = parameter.shape.first().copied().unwrap_or(1).max(1);
             let width = op.sizes[p] / rows;
             let step = (SHARD / width.max(1)).clamp(1, rows);
@@ -227,7 +253,7 @@ fn shards(graph: &Graph, assigned: &[Option<usize>]) -> Vec<Shard> {
                     within: start + range.start * width..start + range.end * width,
                     rows: range,
                     decays: parameter.decays,
-                    group,
+                    rule,
                 });
             }
             start += op.sizes[p];
