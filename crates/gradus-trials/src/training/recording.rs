@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use gradus::{Float, optim};
+use gradus::optim::advanced::{TensorOptimizer, TensorUpdate};
+use gradus::{Float, Shape, optim};
 
 /// An optimizer that records the learning rate of each step, or has its own.
 #[derive(Debug)]
@@ -33,6 +34,17 @@ impl RecordingOptimizer {
         let recorded = self.recorded.lock().expect("no thread panics here");
         recorded.values().copied().collect()
     }
+
+    /// Records the learning rate of a step, or sets it.
+    fn record(&self, step: &mut optim::Step) {
+        match &self.rates {
+            Some(rates) => step.learning_rate = rates[step.number as usize - 1],
+            None => {
+                let mut recorded = self.recorded.lock().expect("no thread panics here");
+                recorded.insert(step.number, step.learning_rate);
+            }
+        }
+    }
 }
 
 impl optim::Optimizer for RecordingOptimizer {
@@ -56,14 +68,35 @@ impl optim::Optimizer for RecordingOptimizer {
         self.optimizer.decays()
     }
 
+    fn whole_tensors(&self) -> Option<&dyn TensorOptimizer> {
+        self.optimizer.whole_tensors().is_some().then_some(self)
+    }
+
     fn update(&self, mut step: optim::Step, w: &mut [Float], dw: &[Float], state: &mut [&mut [Float]]) {
-        match &self.rates {
-            Some(rates) => step.learning_rate = rates[step.number as usize - 1],
-            None => {
-                let mut recorded = self.recorded.lock().expect("no thread panics here");
-                recorded.insert(step.number, step.learning_rate);
-            }
-        }
+        self.record(&mut step);
         self.optimizer.update(step, w, dw, state);
+    }
+}
+
+impl RecordingOptimizer {
+    /// The optimizer of whole tensors, which is asked for where there is one alone.
+    fn tensors(&self) -> &dyn TensorOptimizer {
+        let tensors = self.optimizer.whole_tensors();
+        tensors.expect("it is an optimizer of whole tensors")
+    }
+}
+
+impl TensorOptimizer for RecordingOptimizer {
+    fn takes(&self, shape: &Shape, decays: bool) -> bool {
+        self.tensors().takes(shape, decays)
+    }
+
+    fn scratch(&self, shape: &Shape) -> usize {
+        self.tensors().scratch(shape)
+    }
+
+    fn update(&self, mut tensor: TensorUpdate<'_>) {
+        self.record(&mut tensor.step);
+        self.tensors().update(tensor);
     }
 }
