@@ -279,6 +279,19 @@ def schedule(name, kind, settings, *make, per_epoch=False):
     }
 
 
+class Restarts:
+    """CosineAnnealingWarmRestarts, stepped once a step: by one, or by the fraction of an epoch that a step is."""
+
+    def __init__(self, optimizer, period, multiplier=2, to=0.0, unit="epochs"):
+        self.scheduler = schedulers.CosineAnnealingWarmRestarts(optimizer, period, multiplier, to)
+        self.each = 1 if unit == "steps" else 1 / STEPS_PER_EPOCH
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        self.scheduler.step(self.steps * self.each)
+
+
 def plateau(name, losses, factor, patience, min_delta=1e-4):
     """The factor before the first epoch and after each."""
     sgd = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -296,6 +309,13 @@ def schedules():
     # Warm-up over 7 steps is 1/7 of the learning rate at the first step, 2/7 at the second, all of it from the seventh on.
     warm_up = lambda o: schedulers.LinearLR(o, 1 / 7, 1.0, 6)
     cosine = lambda o: schedulers.CosineAnnealingLR(o, STEPS)
+    # In epochs, the factor changes at every step: PyTorch is told the fraction of the epoch.
+    restarts = lambda name, period, **own: schedule(
+        name,
+        "cosine_restarts",
+        {"period": period, "multiplier": 2, "to": 0.0, **own},
+        lambda o: Restarts(o, period, **own),
+    )
     return [
         schedule(
             "step decay",
@@ -320,6 +340,25 @@ def schedules():
             lambda o: schedulers.OneCycleLR(
                 o, 1.0, STEPS, pct_start=0.3, div_factor=25.0, final_div_factor=1e4, cycle_momentum=False
             ),
+        ),
+        schedule(
+            "step decay by steps",
+            "step_decay",
+            {"every": 3, "unit": "steps", "factor": 0.5},
+            lambda o: schedulers.StepLR(o, 3, 0.5),
+        ),
+        schedule("linear", "linear", {"to": 0.0}, lambda o: schedulers.LinearLR(o, 1.0, 0.0, STEPS)),
+        schedule("linear to 0.25", "linear", {"to": 0.25}, lambda o: schedulers.LinearLR(o, 1.0, 0.25, STEPS)),
+        restarts("restarts", 1),
+        restarts("restarts, periods of the same length", 2, multiplier=1, to=0.1),
+        restarts("restarts by steps", 3, unit="steps"),
+        restarts("restarts by steps, periods three times as long", 2, unit="steps", multiplier=3, to=0.25),
+        schedule(
+            "warm-up over epochs, then linear",
+            "warmup",
+            {"epochs": 2, "then": "linear"},
+            lambda o: schedulers.LinearLR(o, 1 / 8, 1.0, 7),
+            lambda o: schedulers.LinearLR(o, 1.0, 0.0, STEPS),
         ),
         schedule("warm-up", "warmup", {"steps": 7, "then": "constant"}, warm_up),
         schedule("warm-up, then cosine", "warmup", {"steps": 7, "then": "cosine"}, warm_up, cosine),

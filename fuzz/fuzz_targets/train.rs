@@ -69,6 +69,8 @@ fuzz_target!(|bytes: &[u8]| {
             "step_decay:every=1",
             "exponential",
             "cosine",
+            "cosine_restarts:period=2,unit=steps",
+            "linear",
             "one_cycle",
             "plateau",
         ]),

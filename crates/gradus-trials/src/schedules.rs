@@ -2,7 +2,9 @@
 
 use std::f64::consts::PI;
 
-use gradus::schedule::{Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay, Warmup};
+use gradus::schedule::{
+    Constant, Cosine, CosineRestarts, Exponential, Linear, OneCycle, Plateau, Schedule, StepDecay, Unit, Warmup,
+};
 
 /// A schedule with its settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,12 +12,22 @@ pub enum ScheduleKind {
     Constant,
     StepDecay {
         every: u64,
+        unit: Unit,
         factor: f64,
     },
     Exponential {
         per_epoch: f64,
     },
     Cosine {
+        to: f64,
+    },
+    CosineRestarts {
+        period: u64,
+        unit: Unit,
+        multiplier: u64,
+        to: f64,
+    },
+    Linear {
         to: f64,
     },
     OneCycle {
@@ -29,7 +41,8 @@ pub enum ScheduleKind {
         min_delta: f64,
     },
     Warmup {
-        steps: u64,
+        length: u64,
+        unit: Unit,
         then: Box<ScheduleKind>,
     },
 }
@@ -39,9 +52,16 @@ impl ScheduleKind {
     pub fn schedule(&self) -> Box<dyn Schedule> {
         match *self {
             ScheduleKind::Constant => Box::new(Constant),
-            ScheduleKind::StepDecay { every, factor } => Box::new(StepDecay::new(every, factor)),
+            ScheduleKind::StepDecay { every, unit, factor } => Box::new(StepDecay::new(every, factor).unit(unit)),
             ScheduleKind::Exponential { per_epoch } => Box::new(Exponential::new(per_epoch)),
             ScheduleKind::Cosine { to } => Box::new(Cosine::new().to(to)),
+            ScheduleKind::CosineRestarts {
+                period,
+                unit,
+                multiplier,
+                to,
+            } => Box::new(CosineRestarts::new(period).unit(unit).multiplier(multiplier).to(to)),
+            ScheduleKind::Linear { to } => Box::new(Linear::new().to(to)),
             ScheduleKind::OneCycle {
                 warm_up,
                 start_divisor,
@@ -57,7 +77,12 @@ impl ScheduleKind {
                 factor,
                 min_delta,
             } => Box::new(Plateau::new(patience, factor).min_delta(min_delta)),
-            ScheduleKind::Warmup { steps, ref then } => Box::new(Warmup::new(steps, then.schedule())),
+            ScheduleKind::Warmup {
+                length,
+                unit: Unit::Steps,
+                ref then,
+            } => Box::new(Warmup::new(length, then.schedule())),
+            ScheduleKind::Warmup { length, ref then, .. } => Box::new(Warmup::over_epochs(length, then.schedule())),
         }
     }
 
@@ -68,9 +93,30 @@ impl ScheduleKind {
         let half_wave = |from: f64, to: f64, part: f64| to + (from - to) * (1.0 + (PI * part).cos()) / 2.0;
         match *self {
             ScheduleKind::Constant => 1.0,
-            ScheduleKind::StepDecay { every, factor } => factor.powi(epoch / every as i32),
+            ScheduleKind::StepDecay { every, unit, factor } => {
+                let done = if unit == Unit::Steps { step as i32 } else { epoch };
+                factor.powi(done / every as i32)
+            }
             ScheduleKind::Exponential { per_epoch } => per_epoch.powi(epoch),
             ScheduleKind::Cosine { to } => half_wave(1.0, to, step as f64 / steps as f64),
+            ScheduleKind::CosineRestarts {
+                period,
+                unit,
+                multiplier,
+                to,
+            } => {
+                let each = if unit == Unit::Steps { 1 } else { per_epoch };
+                let lengths = (0..).map(|i| period * each * multiplier.pow(i));
+                let (mut start, mut length) = (0, 0);
+                for next in lengths {
+                    if step < start + length {
+                        break;
+                    }
+                    (start, length) = (start + length, next);
+                }
+                half_wave(1.0, to, (step - start) as f64 / length as f64)
+            }
+            ScheduleKind::Linear { to } => 1.0 + (to - 1.0) * step as f64 / steps as f64,
             ScheduleKind::OneCycle {
                 warm_up,
                 start_divisor,
@@ -111,7 +157,12 @@ impl ScheduleKind {
                 }
                 all
             }
-            ScheduleKind::Warmup { steps: warm, ref then } => {
+            ScheduleKind::Warmup { length, unit, ref then } => {
+                let warm = if unit == Unit::Steps {
+                    length
+                } else {
+                    length * per_epoch
+                };
                 let warmth = f64::min(1.0, (step + 1) as f64 / warm as f64);
                 warmth * then.factor(step, steps, per_epoch, losses)
             }

@@ -112,6 +112,9 @@ macro_rules! schedule {
         fn validate(&self) -> Result<()> {
             (**self).validate()
         }
+        fn check_length(&self, run: &ScheduleContext<'_>) -> Result<()> {
+            (**self).check_length(run)
+        }
         fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
             (**self).factor(context)
         }

@@ -14,5 +14,5 @@ pub use crate::loss::{
 };
 pub use crate::metric::{Accuracy, Average, F1, Precision, Recall, TopK};
 pub use crate::optim::{Adam, AdamW, Clip, Lion, Muon, NAdam, RmsProp, Sgd};
-pub use crate::schedule::{Cosine, Exponential, OneCycle, Plateau, StepDecay, Warmup};
+pub use crate::schedule::{Cosine, CosineRestarts, Exponential, Linear, OneCycle, Plateau, StepDecay, Warmup};
 pub use crate::{Concat, Fit, Layers, Multiply, Network, ParameterGroup, Residual, Sequential, Shape};

@@ -2,11 +2,14 @@
 
 mod cosine;
 mod decay;
+mod linear;
 mod plateau;
+mod restarts;
 mod warmup;
 
 use std::fmt::Debug;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Result;
@@ -19,6 +22,8 @@ list! {
     decay::StepDecay, StepDecay::new(2, 0.25);
     decay::Exponential, Exponential::new(0.5);
     cosine::Cosine, Cosine::new().to(0.1);
+    restarts::CosineRestarts, CosineRestarts::new(3).unit(Unit::Steps).to(0.1);
+    linear::Linear, Linear::new().to(0.1);
     cosine::OneCycle, OneCycle::new().warm_up(0.5);
     plateau::Plateau, Plateau::new(1, 0.1);
     warmup::Warmup, Warmup::new(4, Cosine::new().to(0.2));
@@ -60,6 +65,11 @@ pub trait Schedule: Debug + Send + Sync {
     /// Refuses settings that make no sense, with a sentence.
     fn validate(&self) -> Result<()>;
 
+    /// Refuses a run that is too short for it, with a sentence; called at the position where the run begins.
+    fn check_length(&self, _run: &ScheduleContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// What the optimizer's learning rate is multiplied by.
     fn factor(&self, context: &ScheduleContext<'_>) -> f64;
 
@@ -67,6 +77,31 @@ pub trait Schedule: Debug + Send + Sync {
     /// on, and can't be [resumed](crate::Fit::resume) from a shorter one. `true` unless the schedule says otherwise.
     fn reads_steps(&self) -> bool {
         true
+    }
+}
+
+/// What a schedule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Steps of the optimizer.
+    Steps,
+    /// Epochs.
+    Epochs,
+}
+
+impl Unit {
+    /// Whether it counts epochs, which the settings of some schedules leave out.
+    fn is_epochs(&self) -> bool {
+        *self == Unit::Epochs
+    }
+
+    /// Its name in settings.
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Steps => "steps",
+            Unit::Epochs => "epochs",
+        }
     }
 }
 
@@ -99,6 +134,14 @@ impl<'a> ScheduleContext<'a> {
     pub fn epoch(&self) -> u64 {
         self.step / self.steps_per_epoch.max(1)
     }
+
+    /// The number of steps that `count` steps or epochs are.
+    pub fn steps_of(&self, count: u64, unit: Unit) -> u64 {
+        match unit {
+            Unit::Steps => count,
+            Unit::Epochs => count.saturating_mul(self.steps_per_epoch.max(1)),
+        }
+    }
 }
 
 /// The schedule of this name, with its default settings. [`Warmup`] needs settings, which [`Registry::schedule`] takes.
@@ -106,8 +149,8 @@ impl<'a> ScheduleContext<'a> {
 /// ```
 /// use gradus::schedule;
 /// assert_eq!(schedule::by_name("cosine")?.name(), "cosine");
-/// let error = schedule::by_name("linear").unwrap_err().to_string();
-/// assert!(error.starts_with("there is no schedule \"linear\"; choose one of constant, step_decay"));
+/// let error = schedule::by_name("polynomial").unwrap_err().to_string();
+/// assert!(error.starts_with("there is no schedule \"polynomial\"; choose one of constant, step_decay"));
 /// # Ok::<(), gradus::Error>(())
 /// ```
 ///

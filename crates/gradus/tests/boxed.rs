@@ -14,6 +14,7 @@ use gradus::init::{Fans, Initializer, Normal};
 use gradus::layer::Operation;
 use gradus::loss::{Loss, OutputActivation};
 use gradus::metric::{Meter, Metric};
+use gradus::optim::advanced::{TensorOptimizer, TensorUpdate};
 use gradus::optim::{Optimizer, Step};
 use gradus::prelude::*;
 use gradus::random::{Purpose, Rng, stream};
@@ -99,9 +100,22 @@ impl Optimizer for Own {
     fn decays(&self) -> bool {
         false
     }
+    fn with_weight_decay(&self, weight_decay: f64) -> Option<Box<dyn Optimizer>> {
+        Some(Box::new(Sgd::new(0.1).weight_decay(weight_decay)))
+    }
+    fn whole_tensors(&self) -> Option<&dyn TensorOptimizer> {
+        Some(self)
+    }
     fn update(&self, _step: Step, w: &mut [Float], _dw: &[Float], _state: &mut [&mut [Float]]) {
         w.fill(7.0);
     }
+}
+
+impl TensorOptimizer for Own {
+    fn takes(&self, shape: &Shape, _decays: bool) -> bool {
+        shape.size() == 5
+    }
+    fn update(&self, _tensor: TensorUpdate<'_>) {}
 }
 
 fn of_optimizer(optimizer: impl Optimizer) -> String {
@@ -109,7 +123,17 @@ fn of_optimizer(optimizer: impl Optimizer) -> String {
     let mut w = [0.0; 2];
     optimizer.update(step, &mut w, &[1.0; 2], &mut []);
     let (name, settings, rate) = (optimizer.name(), optimizer.settings(), optimizer.learning_rate());
-    let says = (name, settings, rate, optimizer.slots(), optimizer.decays());
+    let (decayed, tensors) = (optimizer.with_weight_decay(0.25), optimizer.whole_tensors());
+    let takes = tensors.map(|tensors| tensors.takes(&Shape::from(5), true));
+    let says = (
+        name,
+        settings,
+        rate,
+        optimizer.slots(),
+        optimizer.decays(),
+        decayed,
+        takes,
+    );
     format!("{optimizer:?} {w:?} {:?} {says:?}", optimizer.validate())
 }
 
@@ -126,6 +150,9 @@ impl Schedule for Own {
     fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
         context.step as f64
     }
+    fn check_length(&self, _run: &ScheduleContext<'_>) -> Result<()> {
+        no("own length")
+    }
     fn reads_steps(&self) -> bool {
         false
     }
@@ -133,7 +160,12 @@ impl Schedule for Own {
 
 fn of_schedule(schedule: impl Schedule) -> String {
     let context = ScheduleContext::new(5, 10, 5, &[]);
-    let says = (schedule.name(), schedule.settings(), schedule.reads_steps());
+    let says = (
+        schedule.name(),
+        schedule.settings(),
+        schedule.reads_steps(),
+        schedule.check_length(&context),
+    );
     format!(
         "{schedule:?} {} {:?} {says:?}",
         schedule.factor(&context),

@@ -74,7 +74,8 @@ pub struct Recipe {
     pub clip_value: Option<f64>,
     /// How the learning rate changes.
     #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "constant", help = format!(
-        "How the learning rate changes: {}, with settings after a colon, as in cosine:to=0.01 or step_decay:every=5,factor=0.5",
+        "How the learning rate changes: {}, with settings after a colon, as in cosine:to=0.01, step_decay:every=5,factor=0.5 or \
+         warmup:epochs=2,then=linear",
         or_list(registry().schedules.names())
     ))]
     pub schedule: Spec,

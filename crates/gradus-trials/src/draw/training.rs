@@ -3,6 +3,7 @@
 use gradus::data::Targets;
 use gradus::optim::Clip;
 use gradus::random::Rng;
+use gradus::schedule::Unit;
 use rand::RngExt;
 
 use super::choose;
@@ -76,7 +77,6 @@ pub(super) fn optimization(rng: &mut Rng) -> Optimization {
         5 => OptimizerKind::Lion {
             betas: choose(rng, &[[0.9, 0.99], [0.5, 0.75], [0.0, 0.9]]),
         },
-    };
         _ => OptimizerKind::Muon {
             momentum,
             nesterov: rng.random(),
@@ -85,6 +85,7 @@ pub(super) fn optimization(rng: &mut Rng) -> Optimization {
             betas: choose(rng, &[[0.9, 0.999], [0.5, 0.75]]),
             epsilon: choose(rng, &[1e-8, 1e-3]),
         },
+    };
     Optimization {
         optimizer,
         learning_rate: choose(rng, &[0.001, 0.01, 0.05]),
@@ -94,11 +95,23 @@ pub(super) fn optimization(rng: &mut Rng) -> Optimization {
 }
 
 pub(super) fn schedule(rng: &mut Rng) -> ScheduleKind {
+    let unit = choose(rng, &[Unit::Steps, Unit::Epochs]);
     let all = [
         ScheduleKind::Constant,
-        ScheduleKind::StepDecay { every: 2, factor: 0.5 },
+        ScheduleKind::StepDecay {
+            every: 2,
+            unit,
+            factor: 0.5,
+        },
         ScheduleKind::Exponential { per_epoch: 0.75 },
         ScheduleKind::Cosine { to: 0.1 },
+        ScheduleKind::CosineRestarts {
+            period: 1 + u64::from(unit == Unit::Steps),
+            unit,
+            multiplier: rng.random_range(1..=2),
+            to: 0.1,
+        },
+        ScheduleKind::Linear { to: 0.1 },
         ScheduleKind::OneCycle {
             warm_up: 0.4,
             start_divisor: 10.0,
@@ -113,7 +126,8 @@ pub(super) fn schedule(rng: &mut Rng) -> ScheduleKind {
     let then = choose(rng, &all);
     if rng.random_bool(0.2) {
         ScheduleKind::Warmup {
-            steps: rng.random_range(1..=6),
+            length: rng.random_range(1..=if unit == Unit::Steps { 6 } else { 3 }),
+            unit,
             then: Box::new(then),
         }
     } else {

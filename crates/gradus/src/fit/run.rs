@@ -123,6 +123,9 @@ impl<'r> TrainingRun<'r> {
 
     /// Takes up a checkpoint, if there is one to go on from, and tells the callbacks.
     pub(super) fn begin(&mut self) -> Result<()> {
+        if let Some(schedule) = &self.fit.schedule {
+            schedule.check_length(&self.schedule_context())?;
+        }
         let memory = match self.fit.resume.take() {
             Some(path) => Some(self.resume(&path)?),
             None => None,
@@ -253,16 +256,22 @@ impl<'r> TrainingRun<'r> {
         self.losses = self.history.values(monitored);
     }
 
-    /// The next step of the epoch.
-    fn next_step(&mut self) -> Result<()> {
-        let (batch, steps_per_epoch) = (self.fit.batch_size, self.steps_per_epoch());
-        let Position { epoch, step, .. } = self.position;
-        let context = ScheduleContext {
-            step: (epoch * steps_per_epoch + step) as u64,
+    /// The position, as schedules see it.
+    fn schedule_context(&self) -> ScheduleContext<'_> {
+        let (steps_per_epoch, position) = (self.steps_per_epoch(), self.position);
+        ScheduleContext {
+            step: (position.epoch * steps_per_epoch + position.step) as u64,
             steps: self.fit.epochs.saturating_mul(steps_per_epoch) as u64,
             steps_per_epoch: steps_per_epoch as u64,
             losses: &self.losses,
-        };
+        }
+    }
+
+    /// The next step of the epoch.
+    fn next_step(&mut self) -> Result<()> {
+        let batch = self.fit.batch_size;
+        let Position { epoch, step, .. } = self.position;
+        let context = self.schedule_context();
         self.factor = (self.fit.schedule.as_deref()).map_or(Ok(1.0), |schedule| factor(schedule, &context))?;
         self.rate = f64::from(self.fit.optimizer.learning_rate() as Float) * self.factor;
         let samples = step * batch..self.train.len().min((step + 1) * batch);

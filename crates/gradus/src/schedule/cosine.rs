@@ -9,7 +9,7 @@ use crate::Result;
 use crate::settings::{below_one, positive, require};
 
 /// From `start` to `end` along half a wave of the cosine, at this progress in [0, 1].
-fn anneal(start: f64, end: f64, progress: f64) -> f64 {
+pub(super) fn anneal(start: f64, end: f64, progress: f64) -> f64 {
     end + (start - end) * (1.0 + (PI * progress).cos()) / 2.0
 }
 

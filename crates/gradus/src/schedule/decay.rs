@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, ScheduleContext};
+use super::{Schedule, ScheduleContext, Unit};
 use crate::settings::positive;
 use crate::{Error, Result};
 
@@ -32,23 +32,28 @@ impl Schedule for Constant {
     }
 }
 
-/// The learning rate is multiplied by `factor` after every `every` epochs: after e epochs it has
+/// The learning rate is multiplied by `factor` after every `every` epochs, or steps: after n of them it has
 ///
 /// ```text
-/// factor^⌊e / every⌋
+/// factor^⌊n / every⌋
 /// ```
 ///
 /// ```
-/// use gradus::schedule::{ScheduleContext, Schedule, StepDecay};
+/// use gradus::schedule::{ScheduleContext, Schedule, StepDecay, Unit};
 /// let schedule = StepDecay::new(2, 0.5);
 /// let after = |epochs: u64| schedule.factor(&ScheduleContext::new(100 * epochs, 1000, 100, &[]));
 /// assert_eq!([0, 1, 2, 3, 4].map(after), [1.0, 1.0, 0.5, 0.5, 0.25]);
+/// let schedule = StepDecay::new(50, 0.5).unit(Unit::Steps);
+/// assert_eq!(schedule.factor(&ScheduleContext::new(149, 1000, 100, &[])), 0.25);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepDecay {
-    /// The number of epochs between two changes.
+    /// The number of epochs or steps between two changes.
     every: u64,
+    // Left out, so that checkpoints from before there was a choice are the same.
+    #[serde(skip_serializing_if = "Unit::is_epochs")]
+    unit: Unit,
     /// What the learning rate is multiplied by.
     factor: f64,
 }
@@ -63,7 +68,17 @@ impl Default for StepDecay {
 impl StepDecay {
     /// Multiplies the learning rate by `factor` after every `every` epochs.
     pub fn new(every: u64, factor: f64) -> Self {
-        StepDecay { every, factor }
+        StepDecay {
+            every,
+            unit: Unit::Epochs,
+            factor,
+        }
+    }
+
+    /// What `every` counts: epochs, unless it is set.
+    pub fn unit(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
     }
 }
 
@@ -78,13 +93,17 @@ impl Schedule for StepDecay {
 
     fn validate(&self) -> Result<()> {
         if self.every == 0 {
-            return Err(Error::invalid("step decay: every must be at least 1 epoch, got 0"));
+            return Err(Error::invalid(match self.unit {
+                Unit::Epochs => "step decay: every must be at least 1 epoch, got 0",
+                Unit::Steps => "step decay: every must be at least 1 step, got 0",
+            }));
         }
         positive("step decay", "factor", self.factor)
     }
 
     fn factor(&self, context: &ScheduleContext<'_>) -> f64 {
-        power(self.factor, context.epoch() / self.every.max(1))
+        let every = context.steps_of(self.every, self.unit);
+        power(self.factor, context.step / every.max(1))
     }
 
     fn reads_steps(&self) -> bool {

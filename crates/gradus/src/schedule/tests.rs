@@ -1,4 +1,5 @@
 use super::*;
+use crate::Registry;
 
 fn at(schedule: &dyn Schedule, step: u64, steps: u64) -> f64 {
     schedule.factor(&ScheduleContext {
@@ -111,14 +112,8 @@ fn plateau_bears_odd_losses() {
 
 #[test]
 fn runs_without_steps_have_a_rate() {
-    for name in [
-        "constant",
-        "step_decay",
-        "exponential",
-        "cosine",
-        "one_cycle",
-        "plateau",
-    ] {
+    let registry = Registry::default();
+    for name in registry.schedules.names().filter(|name| *name != "warmup") {
         let schedule = by_name(name).unwrap();
         assert_eq!(schedule.name(), name);
         schedule.validate().unwrap();
@@ -127,6 +122,56 @@ fn runs_without_steps_have_a_rate() {
             assert!((0.0..=1.0).contains(&factor), "{name} at {step} of {steps}: {factor}");
         }
     }
+}
+
+/// Whatever the settings, the factor is found at once.
+#[test]
+fn restarts_bear_any_position() {
+    for (period, multiplier) in [(1, 1), (1, 2), (u64::MAX, 1), (u64::MAX, u64::MAX), (0, 0)] {
+        for unit in [Unit::Steps, Unit::Epochs] {
+            let schedule = CosineRestarts::new(period).multiplier(multiplier).unit(unit);
+            for step in [0, 1, u64::MAX] {
+                assert!((0.0..=1.0).contains(&at(&schedule, step, 100)), "{schedule:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn warm_ups_longer_than_the_run_are_refused() {
+    let check = |schedule: Warmup| schedule.check_length(&ScheduleContext::new(0, 20, 10, &[]));
+    check(Warmup::new(20, Constant)).unwrap();
+    check(Warmup::over_epochs(2, Constant)).unwrap();
+    for schedule in [
+        Warmup::new(30, Constant),
+        Warmup::over_epochs(3, Constant),
+        Warmup::new(1, Warmup::new(30, Constant)),
+    ] {
+        assert_eq!(
+            check(schedule).unwrap_err().to_string(),
+            "warm-up: its 30 steps are more than the 20 steps of the training: the learning rate would never be reached; choose a \
+             shorter one, or train for more epochs"
+        );
+    }
+    let read = |settings: serde_json::Value| {
+        Registry::default()
+            .schedule("warmup", settings)
+            .map(|w| format!("{w:?}"))
+    };
+    let expected = format!("{:?}", Warmup::over_epochs(3, Linear::new()));
+    assert_eq!(
+        read(serde_json::json!({ "epochs": 3, "then": "linear" })).unwrap(),
+        expected
+    );
+    let refused = |settings| read(settings).unwrap_err().to_string();
+    assert_eq!(
+        refused(serde_json::json!({ "epochs": 3, "steps": 3 })),
+        "the schedule warmup: it has both steps and epochs: set one of them"
+    );
+    assert_eq!(
+        refused(serde_json::json!({})),
+        "the schedule warmup: missing setting `steps`"
+    );
 }
 
 #[test]
@@ -156,6 +201,27 @@ fn settings_that_make_no_sense_are_refused() {
     assert_eq!(
         refused(&Warmup::new(5, Cosine::new().to(2.0))),
         refused(&Cosine::new().to(2.0))
+    );
+    assert_eq!(
+        refused(&Warmup::over_epochs(0, Constant)),
+        "warm-up: epochs must be at least 1, got 0"
+    );
+    assert_eq!(
+        refused(&StepDecay::new(0, 0.1).unit(Unit::Steps)),
+        "step decay: every must be at least 1 step, got 0"
+    );
+    assert_eq!(
+        refused(&CosineRestarts::new(0)),
+        "cosine restarts: period and multiplier must be at least 1, got 0 and 2"
+    );
+    assert!(refused(&CosineRestarts::new(1).multiplier(0)).contains("got 1 and 0"));
+    assert_eq!(
+        refused(&CosineRestarts::new(1).to(-1.0)),
+        "cosine restarts: to must be in [0, 1], got -1"
+    );
+    assert_eq!(
+        refused(&Linear::new().to(2.0)),
+        "linear decay: to must be in [0, 1], got 2"
     );
     let one_cycle: OneCycle = serde_json::from_str(r#"{"warm_up": 0.1}"#).unwrap();
     assert_eq!(one_cycle, OneCycle::new().warm_up(0.1));

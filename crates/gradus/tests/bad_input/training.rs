@@ -34,6 +34,10 @@ fn settings_of_training_that_make_no_sense() {
         &["warm-up", "steps", "got 0"],
     );
     refused(
+        run(fit().schedule(Warmup::new(1_000_000, StepDecay::default()))),
+        &["warm-up", "1000000 steps are more than", "choose a shorter one"],
+    );
+    refused(
         run(fit().callback(EarlyStopping::new(3).watch("val_acuracy"))),
         &["`val_acuracy`", "loss"],
     );

@@ -1,29 +1,13 @@
 //! Every schedule: the factor at each step, or after each epoch's loss.
 
-use gradus::schedule::{
-    Constant, Cosine, Exponential, OneCycle, Plateau, Schedule, ScheduleContext, StepDecay, Warmup,
-};
+use gradus::Registry;
+use gradus::schedule::{Schedule, ScheduleContext};
 use serde_json::Value;
 
-use crate::file::{all, count, from, numbers, text};
+use crate::file::{all, count, numbers, text};
 
 fn schedule(kind: &str, settings: &Value) -> Box<dyn Schedule> {
-    match kind {
-        "step_decay" => Box::new(from::<StepDecay>(settings)),
-        "exponential" => Box::new(from::<Exponential>(settings)),
-        "cosine" => Box::new(from::<Cosine>(settings)),
-        "one_cycle" => Box::new(from::<OneCycle>(settings)),
-        "plateau" => Box::new(from::<Plateau>(settings)),
-        "warmup" => {
-            let steps = count(&settings["steps"]) as u64;
-            match text(&settings["then"]) {
-                "constant" => Box::new(Warmup::new(steps, Constant)),
-                "cosine" => Box::new(Warmup::new(steps, Cosine::default())),
-                then => panic!("no schedule {then}"),
-            }
-        }
-        _ => panic!("no schedule {kind}"),
-    }
+    Registry::default().schedule(kind, settings.clone()).unwrap()
 }
 
 /// The factor is computed in f64 in every build.
