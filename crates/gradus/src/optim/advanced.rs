@@ -115,7 +115,7 @@ impl<'a> Threads<'a> {
         values: &mut [Float],
         width: usize,
         cost: usize,
-        work: &(dyn Fn(usize, &mut [Float], &mut [Float]) + Sync),
+        work: impl Fn(usize, &mut [Float], &mut [Float]) + Sync,
     ) {
         let width = width.max(1);
         let rows = values.len().div_ceil(width);

@@ -286,7 +286,7 @@ fn orthogonalize(x: &mut [Float], [rows, columns]: [usize; 2], memory: &mut [Flo
         multiply_by_itself(x, [rows, columns], gram, threads);
         let [a, b, c] = COEFFICIENTS;
         let gram_matrix = Matrix::new(gram, small);
-        threads.for_rows(polynomial, small, small * small, &|first, out, scratch| {
+        threads.for_rows(polynomial, small, small * small, |first, out, scratch| {
             let part = Matrix::new(&gram[first * small..], small);
             let n = out.len() / small;
             matmul(
@@ -305,7 +305,7 @@ fn orthogonalize(x: &mut [Float], [rows, columns]: [usize; 2], memory: &mut [Flo
             }
         });
         let (x_matrix, polynomial) = (Matrix::new(x, columns), Matrix::new(polynomial, small));
-        threads.for_rows(next, columns, small * columns, &|first, out, scratch| {
+        threads.for_rows(next, columns, small * columns, |first, out, scratch| {
             let part = &x[first * columns..][..out.len()];
             for (out, &x) in out.iter_mut().zip(part) {
                 *out = a * x;
@@ -326,7 +326,7 @@ fn orthogonalize(x: &mut [Float], [rows, columns]: [usize; 2], memory: &mut [Flo
 fn multiply_by_itself(x: &[Float], [rows, columns]: [usize; 2], gram: &mut [Float], threads: &mut Threads<'_>) {
     let small = rows.min(columns);
     let large = rows.max(columns);
-    threads.for_rows(gram, small, small * large, &|first, out, scratch| {
+    threads.for_rows(gram, small, small * large, |first, out, scratch| {
         let n = out.len() / small;
         let all = Matrix::new(x, columns);
         let (part, all) = if rows <= columns {
