@@ -16,9 +16,9 @@ use crate::settings::require;
 ///
 /// ```
 /// use gradus::schedule::{Linear, Schedule, ScheduleContext};
-/// let schedule = Linear::new().to(0.2);
+/// let schedule = Linear::new().to(0.25);
 /// let after = |step| schedule.factor(&ScheduleContext::new(step, 800, 100, &[]));
-/// assert_eq!([0, 400, 800].map(after), [1.0, 0.6, 0.2]);
+/// assert_eq!([0, 400, 800].map(after), [1.0, 0.625, 0.25]);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
