@@ -120,7 +120,7 @@ impl Optimizer for Lion {
         let least = step.least_weight(self.weight_decay);
         let (beta1, rest1) = (self.beta1 as Float, (1.0 - self.beta1) as Float);
         let (beta2, rest2) = (self.beta2 as Float, (1.0 - self.beta2) as Float);
-        gradus_kernels::vectorize(|| {
+        gradus_kernels::vectorize!(|| {
             for ((w, &dw), m) in w.iter_mut().zip(dw).zip(m.iter_mut()) {
                 let g = flush(dw, TINY);
                 *w = flush(shrink * *w - rate * sign(beta1 * *m + rest1 * g), least);

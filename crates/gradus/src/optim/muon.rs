@@ -171,7 +171,7 @@ impl Muon {
     fn direction(&self, dw: &[Float], m: &mut [Float], x: &mut [Float]) {
         let (momentum, rest) = (self.momentum as Float, (1.0 - self.momentum) as Float);
         let nesterov = self.nesterov;
-        vectorize(|| {
+        vectorize!(|| {
             for ((x, &dw), m) in x.iter_mut().zip(dw).zip(m.iter_mut()) {
                 let g = flush(dw, TINY);
                 *m = flush(momentum * *m + rest * g, TINY);
@@ -264,7 +264,7 @@ impl TensorOptimizer for Muon {
         let shrink = 1.0 - step.learning_rate * step.decay(self.weight_decay);
         let least = step.least_weight(self.weight_decay);
         let length = (f64::from(step.learning_rate) * self.factor(shape)) as Float;
-        vectorize(|| {
+        vectorize!(|| {
             for (w, &x) in w.iter_mut().zip(x.iter()) {
                 *w = flush(shrink * *w - length * x, least);
             }
@@ -277,7 +277,7 @@ impl TensorOptimizer for Muon {
 fn orthogonalize(x: &mut [Float], [rows, columns]: [usize; 2], memory: &mut [Float], threads: &mut Threads<'_>) {
     let square = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
     let scale = (1.0 / square.sqrt().max(LEAST_NORM)) as Float;
-    vectorize(|| x.iter_mut().for_each(|x| *x = flush(*x * scale, NEGLIGIBLE)));
+    vectorize!(|| x.iter_mut().for_each(|x| *x = flush(*x * scale, NEGLIGIBLE)));
     let small = rows.min(columns);
     let (next, memory) = memory.split_at_mut(x.len());
     let (gram, polynomial) = memory.split_at_mut(small * small);

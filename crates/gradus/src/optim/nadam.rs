@@ -173,7 +173,7 @@ impl Optimizer for NAdam {
         let (beta2, rest2) = (self.beta2 as Float, (1.0 - self.beta2) as Float);
         let epsilon = self.epsilon as Float;
         let to_square = least_to_square(1.0 - self.beta2);
-        gradus_kernels::vectorize(|| {
+        gradus_kernels::vectorize!(|| {
             for (((w, &dw), m), v) in w.iter_mut().zip(dw).zip(m.iter_mut()).zip(v.iter_mut()) {
                 let g = flush(dw + l2 * *w, TINY);
                 *m = flush(beta1 * *m + rest1 * g, TINY);
