@@ -3,18 +3,17 @@
 //! `cargo run --release --example 04_mnist_mlp`
 //!
 //! MNIST has 60,000 gray images of 28×28 pixels to learn from and 10,000 to be judged by, each of one handwritten digit.
-//! Without it this program goes on with the 1,797 digits of 8×8 pixels that the library carries. To get it:
-//! `cargo run --release -- data fetch mnist`
+//! The crate `gradus-mnist` has them all in itself.
+
+use std::error::Error;
 
 use gradus::prelude::*;
-use gradus::{Error, Result};
 
 /// Teaches a perceptron to read digits.
-pub fn main() -> Result<()> {
-    let (train, test) = mnist::load("mnist", None).or_else(|_| {
-        println!("MNIST is not on this machine: going on with the 8×8 digits that the library carries.");
-        digits::load()
-    })?;
+pub fn main() -> Result<(), Box<dyn Error>> {
+    let (train, test) = gradus_mnist::load()?;
+    let train = mnist::from_bytes(train.pixels, &train.labels)?;
+    let test = mnist::from_bytes(test.pixels, &test.labels)?;
     println!("{} images of shape {} to learn from\n", train.len(), train.shape());
 
     // 784 pixels in, 256 hidden neurons, and for each of the 10 digits the probability that the image shows it.
@@ -40,7 +39,7 @@ pub fn main() -> Result<()> {
     let result = network.evaluate(&test, &CrossEntropy::new(), &[&Accuracy])?;
     println!("\non the test images: {result}");
     if result.metric("accuracy") < Some(0.85) {
-        return Err(Error::invalid("the network has not learned to read digits"));
+        return Err("the network has not learned to read digits".into());
     }
     // `network.save("mnist.safetensors")?` would keep it, architecture and all, for `Network::load`.
     Ok(())

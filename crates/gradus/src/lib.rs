@@ -10,7 +10,7 @@
 //! ```
 //! use gradus::prelude::*;
 //!
-//! // 1,797 small handwritten digits that the library carries; `mnist::load("mnist", None)` loads the full-sized set.
+//! // 1,797 small handwritten digits that the library carries; the crate `gradus-mnist` carries the full-sized set.
 //! let (train, test) = digits::load()?;
 //!
 //! // The shape of a sample is given once, every other shape follows. The seed decides everything random.

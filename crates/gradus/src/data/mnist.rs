@@ -2,7 +2,7 @@
 //!
 //! Each set is four IDX files, images and labels for training and for testing, which are searched in a few folders (see
 //! [`load`]). The library opens no connection: [`Set`] says what a downloader needs to know, and the program `gradus` has one
-//! (`gradus data fetch mnist`).
+//! (`gradus data fetch mnist`). The crate `gradus-mnist` has MNIST itself, in memory: [`from_bytes`] makes samples of it.
 
 mod sets;
 
@@ -296,6 +296,25 @@ pub fn load(name: &str, dir: Option<&Path>) -> Result<(Bytes, Bytes)> {
     set.read(&locate(set, dir)?)
 }
 
+/// Makes samples of MNIST from images and labels in memory: 784 bytes for each image, row by row, and a digit.
+///
+/// ```
+/// use gradus::data::{Dataset, mnist};
+/// let images = gradus_mnist::test()?;
+/// let test = mnist::from_bytes(images.pixels, &images.labels)?;
+/// assert_eq!((test.len(), test.shape().to_string()), (10_000, "1×28×28".to_string()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If there are no images, the bytes are not a whole number of images, the numbers of images and labels differ, or a label is
+/// above 9.
+pub fn from_bytes(pixels: Vec<u8>, labels: &[u8]) -> Result<Bytes> {
+    let names = Set::find("mnist")?.class_names();
+    let labels = labels.iter().map(|&label| usize::from(label));
+    Bytes::new([1, 28, 28], pixels, labels, names.len())?.with_class_names(names)
+}
+
 /// The folder from which [`load`] reads a set.
 ///
 /// # Errors
@@ -417,6 +436,27 @@ mod tests {
             assert_eq!(test.pixels().as_bytes().unwrap(), [20, 21, 22, 23, 24, 25]);
             assert_eq!(test.class_names().unwrap()[9], "9");
         }
+    }
+
+    #[test]
+    fn samples_in_memory_are_those_of_the_files() {
+        let dir = Folder::new("memory");
+        let set = Set::find("mnist").unwrap();
+        let pixels: Vec<u8> = (0..2 * 784).map(|i| (i % 251) as u8).collect();
+        let [a, b, c, d] = set.files().map(|file| dir.0.join(file.name));
+        for (images, labels) in [(a, b), (c, d)] {
+            idx::write(images, &[2, 28, 28], &pixels).unwrap();
+            idx::write(labels, &[2], &[7, 0]).unwrap();
+        }
+        let (read, _) = set.read(&dir.0).unwrap();
+        let made = from_bytes(pixels.clone(), &[7, 0]).unwrap();
+        assert_eq!((made.shape(), made.labels()), (read.shape(), read.labels()));
+        assert_eq!(made.pixels().as_bytes(), read.pixels().as_bytes());
+        assert_eq!(
+            (made.class_names(), made.targets()),
+            (read.class_names(), read.targets())
+        );
+        assert!(from_bytes(pixels.clone(), &[7, 10]).is_err() && from_bytes(pixels, &[7]).is_err());
     }
 
     #[test]

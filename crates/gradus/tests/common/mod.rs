@@ -1,7 +1,6 @@
 //! Networks, data and checks that the integration tests share.
 #![allow(dead_code)] // Each test program uses some of it.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use gradus::augment::Augmentation;
@@ -75,21 +74,10 @@ pub fn inputs(data: &dyn Dataset, count: usize) -> Vec<Float> {
     x
 }
 
-/// MNIST, if it is here; if not, a line on standard error says so.
-pub fn mnist_or_say_so(test: &str) -> Option<(Bytes, Bytes)> {
-    let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mnist");
-    let found = match std::env::var_os(mnist::DATA_DIR_VARIABLE) {
-        Some(_) => mnist::load("mnist", None),
-        None => mnist::load("mnist", Some(&shared)),
-    };
-    match found {
-        Ok(sets) => Some(sets),
-        Err(e) => {
-            // Not `eprintln!`, which the test harness keeps to itself.
-            let _ = writeln!(std::io::stderr(), "{test}: the small digits stand in for MNIST: {e}");
-            None
-        }
-    }
+/// MNIST: the samples for training and those for testing.
+pub fn mnist_samples() -> [Bytes; 2] {
+    let (train, test) = gradus_mnist::load().unwrap();
+    [train, test].map(|images| mnist::from_bytes(images.pixels, &images.labels).unwrap())
 }
 
 /// A folder for a test's files, empty at first.
