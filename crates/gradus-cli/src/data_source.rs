@@ -1,6 +1,7 @@
 //! Data by name: found where it is, or fetched from where it's published.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,14 @@ use crate::download::{self, Checksum, Download, Limits};
 use crate::image;
 use crate::terminal::eprint_line;
 
-/// The name of the set that is part of the program.
-pub const EMBEDDED: &str = "digits";
-/// The set that is used where none is named.
+/// The name of the small set that is part of the library.
+pub const DIGITS: &str = "digits";
+/// The set that is used where none is named; it is part of the program.
 pub const DEFAULT_SET: &str = "mnist";
 
 /// Whether a data set of this name is published, so that its samples are always the same.
 pub fn is_published(name: &str) -> bool {
-    name == EMBEDDED || Set::find(name).is_ok()
+    name == DIGITS || Set::find(name).is_ok()
 }
 
 /// A remark on a folder of this name, if there is one here and the data come from another: it was perhaps meant.
@@ -43,6 +44,51 @@ pub struct DataSource {
     pub offline: bool,
     /// Whether progress is not shown.
     pub quiet: bool,
+}
+
+/// Where the samples of a set are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the program itself.
+    Program,
+    /// In the IDX files in a folder.
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// Reads the set from its place: training and test samples.
+    ///
+    /// # Errors
+    /// If its files are damaged, or not what they should be.
+    pub fn read(&self, set: &Set) -> Result<(Bytes, Bytes)> {
+        match self {
+            Place::Program => {
+                let (train, test) = gradus_mnist::load()?;
+                Ok((
+                    mnist::from_bytes(train.pixels, &train.labels)?,
+                    mnist::from_bytes(test.pixels, &test.labels)?,
+                ))
+            }
+            Place::Folder(folder) => Ok(set.read(folder)?),
+        }
+    }
+
+    /// The folder; none if the set is in the program.
+    fn folder(&self) -> &Path {
+        match self {
+            Place::Program => Path::new(""),
+            Place::Folder(folder) => folder,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Program => f.write_str("part of the program"),
+            Place::Folder(folder) => folder.display().fmt(f),
+        }
+    }
 }
 
 /// A data set in memory.
@@ -65,7 +111,7 @@ impl DataSource {
     /// # Errors
     /// If there is no such set, it is nowhere and can't be fetched, or it is damaged.
     pub fn load(&self, name: &str) -> Result<TrainTestData> {
-        if name == EMBEDDED {
+        if name == DIGITS {
             let (train, test) = digits::load()?;
             return Ok(TrainTestData {
                 name: name.into(),
@@ -76,17 +122,14 @@ impl DataSource {
         }
         let (name, (train, test), remarks) = match Set::find(name) {
             Ok(set) => {
-                let folder = self.find_or_fetch(set)?;
-                (
-                    set.name,
-                    set.read(&folder)?,
-                    same_name_remark(name, &folder).into_iter().collect(),
-                )
+                let place = self.find_or_fetch(set)?;
+                let remark = same_name_remark(name, place.folder());
+                (set.name, place.read(set)?, remark.into_iter().collect())
             }
             Err(unknown) => {
                 let folder = Path::new(name);
                 if !folder.is_dir() {
-                    bail!("{unknown} and {EMBEDDED}, and there is no folder of this name");
+                    bail!("{unknown} and {DIGITS}, and there is no folder of this name");
                 }
                 let (parts, remarks) = read_folder(folder)?;
                 (name, parts, remarks)
@@ -100,49 +143,33 @@ impl DataSource {
         })
     }
 
-    /// Loads MNIST, or, where it can neither be found nor fetched, the embedded digits; then also a sentence that says so.
+    /// Where a set is: in the folder of this source, in the one that the environment names, or else MNIST in the program and
+    /// other sets in the user's cache.
     ///
     /// # Errors
-    /// If MNIST is there, but damaged.
-    pub fn load_default(&self) -> Result<(TrainTestData, Option<String>)> {
-        let set = Set::find(DEFAULT_SET)?;
-        match self.find_or_fetch(set) {
-            Ok(folder) => {
-                let (train, test) = set.read(&folder)?;
-                let data = TrainTestData {
-                    name: DEFAULT_SET.to_string(),
-                    train,
-                    test,
-                    remarks: Vec::new(),
-                };
-                Ok((data, None))
-            }
-            Err(why) => {
-                let data = self.load(EMBEDDED)?;
-                let shape = data.train.shape();
-                let note = format!("the embedded digits ({shape}) stand in for MNIST: {why:#}");
-                Ok((data, Some(note)))
-            }
+    /// If it is nowhere.
+    pub fn find(&self, set: &Set) -> Result<Place> {
+        let in_folder = |folder: &Path| mnist::locate(set, Some(folder));
+        if set.name == DEFAULT_SET {
+            let variable = std::env::var_os(mnist::DATA_DIR_VARIABLE).filter(|value| !value.is_empty());
+            let named = self.folder.clone().into_iter().chain(variable.map(PathBuf::from));
+            let found = named.filter_map(|folder| in_folder(&folder).ok()).next();
+            return Ok(found.map_or(Place::Program, Place::Folder));
         }
-    }
-
-    /// The folder that has a set's files.
-    ///
-    /// # Errors
-    /// If no folder has them.
-    pub fn find(&self, set: &Set) -> Result<PathBuf> {
         let Some(folder) = &self.folder else {
-            return Ok(mnist::locate(set, None)?);
+            return Ok(Place::Folder(mnist::locate(set, None)?));
         };
-        if let Ok(found) = mnist::locate(set, Some(folder)) {
-            return Ok(found);
+        if let Ok(found) = in_folder(folder) {
+            return Ok(Place::Folder(found));
         }
-        mnist::locate(set, None).with_context(|| format!("{} is not in {}", set.name, folder.display()))
+        let elsewhere = mnist::locate(set, None);
+        let found = elsewhere.with_context(|| format!("{} is not in {}", set.name, folder.display()))?;
+        Ok(Place::Folder(found))
     }
 
-    fn find_or_fetch(&self, set: &Set) -> Result<PathBuf> {
+    fn find_or_fetch(&self, set: &Set) -> Result<Place> {
         let missing = match self.find(set) {
-            Ok(folder) => return Ok(folder),
+            Ok(place) => return Ok(place),
             Err(missing) => missing,
         };
         if self.offline {
@@ -152,7 +179,8 @@ impl DataSource {
             eprint_line(format_args!("{} is not on this machine; fetching it", set.name));
         }
         let fetched = self.fetch(set, None, false);
-        fetched.with_context(|| format!("the data set {} is not on this machine", set.name))
+        let folder = fetched.with_context(|| format!("the data set {} is not on this machine", set.name))?;
+        Ok(Place::Folder(folder))
     }
 
     /// Fetches the files of a set that are not there, or not what they must be, or all if `force`; returns their folder, which is
@@ -437,6 +465,25 @@ mod tests {
             assert_eq!((data.train.len(), data.test.len(), data.name.as_str()), (2, 1, name));
             assert_eq!(data.train.class_names().unwrap()[1], "ki");
         }
+    }
+
+    #[test]
+    fn mnist_is_in_the_program_and_a_named_folder_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = Set::find("mnist").unwrap();
+        let source = offline(folder.path());
+        if std::env::var_os(mnist::DATA_DIR_VARIABLE).is_none() {
+            assert_eq!(source.find(set).unwrap(), Place::Program);
+        }
+        let (train, test) = Place::Program.read(set).unwrap();
+        assert_eq!((train.len(), test.len(), train.labels()[0]), (60_000, 10_000, 5));
+        assert_eq!(test.class_names().unwrap()[9], "9");
+
+        write_set(set, folder.path());
+        assert_eq!(source.find(set).unwrap(), Place::Folder(folder.path().into()));
+        assert_eq!(source.load("mnist").unwrap().train.len(), 2);
+        std::fs::write(folder.path().join("t10k-labels-idx1-ubyte"), "damaged").unwrap();
+        assert!(source.load("mnist").is_err(), "a damaged file is not replaced");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use gradus::save::read_at_most;
 use gradus::{Float, Network};
 use sha2::{Digest, Sha256};
 
-use crate::data_source::{DataSource, FolderLayout, is_published, read_images, same_name_remark};
+use crate::data_source::{DEFAULT_SET, DataSource, FolderLayout, is_published, read_images, same_name_remark};
 use crate::image;
 use crate::metadata::{DataOrigin, Metadata, Preprocessing, TargetScale, class_names};
 use crate::overlap::TrainingFingerprint;
@@ -94,14 +94,12 @@ impl DataSplits {
         }
     }
 
-    /// Reads MNIST, or the embedded digits where it can't be had; then also a sentence that says so.
+    /// Reads MNIST, which is used where no data are named.
     ///
     /// # Errors
-    /// If MNIST is there, but damaged.
-    pub fn usual(source: &DataSource) -> Result<(DataSplits, Option<String>)> {
-        let (data, note) = source.load_default()?;
-        let origin = DataOrigin::named(&data.name);
-        Ok((divided(data, &origin)?, note))
+    /// If a folder that is searched first has it damaged.
+    pub fn usual(source: &DataSource) -> Result<DataSplits> {
+        divided(source.load(DEFAULT_SET)?, &DataOrigin::named(DEFAULT_SET))
     }
 
     /// The task, whose remarks are printed.

@@ -627,20 +627,22 @@ fn declared_networks_are_trained() {
 }
 
 #[test]
-fn without_mnist_the_digits_stand_in_and_a_line_says_so() {
+fn where_no_data_are_named_mnist_is_learned() {
     let folder = tempfile::tempdir().unwrap();
-    let output = gradus(
-        folder.path(),
-        "train mlp --offline --epochs 1 --quiet --json train.json",
-    );
-    assert!(output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.starts_with("note: the embedded digits") && said.lines().count() == 1,
-        "{said}"
-    );
-    assert_eq!(json(folder.path().join("train.json"))["data"], "digits");
-    assert!(bad(folder.path(), "train mlp --offline --data mnist").contains("mnist"));
+    let here = folder.path();
+    for (name, data) in [("usual", ""), ("named", "--data mnist")] {
+        let options = format!("train mlp {data} --epochs 1 --quiet --json {name}.json --out {name}");
+        let output = gradus(here, &options);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        assert_eq!(json(here.join(format!("{name}.json")))["data"], "mnist");
+    }
+    let [usual, named] =
+        ["usual", "named"].map(|name| Network::load(here.join(name).join("network.safetensors")).unwrap());
+    assert_eq!(usual.weights(), named.weights());
+    let text = good(here, "evaluate usual/network.safetensors");
+    assert!(text.contains("10,000") && text.contains("accuracy"), "{text}");
+    assert!(bad(here, "train mlp --offline --data kmnist").contains("kmnist was not found"));
 }
 
 #[test]

@@ -103,6 +103,44 @@ fn the_embedded_digits_need_nothing() {
 }
 
 #[test]
+fn mnist_is_part_of_the_program_unless_a_folder_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| gradus(home.path()).args(arguments).output().unwrap();
+    let shown = stdout(&run(&["data", "show", "mnist", "--offline"]));
+    assert!(
+        shown.starts_with("mnist: 60,000 + 10,000 samples of shape 1×28×28\n"),
+        "{shown}"
+    );
+    for verified in [&["data", "verify"][..], &["data", "verify", "digits", "mnist"]] {
+        let text = stdout(&run(verified));
+        assert_eq!(text, "digits is part of the program\nmnist is part of the program\n");
+    }
+    let listed = |output: &Output| {
+        let text = stdout(output);
+        let mut lines = text.lines().skip_while(|line| !line.starts_with("mnist "));
+        lines.nth(1).unwrap().trim().to_string()
+    };
+    assert_eq!(listed(&run(&["data", "list"])), "part of the program");
+
+    let own = home.path().join("sets/mnist");
+    fs::create_dir_all(&own).unwrap();
+    publish(Set::find("mnist").unwrap(), &own);
+    assert_eq!(listed(&run(&["data", "list", "--data-dir", "sets"])), "sets/mnist");
+    let with_variable = |arguments: &[&str]| {
+        let mut command = gradus(home.path());
+        command.env("GRADUS_DATA_DIR", home.path().join("sets")).args(arguments);
+        command.output().unwrap()
+    };
+    assert_eq!(listed(&with_variable(&["data", "list"])), own.to_string_lossy());
+    let shown = stdout(&with_variable(&["data", "show", "mnist"]));
+    assert!(shown.starts_with("mnist: 2 + 1 samples"), "{shown}");
+    // A folder that has other sets alone hides nothing.
+    fs::rename(home.path().join("sets"), home.path().join("others")).unwrap();
+    fs::create_dir(home.path().join("sets")).unwrap();
+    assert_eq!(listed(&with_variable(&["data", "list"])), "part of the program");
+}
+
+#[test]
 fn a_set_is_fetched_listed_verified_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let published = home.path().join("published");
@@ -284,14 +322,13 @@ fn a_download_that_is_killed_leaves_no_half_file() {
 fn mistakes_end_with_one_sentence_and_a_code() {
     let home = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| gradus(home.path()).args(arguments).output().unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["data", "show", "mnits"], "no data set called `mnits`"),
-        (&["data", "show", "mnist", "--offline"], "mnist was not found in"),
+        (&["data", "show", "kmnist", "--offline"], "kmnist was not found in"),
         (
             &["data", "show", "digits", "--class", "x"],
             "digits has no class `x`; choose one of 0, 1",
         ),
-        (&["data", "verify"], "none of the known sets is on this machine"),
         (
             &["data", "fetch", "emnist-letters"],
             "cannot download emnist-gzip.zip: https://biometrics.nist.gov/",

@@ -81,12 +81,10 @@ fn networks() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// MNIST's test images, or else the digits in the library.
-fn images() -> gradus::Result<Bytes> {
-    match mnist::load("mnist", None) {
-        Ok((_, test)) => Ok(test),
-        Err(_) => digits::all(),
-    }
+/// MNIST's test images.
+fn images() -> Result<Bytes, Box<dyn Error>> {
+    let images = gradus_mnist::test()?;
+    Ok(mnist::from_bytes(images.pixels, &images.labels)?)
 }
 
 #[allow(clippy::unnecessary_cast)] // Not in a build whose numbers are f64.

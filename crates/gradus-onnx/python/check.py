@@ -7,8 +7,7 @@
 2. scikit-learn trains networks on the images and skl2onnx exports them; so does PyTorch, with both of its exporters, if it is
    installed. Gradus imports each (the same example), and must give the same outputs, within 1e-5.
 
-The images are MNIST's, where they are to be had (GRADUS_DATA_DIR), or else the digits in the library. Files are written into
-FOLDER, or a temporary one.
+The images are MNIST's. Files are written into FOLDER, or a temporary one.
 """
 
 import json

@@ -32,9 +32,8 @@ use gradus::save::atomic;
 /// The table goes to standard output. Into --out go the histories (CSV and JSON), the curves of cost and accuracy and the
 /// confusion matrices (SVG and PNG), both networks, ready for `gradus predict`, and results.json.
 ///
-/// Where MNIST is neither on this machine nor can be fetched, the same networks learn the 8×8 digits that are part of the
-/// program. On sets of fewer than 10,000 training samples a step takes an eighth of the recipe's samples, since an epoch of
-/// few steps teaches little.
+/// On sets of fewer than 10,000 training samples a step takes an eighth of the recipe's samples, since an epoch of few steps
+/// teaches little.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gradus compare\n  gradus compare --recipe best --seeds 5\n  gradus compare --data fashion-mnist --epochs 3"
@@ -150,7 +149,7 @@ fn warp(height: usize) -> Warp {
 
 /// Runs the command; returns its results.
 pub fn run(options: &Compare, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
-    let (splits, note) = options.data.load(settings)?;
+    let splits = options.data.load(settings)?;
     // Whether the results can be written is known before an hour of training, not after.
     let folder = OutputFolder::claim(&options.out, &FILES)?;
 
@@ -181,7 +180,6 @@ pub fn run(options: &Compare, settings: &GlobalOptions, out: &mut dyn Write) -> 
         "recipe": options.recipe.name(),
         "seed": settings.seed,
         "data": splits.name,
-        "note": note,
         "networks": outcomes.iter().map(|outcome| outcome.to_json(&splits.classes)).collect::<Value>(),
     });
     if options.seeds > 1 {

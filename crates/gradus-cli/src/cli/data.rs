@@ -1,18 +1,18 @@
 //! `gradus data`: the data sets, where they are, and what they look like.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use gradus::data::mnist::{SETS, Set};
+use gradus::data::mnist::{DATA_DIR_VARIABLE, SETS, Set};
 use gradus::data::{Bytes, Dataset};
 use serde_json::{Value, json};
 
 use super::GlobalOptions;
 use super::options::{parse_data_name, place};
-use crate::data_source::{DataSource, EMBEDDED, TrainTestData, Verified, verify_files};
+use crate::data_source::{DIGITS, DataSource, Place, TrainTestData, Verified, verify_files};
 use crate::metadata::class_names;
 use crate::numbers::plural;
 use crate::output::CommandFiles;
@@ -22,8 +22,8 @@ use crate::terminal::{display_list, display_name, eprint_line, path_text};
 
 /// Data sets: list, fetch, verify and show them
 ///
-/// MNIST and the sets in its format are searched in --data-dir, in the folder that the environment variable
-/// GRADUS_DATA_DIR names, and in the cache folder of the user; the set `digits` is part of the program.
+/// MNIST and the small set `digits` are part of the program. The sets in MNIST's format are searched in --data-dir, in the folder
+/// that the environment variable GRADUS_DATA_DIR names, and in the cache folder of the user; so is MNIST in the first two.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// List the known sets and where they are
@@ -34,10 +34,10 @@ pub enum DataCommand {
     /// Each file is tried at every mirror in turn, checked by its SHA-256, and put in its place when it is whole: into
     /// --data-dir if it is given, else into the cache folder of the user. What is there and right, also in the folder that
     /// GRADUS_DATA_DIR names, is not fetched again.
-    #[command(after_help = "Example:\n  gradus data fetch mnist fashion-mnist")]
+    #[command(after_help = "Example:\n  gradus data fetch fashion-mnist kmnist")]
     Fetch(Fetch),
     /// Check that the files of a set are there and undamaged
-    #[command(after_help = "Example:\n  gradus data verify mnist")]
+    #[command(after_help = "Example:\n  gradus data verify fashion-mnist")]
     Verify(Verify),
     /// Describe a set and draw some of its samples
     ///
@@ -153,12 +153,12 @@ pub fn run(command: &DataCommand, settings: &GlobalOptions, out: &mut dyn Write)
 
 fn list(source: &DataSource, out: &mut dyn Write) -> Result<Value> {
     let about = "1,797 handwritten digits of 8×8 pixels (Alpaydin and Kaynak, 1998)";
-    let mut rows = vec![(EMBEDDED, about, Some("part of the program".to_string()))];
+    let mut rows = vec![(DIGITS, about, Some(Place::Program.to_string()))];
     for set in &SETS {
         rows.push((
             set.name,
             set.about,
-            source.find(set).ok().map(|folder| folder.display().to_string()),
+            source.find(set).ok().map(|place| place.to_string()),
         ));
     }
     let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
@@ -183,7 +183,7 @@ fn fetch(options: &Fetch, settings: &GlobalOptions, out: &mut dyn Write) -> Resu
     let sets = options
         .names
         .iter()
-        .filter(|name| *name != EMBEDDED)
+        .filter(|name| *name != DIGITS)
         .map(|name| Set::find(name));
     let mut fetched = Vec::new();
     for set in sets.collect::<gradus::Result<Vec<_>>>()? {
@@ -191,10 +191,26 @@ fn fetch(options: &Fetch, settings: &GlobalOptions, out: &mut dyn Write) -> Resu
         // What arrived is also read once, for sets whose sums are not known.
         set.read(&folder)?;
         writeln!(out, "{} is in {}", set.name, folder.display())?;
-        if let Ok(first) = source.find(set)
-            && first != folder
-        {
-            let whole = verify_files(set, &first).is_ok() && set.read(&first).is_ok();
+        if let Ok(first) = source.find(set) {
+            note_other_place(set, &first, &folder);
+        }
+        fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
+    }
+    if options.names.iter().any(|name| name == DIGITS) {
+        writeln!(out, "{DIGITS} is {}", Place::Program)?;
+    }
+    Ok(json!({ "sets": fetched }))
+}
+
+/// Says that the program reads a set from another place than the folder that it was fetched into.
+fn note_other_place(set: &Set, first: &Place, fetched: &Path) {
+    match first {
+        Place::Program => eprint_line(format_args!(
+            "note: {} is part of the program, which reads these files if --data-dir or {DATA_DIR_VARIABLE} names their folder",
+            set.name
+        )),
+        Place::Folder(first) if first != fetched => {
+            let whole = verify_files(set, first).is_ok() && set.read(first).is_ok();
             let what = if whole {
                 "so the set is read from there"
             } else {
@@ -202,24 +218,29 @@ fn fetch(options: &Fetch, settings: &GlobalOptions, out: &mut dyn Write) -> Resu
             };
             eprint_line(format_args!("note: {} is searched before, {what}", first.display()));
         }
-        fetched.push(json!({"name": set.name, "place": path_text(&folder)}));
+        Place::Folder(_) => {}
     }
-    if options.names.iter().any(|name| name == EMBEDDED) {
-        writeln!(out, "{EMBEDDED} is part of the program")?;
-    }
-    Ok(json!({ "sets": fetched }))
 }
 
 fn verify(options: &Verify, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
     let source = options.place.source(true, settings);
-    let mut places: Vec<(&Set, PathBuf)> = Vec::new();
-    if options.names.is_empty() {
-        places.extend(SETS.iter().filter_map(|set| Some((set, source.find(set).ok()?))));
-        ensure!(!places.is_empty(), "none of the known sets is on this machine");
+    let mut names: Vec<&str> = options.names.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names.push(DIGITS);
+        names.extend(SETS.iter().filter(|set| source.find(set).is_ok()).map(|set| set.name));
     }
-    for name in options.names.iter().filter(|name| *name != EMBEDDED) {
+    let mut places: Vec<(&Set, PathBuf)> = Vec::new();
+    let mut embedded = Vec::new();
+    for name in names {
+        if name == DIGITS {
+            embedded.push(name);
+            continue;
+        }
         let set = Set::find(name)?;
-        places.push((set, source.find(set)?));
+        match source.find(set)? {
+            Place::Folder(folder) => places.push((set, folder)),
+            Place::Program => embedded.push(name),
+        }
     }
     let mut verified = Vec::new();
     for (set, folder) in places {
@@ -247,8 +268,8 @@ fn verify(options: &Verify, settings: &GlobalOptions, out: &mut dyn Write) -> Re
             "name": set.name, "place": path_text(&folder), "train": train.len(), "test": test.len(), "files_checked": right,
         }));
     }
-    if options.names.iter().any(|name| name == EMBEDDED) {
-        writeln!(out, "{EMBEDDED} is part of the program")?;
+    for name in embedded {
+        writeln!(out, "{name} is {}", Place::Program)?;
     }
     Ok(json!({ "sets": verified }))
 }

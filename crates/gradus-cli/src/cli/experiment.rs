@@ -119,7 +119,7 @@ impl RunExperiment {
 
 /// Runs the command; returns its results.
 pub fn run(options: &RunExperiment, settings: &GlobalOptions, out: &mut dyn Write) -> Result<Value> {
-    let (splits, note) = options.data.load(settings)?;
+    let splits = options.data.load(settings)?;
     let name = options.experiment.name();
     let folder = options.folder();
     let claimed = OutputFolder::claim(&folder, &options.experiment.files())?;
@@ -161,7 +161,6 @@ pub fn run(options: &RunExperiment, settings: &GlobalOptions, out: &mut dyn Writ
         "study": name,
         "seed": settings.seed,
         "data": splits.name,
-        "note": note,
         "verdict": verdict,
         "networks": [outcome.to_json(&splits.classes)],
     });

@@ -18,7 +18,6 @@ use crate::metadata::{DataOrigin, Metadata};
 use crate::output::CommandFiles;
 use crate::overlap::{self, Overlap};
 use crate::table::is_table;
-use crate::terminal::eprint_line;
 
 /// How networks are computed.
 #[derive(Debug, Clone, Copy, Args)]
@@ -225,7 +224,7 @@ fn check_kind(file: &Path, metadata: &Metadata, origin: &DataOrigin) -> Result<(
 #[derive(Debug, Clone, Args)]
 pub struct ExperimentDataOptions {
     /// A data set by name (see `gradus data list`), a folder of IDX files, or a folder of images with a sub-folder for each
-    /// class [default: mnist, or digits where mnist can't be had]
+    /// class [default: mnist]
     #[arg(long, value_name = "NAME|DIR", value_parser = OsStringValueParser::new().try_map(parse_data_name))]
     data: Option<String>,
     /// The folder to search for data first, and to fetch into
@@ -245,22 +244,18 @@ impl ExperimentDataOptions {
         place(self.data.as_ref())
     }
 
-    /// Reads the samples; where MNIST stands for none named and can't be had, others, and a sentence that says so.
+    /// Reads the samples: those of MNIST if none are named.
     ///
     /// # Errors
     /// If they are nowhere, or damaged, or can't be divided.
-    pub fn load(&self, settings: &GlobalOptions) -> Result<(DataSplits, Option<String>)> {
+    pub fn load(&self, settings: &GlobalOptions) -> Result<DataSplits> {
         let source = DataSource {
             folder: self.data_dir.clone(),
             offline: self.offline,
             quiet: settings.quiet,
         };
         let Some(name) = &self.data else {
-            let (splits, note) = DataSplits::usual(&source)?;
-            if let Some(note) = &note {
-                eprint_line(format_args!("note: {note}"));
-            }
-            return Ok((splits, note));
+            return DataSplits::usual(&source);
         };
         let origin = DataOrigin {
             held_out: Some(TEST),
@@ -273,7 +268,7 @@ impl ExperimentDataOptions {
         };
         let mut splits = DataSplits::load(&origin, &source, &read_options)?.with_remarks_printed();
         splits.name.clone_from(name);
-        Ok((splits, None))
+        Ok(splits)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::output::{CommandFiles, OutputFolder};
 use crate::registry::{or_list, registry};
 use crate::suggestion::choose;
 use crate::table::is_table;
-use crate::terminal::{eprint_line, path_text};
+use crate::terminal::path_text;
 
 /// The share of the training samples that is held out for validation, by default.
 const VALIDATION: f64 = 0.1;
@@ -257,11 +257,7 @@ impl Train {
                     self.test.is_none(),
                     "--test holds samples out where the data have no part for testing, and {data} has one: leave it out"
                 );
-                let (splits, note) = DataSplits::usual(&source)?;
-                if let Some(note) = note {
-                    eprint_line(format_args!("note: {note}"));
-                }
-                return Ok(splits);
+                return DataSplits::usual(&source);
             }
             Some(data) => data,
         };
