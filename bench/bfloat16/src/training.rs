@@ -60,7 +60,9 @@ pub fn compare_speeds(threads: usize) -> Result<()> {
 
 /// Trains the perceptron for 5 epochs with 3 seeds in both, and prints losses and accuracies.
 pub fn compare_accuracies() -> Result<()> {
-    let (train, test) = mnist::load("mnist", None)?;
+    let (train, test) = gradus_mnist::load()?;
+    let train = mnist::from_bytes(train.pixels, &train.labels)?;
+    let test = mnist::from_bytes(test.pixels, &test.labels)?;
     println!(
         "\nMNIST, 784-256-256-10, 5 epochs of batches of 100, SGD 0.1: accuracy on the test set, its loss, and the training loss"
     );

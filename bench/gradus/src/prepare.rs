@@ -2,26 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bench_protocol::Random;
 use gradus::Network;
-use gradus::data::mnist;
 
 use bench_gradus::works;
 
 pub fn all(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
-    let (train, test) = mnist::load("mnist", None)?;
+    let (train, test) = gradus_mnist::load()?;
     let mut random = Random(42);
     for (name, set) in [("train", &train), ("test", &test)] {
-        let labels: Vec<u8> = set.labels().iter().map(|&class| class as u8).collect();
-        write(
-            folder,
-            name,
-            set.pixels().as_bytes().context("the set has bytes")?,
-            &labels,
-            &mut random,
-        )?;
+        write(folder, name, &set.pixels, &set.labels, &mut random)?;
     }
     for (name, samples, size, classes) in [("noise", 2048, 3 * 32 * 32, 10), ("small", 1024, 4, 2)] {
         let x: Vec<u8> = (0..samples * size).map(|_| random.draw() as u8).collect();
