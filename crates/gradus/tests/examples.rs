@@ -11,7 +11,8 @@ macro_rules! examples {
 
         #[test]
         fn $name() -> Result<(), Box<dyn Error>> {
-            Ok($name::main()?)
+            $name::main()?;
+            Ok(())
         }
     )*};
 }
