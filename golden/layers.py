@@ -411,6 +411,8 @@ def layers():
         case("maxout of channels", "maxout", {"pieces": 2}, Maxout(2), (4, 2, 3), distinct=True),
         case("zero_pad2d", "zero_pad2d", {"padding": 1}, nn.ZeroPad2d(1), (2, 3, 4), 2),
         case("zero_pad2d, each side its own", "zero_pad2d", {"padding": {"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 0}}}, nn.ZeroPad2d((3, 0, 1, 2)), (2, 3, 2), 2),
+        case("crop2d", "crop2d", {"cropping": 1}, nn.ZeroPad2d(-1), (2, 4, 5), 2),
+        case("crop2d, each side its own", "crop2d", {"cropping": {"explicit": {"top": 1, "bottom": 2, "left": 3, "right": 0}}}, nn.ZeroPad2d((-3, 0, -1, -2)), (2, 5, 5), 2),
         upsample("upsample2d, nearest", (2, 3, 4), (2, 2), "nearest"),
         upsample("upsample2d, nearest, each axis its own", (3, 2, 3), (3, 1), "nearest"),
         upsample("upsample2d, bilinear", (2, 3, 4), (2, 2), "bilinear"),

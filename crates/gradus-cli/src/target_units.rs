@@ -17,7 +17,7 @@ use crate::metadata::TargetScale;
 use crate::numbers::exact;
 
 /// Layers that keep the range of values: the layer before them decides the range of the outputs.
-const KEEP_RANGE: [&str; 14] = [
+const KEEP_RANGE: [&str; 15] = [
     "flatten",
     "reshape",
     "dropout",
@@ -32,6 +32,7 @@ const KEEP_RANGE: [&str; 14] = [
     "global_max_pool2d",
     "maxout",
     "upsample2d",
+    "crop2d",
 ];
 
 impl TargetScale {

@@ -34,6 +34,7 @@
 //! | layer_norm | LayerNormalization |
 //! | group_norm | InstanceNormalization; between Reshape, and with Mul and Add, where the groups are not channels |
 //! | zero_pad2d | Pad |
+//! | crop2d | Slice |
 //! | upsample2d | Resize |
 //! | maxout | Reshape, MaxPool, Reshape |
 //! | max_pool2d, avg_pool2d | MaxPool, AveragePool |
@@ -67,7 +68,8 @@
 //! | BatchNormalization | batch_norm |
 //! | LayerNormalization of whole samples | layer_norm |
 //! | InstanceNormalization, GroupNormalization (of version 21) | group_norm |
-//! | Pad of images, with zeros | zero_pad2d |
+//! | Pad of images, with zeros; with negative numbers | zero_pad2d; crop2d |
+//! | Slice of the rows and columns of images, by steps of 1 | crop2d |
 //! | Resize, Upsample of images by whole factors: nearest; linear, between the centers of pixels | upsample2d |
 //! | MaxPool, AveragePool | max_pool2d, avg_pool2d |
 //! | GlobalAveragePool, ReduceMean over all pixels | global_avg_pool2d |

@@ -151,6 +151,12 @@ impl Listing {
                 scale,
                 mode,
             } => upsample_call([*height, *width], *scale, *mode),
+            QuantizedOp::Crop {
+                height,
+                width,
+                start,
+                size,
+            } => crop_call([*height, *width], *start, *size),
             QuantizedOp::Map(table) => ("map", vec![Argument::Table("table", Table::U8(table.to_vec()))]),
             QuantizedOp::Softmax(table) => ("softmax", vec![Argument::Table("table", Table::U32(table.to_vec()))]),
             QuantizedOp::Add {
@@ -291,6 +297,12 @@ fn float_call(op: &Op) -> (&'static str, Vec<Argument>) {
             scale,
             mode,
         } => upsample_call([*height, *width], *scale, *mode),
+        Op::Crop {
+            height,
+            width,
+            start,
+            size,
+        } => crop_call([*height, *width], *start, *size),
         Op::Map(function) => {
             let map = map(*function);
             (map.name, map.arguments.into_iter().map(Argument::Float).collect())
@@ -341,6 +353,16 @@ fn upsample_call(
     }
 }
 
+fn crop_call(
+    [height, width]: [usize; 2],
+    [top, left]: [usize; 2],
+    [rows, columns]: [usize; 2],
+) -> (&'static str, Vec<Argument>) {
+    // Whatever is larger than 32 bits has been refused.
+    let integers = [height * width, width, top * width + left, rows, columns];
+    ("crop", integers.map(|value| Argument::Integer(value as i32)).into())
+}
+
 fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static str, Vec<Argument>)) -> Vec<Call> {
     debug_assert!(result(steps) < values.len());
     let calls = steps.iter().map(|step| {
@@ -349,7 +371,7 @@ fn listed<O>(values: &[usize], steps: &[Step<O>], call: impl Fn(&O) -> (&'static
         let counts = match function {
             _ if windowed => vec![],
             "dense" | "multiply" => vec![values[step.x], values[step.y]],
-            "copy_into" | "upsample_nearest" | "upsample_bilinear" => vec![values[step.x]],
+            "copy_into" | "upsample_nearest" | "upsample_bilinear" | "crop" => vec![values[step.x]],
             _ => vec![values[step.y]],
         };
         Call {

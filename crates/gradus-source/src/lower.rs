@@ -207,6 +207,15 @@ impl Lowering {
                 };
                 self.push(layer, x, op)
             }
+            Operation::Crop { top, left } => {
+                let op = Op::Crop {
+                    height: input[1],
+                    width: input[2],
+                    start: [top, left],
+                    size: [output[1], output[2]],
+                };
+                self.push(layer, x, op)
+            }
             Operation::LayerNorm { epsilon } => {
                 let op = normalize(layer, 1, epsilon)?;
                 self.in_place(layer, x, op)

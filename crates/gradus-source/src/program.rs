@@ -88,6 +88,13 @@ pub(crate) enum Op {
         scale: [usize; 2],
         mode: UpsampleMode,
     },
+    /// Of images of this height and width, the pixels from row `start[0]` and column `start[1]` on, `size` of them down and across.
+    Crop {
+        height: usize,
+        width: usize,
+        start: [usize; 2],
+        size: [usize; 2],
+    },
     /// In place.
     Map(Function),
     /// In place.

@@ -82,6 +82,14 @@ pub(crate) enum QuantizedOp {
         scale: [usize; 2],
         mode: UpsampleMode,
     },
+    /// Of images of this height and width, the pixels from row `start[0]` and column `start[1]` on, `size` of them down and across. The bytes
+    /// stand for the same before and after.
+    Crop {
+        height: usize,
+        width: usize,
+        start: [usize; 2],
+        size: [usize; 2],
+    },
     Map(Box<[u8; 256]>),
     Softmax(Box<[u32; 256]>),
     /// Of x and y; the zeros are of x, of y before and of y after.
@@ -361,7 +369,10 @@ fn bounded(op: &Op) -> Option<Scale> {
 
 /// Whether the values of a step are values that it reads, or lie between them: their bytes stand for the same.
 fn keeps_scale(op: &Op) -> bool {
-    matches!(op, Op::MaxPool { .. } | Op::Upsample { .. } | Op::Copy)
+    matches!(
+        op,
+        Op::MaxPool { .. } | Op::Upsample { .. } | Op::Crop { .. } | Op::Copy
+    )
 }
 
 /// Whether a step ends in a ReLU that its range stands for.
@@ -431,6 +442,17 @@ fn quantize_step(op: &Op, x: Scale, before: Scale, y: Scale) -> Result<Quantized
                 mode: *mode,
             }
         }
+        Op::Crop {
+            height,
+            width,
+            start,
+            size,
+        } => QuantizedOp::Crop {
+            height: *height,
+            width: *width,
+            start: *start,
+            size: *size,
+        },
         Op::Map(function) => QuantizedOp::Map(table(*function, before, y)),
         Op::Softmax => QuantizedOp::Softmax(exponentials(before)),
         Op::PRelu { .. } | Op::LogSoftmax | Op::Normalize { .. } => {

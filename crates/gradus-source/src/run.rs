@@ -47,6 +47,12 @@ impl Program {
                     UpsampleMode::Nearest => float::upsample_nearest(x, y, *width, *rows, *columns),
                     UpsampleMode::Bilinear => float::upsample_bilinear(x, y, *height, *width, *rows, *columns),
                 },
+                Op::Crop {
+                    height,
+                    width,
+                    start: [top, left],
+                    size: [rows, columns],
+                } => float::crop(x, y, height * width, *width, top * width + left, *rows, *columns),
                 Op::Map(function) => map(*function).run(y),
                 Op::Softmax => functions::softmax(y),
                 Op::Normalize {
@@ -115,6 +121,12 @@ impl Quantized {
                 UpsampleMode::Nearest => integer::upsample_nearest(x, y, *width, *rows, *columns),
                 UpsampleMode::Bilinear => integer::upsample_bilinear(x, y, *height, *width, *rows, *columns),
             },
+            QuantizedOp::Crop {
+                height,
+                width,
+                start: [top, left],
+                size: [rows, columns],
+            } => integer::crop(x, y, height * width, *width, top * width + left, *rows, *columns),
             QuantizedOp::Map(table) => integer::map(y, table),
             QuantizedOp::Softmax(table) => integer::softmax(y, table),
             QuantizedOp::Add {

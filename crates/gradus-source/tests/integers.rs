@@ -407,6 +407,24 @@ fn upsampling_keeps_the_scale() {
 }
 
 #[test]
+fn cropping_keeps_the_scale() {
+    let bytes = [0, 7, 255, 3, 9, 8];
+    let sides = Padding::Explicit {
+        top: 1,
+        bottom: 0,
+        left: 0,
+        right: 1,
+    };
+    let layer = Crop2d::new(sides);
+    let network = Sequential::new([1, 2, 3]).layer(layer).build(1).unwrap();
+    let samples: [&[Float]; 1] = [&[-0.5, 1.0, 2.0, 0.0, 0.1, 0.2]];
+    let quantized = Program::of(&network).unwrap();
+    let quantized = quantized.quantize(samples, InputBytes::Calibrated).unwrap();
+    assert_eq!(quantized.output_scale(), quantized.input_scale());
+    assert_eq!(quantized.run(&bytes), [3, 9]);
+}
+
+#[test]
 fn interpolation_that_32_bits_can_not_hold_is_refused() {
     let network = |layer| Sequential::new([1, 1, 1]).layer(layer).build(1).unwrap();
     let program = |layer| Program::of(&network(layer)).unwrap();

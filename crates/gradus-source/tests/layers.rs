@@ -132,6 +132,15 @@ fn networks() -> Vec<(&'static str, Sequential)> {
                 .layer(Upsample2d::new(2)),
         ),
         (
+            "cropping",
+            Sequential::new([2, 6, 7])
+                .layer(Crop2d::new(explicit(1, 0, 0, 2)))
+                .layer(Conv2d::new(3, 2))
+                .layer(Crop2d::new(Padding::Valid))
+                .layer(Tanh)
+                .layer(Crop2d::new(1)),
+        ),
+        (
             "batch norm",
             Sequential::new([3, 5, 4])
                 .layer(BatchNorm::new())

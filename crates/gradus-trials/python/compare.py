@@ -159,6 +159,11 @@ def zero_pad2d(layer, x):
     return F.pad(x, [*columns, *rows])
 
 
+def crop2d(layer, x):
+    rows, columns = explicit(layer["cropping"], 2)
+    return F.pad(x, [-side for side in [*columns, *rows]])
+
+
 def group_norm(layer, x, weight, bias):
     # Not that of torch.nn.functional, which refuses groups of one value.
     groups = x.shape[1] if layer["groups"] is None else layer["groups"]
@@ -186,6 +191,7 @@ WITHOUT_PARAMETERS = {
     "global_avg_pool2d": lambda layer, x: x.mean((2, 3)),
     "upsample2d": upsample2d,
     "zero_pad2d": zero_pad2d,
+    "crop2d": crop2d,
     "flatten": lambda layer, x: x.flatten(1),
     "reshape": lambda layer, x: x.reshape(-1, *layer["shape"]),
     "maxout": lambda layer, x: x.unflatten(1, (-1, layer["pieces"])).max(2).values,

@@ -192,7 +192,11 @@ fn limits(layer: &Layer, after: &[Layer]) -> [f64; 2] {
 fn gives_inputs(layer: &Layer) -> bool {
     let takes_some = matches!(
         layer,
-        Layer::MaxPool(_) | Layer::GlobalMaxPool(_) | Layer::Maxout(_) | Layer::Upsample2d { bilinear: false, .. }
+        Layer::MaxPool(_)
+            | Layer::GlobalMaxPool(_)
+            | Layer::Maxout(_)
+            | Layer::Upsample2d { bilinear: false, .. }
+            | Layer::Crop2d(_)
     );
     layer.keeps_values() || takes_some
 }

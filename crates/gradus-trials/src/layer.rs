@@ -50,6 +50,8 @@ pub enum Layer {
     },
     /// Its padding depends on no window.
     ZeroPad2d(Padding),
+    /// Its cropping depends on no window.
+    Crop2d(Padding),
     Flatten,
     Reshape(Vec<usize>),
     BatchNorm {
@@ -155,7 +157,8 @@ pub fn gives_probabilities(layers: &[Layer], mut probabilities: bool) -> bool {
             | Layer::AvgPool { .. }
             | Layer::GlobalMaxPool(_)
             | Layer::GlobalAvgPool(_)
-            | Layer::Upsample2d { .. } => probabilities,
+            | Layer::Upsample2d { .. }
+            | Layer::Crop2d(_) => probabilities,
             Layer::Concat(_) | Layer::Multiply(_) => {
                 let mut branches = layer.branches().into_iter();
                 branches.all(|(_, branch)| gives_probabilities(branch, probabilities))

@@ -183,6 +183,7 @@ impl<'a> Pass<'a, '_> {
             }
             Layer::Upsample2d { scale, bilinear } => self.upsample([shape[1], shape[2]], *scale, *bilinear, x),
             Layer::ZeroPad2d(padding) => self.zero_pad(padding, shape, x),
+            Layer::Crop2d(cropping) => windows::crop(cropping, shape, x),
             Layer::LayerNorm { epsilon } => self.grouped_norm(1, *epsilon, x, path),
             Layer::GroupNorm { groups, epsilon } => self.grouped_norm(groups.unwrap_or(shape[0]), *epsilon, x, path),
             Layer::Softmax => self.softmax(x),

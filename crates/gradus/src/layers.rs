@@ -6,6 +6,7 @@ mod batch_norm;
 mod conv1d;
 mod conv2d;
 mod conv_transpose2d;
+mod crop2d;
 mod dense;
 mod dropout;
 mod flatten;
@@ -90,6 +91,7 @@ layers! {
     layer_norm::LayerNorm, LayerNorm::new().epsilon(1e-3), [2, 4, 4];
     group_norm::GroupNorm, GroupNorm::new(2).epsilon(1e-3), [4, 3, 2];
     zero_pad2d::ZeroPad2d, ZeroPad2d::new(2), [2, 4, 4];
+    crop2d::Crop2d, Crop2d::new(1), [2, 4, 5];
     maxout::Maxout, Maxout::new(2), [4, 3, 2];
     upsample2d::Upsample2d, Upsample2d::new((2, 3)).bilinear(), [2, 3, 2];
 }

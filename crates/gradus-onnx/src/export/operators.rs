@@ -71,6 +71,7 @@ impl Graph {
             }
             Operation::GroupNorm { groups, epsilon } => self.group_norm(&x, layer, groups, epsilon)?,
             Operation::ZeroPad { window } => self.zero_pad(&x, path, &window),
+            Operation::Crop { top, left } => self.crop(&x, layer, [top, left]),
             Operation::Maxout { pieces } => self.maxout(&x, layer, pieces),
             Operation::Upsample { scale, mode } => self.upsample(&x, path, scale, mode)?,
             Operation::Map(function) => self.function(function, &x, path)?,
@@ -163,6 +164,14 @@ impl Graph {
         let pads = [0, 0, rows.before, columns.before, 0, 0, rows.after(), columns.after()];
         let pads = self.whole(format!("{path}.pads"), &pads);
         self.node("Pad", path, &[x, &pads], vec![])
+    }
+
+    fn crop(&mut self, x: &str, layer: &LayerPart<'_>, [top, left]: [usize; 2]) -> String {
+        let (path, output) = (layer.path(), layer.output());
+        let starts = self.whole(format!("{path}.starts"), &[top, left]);
+        let ends = self.whole(format!("{path}.ends"), &[top + output[1], left + output[2]]);
+        let axes = self.whole(format!("{path}.axes"), &[2, 3]);
+        self.node("Slice", path, &[x, &starts, &ends, &axes], vec![])
     }
 
     fn upsample(&mut self, x: &str, path: &str, scale: [usize; 2], mode: UpsampleMode) -> Result<String> {

@@ -1,6 +1,7 @@
 //! What each operator becomes, whose first input depends on the network's.
 
 mod activations;
+mod crop;
 mod joins;
 mod linear;
 mod norms;
@@ -98,7 +99,8 @@ impl<'a> Reader<'a> {
                 let groups = usize::try_from(node.integer("num_groups", 0)?).unwrap_or(0);
                 self.group_norm(node, Some(groups))
             }
-            "Pad" => self.zero_pad(node),
+            "Pad" => self.pad(node),
+            "Slice" => self.slice(node),
             "Resize" | "Upsample" => self.upsample(node),
             "Softmax" => self.softmax(node, Softmax::new()),
             "LogSoftmax" => self.softmax(node, LogSoftmax),

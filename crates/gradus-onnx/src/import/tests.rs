@@ -842,3 +842,85 @@ fn other_resizing_is_refused() {
         "only images of channels × height × width",
     );
 }
+
+/// x of 2 channels × 2 rows × 3 columns, whose values are 0 to 11.
+const IMAGE: [Float; 12] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0];
+
+#[test]
+fn slices_of_rows_and_columns_are_crops() {
+    let slice = |constants: &[(&str, &[i64])]| {
+        let names: Vec<&str> = ["x"]
+            .into_iter()
+            .chain(constants.iter().map(|(name, _)| *name))
+            .collect();
+        let constants: Vec<Message> = constants.iter().map(|(name, values)| whole(name, values)).collect();
+        file(&[2, 2, 3], &[node("Slice", &names, "y", vec![])], &constants)
+    };
+    let last = slice(&[
+        ("starts", &[1, -2]),
+        ("ends", &[2, 99]),
+        ("axes", &[2, -1]),
+        ("steps", &[1, 1]),
+    ]);
+    gives(&last, &IMAGE, &[1, 2, 2, 3], &[4.0, 5.0, 10.0, 11.0]);
+    // As TensorFlow writes it, with all axes; nothing is left out of the first two.
+    let all = i64::from(i32::MAX);
+    let first = slice(&[("starts", &[0, 0, 0, 0]), ("ends", &[all, all, -1, 2])]);
+    gives(&first, &IMAGE, &[1, 2, 2, 3], &[0.0, 1.0, 6.0, 7.0]);
+    // As the first versions have it.
+    let attributes = vec![integers("starts", &[1]), integers("ends", &[3]), integers("axes", &[3])];
+    let old = file(&[2, 2, 3], &[node("Slice", &["x"], "y", attributes)], &[]);
+    gives(&old, &IMAGE, &[1, 2, 2, 3], &[1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 10.0, 11.0]);
+
+    refused(
+        &slice(&[("starts", &[0]), ("ends", &[2]), ("axes", &[3]), ("steps", &[2])]),
+        "(Slice): it cuts by steps of [2]: only steps of 1",
+    );
+    refused(
+        &slice(&[("starts", &[0]), ("ends", &[1]), ("axes", &[1])]),
+        "it takes a part of samples of [2, 2, 3]: only rows and columns of images can be left out",
+    );
+    refused(
+        &slice(&[("starts", &[0]), ("ends", &[1]), ("axes", &[0])]),
+        "it takes the samples from 0 to 1: only all of them",
+    );
+    refused(
+        &slice(&[("starts", &[2]), ("ends", &[1]), ("axes", &[2])]),
+        "crop2d leaves nothing of an image of 2×2×3",
+    );
+    refused(
+        &slice(&[("starts", &[1]), ("ends", &[1, 2]), ("axes", &[2])]),
+        "it has 1 starts, 2 ends and 1 axes",
+    );
+}
+
+/// Keras has the channels last.
+#[test]
+fn slices_of_turned_axes_are_crops() {
+    let nodes = [
+        node("Transpose", &["x"], "turned", vec![integers("perm", &[0, 2, 3, 1])]),
+        node("Slice", &["turned", "starts", "ends", "axes"], "inside", vec![]),
+        node("Transpose", &["inside"], "y", vec![integers("perm", &[0, 3, 1, 2])]),
+    ];
+    let constants = [whole("starts", &[0, 1]), whole("ends", &[1, 3]), whole("axes", &[1, 2])];
+    gives(
+        &file(&[2, 2, 3], &nodes, &constants),
+        &IMAGE,
+        &[1, 2, 2, 3],
+        &[1.0, 2.0, 7.0, 8.0],
+    );
+}
+
+#[test]
+fn negative_padding_crops() {
+    let padded = |pads: &[i64]| {
+        let nodes = [node("Pad", &["x", "pads"], "y", vec![])];
+        file(&[2, 2, 3], &nodes, &[whole("pads", pads)])
+    };
+    let inside = padded(&[0, 0, -1, 0, 0, 0, 0, -1]);
+    gives(&inside, &IMAGE, &[1, 2, 2, 3], &[3.0, 4.0, 9.0, 10.0]);
+    let both = padded(&[0, 0, -1, 1, 0, 0, 0, -2]);
+    gives(&both, &IMAGE, &[1, 2, 2, 3], &[0.0, 3.0, 0.0, 9.0]);
+    refused(&padded(&[0, 0, -2, 0, 0, 0, 0, 0]), "crop2d leaves nothing");
+    refused(&padded(&[0, -1, 0, 0, 0, 0, 0, 0]), "it pads by [0, -1,");
+}

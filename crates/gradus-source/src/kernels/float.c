@@ -103,6 +103,19 @@ static void gradus_upsample_nearest(const float *x, float *y, int32_t n, int32_t
     }
 }
 
+/* Of planes of `plane` pixels in rows of `width`, n pixels in all, `rows` rows of `columns` pixels, from pixel `start` on. */
+static void gradus_crop(const float *x, float *y, int32_t n, int32_t plane, int32_t width, int32_t start, int32_t rows,
+                        int32_t columns) {
+    int32_t i, j;
+    for (; n > 0; n -= plane, x += plane) {
+        for (i = 0; i < rows; i++) {
+            for (j = 0; j < columns; j++) {
+                *y++ = x[start + i * width + j];
+            }
+        }
+    }
+}
+
 /* Linear interpolation between the pixels, n in all, along both axes. */
 static void gradus_upsample_bilinear(const float *x, float *y, int32_t n, int32_t height, int32_t width, int32_t rows,
                                      int32_t columns) {

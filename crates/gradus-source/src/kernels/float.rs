@@ -107,6 +107,16 @@ pub(crate) fn upsample_nearest(x: &[f32], y: &mut [f32], width: usize, rows: usi
     }
 }
 
+/// Of planes of `plane` pixels in rows of `width`, `rows` rows of `columns` pixels, from pixel `start` on.
+pub(crate) fn crop(x: &[f32], y: &mut [f32], plane: usize, width: usize, start: usize, rows: usize, columns: usize) {
+    let planes = y.chunks_exact_mut(rows * columns);
+    for (x, y) in x.chunks_exact(plane).zip(planes) {
+        for (x, y) in x[start..].chunks(width).zip(y.chunks_exact_mut(columns)) {
+            y.copy_from_slice(&x[..columns]);
+        }
+    }
+}
+
 /// Linear interpolation between the pixels, along both axes.
 pub(crate) fn upsample_bilinear(x: &[f32], y: &mut [f32], height: usize, width: usize, rows: usize, columns: usize) {
     let planes = y.chunks_exact_mut(height * rows * width * columns);

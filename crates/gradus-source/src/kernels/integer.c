@@ -111,6 +111,19 @@ static void gradus_upsample_nearest(const uint8_t *x, uint8_t *y, int32_t n, int
     }
 }
 
+/* Of planes of `plane` pixels in rows of `width`, n pixels in all, `rows` rows of `columns` pixels, from pixel `start` on. */
+static void gradus_crop(const uint8_t *x, uint8_t *y, int32_t n, int32_t plane, int32_t width, int32_t start, int32_t rows,
+                        int32_t columns) {
+    int32_t i, j;
+    for (; n > 0; n -= plane, x += plane) {
+        for (i = 0; i < rows; i++) {
+            for (j = 0; j < columns; j++) {
+                *y++ = x[start + i * width + j];
+            }
+        }
+    }
+}
+
 /* Linear interpolation between the pixels, along both axes, rounded to the nearest byte: of the same scale and zero. */
 static void gradus_upsample_bilinear(const uint8_t *x, uint8_t *y, int32_t n, int32_t height, int32_t width,
                                      int32_t rows, int32_t columns) {

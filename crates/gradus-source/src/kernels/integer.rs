@@ -138,6 +138,16 @@ pub(crate) fn upsample_nearest(x: &[u8], y: &mut [u8], width: usize, rows: usize
     }
 }
 
+/// Of planes of `plane` pixels in rows of `width`, `rows` rows of `columns` pixels, from pixel `start` on.
+pub(crate) fn crop(x: &[u8], y: &mut [u8], plane: usize, width: usize, start: usize, rows: usize, columns: usize) {
+    let planes = y.chunks_exact_mut(rows * columns);
+    for (x, y) in x.chunks_exact(plane).zip(planes) {
+        for (x, y) in x[start..].chunks(width).zip(y.chunks_exact_mut(columns)) {
+            y.copy_from_slice(&x[..columns]);
+        }
+    }
+}
+
 /// Linear interpolation between the pixels, along both axes, rounded to the nearest byte: of the same scale and zero.
 pub(crate) fn upsample_bilinear(x: &[u8], y: &mut [u8], height: usize, width: usize, rows: usize, columns: usize) {
     let parts = (4 * rows * columns) as i32;

@@ -4,7 +4,9 @@ use gradus::random::Rng;
 use rand::RngExt;
 
 use super::blocks::block;
-use super::windows::{avg_pool, convolution, divisors, max_pool, transposed_convolution, upsample2d, zero_pad2d};
+use super::windows::{
+    avg_pool, convolution, crop2d, divisors, max_pool, transposed_convolution, upsample2d, zero_pad2d,
+};
 use super::{MOST_VALUES, choose};
 use crate::activations::Activation;
 use crate::initializers::Initializer;
@@ -61,6 +63,7 @@ fn of_images(rng: &mut Rng, [channels, height, width]: [usize; 3]) -> Option<Lay
             rng,
             &[vec![height, channels, width], vec![channels, height * width]],
         )),
+        16 => crop2d(rng, [height, width]),
         _ => return None,
     })
 }

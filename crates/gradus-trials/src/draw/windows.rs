@@ -94,6 +94,18 @@ pub(super) fn zero_pad2d(rng: &mut Rng) -> Layer {
     })
 }
 
+/// A cropping that leaves something of an image of this height and width.
+pub(super) fn crop2d(rng: &mut Rng, [height, width]: [usize; 2]) -> Layer {
+    let mut sides = |size: usize| {
+        let before = rng.random_range(0..size.min(3));
+        [before, rng.random_range(0..(size - before).min(3))]
+    };
+    Layer::Crop2d(match [sides(height), sides(width)] {
+        [[0, 0], [0, 0]] => Padding::Valid,
+        axes => Padding::Explicit(axes.to_vec()),
+    })
+}
+
 fn padding(rng: &mut Rng, most: &[usize]) -> Padding {
     match rng.random_range(0..3) {
         0 => Padding::Valid,

@@ -49,6 +49,7 @@ impl Layer {
                 json!({ "kind": self.kind(), "scale": scale, "mode": mode })
             }
             Layer::ZeroPad2d(padding) => json!({ "kind": self.kind(), "padding": padding.json() }),
+            Layer::Crop2d(cropping) => json!({ "kind": self.kind(), "cropping": cropping.json() }),
             Layer::Reshape(shape) => json!({ "kind": self.kind(), "shape": shape }),
             Layer::BatchNorm { momentum, epsilon } => {
                 json!({ "kind": self.kind(), "momentum": momentum, "epsilon": epsilon })
@@ -89,6 +90,7 @@ impl Layer {
             Layer::GlobalAvgPool(axes) => return format!("global_avg_pool{axes}d"),
             Layer::Upsample2d { .. } => "upsample2d",
             Layer::ZeroPad2d(_) => "zero_pad2d",
+            Layer::Crop2d(_) => "crop2d",
             Layer::Flatten => "flatten",
             Layer::Reshape(_) => "reshape",
             Layer::BatchNorm { .. } => "batch_norm",

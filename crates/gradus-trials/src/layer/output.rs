@@ -39,6 +39,7 @@ impl Layer {
                 (input.len() == 3).then(|| vec![input[0], input[1] * scale[0], input[2] * scale[1]])
             }
             Layer::ZeroPad2d(padding) => zero_padded(padding, input),
+            Layer::Crop2d(cropping) => cropped(cropping, input),
             Layer::Flatten => Some(vec![size]),
             Layer::Reshape(shape) => (shape.iter().product::<usize>() == size).then(|| shape.clone()),
             Layer::GroupNorm { groups, .. } => {
@@ -105,6 +106,16 @@ fn zero_padded(padding: &Padding, input: &[usize]) -> Option<Vec<usize>> {
     let &[channels, height, width] = input else { return None };
     let [[top, bottom], [left, right]] = [padding.of_axis(0)?, padding.of_axis(1)?];
     Some(vec![channels, top + height + bottom, left + width + right])
+}
+
+/// None if nothing is left.
+fn cropped(cropping: &Padding, input: &[usize]) -> Option<Vec<usize>> {
+    let &[channels, height, width] = input else { return None };
+    let left_of = |axis: usize, size: usize| {
+        let [before, after] = cropping.of_axis(axis)?;
+        size.checked_sub(before + after).filter(|&rest| rest > 0)
+    };
+    Some(vec![channels, left_of(0, height)?, left_of(1, width)?])
 }
 
 /// The shape that comes out of these layers; none if one can't take what comes before it.

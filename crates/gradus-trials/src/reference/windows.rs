@@ -137,3 +137,15 @@ impl Pass<'_, '_> {
         y
     }
 }
+
+/// The pixels that lie neither above nor below, left nor right of what stays.
+pub(super) fn crop(cropping: &Padding, shape: &[usize], x: &[Var]) -> Vec<Var> {
+    let sides = [0, 1].map(|axis| cropping.of_axis(axis).expect("it depends on no window"));
+    let stays = |[before, after]: [usize; 2], place: usize, size: usize| place >= before && place + after < size;
+    let (height, width) = (shape[1], shape[2]);
+    let pixels = x.iter().enumerate().filter(|(at, _)| {
+        let (row, column) = (at / width % height, at % width);
+        stays(sides[0], row, height) && stays(sides[1], column, width)
+    });
+    pixels.map(|(_, &x)| x).collect()
+}

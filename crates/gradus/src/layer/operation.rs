@@ -88,6 +88,13 @@ pub enum Operation {
         /// Windows of one pixel, on the image or its padding.
         window: Window,
     },
+    /// `y[c, i, j] = x[c, i + top, j + left]`, as far as the output reaches.
+    Crop {
+        /// The rows of x that are left out above.
+        top: usize,
+        /// The columns of x that are left out on the left.
+        left: usize,
+    },
     /// `y[c, i] = max over j of x[c · pieces + j, i]`, c being a channel, the first dimension, and i a place in the others.
     Maxout {
         /// How many channels become one.

@@ -1,8 +1,8 @@
 //! What slides a window over images and sequences, and what pads them.
 
 use gradus::{
-    AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Float, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d,
-    GlobalMaxPool2d, Layer, MaxPool1d, MaxPool2d, Padding, Padding1d, Size2, ZeroPad2d,
+    AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Crop2d, Float, GlobalAvgPool1d, GlobalAvgPool2d,
+    GlobalMaxPool1d, GlobalMaxPool2d, Layer, MaxPool1d, MaxPool2d, Padding, Padding1d, Size2, ZeroPad2d,
 };
 
 use super::Reader;
@@ -85,7 +85,8 @@ impl<'a> Reader<'a> {
         Ok(self.fresh(step))
     }
 
-    pub(super) fn zero_pad(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
+    /// Negative numbers leave out rows and columns.
+    pub(super) fn pad(&mut self, node: &Operands<'_, 'a>) -> Result<Value, String> {
         let x = self.image_or_sequence(node)?;
         if !matches!(node.text("mode"), None | Some(b"constant")) {
             return Err("it pads with other values than zeros".into());
@@ -105,14 +106,24 @@ impl<'a> Reader<'a> {
         if fill != 0.0 || node.optional(3)?.is_some() {
             return Err(refuse());
         }
-        let size = |pad: i64| usize::try_from(pad).map_err(|_| refuse());
-        let padding = Padding::Explicit {
-            top: size(top)?,
-            bottom: size(bottom)?,
-            left: size(left)?,
-            right: size(right)?,
+        let sides = [top, bottom, left, right];
+        let size = |pad: i64| usize::try_from(pad.max(0)).map_err(|_| refuse());
+        let explicit = |[top, bottom, left, right]: [i64; 4]| {
+            Ok::<_, String>(Padding::Explicit {
+                top: size(top)?,
+                bottom: size(bottom)?,
+                left: size(left)?,
+                right: size(right)?,
+            })
         };
-        let step = self.steps.layer(x.step, ZeroPad2d::new(padding), vec![])?;
+        let mut step = x.step;
+        if sides.iter().any(|&side| side < 0) {
+            let cropping = explicit(sides.map(i64::saturating_neg))?;
+            step = self.steps.layer(step, Crop2d::new(cropping), vec![])?;
+        }
+        if step == x.step || sides.iter().any(|&side| side > 0) {
+            step = self.steps.layer(step, ZeroPad2d::new(explicit(sides)?), vec![])?;
+        }
         Ok(self.fresh(step))
     }
 
