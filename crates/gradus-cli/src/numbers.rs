@@ -29,6 +29,22 @@ pub fn rounded(value: f64) -> String {
     short(format!("{value:.4}"), value)
 }
 
+/// A learning rate with two significant digits: `0.012`, `2.5e-6`.
+pub fn rate(value: f64) -> String {
+    let power = format!("{value:.1e}");
+    let exponent = power
+        .split_once('e')
+        .and_then(|(_, exponent)| exponent.parse::<i32>().ok());
+    match exponent {
+        Some(exponent @ -3..=5) => {
+            let plain = format!("{value:.*}", (1 - exponent).max(0) as usize);
+            let short = plain.trim_end_matches('0').trim_end_matches('.');
+            if plain.contains('.') { short.into() } else { plain }
+        }
+        _ => power.replace(".0e", "e"),
+    }
+}
+
 /// The text, or the nearest number of as many characters as fit.
 fn short<T: Display + LowerExp + Copy + Into<f64>>(text: String, value: T) -> String {
     let is_plain = (1e-3..1e9).contains(&value.into().abs());
@@ -59,6 +75,15 @@ pub fn class_score(matrix: &ConfusionMatrix, class: usize, score: fn(&ConfusionM
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_have_two_digits() {
+        let rates = [0.1, 0.0123, 0.00123, 0.00012345, 1e-7, 1.0, 2.53, 10.0, 1234.5, 1e9];
+        let texts = [
+            "0.1", "0.012", "0.0012", "1.2e-4", "1e-7", "1", "2.5", "10", "1234", "1e9",
+        ];
+        assert_eq!(rates.map(rate), texts);
+    }
 
     #[test]
     fn one_thing_is_not_many() {

@@ -1133,3 +1133,47 @@ fn what_can_not_be_written_is_refused_before_training() {
     }
     assert!(!home.join("runs").exists());
 }
+
+#[test]
+fn a_learning_rate_is_found_without_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join("rates").join(name);
+    let command = "train mlp --data digits --optimizer sgd --out rates --find-rate";
+    let text = good(folder.path(), &format!("{command} --json found.json"));
+    assert!(text.contains("Suggestion: --learning-rate "), "{text}");
+    assert!(text.contains("nothing was trained"), "{text}");
+    assert_eq!(
+        names(&folder.path().join("rates")),
+        ["rates.csv", "rates.png", "rates.svg"]
+    );
+    let found = json(folder.path().join("found.json"));
+    let points = found["points"].as_array().unwrap();
+    let csv = fs::read_to_string(at("rates.csv")).unwrap();
+    assert_eq!(csv.lines().count(), points.len() + 1);
+    assert!(csv.starts_with("learning_rate,loss,smoothed\n"), "{csv}");
+    let rate = found["suggestion"].as_f64().unwrap();
+    assert!((1e-4..10.0).contains(&rate), "{rate}");
+    // A narrower search, with its settings.
+    let text = good(folder.path(), &format!("{command}=from=0.01,to=0.1,steps=5"));
+    assert_eq!(
+        fs::read_to_string(at("rates.csv")).unwrap().lines().count(),
+        6,
+        "{text}"
+    );
+    let message = bad(folder.path(), &format!("{command}=from=1,to=0.1"));
+    assert!(
+        message.contains("goes from a rate above 0 to a larger one, got 1 and 0.1"),
+        "{message}"
+    );
+    let refused = |more: &str, sentence: &str| {
+        let output = gradus(folder.path(), &format!("{command}{more}"));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && message.contains(sentence),
+            "{message}"
+        );
+    };
+    refused("=form=1", "there is no setting `form`; did you mean `from`?");
+    refused("=steps=2.5", "steps must be a whole number, got 2.5");
+    refused(" --resume", "cannot be used with");
+}

@@ -10,10 +10,12 @@ mod checkpoint;
 mod freeze;
 mod group;
 mod names;
+mod rate_finder;
 mod run;
 
 use checkpoint::Checkpoints;
 pub use group::ParameterGroup;
+pub use rate_finder::{RateCurve, RateFinder, RatePoint};
 pub use run::TrainingRun;
 
 use crate::augment::Augmentation;

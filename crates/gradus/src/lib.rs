@@ -136,7 +136,7 @@ pub use activation::exports::*;
 pub use blocks::{Concat, Join, Multiply, Residual};
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
-pub use fit::{Fit, ParameterGroup, TrainingRun};
+pub use fit::{Fit, ParameterGroup, RateCurve, RateFinder, RatePoint, TrainingRun};
 pub use gradus_kernels::Float;
 pub use inspect::{Gradients, Inspection};
 pub use layer::Layer;

@@ -2,6 +2,7 @@
 
 mod history;
 mod job;
+mod rates;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use gradus::{Evaluation, Network, Registry};
 use serde_json::{Value, json};
 
 use self::job::TrainJob;
+use self::rates::{FinderOption, RATES};
 use super::GlobalOptions;
 use super::interrupt;
 use super::options::{ComputeOptions, DataOptions, TEST, absolute_name};
@@ -76,6 +78,7 @@ const CLASS_METRICS: [&str; 6] = ["accuracy", "top_5", "precision", "recall", "f
   gradus train xor
   gradus train mlp --epochs 5
   gradus train cnn --data digits --optimizer sgd --learning-rate 0.1 --momentum 0.9
+  gradus train mlp --find-rate
   gradus train lenet --schedule one_cycle --augment shift=2,rotate=10 --patience 3 --epochs 30
   gradus train mlp --data houses.csv --target price --regression
   gradus train my-network.toml --data my-pictures --out runs/mine
@@ -122,6 +125,12 @@ pub struct Train {
     /// Show how long each layer took in training
     #[arg(long, help_heading = "Training")]
     profile: bool,
+    /// Search for a learning rate instead of training: one step at each rate, from small to large, on a copy of the network; writes
+    /// the loss at each rate into --out (rates.csv, .svg, .png). Settings after an equals sign: from, to, steps, smoothing, as in
+    /// --find-rate=from=1e-5,to=1,steps=200 [default settings: from=1e-7,to=10,steps=100,smoothing=0.9]
+    #[arg(long, value_name = "SETTINGS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          conflicts_with_all = ["resume", "profile"], help_heading = "Training")]
+    find_rate: Option<FinderOption>,
     /// The folder for all files; it keeps those of an earlier training, in gradus-previous, until this one has finished
     #[arg(long, value_name = "DIR", default_value = "runs/train")]
     out: PathBuf,
@@ -153,6 +162,9 @@ pub fn run(options: &Train, settings: &GlobalOptions, out: &mut dyn Write) -> Re
     if !settings.quiet {
         writeln!(out, "{}", network.summary())?;
         out.flush()?;
+    }
+    if let Some(finder) = options.find_rate {
+        return rates::run(&job, &network, finder, out);
     }
     let folder = OutputFolder::claim(&options.out, &FILES)?;
     let mut fitted = || {
@@ -206,7 +218,10 @@ impl Train {
         CommandFiles {
             reads: [&self.network].into_iter().chain(&self.weights).cloned().collect(),
             samples: self.data.place(),
-            writes: FILES.iter().map(|name| self.out.join(name)).collect(),
+            writes: match self.find_rate {
+                Some(_) => RATES.map(|name| self.out.join(name)).into(),
+                None => FILES.iter().map(|name| self.out.join(name)).collect(),
+            },
         }
     }
 

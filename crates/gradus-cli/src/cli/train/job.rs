@@ -12,7 +12,7 @@ use gradus::history::History;
 use gradus::loss::Loss;
 use gradus::metric::Metric;
 use gradus::save::Checkpoint;
-use gradus::{Evaluation, Fit, Network, Profile};
+use gradus::{Evaluation, Fit, Network, Profile, RateCurve, RateFinder};
 use serde_json::{Value, json};
 
 use super::history::{HistoryWriter, panels};
@@ -152,6 +152,38 @@ impl<'a> TrainJob<'a> {
         Ok(Some(ResumePoint { ended }))
     }
 
+    /// The folder for all files.
+    pub(super) fn out(&self) -> &Path {
+        &self.options.out
+    }
+
+    /// Searches for a learning rate, with the steps that training would make.
+    pub(super) fn find_rate(&self, network: &Network, finder: &RateFinder) -> Result<RateCurve> {
+        Ok(self.steps()?.find_rate(network, &self.train, finder)?)
+    }
+
+    /// What makes a training step.
+    fn steps(&self) -> Result<Fit<'_>> {
+        let recipe = &self.recipe;
+        let mut fit = Fit::new(self.loss.clone(), recipe.optimizer()?)
+            .batch_size(recipe.batch_size.unwrap_or(128))
+            .seed(self.settings.seed)
+            .threads(self.settings.thread_count())
+            .bfloat16(recipe.bfloat16)
+            .freeze(&recipe.freeze)
+            .interrupt_when(interrupt::watch());
+        if let Some(clip) = recipe.clip()? {
+            fit = fit.clip(clip);
+        }
+        if let Some(augmentation) = recipe.augmentation()? {
+            fit = fit.augment(augmentation);
+        }
+        for group in recipe.groups()? {
+            fit = fit.group(group);
+        }
+        Ok(fit)
+    }
+
     pub(super) fn fit(
         &self,
         network: &mut Network,
@@ -159,17 +191,12 @@ impl<'a> TrainJob<'a> {
         resumes: bool,
     ) -> Result<(History, Option<Profile>)> {
         let TrainJob { options, recipe, .. } = self;
-        let mut fit = Fit::new(self.loss.clone(), recipe.optimizer()?)
+        let mut fit = self
+            .steps()?
             .epochs(recipe.epochs.unwrap_or(10))
-            .batch_size(recipe.batch_size.unwrap_or(128))
             .schedule(recipe.schedule()?)
-            .seed(self.settings.seed)
-            .threads(self.settings.thread_count())
             .callback(self.threads.clone())
-            .bfloat16(recipe.bfloat16)
-            .freeze(&recipe.freeze)
             .checkpoint(self.checkpoint(), Duration::from_secs_f64(options.checkpoint))
-            .interrupt_when(interrupt::watch())
             .callback(HistoryWriter {
                 folder,
                 path: options.out.clone(),
@@ -179,15 +206,6 @@ impl<'a> TrainJob<'a> {
             });
         if resumes {
             fit = fit.resume(self.checkpoint());
-        }
-        if let Some(clip) = recipe.clip()? {
-            fit = fit.clip(clip);
-        }
-        if let Some(augmentation) = recipe.augmentation()? {
-            fit = fit.augment(augmentation);
-        }
-        for group in recipe.groups()? {
-            fit = fit.group(group);
         }
         for metric in self.metrics()? {
             fit = fit.metric(metric);
@@ -253,20 +271,28 @@ impl<'a> TrainJob<'a> {
         Ok(results)
     }
 
+    /// What a picture says below its title.
+    pub(super) fn about(&self) -> String {
+        format!(
+            "{}, batches of {}, {}, seed {}",
+            plural(self.train.len(), "training sample"),
+            self.recipe.batch_size.unwrap_or_default(),
+            String::from(self.recipe.optimizer.clone()),
+            self.settings.seed
+        )
+    }
+
     pub(super) fn write_files(&self, network: &Network, history: &History) -> Result<()> {
         network.save(self.options.out.join(RESULT))?;
         let title = format!("{} on {}", self.name, self.splits.name);
         let recipe = &self.recipe;
         let loss = recipe.loss.clone().map_or_else(String::new, String::from);
-        let about = format!(
-            "{}, batches of {}, {}, seed {}",
-            plural(self.train.len(), "training sample"),
-            recipe.batch_size.unwrap_or_default(),
-            String::from(recipe.optimizer.clone()),
-            self.settings.seed
-        );
         let panels = panels(&self.name, &loss, history);
-        plot::write(&self.options.out, "curves", &plot::curves(&title, &about, &panels))
+        plot::write(
+            &self.options.out,
+            "curves",
+            &plot::curves(&title, &self.about(), &panels),
+        )
     }
 
     pub(super) fn print(
