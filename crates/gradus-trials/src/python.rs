@@ -21,7 +21,10 @@ use crate::reference::Tensors;
 use crate::training::{RecordedStep, parameters, update_bounds};
 
 /// The script that computes the cases.
-const SCRIPT: &str = include_str!("../python/compare.py");
+const SCRIPTS: [(&str, &str); 2] = [
+    ("compare.py", include_str!("../python/compare.py")),
+    ("optimizers.py", include_str!("../python/optimizers.py")),
+];
 
 /// The comparisons that were made.
 #[derive(Debug, Default)]
@@ -72,7 +75,9 @@ pub(crate) fn run<'a>(python: &Path, all: &'a [(Case, Results)]) -> anyhow::Resu
         cases.push(question(case, results, &file));
     }
     fs::write(path("cases.json"), serde_json::to_vec(&cases)?)?;
-    fs::write(path("compare.py"), SCRIPT)?;
+    for (name, script) in SCRIPTS {
+        fs::write(path(name), script)?;
+    }
     let status = Command::new(python)
         .arg("compare.py")
         .current_dir(folder.path())
